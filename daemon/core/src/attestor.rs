@@ -1,0 +1,242 @@
+//! Attestors: whose keys are trusted, and under which note their attestations are found.
+//!
+//! Two forms. [`Attestor`] is the resource as it is written, with its key material as text.
+//! [`TrustedAttestor`] is what a decision uses: the same attestor with every key resolved by a
+//! plugin into a [`VerificationKey`].
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::names::{AttestorName, NoteName};
+use crate::time::UnixTime;
+
+/// The id that a signature names its key by. Compared by exact string equality; a lookup hint,
+/// never a statement of trust.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Arc<str>);
+
+impl KeyId {
+    /// The id as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for KeyId {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A signature algorithm with its key size or curve and its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum SignatureAlgorithm {
+    /// RSASSA-PSS, 2048-bit key, SHA-256.
+    RsaPss2048Sha256 = 1,
+    /// RSASSA-PSS, 3072-bit key, SHA-256.
+    RsaPss3072Sha256 = 2,
+    /// RSASSA-PSS, 4096-bit key, SHA-256.
+    RsaPss4096Sha256 = 3,
+    /// RSASSA-PSS, 4096-bit key, SHA-512.
+    RsaPss4096Sha512 = 4,
+    /// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-256.
+    RsaPkcs1_2048Sha256 = 5,
+    /// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-256.
+    RsaPkcs1_3072Sha256 = 6,
+    /// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-256.
+    RsaPkcs1_4096Sha256 = 7,
+    /// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-512.
+    RsaPkcs1_4096Sha512 = 8,
+    /// ECDSA on P-256 with SHA-256, signature in DER.
+    EcdsaP256Sha256 = 9,
+    /// ECDSA on P-384 with SHA-384, signature in DER.
+    EcdsaP384Sha384 = 10,
+    /// ECDSA on P-521 with SHA-512, signature in DER.
+    EcdsaP521Sha512 = 11,
+    /// FIPS 204 ML-DSA-65, pure, empty context.
+    MlDsa65 = 12,
+    /// RFC 8032 Ed25519. An extension: Google's service has no Ed25519.
+    Ed25519 = 32,
+}
+
+/// The spellings of one algorithm: `names[0]` is the one written, all are read.
+const ALGORITHMS: [(SignatureAlgorithm, &[&str]); 13] = {
+    use SignatureAlgorithm::*;
+    [
+        (RsaPss2048Sha256, &["RSA_PSS_2048_SHA256", "RSA_SIGN_PSS_2048_SHA256"]),
+        (RsaPss3072Sha256, &["RSA_PSS_3072_SHA256", "RSA_SIGN_PSS_3072_SHA256"]),
+        (RsaPss4096Sha256, &["RSA_PSS_4096_SHA256", "RSA_SIGN_PSS_4096_SHA256"]),
+        (RsaPss4096Sha512, &["RSA_PSS_4096_SHA512", "RSA_SIGN_PSS_4096_SHA512"]),
+        (RsaPkcs1_2048Sha256, &["RSA_SIGN_PKCS1_2048_SHA256"]),
+        (RsaPkcs1_3072Sha256, &["RSA_SIGN_PKCS1_3072_SHA256"]),
+        (RsaPkcs1_4096Sha256, &["RSA_SIGN_PKCS1_4096_SHA256"]),
+        (RsaPkcs1_4096Sha512, &["RSA_SIGN_PKCS1_4096_SHA512"]),
+        (EcdsaP256Sha256, &["ECDSA_P256_SHA256", "EC_SIGN_P256_SHA256"]),
+        (EcdsaP384Sha384, &["ECDSA_P384_SHA384", "EC_SIGN_P384_SHA384"]),
+        (EcdsaP521Sha512, &["ECDSA_P521_SHA512", "EC_SIGN_P521_SHA512"]),
+        (MlDsa65, &["ML_DSA_65"]),
+        (Ed25519, &["ED25519", "EC_SIGN_ED25519"]),
+    ]
+};
+
+impl SignatureAlgorithm {
+    /// Every algorithm, in the order of its number.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ALGORITHMS.iter().map(|&(algorithm, _)| algorithm)
+    }
+
+    /// The enum name as the API writes it, such as `ECDSA_P256_SHA256`.
+    pub fn name(self) -> &'static str {
+        self.spellings()[0]
+    }
+
+    /// Every spelling read, the written one first.
+    pub fn spellings(self) -> &'static [&'static str] {
+        ALGORITHMS.iter().find(|&&(algorithm, _)| algorithm == self).map_or(&[""], |&(_, names)| names)
+    }
+
+    /// The number in Google's proto; the same number names it across the plugin boundary.
+    pub fn number(self) -> u32 {
+        u32::from(self as u8)
+    }
+
+    /// The algorithm of a proto number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::all().find(|algorithm| algorithm.number() == number)
+    }
+}
+
+impl fmt::Display for SignatureAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No algorithm goes by this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown signature algorithm `{0}`")]
+pub struct UnknownAlgorithm(pub String);
+
+impl FromStr for SignatureAlgorithm {
+    type Err = UnknownAlgorithm;
+    /// Reads an enum name, either alias, or the command line's spelling (`ecdsa-p256-sha256`).
+    fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
+        let name = text.replace('-', "_").to_ascii_uppercase();
+        ALGORITHMS
+            .iter()
+            .find(|(_, names)| names.contains(&name.as_str()))
+            .map(|&(algorithm, _)| algorithm)
+            .ok_or_else(|| UnknownAlgorithm(text.chars().take(64).collect()))
+    }
+}
+
+/// An attestor as written through the API or in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attestor {
+    /// `projects/P/attestors/A`; immutable.
+    pub name: AttestorName,
+    /// Free text.
+    pub description: String,
+    /// Where its attestations are found; immutable.
+    pub note: NoteName,
+    /// The keys it trusts. Empty: nothing it is asked about is ever attested.
+    pub public_keys: Vec<PublicKey>,
+    /// Changes with every write; quoted, opaque.
+    pub etag: String,
+    /// RFC 3339, set by the daemon; empty where never written.
+    pub update_time: String,
+}
+
+/// One trusted key of an attestor, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    /// Free text.
+    pub comment: String,
+    /// What signatures name it by. `None` until the daemon has computed the default.
+    pub id: Option<KeyId>,
+    /// The key itself.
+    pub material: KeyMaterial,
+}
+
+/// The forms in which an attestor holds a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyMaterial {
+    /// A PEM SubjectPublicKeyInfo and the algorithm it must match.
+    Pkix {
+        /// RFC 7468 §13.
+        public_key_pem: String,
+        /// Declared; key type, size and curve must agree with it.
+        signature_algorithm: SignatureAlgorithm,
+    },
+    /// An ASCII-armored OpenPGP certificate (`gpg --export --armor`).
+    Pgp {
+        /// The armored text.
+        ascii_armored: String,
+    },
+    /// No material of its own: the id is a URI with a scheme that a plugin instance claims.
+    Reference,
+}
+
+/// An attestor ready to decide with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedAttestor {
+    /// `projects/P/attestors/A`.
+    pub name: AttestorName,
+    /// Where its attestations are found.
+    pub note: NoteName,
+    /// Its keys, or why they could not be had (a key source that is down): then it denies with
+    /// [`crate::decision::AttestorReason::KeysUnavailable`].
+    pub keys: Result<Vec<Arc<VerificationKey>>, String>,
+}
+
+/// A public key that the host can verify with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VerificationKey {
+    /// Every id that a signature may name it by.
+    pub ids: Vec<KeyId>,
+    /// SubjectPublicKeyInfo in DER; EC points uncompressed.
+    pub spki_der: Arc<[u8]>,
+    /// SHA-256 of `spki_der`: the identity of the key, whatever its ids.
+    pub fingerprint: [u8; 32],
+    /// The one algorithm it verifies with.
+    pub algorithm: SignatureAlgorithm,
+    /// When it may be used.
+    pub validity: Validity,
+}
+
+/// When a key may be used. `None` bounds nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Validity {
+    /// First second at which it is valid.
+    pub not_before: Option<UnixTime>,
+    /// Last second at which it is valid.
+    pub not_after: Option<UnixTime>,
+    /// Revoked from this second on; a plain PKIX signature has no trusted time of its own, so a
+    /// key revoked by `now` verifies nothing.
+    pub revoked_at: Option<UnixTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_names_its_algorithm() {
+        for algorithm in SignatureAlgorithm::all() {
+            for spelling in algorithm.spellings() {
+                assert_eq!(spelling.parse(), Ok(algorithm));
+                assert_eq!(spelling.to_ascii_lowercase().replace('_', "-").parse(), Ok(algorithm));
+            }
+            assert_eq!(SignatureAlgorithm::from_number(algorithm.number()), Some(algorithm));
+        }
+        assert_eq!("SIGNATURE_ALGORITHM_UNSPECIFIED".parse::<SignatureAlgorithm>().is_err(), true);
+    }
+}

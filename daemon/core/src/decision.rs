@@ -1,0 +1,266 @@
+//! Decisions, and everything there is to say about why.
+
+use std::sync::Arc;
+
+use crate::attestor::{KeyId, SignatureAlgorithm};
+use crate::image::Digest;
+use crate::names::{AttestorName, OccurrenceName};
+use crate::policy::{EnforcementMode, RuleMatch};
+use crate::time::UnixTime;
+use crate::verdict::{SignedForm, Unavailable};
+
+/// The answer to one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Whether the request goes ahead: every image conforms, or enforcement was lifted.
+    pub allowed: bool,
+    /// The rule of the request is a dry-run rule: a denial is recorded, not enforced.
+    pub dry_run: bool,
+    /// The request asked for break-glass: a denial is recorded, not enforced.
+    pub break_glass: bool,
+    /// The snapshot that decided.
+    pub generation: u64,
+    /// One for each image, in the order of the request.
+    pub images: Vec<ImageDecision>,
+}
+
+impl Decision {
+    /// Whether a denial of this request blocks it.
+    pub fn enforced(&self) -> bool {
+        !self.dry_run && !self.break_glass
+    }
+
+    /// Whether every image conforms, before dry run and break-glass.
+    pub fn conforms(&self) -> bool {
+        self.images.iter().all(|image| image.allowed)
+    }
+}
+
+/// The answer for one image, before dry run and break-glass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageDecision {
+    /// The image exactly as the request names it.
+    pub image: Box<str>,
+    /// Its digest, where it names one.
+    pub digest: Option<Digest>,
+    /// Whether the image conforms to the policy.
+    pub allowed: bool,
+    /// The admission rule that governs the request; `None` where an allowlist or a failure
+    /// decided before any rule was chosen.
+    pub rule: Option<RuleMatch>,
+    /// The enforcement mode of `rule`.
+    pub enforcement: Option<EnforcementMode>,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, for a person, in the texts of Google's service.
+    pub message: String,
+    /// The attestors asked, each with every signature tried.
+    pub attestors: Arc<[AttestorResult]>,
+    /// Whether the evaluation came from the decision cache.
+    pub cached: bool,
+}
+
+/// Why an image is allowed or denied. Closed: a new reason must be handled where it is rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Allowed by a pattern of the system policy.
+    SystemPolicyAllowlisted {
+        /// The pattern.
+        pattern: String,
+    },
+    /// Allowed by a pattern of the project's policy.
+    Allowlisted {
+        /// The pattern.
+        pattern: String,
+    },
+    /// Allowed by an ALWAYS_ALLOW rule.
+    AlwaysAllow,
+    /// Allowed: every attestor that the rule names has attested the digest.
+    Attested,
+    /// Denied by an ALWAYS_DENY rule.
+    AlwaysDeny,
+    /// Denied: at least one attestor has not attested the digest.
+    NotAttested,
+    /// Denied: attestations are needed and the image names no sha256 digest.
+    DigestRequired,
+    /// Denied: the image reference cannot be one.
+    ImageMalformed,
+    /// Denied: the project holds nothing, not even a policy.
+    ProjectUnknown,
+    /// Denied: a limit of [`crate::limits::Limits`] was reached.
+    LimitExceeded,
+    /// Could not be determined: an attestor's evidence or keys could not be had, or a check could
+    /// not be carried out. Denied.
+    Undetermined,
+}
+
+impl Reason {
+    /// The word in answers, audit records and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::SystemPolicyAllowlisted { .. } => "SYSTEM_POLICY_ALLOWLISTED",
+            Self::Allowlisted { .. } => "ALLOWLISTED",
+            Self::AlwaysAllow => "ALWAYS_ALLOW",
+            Self::Attested => "ATTESTED",
+            Self::AlwaysDeny => "ALWAYS_DENY",
+            Self::NotAttested => "NOT_ATTESTED",
+            Self::DigestRequired => "DIGEST_REQUIRED",
+            Self::ImageMalformed => "IMAGE_MALFORMED",
+            Self::ProjectUnknown => "PROJECT_UNKNOWN",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::Undetermined => "UNDETERMINED",
+        }
+    }
+
+    /// Whether an image with this reason is allowed.
+    pub fn allows(&self) -> bool {
+        matches!(
+            self,
+            Self::SystemPolicyAllowlisted { .. }
+                | Self::Allowlisted { .. }
+                | Self::AlwaysAllow
+                | Self::Attested
+        )
+    }
+
+    /// Whether the denial says only that the answer could not be had.
+    pub fn is_undetermined(&self) -> bool {
+        matches!(self, Self::Undetermined)
+    }
+}
+
+/// What one attestor says of one digest, and everything that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttestorResult {
+    /// Which attestor.
+    pub attestor: AttestorName,
+    /// Why it is satisfied or not.
+    pub reason: AttestorReason,
+    /// Every signature of every occurrence, in stored order.
+    pub trials: Vec<Trial>,
+}
+
+/// Why an attestor is satisfied or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttestorReason {
+    /// At least one trial is [`TrialOutcome::Verified`].
+    Verified,
+    /// The policy names an attestor that does not exist.
+    AttestorUnknown,
+    /// It trusts no key, so nothing can satisfy it.
+    NoKeys,
+    /// No attestation of this digest is stored under its note.
+    NoAttestations,
+    /// Attestations there are; none is valid and by a trusted key.
+    NoneVerified,
+    /// More evidence than the limits allow.
+    LimitExceeded,
+    /// Its evidence could not be read.
+    EvidenceUnavailable(String),
+    /// Its keys could not be had.
+    KeysUnavailable(String),
+    /// At least one check could not be carried out, and none verified.
+    VerifierUnavailable(Unavailable),
+}
+
+impl AttestorReason {
+    /// The word in answers and audit records.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Verified => "VERIFIED",
+            Self::AttestorUnknown => "ATTESTOR_UNKNOWN",
+            Self::NoKeys => "NO_KEYS",
+            Self::NoAttestations => "NO_ATTESTATIONS",
+            Self::NoneVerified => "NONE_VERIFIED",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::EvidenceUnavailable(_) => "EVIDENCE_UNAVAILABLE",
+            Self::KeysUnavailable(_) => "KEYS_UNAVAILABLE",
+            Self::VerifierUnavailable(Unavailable::Overloaded) => "VERIFIER_OVERLOADED",
+            Self::VerifierUnavailable(Unavailable::Deadline) => "DEADLINE_EXCEEDED",
+            Self::VerifierUnavailable(Unavailable::Panicked) => "VERIFIER_FAILED",
+        }
+    }
+
+    /// Whether the failure says only that the answer could not be had.
+    pub fn is_undetermined(&self) -> bool {
+        matches!(
+            self,
+            Self::EvidenceUnavailable(_) | Self::KeysUnavailable(_) | Self::VerifierUnavailable(_)
+        )
+    }
+}
+
+/// One signature held against one attestor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The occurrence that carries it.
+    pub occurrence: OccurrenceName,
+    /// Which signature of that occurrence, from 0.
+    pub signature_index: usize,
+    /// The key that it names.
+    pub key_id: KeyId,
+    /// The algorithm of that key, where the attestor has it.
+    pub algorithm: Option<SignatureAlgorithm>,
+    /// What came of it.
+    pub outcome: TrialOutcome,
+}
+
+/// What came of one signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrialOutcome {
+    /// Verified, and the payload names the digest.
+    Verified {
+        /// Which bytes the signature covers.
+        form: SignedForm,
+    },
+    /// The attestor trusts no key of this id.
+    KeyIdUnknown,
+    /// The key is not valid yet.
+    KeyNotYetValid {
+        /// When it will be.
+        not_before: UnixTime,
+    },
+    /// The key's validity has ended.
+    KeyExpired {
+        /// When it did.
+        not_after: UnixTime,
+    },
+    /// The key is revoked.
+    KeyRevoked {
+        /// Since when.
+        revoked_at: UnixTime,
+    },
+    /// The key did not make this signature over this payload.
+    BadSignature,
+    /// Signature verified, but the payload is not one.
+    PayloadMalformed {
+        /// What is wrong with it.
+        error: String,
+    },
+    /// Signature verified, but the payload vouches for another digest.
+    DigestMismatch {
+        /// The digest that was signed.
+        signed: String,
+    },
+    /// The check was not carried out.
+    Unavailable(Unavailable),
+}
+
+impl TrialOutcome {
+    /// The word in answers and audit records.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Verified { .. } => "VERIFIED",
+            Self::KeyIdUnknown => "KEY_ID_UNKNOWN",
+            Self::KeyNotYetValid { .. } => "KEY_NOT_YET_VALID",
+            Self::KeyExpired { .. } => "KEY_EXPIRED",
+            Self::KeyRevoked { .. } => "KEY_REVOKED",
+            Self::BadSignature => "BAD_SIGNATURE",
+            Self::PayloadMalformed { .. } => "PAYLOAD_MALFORMED",
+            Self::DigestMismatch { .. } => "DIGEST_MISMATCH",
+            Self::Unavailable(Unavailable::Overloaded) => "VERIFIER_OVERLOADED",
+            Self::Unavailable(Unavailable::Deadline) => "DEADLINE_EXCEEDED",
+            Self::Unavailable(Unavailable::Panicked) => "VERIFIER_FAILED",
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! plan → pair → decide.
+
+pub mod decide;
+pub mod pair;
+pub mod plan;
+
+use crate::names::ProjectId;
+
+/// What is asked: may these images run here?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Whose policy decides.
+    pub project: ProjectId,
+    /// `LOCATION.CLUSTER`.
+    pub cluster: Option<Box<str>>,
+    /// Kubernetes namespace.
+    pub namespace: Option<Box<str>>,
+    /// Kubernetes service account, without its namespace.
+    pub service_account: Option<Box<str>>,
+    /// Mesh identity, with or without `spiffe://`.
+    pub istio_identity: Option<Box<str>>,
+    /// One to [`crate::limits::Limits::images_max`], exactly as the workload names them.
+    pub images: Vec<Box<str>>,
+    /// Whether enforcement is lifted for this request. Recorded, whatever the outcome.
+    pub break_glass: bool,
+}

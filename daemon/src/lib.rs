@@ -1,0 +1,25 @@
+//! The Hallmark daemon: sockets, files and the clock around the pure [`hallmark_core`].
+//!
+//! Modules from the top floor to the ground floor; imports point down only.
+
+pub mod cli;
+
+pub mod app;
+pub mod reload;
+
+pub mod http;
+
+pub mod admit;
+pub mod resources;
+pub mod snapshot;
+
+pub mod audit;
+pub mod cache;
+pub mod evidence;
+pub mod plugin;
+pub mod store;
+pub mod verifier;
+
+pub mod config;
+pub mod log;
+pub mod metrics;

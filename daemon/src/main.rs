@@ -1,0 +1,2 @@
+//! Hallmark.
+fn main() {}

@@ -1,0 +1,141 @@
+//! Where resources live: policies, attestors, notes, occurrences.
+//!
+//! One trait, two stores: `embedded` (redb, read and write) and `files` (a directory, read only).
+//! Every method blocks on the disk: call them from a blocking thread. A write is durable when
+//! [`Store::apply`] returns, and every read that starts afterwards sees it.
+
+use std::fmt::Debug;
+
+use hallmark_core::attestor::Attestor;
+use hallmark_core::image::Digest;
+use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::policy::Policy;
+
+/// Reads and writes resources.
+pub trait Store: Debug + Send + Sync {
+    /// Every project that holds a resource.
+    fn projects(&self) -> Result<Vec<ProjectId>, StoreError>;
+
+    /// The policy and the attestors of one project, from one consistent read.
+    fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError>;
+
+    /// One note.
+    fn note(&self, name: &NoteName) -> Result<Option<Note>, StoreError>;
+
+    /// One occurrence.
+    fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError>;
+
+    /// Occurrences in the order of their names, after `after`, at most `limit`.
+    fn occurrences(
+        &self,
+        query: &OccurrenceQuery,
+        after: Option<&OccurrenceName>,
+        limit: usize,
+    ) -> Result<Vec<Occurrence>, StoreError>;
+
+    /// The attestations of each (note, digest), in the order asked, all from one consistent read,
+    /// each at most `limit` + 1 so that the caller sees that there are more.
+    fn evidence(
+        &self,
+        wanted: &[(NoteName, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError>;
+
+    /// Carries out one write, whole or not at all, and returns once it is durable.
+    fn apply(&self, write: Write) -> Result<(), StoreError>;
+
+    /// Whether [`Store::apply`] is refused with [`StoreError::ReadOnly`].
+    fn read_only(&self) -> bool;
+}
+
+/// What one project holds, occurrences aside.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProjectResources {
+    /// Its policy, where one was written.
+    pub policy: Option<Policy>,
+    /// Its attestors, by name.
+    pub attestors: Vec<Attestor>,
+    /// Whether it holds anything at all: a policy, an attestor, a note or an occurrence.
+    pub known: bool,
+}
+
+/// Which occurrences to list. Conditions are joined by AND; `None` asks for anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OccurrenceQuery {
+    /// Where to look.
+    pub scope: OccurrenceScope,
+    /// `resourceUrl="…"`, with or without `https://` on either side.
+    pub resource_uri: Option<String>,
+    /// `has_suffix(resourceUrl, "…")`.
+    pub resource_uri_suffix: Option<String>,
+    /// `kind="…"`.
+    pub kind: Option<String>,
+    /// `noteId="…"`/`noteProjectId="…"` joined, or the note of a `notes/N/occurrences` listing.
+    pub note: Option<NoteName>,
+}
+
+/// Where to look for occurrences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OccurrenceScope {
+    /// The occurrences that live in a project.
+    Project(ProjectId),
+    /// The occurrences of a note, in whatever project they live.
+    Note(NoteName),
+}
+
+/// One write. Preconditions are checked inside the transaction.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Replaces the policy of a project.
+    PutPolicy {
+        /// Whose.
+        project: ProjectId,
+        /// The new policy, with its new etag.
+        policy: Policy,
+        /// The etag that must still be current; `None` asks for nothing.
+        expected_etag: Option<String>,
+    },
+    /// Fails with [`StoreError::AlreadyExists`] where the name is taken.
+    CreateAttestor(Attestor),
+    /// Fails with [`StoreError::NotFound`] where it does not exist.
+    UpdateAttestor {
+        /// The whole new attestor, with its new etag.
+        attestor: Attestor,
+        /// The etag that must still be current; `None` asks for nothing.
+        expected_etag: Option<String>,
+    },
+    /// Fails with [`StoreError::NotFound`] where it does not exist.
+    DeleteAttestor(AttestorName),
+    /// Fails with [`StoreError::AlreadyExists`] where the name is taken.
+    CreateNote(Note),
+    /// All or none. Fails with [`StoreError::AlreadyExists`] where a name is taken.
+    CreateOccurrences(Vec<Occurrence>),
+    /// Fails with [`StoreError::NotFound`] where it does not exist.
+    DeleteOccurrence(OccurrenceName),
+}
+
+/// Why the store did not do as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The resource does not exist. The caller is at fault.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// The name is taken. The caller is at fault.
+    #[error("{0} already exists")]
+    AlreadyExists(String),
+    /// The resource was changed since the caller read it.
+    #[error("{name} was changed since it was read: its etag is {current}")]
+    EtagMismatch {
+        /// Which resource.
+        name: String,
+        /// Its etag now.
+        current: String,
+    },
+    /// This store is fed from files; change those.
+    #[error("resources are read from --config-dir: change the files there, not through the API")]
+    ReadOnly,
+    /// The disk, or what is on it, is at fault.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+}
