@@ -89,6 +89,8 @@ pub enum Reason {
     ProjectUnknown,
     /// Denied: a limit of [`crate::limits::Limits`] was reached.
     LimitExceeded,
+    /// Denied: the audit record could not be written, so the decision does not stand.
+    AuditUnavailable,
     /// Could not be determined: an attestor's evidence or keys could not be had, or a check could
     /// not be carried out. Denied.
     Undetermined,
@@ -108,6 +110,7 @@ impl Reason {
             Self::ImageMalformed => "IMAGE_MALFORMED",
             Self::ProjectUnknown => "PROJECT_UNKNOWN",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
             Self::Undetermined => "UNDETERMINED",
         }
     }
@@ -125,7 +128,7 @@ impl Reason {
 
     /// Whether the denial says only that the answer could not be had.
     pub fn is_undetermined(&self) -> bool {
-        matches!(self, Self::Undetermined)
+        matches!(self, Self::Undetermined | Self::AuditUnavailable)
     }
 }
 
