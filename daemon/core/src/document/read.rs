@@ -16,6 +16,8 @@ use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use serde_json::Value as Json;
+
 use super::{Node, Value};
 
 /// Errors kept for one document; the rest is only counted. More helps nobody.
@@ -218,6 +220,15 @@ impl<'a> Field<'a> {
         decoded.ok()
     }
 
+    /// The value as JSON. Numbers that no 64-bit integer or float holds are an error.
+    pub fn json(&self) -> Option<Json> {
+        let json = to_json(self.node);
+        if json.is_none() {
+            self.fail("holds a number that does not fit 64 bits; write it as a string");
+        }
+        json
+    }
+
     fn child(&self, name: &str) -> String {
         let separator = if self.path.is_empty() { "" } else { "." };
         format!("{}{separator}{}", self.path, excerpt(name))
@@ -270,6 +281,11 @@ impl<'a> Object<'a> {
         self.get(name).and_then(|field| field.string().map(str::to_owned)).unwrap_or_default()
     }
 
+    /// Every field that is set, in the order written.
+    pub fn all(&self) -> Vec<(&'static str, Field<'a>)> {
+        self.fields.iter().filter_map(|(name, _)| Some((*name, self.set(name)?))).collect()
+    }
+
     /// The object as a field.
     pub fn field(&self) -> &Field<'a> {
         &self.field
@@ -281,6 +297,20 @@ impl<'a> Object<'a> {
         let field = Field { node, path, errors: self.field.errors };
         (field.node.value != Value::Null).then_some(field)
     }
+}
+
+fn to_json(node: &Node) -> Option<Json> {
+    Some(match &node.value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(*value),
+        Value::Number(text) => serde_json::from_str(text).ok()?,
+        Value::String(text) => Json::String(text.clone()),
+        Value::List(elements) => elements.iter().map(to_json).collect::<Option<_>>()?,
+        Value::Map(members) => {
+            let member = |(key, node): &(String, Node)| Some((key.clone(), to_json(node)?));
+            Json::Object(members.iter().map(member).collect::<Option<_>>()?)
+        }
+    })
 }
 
 /// The author's own text, short enough for an error.
