@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod decision;
+pub mod http;
 
 use prometheus::{HistogramOpts, Opts};
 
