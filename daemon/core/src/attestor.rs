@@ -100,7 +100,10 @@ impl SignatureAlgorithm {
 
     /// Every spelling read, the written one first.
     pub fn spellings(self) -> &'static [&'static str] {
-        ALGORITHMS.iter().find(|&&(algorithm, _)| algorithm == self).map_or(&[""], |&(_, names)| names)
+        ALGORITHMS
+            .iter()
+            .find(|&&(algorithm, _)| algorithm == self)
+            .map_or(&[""], |&(_, names)| names)
     }
 
     /// The number in Google's proto; the same number names it across the plugin boundary.
