@@ -2,8 +2,10 @@
 //! registered here and nowhere else; no label holds an image or a digest.
 
 pub mod audit;
+pub mod cache;
 pub mod decision;
 pub mod http;
+pub mod verifier;
 
 use prometheus::{HistogramOpts, Opts};
 
