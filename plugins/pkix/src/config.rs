@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
+use hallmark_plugin_api::Algorithm;
 use serde::Deserialize;
 
-use crate::algorithm::Algorithm;
+use crate::algorithm;
 
 /// Sources of one instance.
 pub(crate) const SOURCES_MAX: usize = 100;
@@ -161,7 +162,7 @@ impl WrittenSigningKey {
         }
         let algorithm = self
             .algorithm
-            .map(|name| Algorithm::from_name(&name).ok_or(ConfigError::Algorithm(name)))
+            .map(|name| algorithm::from_name(&name).ok_or(ConfigError::Algorithm(name)))
             .transpose()?;
         Ok(SigningKeyConfig { path: plain(self.path)?, id: self.id, algorithm })
     }
@@ -258,7 +259,7 @@ mod tests {
                 let entries: Vec<_> = (0..count).map(|n| format!(r#"{{"path":"/{n}"}}"#)).collect();
                 parse(&format!(r#"{{"{list}":[{}]}}"#, entries.join(",")))
             };
-            assert!(of(max).is_ok());
+            of(max).unwrap();
             assert_eq!(of(max + 1), Err(ConfigError::TooMany { list, given: max + 1, max }));
         }
     }
