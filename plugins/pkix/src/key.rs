@@ -356,6 +356,14 @@ mod tests {
     }
 
     #[test]
+    fn an_even_modulus_is_no_key() {
+        let der = fixture::public_der(Kind::Rsa2048);
+        let mut modulus = der[der.len() - 5 - 256..der.len() - 5].to_vec();
+        modulus[255] &= 0xfe;
+        assert_eq!(Key::from_rsa_numbers(&modulus, &[1, 0, 1]), Err(KeyError::Invalid("RSA")));
+    }
+
+    #[test]
     fn compressed_points_are_passed_on_and_other_forms_refused() {
         for (kind, curve) in
             [(Kind::P256, Curve::P256), (Kind::P384, Curve::P384), (Kind::P521, Curve::P521)]
