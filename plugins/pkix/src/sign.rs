@@ -19,7 +19,7 @@ use hallmark_plugin_api::Algorithm;
 use zeroize::Zeroizing;
 
 use crate::algorithm;
-use crate::config::SigningKeyConfig;
+use crate::config::{ID_BYTES_MAX, SigningKeyConfig};
 use crate::key::{Key, KeyError};
 use crate::pem::{self, Block, PemError};
 use crate::source::file_uri;
@@ -68,6 +68,9 @@ pub(crate) enum LoadReason {
     /// Its public half is not usable.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A path that makes too long an id.
+    #[error("the key id made of its path has {0} bytes: at most {ID_BYTES_MAX}, give an `id`")]
+    Id(usize),
     /// The algorithm it is configured for is not one of its kind and size.
     #[error("cannot sign with {}: the key can do {can}", algorithm::name(*algorithm))]
     Algorithm {
@@ -142,6 +145,9 @@ impl SigningKey {
             format!("{}: a private key with mode {mode:o}: use 400 or 600", config.path)
         });
         let id = config.id.clone().unwrap_or_else(|| file_uri(path));
+        if id.len() > ID_BYTES_MAX {
+            return Err(LoadReason::Id(id.len()));
+        }
         Ok(Self { id, public, warning, pair })
     }
 
@@ -411,6 +417,21 @@ mod tests {
         assert!(matches!(SigningKey::load(&missing).unwrap_err().reason, LoadReason::Io(_)));
         let directory = SigningKeyConfig { path: "/".to_owned(), ..missing };
         assert!(matches!(SigningKey::load(&directory).unwrap_err().reason, LoadReason::Special));
+    }
+
+    #[test]
+    fn a_path_too_long_for_an_id_needs_one() {
+        let directory = TempDir::new().unwrap();
+        let name = "%".repeat(255);
+        let deep = directory.path().join(&name).join(&name);
+        fs::create_dir_all(&deep).unwrap();
+        let path = deep.join(&name);
+        fs::write(&path, private_pem(Kind::P256)).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        let mut config = SigningKeyConfig { path, id: None, algorithm: None };
+        assert!(matches!(SigningKey::load(&config).unwrap_err().reason, LoadReason::Id(_)));
+        config.id = Some("build".to_owned());
+        SigningKey::load(&config).unwrap();
     }
 
     #[test]

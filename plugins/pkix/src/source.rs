@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
+use crate::config::ID_BYTES_MAX;
 use crate::material::{self, FoundKey, Material, MaterialError};
 
 /// Files in one directory, its subdirectories and hidden files among them.
@@ -71,6 +72,9 @@ pub(crate) enum SourceReason {
     /// Keys that could not be told apart by their ids.
     #[error("a key without `kid` in a set of several: give each one a `kid`")]
     KidMissing,
+    /// A path or `kid` that makes too long an id.
+    #[error("a key id of {0} bytes: at most {ID_BYTES_MAX}, shorten the path or the `kid`")]
+    Id(usize),
     /// Not key material.
     #[error(transparent)]
     Material(#[from] MaterialError),
@@ -177,6 +181,10 @@ fn file(path: &Path, target: &Path, set: &mut KeySet) -> Result<(), SourceError>
             }
         }
     }
+    let longest = set.keys.iter().map(|key| key.id.len()).max().unwrap_or(0);
+    if longest > ID_BYTES_MAX {
+        return Err(SourceError::new(path, SourceReason::Id(longest)));
+    }
     if set.keys.len() > KEYS_MAX {
         return Err(SourceError::new(path, SourceReason::TooManyKeys));
     }
@@ -253,6 +261,22 @@ mod tests {
         let id = &read_path(&path).unwrap().keys[0].id;
         assert!(id.starts_with("file:///"), "{id}");
         assert!(id.ends_with("/key%20%C3%BC%231%25.pem"), "{id}");
+    }
+
+    #[test]
+    fn the_length_of_an_id_is_limited() {
+        let directory = TempDir::new().unwrap();
+        let name = "%".repeat(255);
+        let deep = directory.path().join(&name).join(&name);
+        fs::create_dir_all(&deep).unwrap();
+        let longest = ID_BYTES_MAX - file_uri(&deep).len() - "/".len();
+        let longest = "%".repeat(longest / 3) + &"k".repeat(longest % 3);
+        let path = deep.join(&longest);
+        fs::write(&path, public_pem(Kind::P256)).unwrap();
+        assert_eq!(read_path(&path).unwrap().keys[0].id.len(), ID_BYTES_MAX);
+        let path = deep.join(longest + "k");
+        fs::write(&path, public_pem(Kind::P256)).unwrap();
+        assert!(refusal(&path).contains("shorten the path"), "{}", refusal(&path));
     }
 
     #[test]
