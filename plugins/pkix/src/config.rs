@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
+use hallmark_plugin_api::Algorithm;
 use serde::Deserialize;
 
-use crate::algorithm::Algorithm;
+use crate::algorithm;
 
 /// Sources of one instance.
 pub(crate) const SOURCES_MAX: usize = 100;
@@ -13,8 +14,8 @@ pub(crate) const SOURCES_MAX: usize = 100;
 pub(crate) const SIGNING_KEYS_MAX: usize = 100;
 /// Longest time between two looks at the sources: a day, in seconds.
 pub(crate) const REFRESH_SECS_MAX: u32 = 86_400;
-/// Bytes of the id of a signing key.
-pub(crate) const ID_BYTES_MAX: usize = 1_024;
+/// Bytes of the id of a key: the host takes no more.
+pub(crate) const ID_BYTES_MAX: usize = 2_048;
 
 const REFRESH_SECS_DEFAULT: u32 = 60;
 
@@ -37,7 +38,7 @@ pub(crate) const SCHEMA: &str = r#"{
         "type": "object", "additionalProperties": false, "required": ["path"],
         "properties": {
           "path": {"type": "string", "pattern": "^/"},
-          "id": {"type": "string", "minLength": 1, "maxLength": 1024},
+          "id": {"type": "string", "minLength": 1, "maxLength": 2048},
           "algorithm": {"type": "string"}
         }
       }
@@ -161,7 +162,7 @@ impl WrittenSigningKey {
         }
         let algorithm = self
             .algorithm
-            .map(|name| Algorithm::from_name(&name).ok_or(ConfigError::Algorithm(name)))
+            .map(|name| algorithm::from_name(&name).ok_or(ConfigError::Algorithm(name)))
             .transpose()?;
         Ok(SigningKeyConfig { path: plain(self.path)?, id: self.id, algorithm })
     }
@@ -247,6 +248,11 @@ mod tests {
         assert_eq!(parse(twice), Err(ConfigError::Twice("x".to_owned())));
         let nameless = r#"{"signing_keys":[{"path":"/a","id":""}]}"#;
         assert_eq!(parse(nameless), Err(ConfigError::Id(0)));
+        let of = |length| {
+            parse(&format!(r#"{{"signing_keys":[{{"path":"/a","id":"{}"}}]}}"#, "i".repeat(length)))
+        };
+        of(ID_BYTES_MAX).unwrap();
+        assert_eq!(of(ID_BYTES_MAX + 1), Err(ConfigError::Id(ID_BYTES_MAX + 1)));
         let unknown = r#"{"signing_keys":[{"path":"/a","algorithm":"RS256"}]}"#;
         assert_eq!(parse(unknown), Err(ConfigError::Algorithm("RS256".to_owned())));
     }
@@ -258,7 +264,7 @@ mod tests {
                 let entries: Vec<_> = (0..count).map(|n| format!(r#"{{"path":"/{n}"}}"#)).collect();
                 parse(&format!(r#"{{"{list}":[{}]}}"#, entries.join(",")))
             };
-            assert!(of(max).is_ok());
+            of(max).unwrap();
             assert_eq!(of(max + 1), Err(ConfigError::TooMany { list, given: max + 1, max }));
         }
     }

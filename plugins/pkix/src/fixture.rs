@@ -9,9 +9,8 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{KeyPair, ML_DSA_65_SIGNING, PqdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hallmark_plugin_api::Algorithm;
 use tempfile::TempDir;
-
-use crate::algorithm::Algorithm;
 
 /// The kinds of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

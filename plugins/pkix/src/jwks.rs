@@ -5,10 +5,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hallmark_plugin_api::Algorithm;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::algorithm::Algorithm;
 use crate::key::{Curve, Key, KeyError};
 
 /// Keys in one set. As many as keys in one attestor at Google.
@@ -274,7 +274,8 @@ fn decode(
     let text = text.as_deref().ok_or(JwksError::Missing { position, member })?;
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     bytes.filter(|bytes| length.is_none_or(|length| bytes.len() == length)).ok_or_else(|| {
-        let expected = length.map_or("octets".to_owned(), |length| format!("{length} octets"));
+        let expected =
+            length.map_or_else(|| "octets".to_owned(), |length| format!("{length} octets"));
         JwksError::Encoding { position, member, expected }
     })
 }
@@ -373,7 +374,7 @@ mod tests {
         assert_eq!(kids, [Some("a"), Some("a")]);
         assert_eq!(set(&[jwk(Kind::P256, r#""kid":"","#)]), Err(JwksError::Kid(1)));
         let long = |length| format!(r#""kid":"{}","#, "k".repeat(length));
-        assert!(set(&[jwk(Kind::P256, &long(KID_BYTES_MAX))]).is_ok());
+        set(&[jwk(Kind::P256, &long(KID_BYTES_MAX))]).unwrap();
         assert_eq!(set(&[jwk(Kind::P256, &long(KID_BYTES_MAX + 1))]), Err(JwksError::Kid(1)));
     }
 
@@ -413,7 +414,7 @@ mod tests {
     #[test]
     fn the_number_of_keys_is_limited() {
         let other = r#"{"kty":"XYZ"}"#.to_owned();
-        assert!(set(&vec![other.clone(); KEYS_MAX]).is_ok());
+        set(&vec![other.clone(); KEYS_MAX]).unwrap();
         assert_eq!(set(&vec![other; KEYS_MAX + 1]), Err(JwksError::TooMany(KEYS_MAX + 1)));
     }
 }

@@ -5,10 +5,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use der::asn1::{AnyRef, BitStringRef, Null, ObjectIdentifier, UintRef};
 use der::{Decode, Encode, Reader, SliceReader};
+use hallmark_plugin_api::Algorithm;
 use sha2::{Digest, Sha256};
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
-use crate::algorithm::Algorithm;
+use crate::algorithm;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
@@ -102,7 +103,7 @@ impl Key {
             RSASSA_PSS => return Err(KeyError::RsassaPss),
             other => return Err(KeyError::Algorithm(other)),
         };
-        ParsedPublicKey::new(algorithms[0].verification(), spki_der)
+        ParsedPublicKey::new(algorithm::verification(algorithms[0]), spki_der)
             .map_err(|_| KeyError::Invalid(kind))?;
         Ok(Self { spki_der: spki_der.to_vec(), algorithms: algorithms.to_vec() })
     }
@@ -347,11 +348,19 @@ mod tests {
         let der = fixture::public_der(Kind::Rsa2048);
         let modulus = &der[der.len() - 5 - 256..der.len() - 5];
         let with = |exponent: &[u8]| Key::from_rsa_numbers(modulus, exponent);
-        assert!(with(&[3]).is_ok());
-        assert!(with(&[1, 0xff, 0xff, 0xff, 0xff]).is_ok());
+        with(&[3]).unwrap();
+        with(&[1, 0xff, 0xff, 0xff, 0xff]).unwrap();
         for exponent in [&[1][..], &[2], &[4], &[1, 0, 0], &[3, 0xff, 0xff, 0xff, 0xff]] {
             assert_eq!(with(exponent), Err(KeyError::Exponent), "{exponent:?}");
         }
+    }
+
+    #[test]
+    fn an_even_modulus_is_no_key() {
+        let der = fixture::public_der(Kind::Rsa2048);
+        let mut modulus = der[der.len() - 5 - 256..der.len() - 5].to_vec();
+        modulus[255] &= 0xfe;
+        assert_eq!(Key::from_rsa_numbers(&modulus, &[1, 0, 1]), Err(KeyError::Invalid("RSA")));
     }
 
     #[test]
@@ -407,7 +416,7 @@ mod tests {
     fn parameters_are_those_of_the_algorithm() {
         let der = fixture::public_der(Kind::Rsa2048);
         let pkcs1 = &der[24..];
-        assert!(Key::from_rsa_public_key_der(pkcs1).is_ok());
+        Key::from_rsa_public_key_der(pkcs1).unwrap();
         assert!(matches!(spki(RSA_ENCRYPTION, None, pkcs1), Err(KeyError::Parameters(_))));
         assert!(matches!(spki(EC_PUBLIC_KEY, None, &[4; 65]), Err(KeyError::Parameters(_))));
         let null = Some(AnyRef::from(Null));

@@ -84,32 +84,40 @@ pub(crate) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, PemError> {
 
 /// The block that `begin` opens, up to its END line.
 fn block<'a>(
-    begin: &str,
+    begin: &'a str,
     label: &str,
     line: usize,
     lines: &mut impl Iterator<Item = (&'a str, usize)>,
 ) -> Result<Block, PemError> {
     let shown = || shown(label);
-    let mut text = Zeroizing::new(format!("{begin}\n"));
-    loop {
-        let (next, _) = lines.next().ok_or_else(|| PemError::Unended { label: shown(), line })?;
-        if next.starts_with("-----BEGIN ") {
-            return Err(PemError::Unended { label: shown(), line });
-        }
-        if next.contains(':') {
-            return Err(PemError::Headers { label: shown(), line });
-        }
-        text.push_str(next);
-        text.push('\n');
-        if next.starts_with("-----END ") {
-            break;
+    let mut block = vec![begin];
+    while !block[block.len() - 1].starts_with("-----END ") {
+        let next = lines.next().map(|(next, _)| next);
+        match next.filter(|next| !next.starts_with("-----BEGIN ")) {
+            Some(header) if header.contains(':') => {
+                return Err(PemError::Headers { label: shown(), line });
+            }
+            Some(next) => block.push(next),
+            None => return Err(PemError::Unended { label: shown(), line }),
         }
     }
+    let text = joined(&block);
     let mut der = Zeroizing::new(Vec::new());
     Decoder::new_detect_wrap(text.as_bytes())
         .and_then(|mut decoder| decoder.decode_to_end(&mut der).map(|_| ()))
         .map_err(|reason| PemError::Malformed { label: shown(), line, reason })?;
     Ok(Block { label: label.to_owned(), der })
+}
+
+/// The lines as one text, allocated once: a text that grows leaves copies of a secret behind.
+fn joined(lines: &[&str]) -> Zeroizing<String> {
+    let length = lines.iter().map(|line| line.len() + 1).sum();
+    let mut text = Zeroizing::new(String::with_capacity(length));
+    for line in lines {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text
 }
 
 /// A label as a message may show it.

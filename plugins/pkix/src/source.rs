@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
+use crate::config::ID_BYTES_MAX;
 use crate::material::{self, FoundKey, Material, MaterialError};
 
 /// Files in one directory, its subdirectories and hidden files among them.
@@ -41,7 +42,7 @@ const URI_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 #[error("{}: {reason}", path.display())]
 pub(crate) struct SourceError {
     path: PathBuf,
-    reason: SourceReason,
+    pub(crate) reason: SourceReason,
 }
 
 impl SourceError {
@@ -71,6 +72,9 @@ pub(crate) enum SourceReason {
     /// Keys that could not be told apart by their ids.
     #[error("a key without `kid` in a set of several: give each one a `kid`")]
     KidMissing,
+    /// A path or `kid` that makes too long an id.
+    #[error("a key id of {0} bytes: at most {ID_BYTES_MAX}, shorten the path or the `kid`")]
+    Id(usize),
     /// Not key material.
     #[error(transparent)]
     Material(#[from] MaterialError),
@@ -177,6 +181,10 @@ fn file(path: &Path, target: &Path, set: &mut KeySet) -> Result<(), SourceError>
             }
         }
     }
+    let longest = set.keys.iter().map(|key| key.id.len()).max().unwrap_or(0);
+    if longest > ID_BYTES_MAX {
+        return Err(SourceError::new(path, SourceReason::Id(longest)));
+    }
     if set.keys.len() > KEYS_MAX {
         return Err(SourceError::new(path, SourceReason::TooManyKeys));
     }
@@ -188,4 +196,174 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(material::BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::fixture::{self, Kind, jwk, public_der, public_pem, written};
+
+    fn read_path(path: &Path) -> Result<KeySet, SourceError> {
+        read(&[path.to_str().unwrap().to_owned()])
+    }
+
+    /// The ids of what is read, without the URI of the directory.
+    fn ids(directory: &TempDir) -> Vec<String> {
+        let base = format!("{}/", file_uri(directory.path()));
+        let set = read_path(directory.path()).unwrap();
+        set.keys.into_iter().map(|key| key.id.replace(&base, "")).collect()
+    }
+
+    fn refusal(path: &Path) -> String {
+        read_path(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_directory_is_its_files_by_name_each_in_its_own_form() {
+        let directory = TempDir::new().unwrap();
+        let keys = format!(
+            r#"{{"keys":[{},{}]}}"#,
+            jwk(Kind::P384, r#""kid":"a b","#),
+            jwk(Kind::P521, r#""kid":"z","#)
+        );
+        written(&directory, "d.jwks", keys.as_bytes());
+        let two = public_pem(Kind::P256) + &public_pem(Kind::Ed25519);
+        written(&directory, "c.pem", two.as_bytes());
+        written(&directory, "b.der", public_der(Kind::Rsa2048));
+        written(&directory, "a.crt", &fixture::certificate_der(Kind::Rsa3072, &[]));
+        written(&directory, ".hidden", b"not a key");
+        fs::create_dir(directory.path().join("more")).unwrap();
+        fs::write(directory.path().join("more/bad.pem"), "not a key").unwrap();
+        let fifo = directory.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+
+        let expected = ["a.crt", "b.der", "c.pem#1", "c.pem#2", "d.jwks#a%20b", "d.jwks#z"];
+        assert_eq!(ids(&directory), expected);
+        let set = read_path(directory.path()).unwrap();
+        let kinds =
+            [Kind::Rsa3072, Kind::Rsa2048, Kind::P256, Kind::Ed25519, Kind::P384, Kind::P521];
+        for (key, kind) in set.keys.iter().zip(kinds) {
+            assert_eq!(key.found.key.spki_der, public_der(kind), "{kind:?}");
+        }
+        assert!(set.keys[0].found.validity.is_some());
+        assert_eq!(refusal(&fifo), format!("{}: neither a file nor a directory", fifo.display()));
+    }
+
+    #[test]
+    fn ids_are_uris_of_the_path_as_configured() {
+        let directory = TempDir::new().unwrap();
+        let path = written(&directory, "key ü#1%.pem", public_pem(Kind::P256).as_bytes());
+        let id = &read_path(&path).unwrap().keys[0].id;
+        assert!(id.starts_with("file:///"), "{id}");
+        assert!(id.ends_with("/key%20%C3%BC%231%25.pem"), "{id}");
+    }
+
+    #[test]
+    fn the_length_of_an_id_is_limited() {
+        let directory = TempDir::new().unwrap();
+        let name = "%".repeat(255);
+        let deep = directory.path().join(&name).join(&name);
+        fs::create_dir_all(&deep).unwrap();
+        let longest = ID_BYTES_MAX - file_uri(&deep).len() - "/".len();
+        let longest = "%".repeat(longest / 3) + &"k".repeat(longest % 3);
+        let path = deep.join(&longest);
+        fs::write(&path, public_pem(Kind::P256)).unwrap();
+        assert_eq!(read_path(&path).unwrap().keys[0].id.len(), ID_BYTES_MAX);
+        let path = deep.join(longest + "k");
+        fs::write(&path, public_pem(Kind::P256)).unwrap();
+        assert!(refusal(&path).contains("shorten the path"), "{}", refusal(&path));
+    }
+
+    #[test]
+    fn the_kid_of_a_set_may_be_missing_only_where_nothing_is_ambiguous() {
+        let directory = TempDir::new().unwrap();
+        let one = format!(r#"{{"keys":[{}]}}"#, jwk(Kind::P256, ""));
+        let path = written(&directory, "k.json", one.as_bytes());
+        assert_eq!(ids(&directory), ["k.json"]);
+        let two =
+            format!(r#"{{"keys":[{},{}]}}"#, jwk(Kind::P256, ""), jwk(Kind::P384, r#""kid":"a","#));
+        written(&directory, "k.json", two.as_bytes());
+        assert!(refusal(&path).contains("without `kid`"), "{}", refusal(&path));
+        let same = r#""kid":"a","#;
+        let both = format!(r#"{{"keys":[{},{}]}}"#, jwk(Kind::P256, same), jwk(Kind::P384, same));
+        written(&directory, "k.json", both.as_bytes());
+        assert_eq!(ids(&directory), ["k.json#a", "k.json#a"]);
+    }
+
+    #[test]
+    fn what_a_set_passes_over_is_noted_with_its_file() {
+        let directory = TempDir::new().unwrap();
+        let path = written(&directory, "k.json", br#"{"keys":[{"kty":"XYZ"}]}"#);
+        let set = read_path(&path).unwrap();
+        assert_eq!(set.keys, []);
+        let note = format!("{}: key 1 passed over: kty `XYZ` is not supported", path.display());
+        assert_eq!(set.notes, [note]);
+    }
+
+    #[test]
+    fn one_bad_file_fails_the_directory_and_is_named() {
+        let directory = TempDir::new().unwrap();
+        written(&directory, "a.pem", public_pem(Kind::P256).as_bytes());
+        let bad = written(&directory, "b.pem", b"-----BEGIN PUBLIC KEY-----\n");
+        assert!(refusal(directory.path()).starts_with(bad.to_str().unwrap()));
+        let private = fixture::private_pem(Kind::P256);
+        written(&directory, "b.pem", private.as_bytes());
+        let message = refusal(directory.path());
+        assert!(message.contains("a private key"), "{message}");
+        assert!(!message.contains(&private.lines().nth(1).unwrap()[..8]), "{message}");
+        let large = vec![b' '; material::BYTES_MAX + 1];
+        written(&directory, "b.pem", &large);
+        assert!(refusal(directory.path()).contains("larger than"));
+        fs::remove_file(&bad).unwrap();
+        read_path(directory.path()).unwrap();
+        assert!(refusal(&bad).contains("cannot be read"));
+    }
+
+    #[test]
+    fn links_may_lead_inside_the_directory_only() {
+        let outside = TempDir::new().unwrap();
+        let key = written(&outside, "key.pem", public_pem(Kind::P256).as_bytes());
+        let mounted = TempDir::new().unwrap();
+        let version = mounted.path().join("..2026_11_20");
+        fs::create_dir(&version).unwrap();
+        fs::write(version.join("key.pem"), public_pem(Kind::P384)).unwrap();
+        symlink("..2026_11_20", mounted.path().join("..data")).unwrap();
+        symlink("..data/key.pem", mounted.path().join("key.pem")).unwrap();
+        assert_eq!(ids(&mounted), ["key.pem"]);
+
+        let link = mounted.path().join("out.pem");
+        symlink(&key, &link).unwrap();
+        let message = refusal(mounted.path());
+        assert!(message.starts_with(link.to_str().unwrap()), "{message}");
+        assert!(message.ends_with("leads out of its directory"), "{message}");
+        read_path(&link).unwrap();
+        fs::remove_file(&link).unwrap();
+        symlink("nowhere", &link).unwrap();
+        assert!(refusal(mounted.path()).contains("cannot be read"));
+    }
+
+    #[test]
+    fn entries_and_keys_are_limited() {
+        let directory = TempDir::new().unwrap();
+        for n in 0..DIRECTORY_ENTRIES_MAX {
+            written(&directory, &format!(".{n}"), b"");
+        }
+        assert_eq!(ids(&directory), Vec::<String>::new());
+        written(&directory, "one-more", b"");
+        assert!(refusal(directory.path()).contains("entries"));
+
+        let directory = TempDir::new().unwrap();
+        let thousand = public_pem(Kind::P256).repeat(1_000);
+        for n in 0..KEYS_MAX / 1_000 {
+            written(&directory, &format!("{n}.pem"), thousand.as_bytes());
+        }
+        assert_eq!(ids(&directory).len(), KEYS_MAX);
+        written(&directory, "x.pem", public_pem(Kind::P256).as_bytes());
+        assert!(refusal(directory.path()).contains("more than 10000 keys"));
+    }
 }
