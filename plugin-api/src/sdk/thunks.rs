@@ -189,7 +189,7 @@ unsafe extern "C" fn snapshot_open<P: Plugin>(
 unsafe extern "C" fn snapshot_keys<P: Plugin>(
     instance: *mut abi::Instance,
     snapshot: *mut abi::Snapshot,
-    sink: Option<abi::KeySink>,
+    sink: abi::KeySink,
     sink_ctx: *mut c_void,
     error: *mut abi::Error,
 ) -> abi::Rc {
@@ -200,7 +200,6 @@ unsafe extern "C" fn snapshot_keys<P: Plugin>(
         // SAFETY: NULL or what `snapshot_open` made.
         let snapshot = unsafe { snapshot.cast::<P::Snapshot>().as_ref() };
         let snapshot = snapshot.ok_or_else(|| invalid("no snapshot"))?;
-        let sink = sink.ok_or_else(|| invalid("no sink"))?;
         let keys = live.plugin.keys(snapshot)?;
         keys.iter().try_for_each(|key| emit_key(key, sink, sink_ctx))
     })
@@ -227,7 +226,7 @@ unsafe extern "C" fn resolve_keys<P: Plugin>(
     instance: *mut abi::Instance,
     call: *const abi::Call,
     material: *const abi::Material,
-    sink: Option<abi::KeySink>,
+    sink: abi::KeySink,
     sink_ctx: *mut c_void,
     error: *mut abi::Error,
 ) -> abi::Rc {
@@ -236,7 +235,6 @@ unsafe extern "C" fn resolve_keys<P: Plugin>(
         let material = unsafe { material.as_ref() }
             .filter(|material| material.struct_size as usize >= size_of::<abi::Material>())
             .ok_or_else(|| invalid("no material"))?;
-        let sink = sink.ok_or_else(|| invalid("no sink"))?;
         // SAFETY: the host lends the form for the call.
         let form = std::str::from_utf8(unsafe { bytes(&material.form) })
             .map_err(|_| invalid("the form is not UTF-8"))?;
@@ -259,12 +257,11 @@ unsafe extern "C" fn decode_batch<P: Plugin>(
     snapshot: *mut abi::Snapshot,
     call: *const abi::Call,
     batch: *const abi::Batch,
-    sink: Option<abi::DecodedSink>,
+    sink: abi::DecodedSink,
     sink_ctx: *mut c_void,
     error: *mut abi::Error,
 ) -> abi::Rc {
     let run = |live: &Live<P>, call: &Call<'_>| {
-        let sink = sink.ok_or_else(|| invalid("no sink"))?;
         // SAFETY: NULL or what `snapshot_open` made.
         let snapshot = unsafe { snapshot.cast::<P::Snapshot>().as_ref() };
         // SAFETY: the host lends the batch for the call.
@@ -308,7 +305,7 @@ unsafe extern "C" fn sign_batch<P: Plugin>(
     snapshot: *mut abi::Snapshot,
     call: *const abi::Call,
     batch: *const abi::Batch,
-    sink: Option<abi::DataSink>,
+    sink: abi::DataSink,
     sink_ctx: *mut c_void,
     error: *mut abi::Error,
 ) -> abi::Rc {
@@ -435,6 +432,7 @@ fn emit_key(key: &Key, sink: abi::KeySink, sink_ctx: *mut c_void) -> Result<(), 
         revoked_at: time(key.revoked_at),
         attrs_json: borrow(key.attrs_json.as_bytes()),
     };
+    let sink = sink.ok_or_else(|| invalid("no sink"))?;
     // SAFETY: sink and context are of one call; all that `raw` points at outlives it.
     match unsafe { sink(sink_ctx, &raw) } {
         abi::HALLMARK_RC_OK => Ok(()),
@@ -461,6 +459,7 @@ fn emit_decoded(
         signed_at: time(decoded.signed_at),
         expires_at: time(decoded.expires_at),
     };
+    let sink = sink.ok_or(Failure::Backend)?;
     // SAFETY: sink and context are of one call; all that `raw` points at outlives it.
     match unsafe { sink(sink_ctx, index, &raw) } {
         abi::HALLMARK_RC_OK => Ok(()),
