@@ -15,3 +15,6 @@ pub use epochs::{Epoch, EvidenceEpochs};
 pub use evaluation::{
     Entry, EvaluationCache, EvaluationKey, EvaluationScope, Flight, Lead, Origin,
 };
+
+#[cfg(test)]
+mod tests;

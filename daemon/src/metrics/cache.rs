@@ -85,3 +85,16 @@ impl CacheCounters {
         self.bytes.set(bytes.try_into().unwrap_or(i64::MAX));
     }
 }
+
+#[cfg(test)]
+impl CacheCounters {
+    /// Entries and bytes, as of the last refresh.
+    pub(crate) fn held(&self) -> (i64, i64) {
+        (self.entries.get(), self.bytes.get())
+    }
+
+    /// Entries dropped for size.
+    pub(crate) fn evicted_for_size(&self) -> u64 {
+        self.evicted_for_size.get()
+    }
+}

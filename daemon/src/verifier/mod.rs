@@ -108,16 +108,13 @@ impl Verifier {
             self.work_out(known, checks, &ids, deadline).await
         };
         let late = Verdict::Unavailable(Unavailable::Deadline);
-        let answers = answers.into_iter().map(|verdict| verdict.unwrap_or(late));
-        answers
-            .zip(algorithms)
-            .inspect(|&(verdict, algorithm)| {
-                if matches!(verdict, Verdict::Unavailable(_)) {
-                    self.queue.metrics().count(algorithm, verdict);
-                }
-            })
-            .map(|(verdict, _)| verdict)
-            .collect()
+        let verdicts: Vec<_> = answers.into_iter().map(|one| one.unwrap_or(late)).collect();
+        for (&verdict, algorithm) in verdicts.iter().zip(algorithms) {
+            if matches!(verdict, Verdict::Unavailable(_)) {
+                self.queue.metrics().count(algorithm, verdict);
+            }
+        }
+        verdicts
     }
 
     /// Brings the gauges of the verdict cache up to date; call it at scrape.
