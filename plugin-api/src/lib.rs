@@ -1,1 +1,24 @@
-//! Hallmark.
+//! The plugin contract of Hallmark.
+//!
+//! - [`abi`]: the C ABI, layout only; `include/hallmark_plugin.h` is generated from it.
+//! - The SDK, for a plugin written in Rust: implement [`Plugin`] in safe code and end the crate
+//!   with [`export_plugin!`].
+//! - [`host`] (feature `host`): the loader and the safe view of a loaded plugin.
+//!
+//! Three invariants hold on both sides: no memory changes owner across the boundary, nothing
+//! unwinds across it, and memory that was not written can never read as "valid".
+
+pub mod abi;
+
+mod sdk;
+
+pub use sdk::{
+    Algorithm, Call, Caps, Decoded, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags,
+    LogLevel, Material, Plugin, Snapshot,
+};
+
+#[doc(hidden)]
+pub use sdk::{manifest, thunks};
+
+#[cfg(feature = "host")]
+pub mod host;

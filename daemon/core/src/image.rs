@@ -89,3 +89,20 @@ impl ImageReference {
         self.digest
     }
 }
+
+impl ImageReference {
+    /// Stub.
+    pub fn parse(text: &str) -> Result<Self, ImageError> {
+        let (repository, digest) = match text.split_once('@') {
+            Some((repository, digest)) => {
+                let digest = digest.parse().map_err(|_| ImageError::Digest(text.to_owned()))?;
+                (repository, Some(digest))
+            }
+            None => (text, None),
+        };
+        if repository.is_empty() || text.contains(char::is_whitespace) {
+            return Err(ImageError::Malformed(text.to_owned()));
+        }
+        Ok(Self { text: text.into(), repository_len: repository.len(), digest })
+    }
+}

@@ -1,0 +1,64 @@
+//! The registry of signature algorithms.
+
+use crate::abi;
+
+/// A signature algorithm with its key size or curve and its hash, numbered as in Google's proto.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Algorithm {
+    /// RSASSA-PSS, 2048-bit key, SHA-256.
+    RsaPss2048Sha256 = abi::HALLMARK_ALG_RSA_PSS_2048_SHA256,
+    /// RSASSA-PSS, 3072-bit key, SHA-256.
+    RsaPss3072Sha256 = abi::HALLMARK_ALG_RSA_PSS_3072_SHA256,
+    /// RSASSA-PSS, 4096-bit key, SHA-256.
+    RsaPss4096Sha256 = abi::HALLMARK_ALG_RSA_PSS_4096_SHA256,
+    /// RSASSA-PSS, 4096-bit key, SHA-512.
+    RsaPss4096Sha512 = abi::HALLMARK_ALG_RSA_PSS_4096_SHA512,
+    /// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-256.
+    RsaPkcs1_2048Sha256 = abi::HALLMARK_ALG_RSA_PKCS1_2048_SHA256,
+    /// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-256.
+    RsaPkcs1_3072Sha256 = abi::HALLMARK_ALG_RSA_PKCS1_3072_SHA256,
+    /// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-256.
+    RsaPkcs1_4096Sha256 = abi::HALLMARK_ALG_RSA_PKCS1_4096_SHA256,
+    /// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-512.
+    RsaPkcs1_4096Sha512 = abi::HALLMARK_ALG_RSA_PKCS1_4096_SHA512,
+    /// ECDSA on P-256 with SHA-256, signature in DER.
+    EcdsaP256Sha256 = abi::HALLMARK_ALG_ECDSA_P256_SHA256,
+    /// ECDSA on P-384 with SHA-384, signature in DER.
+    EcdsaP384Sha384 = abi::HALLMARK_ALG_ECDSA_P384_SHA384,
+    /// ECDSA on P-521 with SHA-512, signature in DER.
+    EcdsaP521Sha512 = abi::HALLMARK_ALG_ECDSA_P521_SHA512,
+    /// FIPS 204 ML-DSA-65, pure, empty context.
+    MlDsa65 = abi::HALLMARK_ALG_ML_DSA_65,
+    /// RFC 8032 Ed25519.
+    Ed25519 = abi::HALLMARK_ALG_ED25519,
+}
+
+impl Algorithm {
+    /// Every algorithm, in the order of its number.
+    pub const ALL: [Self; 13] = [
+        Self::RsaPss2048Sha256,
+        Self::RsaPss3072Sha256,
+        Self::RsaPss4096Sha256,
+        Self::RsaPss4096Sha512,
+        Self::RsaPkcs1_2048Sha256,
+        Self::RsaPkcs1_3072Sha256,
+        Self::RsaPkcs1_4096Sha256,
+        Self::RsaPkcs1_4096Sha512,
+        Self::EcdsaP256Sha256,
+        Self::EcdsaP384Sha384,
+        Self::EcdsaP521Sha512,
+        Self::MlDsa65,
+        Self::Ed25519,
+    ];
+
+    /// Its number across the boundary.
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// The algorithm of a number; `None` for one this version does not know.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.number() == number)
+    }
+}
