@@ -274,18 +274,22 @@ pub struct Decoded {
 }
 
 /// Takes a key. The key is borrowed: the host has copied it when the sink returns. Anything but
-/// `HALLMARK_RC_OK` ends the enumeration.
-pub type KeySink = unsafe extern "C" fn(sink_ctx: *mut core::ffi::c_void, key: *const Key) -> Rc;
+/// `HALLMARK_RC_OK` ends the enumeration. Every sink is called on the thread of the call it was
+/// given to, before that call returns.
+pub type KeySink =
+    Option<unsafe extern "C" fn(sink_ctx: *mut core::ffi::c_void, key: *const Key) -> Rc>;
 /// Takes the bytes that belong to item `index`. Borrowed, copied when the sink returns.
 pub type DataSink =
-    unsafe extern "C" fn(sink_ctx: *mut core::ffi::c_void, index: u32, data: Bytes) -> Rc;
+    Option<unsafe extern "C" fn(sink_ctx: *mut core::ffi::c_void, index: u32, data: Bytes) -> Rc>;
 /// Takes one signature found in item `index`; a blob may hold several. Borrowed, copied when the
 /// sink returns.
-pub type DecodedSink = unsafe extern "C" fn(
-    sink_ctx: *mut core::ffi::c_void,
-    index: u32,
-    decoded: *const Decoded,
-) -> Rc;
+pub type DecodedSink = Option<
+    unsafe extern "C" fn(
+        sink_ctx: *mut core::ffi::c_void,
+        index: u32,
+        decoded: *const Decoded,
+    ) -> Rc,
+>;
 
 /// One item of a batch. Step with `HALLMARK_ITEM`, never with `sizeof`.
 #[repr(C)]
@@ -361,7 +365,7 @@ pub struct Host {
         unsafe extern "C" fn(
             ctx: *mut core::ffi::c_void,
             name: Bytes,
-            sink: Option<DataSink>,
+            sink: DataSink,
             sink_ctx: *mut core::ffi::c_void,
         ) -> Rc,
     >,
@@ -468,7 +472,7 @@ pub struct Plugin {
         unsafe extern "C" fn(
             instance: *mut Instance,
             snapshot: *mut Snapshot,
-            sink: Option<KeySink>,
+            sink: KeySink,
             sink_ctx: *mut core::ffi::c_void,
             error: *mut Error,
         ) -> Rc,
@@ -485,7 +489,7 @@ pub struct Plugin {
             instance: *mut Instance,
             call: *const Call,
             material: *const Material,
-            sink: Option<KeySink>,
+            sink: KeySink,
             sink_ctx: *mut core::ffi::c_void,
             error: *mut Error,
         ) -> Rc,
@@ -499,7 +503,7 @@ pub struct Plugin {
             snapshot: *mut Snapshot,
             call: *const Call,
             batch: *const Batch,
-            sink: Option<DecodedSink>,
+            sink: DecodedSink,
             sink_ctx: *mut core::ffi::c_void,
             error: *mut Error,
         ) -> Rc,
@@ -523,13 +527,13 @@ pub struct Plugin {
             snapshot: *mut Snapshot,
             call: *const Call,
             batch: *const Batch,
-            sink: Option<DataSink>,
+            sink: DataSink,
             sink_ctx: *mut core::ffi::c_void,
             error: *mut Error,
         ) -> Rc,
     >,
-    /// An optional interface by name (`vendor.interface/1`, zero-terminated), or NULL. `[any
-    /// thread]` Optional.
+    /// An optional interface by name (`vendor.interface/1`, zero-terminated), or NULL.
+    /// `[any thread]` Optional.
     pub extension:
         Option<unsafe extern "C" fn(name: *const core::ffi::c_char) -> *const core::ffi::c_void>,
 }
