@@ -60,7 +60,7 @@ impl Key {
 
     fn generate_ml_dsa(private: PathBuf) -> Self {
         let pair = PqdsaKeyPair::generate(&ML_DSA_65_SIGNING).expect("generates");
-        let pkcs8 = pair.to_pkcs8().expect("encodes");
+        let pkcs8 = pair.to_pkcs8v1().expect("encodes");
         let spki = pair.public_key().as_der().expect("encodes");
         std::fs::write(&private, pem("PRIVATE KEY", pkcs8.as_ref())).expect("writes");
         let public_pem = pem("PUBLIC KEY", spki.as_ref());
