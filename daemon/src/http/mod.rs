@@ -10,7 +10,10 @@ pub mod exchange;
 pub mod limits;
 pub mod routes;
 
+mod binaryauthorization;
+mod containeranalysis;
 mod decisions;
+mod google;
 pub mod health;
 
 use std::fmt;
@@ -25,6 +28,7 @@ use prometheus::Registry;
 
 use crate::admit::{self, Gate, Origin};
 use crate::metrics::http::HttpMetrics;
+use crate::resources::Resources;
 use error::HttpError;
 use exchange::{Answer, Exchange};
 use health::Readiness;
@@ -34,6 +38,34 @@ use routes::routes;
 routes! {
     Decisions {
         POST "/v1/decisions" => decisions::decide;
+    }
+    BinaryAuthorization {
+        GET "/v1/projects/{project}/policy" => binaryauthorization::get_policy;
+        PUT "/v1/projects/{project}/policy" => binaryauthorization::update_policy;
+        GET "/v1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
+        POST "/v1/projects/{project}/attestors" => binaryauthorization::create_attestor;
+        GET "/v1/projects/{project}/attestors" => binaryauthorization::list_attestors;
+        GET "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
+        PUT "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
+        DELETE "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
+        GET "/v1beta1/projects/{project}/policy" => binaryauthorization::get_policy;
+        PUT "/v1beta1/projects/{project}/policy" => binaryauthorization::update_policy;
+        GET "/v1beta1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
+        POST "/v1beta1/projects/{project}/attestors" => binaryauthorization::create_attestor;
+        GET "/v1beta1/projects/{project}/attestors" => binaryauthorization::list_attestors;
+        GET "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
+        PUT "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
+        DELETE "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
+    }
+    ContainerAnalysis {
+        POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
+        GET "/v1/projects/{project}/notes/{note}" => containeranalysis::get_note;
+        GET "/v1/projects/{project}/notes/{note}/occurrences" => containeranalysis::list_note_occurrences;
+        POST "/v1/projects/{project}/occurrences" => containeranalysis::create_occurrence;
+        POST "/v1/projects/{project}/occurrences:batchCreate" => containeranalysis::create_occurrences;
+        GET "/v1/projects/{project}/occurrences" => containeranalysis::list_occurrences;
+        GET "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::get_occurrence;
+        DELETE "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::delete_occurrence;
     }
     Operations {
         GET "/livez" => ready health::livez;
@@ -53,6 +85,8 @@ pub type Endpoint = for<'a> fn(&'a Doors, Exchange) -> Reply<'a>;
 pub struct Doors {
     /// Decides.
     pub gate: Arc<Gate>,
+    /// Reads and writes policies, attestors, notes and occurrences.
+    pub resources: Resources,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// Counts requests, connections and sheds.

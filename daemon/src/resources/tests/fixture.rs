@@ -16,7 +16,7 @@ use sha2::Digest as _;
 
 use crate::cache::EvidenceEpochs;
 use crate::plugin::{KeyError, ResolvedKey};
-use crate::resources::{Resources, policy::default_policy};
+use crate::resources::Resources;
 use crate::snapshot::{ResolveKeys, Snapshots};
 use crate::store::{OccurrenceQuery, OccurrenceScope, ProjectResources, Store, StoreError, Write};
 
@@ -76,7 +76,7 @@ pub(super) fn requiring(attestors: &[&str]) -> Policy {
         evaluation: EvaluationMode::RequireAttestation(names),
         enforcement: EnforcementMode::EnforcedBlockAndAuditLog,
     };
-    Policy { default_admission_rule, ..default_policy() }
+    Policy { default_admission_rule, ..Policy::google_default() }
 }
 
 pub(super) fn note(id: &str, kind: &str) -> Note {
