@@ -169,7 +169,10 @@ fn outcome(check: &Check, verdict: Verdict, digest: Digest) -> TrialOutcome {
     match signed_digest(&check.payload) {
         Ok(signed) if signed == digest => TrialOutcome::Verified { form: verified.form() },
         Ok(signed) => TrialOutcome::DigestMismatch { signed: signed.to_string() },
-        Err(error) => TrialOutcome::PayloadMalformed { error: error.to_string() },
+        // The first words are Google's.
+        Err(error) => TrialOutcome::PayloadMalformed {
+            error: format!("Signature verified, but unexpected message was signed: {error}"),
+        },
     }
 }
 

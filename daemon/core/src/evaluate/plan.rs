@@ -122,14 +122,17 @@ impl<'a> Governing<'a> {
             let why = format!("the image reference has {bytes} bytes, more than {max}");
             return ImagePlan::Decided(refused(image, Reason::LimitExceeded, &why));
         }
-        let reference = ImageReference::parse(image);
-        let digest = reference.as_ref().ok().and_then(ImageReference::digest);
+        // No runtime pulls what is not a reference, and patterns are matched against those only.
+        let digest = match ImageReference::parse(image) {
+            Ok(reference) => reference.digest(),
+            Err(ImageError::Digest(_)) => None,
+            Err(ImageError::Malformed(_)) => {
+                let why = "this is not an image reference";
+                return ImagePlan::Decided(refused(image, Reason::ImageMalformed, why));
+            }
+        };
         if let Some((reason, message)) = self.allowlisted(image) {
             return ImagePlan::Decided(without_rule(image, digest, reason, message));
-        }
-        if let Err(ImageError::Malformed(_)) = reference {
-            let why = "this is not an image reference";
-            return ImagePlan::Decided(refused(image, Reason::ImageMalformed, why));
         }
         self.by_rule(image, digest)
     }
