@@ -15,6 +15,7 @@ pub mod snapshot;
 
 pub mod audit;
 pub mod cache;
+pub mod decision_json;
 pub mod evidence;
 pub mod plugin;
 pub mod store;

@@ -1,12 +1,36 @@
-//! The immutable picture of all policies and trusted attestors that a request is decided under.
-//! A request holds one from its first byte to its audit record.
+//! The immutable picture of all policies and trusted attestors that a request is decided under,
+//! and how a new one takes the place of the old.
+//!
+//! A request holds one [`Snapshot`] from its first byte to its audit record.
+//!
+//! # Why an acknowledged write is never followed by a decision from before it
+//!
+//! 1. A write is durable, and seen by every later read, when [`Store::apply`] returns.
+//! 2. Only then [`Snapshots::republish`] takes the publication lock, reads the project *inside*
+//!    it and swaps the new snapshot in before the lock is released. Publications are therefore in
+//!    a total order, each read after the one before it was swapped in: a slow publication that
+//!    read before the write cannot overwrite a fast one that read after it.
+//! 3. Only then the write is acknowledged. A request that starts afterwards loads the new
+//!    snapshot or a later one. Cached decisions carry the generation they were made in, so none
+//!    of an older generation is found.
+//! 4. Should the project not be readable after its write, its last picture may be out of date:
+//!    it is withdrawn, so that its requests are denied until it was read again, and the write is
+//!    not acknowledged.
+//!
+//! Occurrences are not part of the snapshot. Their writers bump the evidence epoch of the digest
+//! after the commit and before the acknowledgement, to the same effect.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hallmark_core::attestor::TrustedAttestor;
+use arc_swap::ArcSwap;
+use hallmark_core::attestor::{Attestor, KeyMaterial, PublicKey, TrustedAttestor, VerificationKey};
 use hallmark_core::names::{AttestorName, ProjectId};
 use hallmark_core::policy::{Policies, Policy, ProjectPolicy, SystemPolicy};
+
+use crate::plugin::{Catalog, KeyError, ResolvedKey};
+use crate::store::{ProjectResources, Store, StoreError};
 
 /// Everything a decision depends on, evidence aside.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +44,7 @@ pub struct Snapshot {
 }
 
 /// One project in a snapshot.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ProjectSnapshot {
     /// The policy, where one was written.
     pub policy: Option<Policy>,
@@ -43,4 +67,178 @@ impl Snapshot {
     pub fn attestor(&self, name: &AttestorName) -> Option<&Arc<TrustedAttestor>> {
         self.projects.get(name.project())?.attestors.get(name)
     }
+}
+
+/// Where the keys of attestors come from.
+pub trait ResolveKeys: Debug + Send + Sync {
+    /// What a key as written is to verify with. Answers from memory.
+    fn resolve(&self, key: &PublicKey) -> Result<ResolvedKey, KeyError>;
+}
+
+impl ResolveKeys for Catalog {
+    fn resolve(&self, key: &PublicKey) -> Result<ResolvedKey, KeyError> {
+        Self::resolve(self, key)
+    }
+}
+
+/// The snapshot in force, and the one place where another is put in its stead.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    current: ArcSwap<Snapshot>,
+    publication: Mutex<Resolved>,
+}
+
+/// What the attestors of the snapshot in force were made of.
+type Resolved = HashMap<AttestorName, ResolvedAttestor>;
+
+#[derive(Clone, Debug)]
+struct ResolvedAttestor {
+    written: Attestor,
+    trusted: Arc<TrustedAttestor>,
+}
+
+impl ResolvedAttestor {
+    /// Whether resolving `written` once more can only give the same keys: it is the same in every
+    /// field (an etag would not do, files may hold any), its keys are its own text, and that was
+    /// understood.
+    fn holds_for(&self, written: &Attestor) -> bool {
+        self.written == *written && !has_references(written) && self.trusted.keys.is_ok()
+    }
+}
+
+impl Snapshots {
+    /// The snapshot in force. Before the first [`Snapshots::rebuild_all`] it knows no project, so
+    /// everything is denied.
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Reads everything anew: at start, and when files or the configuration changed. On an error
+    /// the snapshot in force stays. Answers the new generation.
+    pub fn rebuild_all(
+        &self,
+        store: &dyn Store,
+        keys: &dyn ResolveKeys,
+        system: Arc<SystemPolicy>,
+    ) -> Result<u64, StoreError> {
+        let mut resolved = self.lock();
+        let mut projects = HashMap::new();
+        let mut all = Resolved::new();
+        for project in store.projects()? {
+            let resources = store.project(&project)?;
+            if resources.known {
+                projects.insert(project, resolve(resources, keys, &resolved, &mut all));
+            }
+        }
+        *resolved = all;
+        Ok(self.swap(|snapshot| {
+            snapshot.projects = projects;
+            snapshot.system = system;
+        }))
+    }
+
+    /// Takes up what was written to `project`. Call it after the commit and before the
+    /// acknowledgement. Answers the new generation; on an error the project is withdrawn.
+    pub fn republish(
+        &self,
+        store: &dyn Store,
+        keys: &dyn ResolveKeys,
+        project: &ProjectId,
+    ) -> Result<u64, StoreError> {
+        let mut resolved = self.lock();
+        let resources = store.project(project);
+        let mut fresh = Resolved::new();
+        let published = match &resources {
+            Ok(found) if found.known => Some(resolve(found.clone(), keys, &resolved, &mut fresh)),
+            _ => None,
+        };
+        resolved.retain(|name, _| name.project() != project);
+        resolved.extend(fresh);
+        let generation = self.swap(|snapshot| {
+            match published {
+                Some(published) => snapshot.projects.insert(project.clone(), published),
+                None => snapshot.projects.remove(project),
+            };
+        });
+        resources.map(|_| generation)
+    }
+
+    /// Resolves the attestors anew whose keys a key source holds, or whose keys could not be had:
+    /// when a source says that its keys changed or went away. Answers the generation in force,
+    /// which grows only where a key did change.
+    pub fn keys_changed(&self, keys: &dyn ResolveKeys) -> u64 {
+        let mut resolved = self.lock();
+        let mut changed = Vec::new();
+        for attestor in resolved.values_mut() {
+            if !has_references(&attestor.written) && attestor.trusted.keys.is_ok() {
+                continue;
+            }
+            let trusted = trust(&attestor.written, keys);
+            if trusted != *attestor.trusted {
+                attestor.trusted = Arc::new(trusted);
+                changed.push(Arc::clone(&attestor.trusted));
+            }
+        }
+        if changed.is_empty() {
+            return self.current.load().generation;
+        }
+        self.swap(|snapshot| {
+            for attestor in changed {
+                if let Some(project) = snapshot.projects.get_mut(attestor.name.project()) {
+                    Arc::make_mut(project).attestors.insert(attestor.name.clone(), attestor);
+                }
+            }
+        })
+    }
+
+    /// Only with the publication lock held.
+    fn swap(&self, change: impl FnOnce(&mut Snapshot)) -> u64 {
+        let mut next = Snapshot::clone(&self.current.load());
+        change(&mut next);
+        next.generation += 1;
+        let generation = next.generation;
+        self.current.store(Arc::new(next));
+        generation
+    }
+
+    /// A panic while the lock is held leaves the map as it was: it is changed in one step, last.
+    fn lock(&self) -> MutexGuard<'_, Resolved> {
+        self.publication.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One project with its keys resolved; what it was made of goes to `fresh`.
+fn resolve(
+    resources: ProjectResources,
+    keys: &dyn ResolveKeys,
+    known: &Resolved,
+    fresh: &mut Resolved,
+) -> Arc<ProjectSnapshot> {
+    let mut attestors = HashMap::with_capacity(resources.attestors.len());
+    for written in resources.attestors {
+        let trusted = match known.get(&written.name) {
+            Some(known) if known.holds_for(&written) => Arc::clone(&known.trusted),
+            _ => Arc::new(trust(&written, keys)),
+        };
+        attestors.insert(written.name.clone(), Arc::clone(&trusted));
+        fresh.insert(written.name.clone(), ResolvedAttestor { written, trusted });
+    }
+    Arc::new(ProjectSnapshot { policy: resources.policy, attestors })
+}
+
+/// The attestor to decide with. Where one key cannot be had none counts: the attestor stays, and
+/// denies with the reason.
+fn trust(written: &Attestor, keys: &dyn ResolveKeys) -> TrustedAttestor {
+    let keys =
+        written.public_keys.iter().enumerate().try_fold(Vec::new(), |mut trusted, (i, key)| {
+            let resolved =
+                keys.resolve(key).map_err(|error| format!("publicKeys[{i}]: {error}"))?;
+            trusted.extend(resolved.keys.into_iter().map(Arc::<VerificationKey>::new));
+            Ok(trusted)
+        });
+    TrustedAttestor { name: written.name.clone(), note: written.note.clone(), keys }
+}
+
+fn has_references(attestor: &Attestor) -> bool {
+    attestor.public_keys.iter().any(|key| matches!(key.material, KeyMaterial::Reference))
 }

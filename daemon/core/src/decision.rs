@@ -25,14 +25,15 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Whether a denial of this request blocks it.
+    /// Whether a denial of this request blocks it: neither dry run nor break-glass lifts it, or
+    /// it is one that they cannot lift.
     pub fn enforced(&self) -> bool {
-        !self.dry_run && !self.break_glass
+        !self.allowed || !(self.dry_run || self.break_glass)
     }
 
-    /// Whether every image conforms, before dry run and break-glass.
+    /// Whether there are images and every one conforms, before dry run and break-glass.
     pub fn conforms(&self) -> bool {
-        self.images.iter().all(|image| image.allowed)
+        !self.images.is_empty() && self.images.iter().all(|image| image.allowed)
     }
 }
 
@@ -235,7 +236,7 @@ pub enum TrialOutcome {
     },
     /// The key did not make this signature over this payload.
     BadSignature,
-    /// Signature verified, but the payload is not one.
+    /// Signature verified, but the payload is not one; or it is too large to be looked at.
     PayloadMalformed {
         /// What is wrong with it.
         error: String,

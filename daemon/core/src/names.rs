@@ -128,16 +128,28 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for text in ["projects/p/attestors/built-by-cloud-build", "projects/example.com:p/attestors/a"] {
-            assert_eq!(text.parse::<AttestorName>().map(|name| name.to_string()), Ok(text.to_owned()));
+        for text in
+            ["projects/p/attestors/built-by-cloud-build", "projects/example.com:p/attestors/a"]
+        {
+            assert_eq!(
+                text.parse::<AttestorName>().map(|name| name.to_string()),
+                Ok(text.to_owned())
+            );
         }
     }
 
     #[test]
     fn foreign_forms_and_ids_are_refused() {
         for text in [
-            "", "projects", "projects/p/attestors", "projects/p/attestors/", "projects//attestors/a",
-            "projects/p/attestors/a/b", "projects/p/notes/a", "projects/../attestors/a", "projects/p/attestors/a b",
+            "",
+            "projects",
+            "projects/p/attestors",
+            "projects/p/attestors/",
+            "projects//attestors/a",
+            "projects/p/attestors/a/b",
+            "projects/p/notes/a",
+            "projects/../attestors/a",
+            "projects/p/attestors/a b",
         ] {
             assert!(text.parse::<AttestorName>().is_err(), "{text}");
         }

@@ -57,7 +57,7 @@ pub struct Verified {
 
 impl Verified {
     /// States that the arithmetic was done, over the bytes of `form`, and said yes.
-    pub fn assertion(form: SignedForm) -> Self {
+    pub const fn assertion(form: SignedForm) -> Self {
         Self { form }
     }
 

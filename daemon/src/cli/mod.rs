@@ -1,1 +1,116 @@
-//! Placeholder.
+//! The command line: one file for each noun. `serve` runs the daemon, `audit` and `plugins` look
+//! after what it keeps and loads, the others talk to a daemon over HTTP.
+
+mod attestations;
+mod attestors;
+mod audit;
+mod client;
+mod decide;
+mod notes;
+mod output;
+mod plugins;
+mod policy;
+mod public_keys;
+mod serve;
+mod sign;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Binary Authorization that anyone can run.
+///
+/// Exit codes: 0 done or allowed, 2 denied, 1 failed.
+#[derive(Debug, Parser)]
+#[command(name = "hallmark", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Serve(Box<serve::Serve>),
+    Decide(decide::Decide),
+    /// Read, write and try out a project's policy.
+    #[command(subcommand)]
+    Policy(policy::Policy),
+    /// The authorities whose keys are trusted.
+    #[command(subcommand)]
+    Attestors(attestors::Attestors),
+    /// The notes under which attestations are filed.
+    #[command(subcommand)]
+    Notes(notes::Notes),
+    /// Signed statements about image digests.
+    #[command(subcommand)]
+    Attestations(attestations::Attestations),
+    CreateSignaturePayload(attestations::CreateSignaturePayload),
+    /// Look at plugins.
+    #[command(subcommand)]
+    Plugins(plugins::Plugins),
+    /// Look after the audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Done, or allowed: exit code 0.
+    Done,
+    /// Denied, or found wanting: exit code 2.
+    Denied,
+}
+
+/// Runs the command that the arguments name. 0: done or allowed; 2: denied; 1: failed.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match cli.command.run() {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Denied) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("hallmark: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints help, the version or what is wrong with the arguments. Wrong arguments are 1, for 2 says
+/// that an image was denied.
+fn usage(error: &clap::Error) -> ExitCode {
+    if let Err(unprintable) = error.print() {
+        eprintln!("hallmark: {unprintable}");
+    }
+    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Serve(serve) => serve.run(),
+            Self::Decide(decide) => decide.run(),
+            Self::Policy(policy) => policy.run(),
+            Self::Attestors(attestors) => attestors.run(),
+            Self::Notes(notes) => notes.run(),
+            Self::Attestations(attestations) => attestations.run(),
+            Self::CreateSignaturePayload(create) => create.run(),
+            Self::Plugins(plugins) => plugins.run(),
+            Self::Audit(audit) => audit.run(),
+            Self::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "hallmark", &mut script);
+                output::bytes(&script)?;
+                Ok(Outcome::Done)
+            }
+        }
+    }
+}

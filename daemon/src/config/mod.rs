@@ -1,1 +1,144 @@
-//! Placeholder.
+//! What the daemon is told: a TOML file and flags, the flags winning.
+//!
+//! Two stages: [`file`] is exactly what was written, [`Config`] is what it means, with every
+//! default filled in. Unknown keys are refused.
+
+pub mod file;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::audit::writer::Durability;
+
+/// Everything the daemon needs to start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where requests come in. Loopback only, as long as nobody is asked who they are.
+    pub listen: SocketAddr,
+    /// A listener of its own for `/metrics` and the health routes, where there is one.
+    pub listen_metrics: Option<SocketAddr>,
+    /// The bound address is written here, for those who asked for port 0.
+    pub port_file: Option<PathBuf>,
+    /// Where resources live.
+    pub source: Source,
+    /// The system policy, instead of the bundled one.
+    pub system_policy: Option<PathBuf>,
+    /// How the audit log is kept.
+    pub audit: Audit,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// How signatures are verified.
+    pub verifier: Verifier,
+    /// How much is remembered.
+    pub cache: Cache,
+    /// Plugins beside the bundled ones, and configured instances of them.
+    pub plugins: Vec<file::Plugin>,
+    /// Threads that serve connections.
+    pub serve_threads: usize,
+}
+
+/// Where resources live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In an embedded database in this directory; the API reads and writes.
+    Data(PathBuf),
+    /// In files under this directory; the API only reads.
+    Files(PathBuf),
+}
+
+/// How the audit log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// The directory of its files.
+    pub dir: PathBuf,
+    /// What an answer promises of its record.
+    pub durability: Durability,
+    /// Bytes after which a new file is begun.
+    pub rotate_bytes: u64,
+}
+
+/// What requests may cost together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one request body.
+    pub body_bytes: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// Requests in flight; more are shed.
+    pub requests_in_flight: usize,
+    /// Time for one request, from its head to its answer.
+    pub request_timeout: Duration,
+    /// Time that requests in flight are given at shutdown.
+    pub drain_timeout: Duration,
+}
+
+/// How signatures are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verifier {
+    /// Threads that verify.
+    pub threads: usize,
+    /// Signatures waiting; more are not determined.
+    pub queue_checks: usize,
+    /// Signatures that one thread takes at once.
+    pub batch_checks: usize,
+}
+
+/// How much is remembered, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// Verdicts of signatures.
+    pub verdict_bytes: u64,
+    /// Evaluations of digests.
+    pub evaluation_bytes: u64,
+}
+
+/// Why the configuration was refused. The operator is at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("{path} cannot be read")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a configuration.
+    #[error("{path}: {source}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// Nothing says where resources live.
+    #[error(
+        "say where resources live: --data-dir DIR for a database, or --config-dir DIR for files"
+    )]
+    NoSource,
+    /// Two things say where resources live.
+    #[error("--data-dir and --config-dir exclude each other: resources live in one place")]
+    TwoSources,
+    /// Files are read only, so the log needs a place of its own.
+    #[error("with --config-dir the audit log needs a directory of its own: --audit-dir DIR")]
+    NoAuditDir,
+    /// Anyone on the network could ask.
+    #[error(
+        "{0} is not a loopback address, and without authentication anyone who reaches it could \
+         change policies: listen on 127.0.0.1 or [::1]"
+    )]
+    NotLoopback(SocketAddr),
+    /// A number is out of its range.
+    #[error("{key} = {value} is out of range: {range}")]
+    Range {
+        /// Which key.
+        key: &'static str,
+        /// What it was set to.
+        value: u64,
+        /// What it may be.
+        range: &'static str,
+    },
+}

@@ -1,1 +1,75 @@
-//! Placeholder.
+//! Gathering the attestations that a decision needs: the only IO on the one path.
+//!
+//! Everything that a batch of requests needs is read with one call to the store, on a blocking
+//! thread. A store that does not answer costs its callers their deadline and a bounded number of
+//! threads, never the runtime.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hallmark_core::image::Digest;
+use hallmark_core::names::NoteName;
+use hallmark_core::occurrence::{Evidence, EvidenceError};
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+use crate::store::{Store, StoreError};
+
+/// Reads at the store at once. A read is CPU and page cache as a rule; more than this many wait
+/// for a disk that is slow or gone, and more threads would not make it faster.
+const READS_MAX: usize = 64;
+
+/// The store, from the side of those who gather.
+#[derive(Debug)]
+pub struct EvidenceSource {
+    store: Arc<dyn Store>,
+    reads: Arc<Semaphore>,
+    occurrences_max: usize,
+}
+
+impl EvidenceSource {
+    /// Gathers from `store`, at most `occurrences_max` occurrences for each note and digest.
+    pub fn new(store: Arc<dyn Store>, occurrences_max: usize) -> Self {
+        Self { store, reads: Arc::new(Semaphore::new(READS_MAX)), occurrences_max }
+    }
+
+    /// The evidence of each (note, digest), in the order asked, by `deadline`.
+    ///
+    /// # Cancel safety
+    /// A read that has begun goes on without its caller, on its own thread.
+    pub async fn gather(&self, wanted: Vec<(NoteName, Digest)>, deadline: Instant) -> Vec<Evidence> {
+        let count = wanted.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let read = timeout_at(deadline.into(), self.read(wanted)).await;
+        let found = read.unwrap_or(Err(EvidenceError::Deadline));
+        match found {
+            Ok(found) if found.len() == count => found,
+            Ok(_) => vec![Err(unavailable("it answered another question")); count],
+            Err(error) => vec![Err(error); count],
+        }
+    }
+
+    async fn read(&self, wanted: Vec<(NoteName, Digest)>) -> Result<Vec<Evidence>, EvidenceError> {
+        let reads = Arc::clone(&self.reads);
+        let permit = reads.acquire_owned().await.map_err(|_| unavailable("it is closed"))?;
+        let (store, limit) = (Arc::clone(&self.store), self.occurrences_max);
+        let read = tokio::task::spawn_blocking(move || {
+            // Held by the thread, not by the caller: a caller that gave up does not free a place.
+            let _permit = permit;
+            store.evidence(&wanted, limit)
+        });
+        let found = read.await.map_err(|_| unavailable("its read panicked"))?;
+        let found = found.map_err(|error: StoreError| unavailable(&error.to_string()))?;
+        let bounded = |attestations: Vec<_>| match attestations.len() {
+            len if len > limit => Err(EvidenceError::TooMany(limit)),
+            _ => Ok(attestations),
+        };
+        Ok(found.into_iter().map(bounded).collect())
+    }
+}
+
+fn unavailable(why: &str) -> EvidenceError {
+    EvidenceError::Unavailable(why.to_owned())
+}

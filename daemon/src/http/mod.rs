@@ -1,1 +1,128 @@
-//! Placeholder.
+//! The wire: one file per dialect, wire types live and die here.
+//!
+//! [`ROUTES`] is the contents page of the API. `server` owns sockets, limits and draining and
+//! hands every request to `dispatch`, which finds its route, reads its body under the limits and
+//! calls its endpoint. An endpoint is a function of the [`Doors`] and one [`Exchange`]; it answers
+//! or fails with an [`HttpError`], which is rendered in one place.
+
+pub mod error;
+pub mod exchange;
+pub mod health;
+pub mod limits;
+pub mod routes;
+pub mod server;
+
+mod body;
+mod decisions;
+mod dispatch;
+mod guarded_io;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hallmark_core::decision::Decision;
+use hallmark_core::evaluate::Request;
+use http::Response;
+use http_body_util::channel::Channel;
+use hyper::body::Incoming;
+use prometheus::Registry;
+use tokio::sync::Semaphore;
+
+use crate::admit::{self, Gate, Origin};
+use crate::metrics::http::HttpMetrics;
+use dispatch::StreamBroken;
+use error::HttpError;
+use exchange::{Answer, Exchange};
+use health::Readiness;
+use limits::ServerLimits;
+use routes::routes;
+
+routes! {
+    Decisions {
+        POST "/v1/decisions" => decisions::decide, ndjson decisions::stream;
+    }
+    Operations {
+        GET "/livez" => ready health::livez;
+        GET "/readyz" => ready health::readyz;
+        GET "/version" => ready health::version;
+        GET "/metrics" => ready health::metrics;
+    }
+}
+
+/// What an endpoint gives.
+pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, HttpError>> + Send + 'a>>;
+
+/// Answers one request whose body has been read whole.
+pub type Endpoint = for<'a> fn(&'a Doors, Exchange) -> Reply<'a>;
+
+/// Answers a stream of requests as it arrives.
+type StreamEndpoint =
+    fn(&Arc<Doors>, Incoming) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
+
+/// Everything behind the routes. One per daemon.
+pub struct Doors {
+    /// Decides.
+    pub gate: Arc<Gate>,
+    /// What `/metrics` shows.
+    pub registry: Registry,
+    /// Counts requests, connections and sheds.
+    pub metrics: HttpMetrics,
+    /// What `/readyz` says.
+    pub readiness: Arc<Readiness>,
+    /// What the outside may ask of this server.
+    pub limits: ServerLimits,
+    in_flight: Semaphore,
+    body_bytes: Semaphore,
+    streams: Arc<Semaphore>,
+    #[cfg(test)]
+    decider: Option<tests::Decider>,
+}
+
+impl fmt::Debug for Doors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Doors").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Doors {
+    /// Opens the doors before `gate`. Fails where `registry` holds the server's metrics already.
+    pub fn new(
+        gate: Arc<Gate>,
+        registry: Registry,
+        limits: ServerLimits,
+    ) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            gate,
+            metrics: HttpMetrics::register(&registry)?,
+            registry,
+            readiness: Arc::default(),
+            limits,
+            in_flight: Semaphore::new(limits.in_flight_max),
+            body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
+            streams: Arc::new(Semaphore::new(limits.streams_max)),
+            #[cfg(test)]
+            decider: None,
+        })
+    }
+
+    /// Decides requests, each on its own; see [`admit::admit`].
+    pub async fn admit(
+        &self,
+        origin: &Origin,
+        requests: Vec<Request>,
+        deadline: Instant,
+    ) -> Vec<Decision> {
+        #[cfg(test)]
+        if let Some(decider) = &self.decider {
+            return decider(requests).await;
+        }
+        admit::admit(&self.gate, origin, requests, deadline).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

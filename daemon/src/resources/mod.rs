@@ -1,1 +1,109 @@
-//! Placeholder.
+//! Validated create, read, update and delete of what a project holds: one file per kind.
+//!
+//! Every dialect reads and writes through [`Resources`]. A write goes check → commit → publish →
+//! acknowledge: it is refused whole with the field at fault, or it is durable and in force when
+//! its method returns ([`crate::snapshot`] says why). Wire formats stay in `http/`; who may do what
+//! is asked before these methods are called.
+
+mod attestor;
+mod error;
+mod etag;
+mod filter;
+mod note;
+mod occurrence;
+mod page;
+mod policy;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hallmark_core::names::ProjectId;
+
+pub use error::ResourceError;
+pub use occurrence::OCCURRENCES_PER_BATCH_MAX;
+pub use page::{Page, PageRequest};
+
+use crate::cache::EvidenceEpochs;
+use crate::snapshot::{ResolveKeys, Snapshots};
+use crate::store::Store;
+
+/// The resources of every project. A handle: cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct Resources(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    keys: Arc<dyn ResolveKeys>,
+    snapshots: Arc<Snapshots>,
+    epochs: Arc<EvidenceEpochs>,
+    /// Policies and attestors are written one at a time, so that what a check saw still holds
+    /// when the write is carried out. Occurrences, the many, do not queue here.
+    writes: Mutex<()>,
+}
+
+impl Resources {
+    /// Resources that live in `store`. Their writes are published to `snapshots` and `epochs`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        keys: Arc<dyn ResolveKeys>,
+        snapshots: Arc<Snapshots>,
+        epochs: Arc<EvidenceEpochs>,
+    ) -> Self {
+        Self(Arc::new(Inner { store, keys, snapshots, epochs, writes: Mutex::new(()) }))
+    }
+
+    /// Runs `work` on a blocking thread, to its end even where the caller goes away: a commit is
+    /// always followed by its publication.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, ResourceError> + Send + 'static,
+    ) -> Result<T, ResourceError> {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&inner)).await.unwrap_or_else(|error| {
+            Err(ResourceError::Unavailable(format!("the request was not carried out: {error}")))
+        })
+    }
+
+    /// As [`Resources::blocking`], one at a time.
+    async fn writing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, ResourceError> + Send + 'static,
+    ) -> Result<T, ResourceError> {
+        self.blocking(|inner| {
+            let _one_at_a_time = inner.writes.lock().unwrap_or_else(PoisonError::into_inner);
+            work(inner)
+        })
+        .await
+    }
+}
+
+impl Inner {
+    /// Refuses early what the store would refuse late, before keys are resolved in vain.
+    fn writable(&self) -> Result<(), ResourceError> {
+        match self.store.read_only() {
+            true => Err(crate::store::StoreError::ReadOnly.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts in force what was committed to `project`.
+    fn publish(&self, project: &ProjectId) -> Result<(), ResourceError> {
+        let published = self.snapshots.republish(&*self.store, &*self.keys, project);
+        published.map(drop).map_err(|error| {
+            ResourceError::Unavailable(format!(
+                "written but not in force, {project} is denied everything until it can be read: {error}"
+            ))
+        })
+    }
+
+    /// Lets decisions know of a project that holds its first resource.
+    fn publish_if_unknown(&self, project: &ProjectId) -> Result<(), ResourceError> {
+        match self.snapshots.current().projects.contains_key(project) {
+            true => Ok(()),
+            false => self.publish(project),
+        }
+    }
+}

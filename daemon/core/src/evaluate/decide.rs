@@ -1,1 +1,218 @@
-//! Placeholder.
+//! From verdicts to a decision.
+
+use std::iter::Zip;
+use std::slice::Iter;
+use std::sync::Arc;
+
+use super::pair::{PairedAttestor, PairedTrial, Pairing};
+use super::plan::{ImagePlan, Plan};
+use super::{Request, message};
+use crate::decision::{
+    AttestorReason, AttestorResult, Decision, ImageDecision, Reason, Trial, TrialOutcome,
+};
+use crate::image::Digest;
+use crate::names::AttestorName;
+use crate::payload::simple_signing::signed_digest;
+use crate::policy::{EnforcementMode, RuleMatch};
+use crate::time::UnixTime;
+use crate::verdict::{Check, Verdict};
+
+/// Whether one digest is attested, with everything that was tried: what a cache may keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Of which digest this speaks.
+    pub digest: Digest,
+    /// What each attestor says.
+    pub attestors: Arc<[AttestorResult]>,
+    /// [`Reason::Attested`], [`Reason::NotAttested`], [`Reason::LimitExceeded`] or
+    /// [`Reason::Undetermined`].
+    pub reason: Reason,
+    /// The first second at which it holds.
+    pub valid_from: UnixTime,
+    /// The first second at which it no longer holds, because a key begins or ceases to be valid.
+    pub valid_until: Option<UnixTime>,
+}
+
+impl Evaluation {
+    /// Whether the keys it rests on are at `now` what they were.
+    pub fn holds_at(&self, now: UnixTime) -> bool {
+        self.valid_from <= now && self.valid_until.is_none_or(|until| now < until)
+    }
+
+    /// Whether the same question would get the same answer: nothing in it is a passing failure.
+    pub fn is_settled(&self) -> bool {
+        let passing = |trial: &Trial| matches!(trial.outcome, TrialOutcome::Unavailable(_));
+        !self.reason.is_undetermined()
+            && !self.attestors.iter().any(|attestor| {
+                attestor.reason.is_undetermined() || attestor.trials.iter().any(passing)
+            })
+    }
+
+    /// Whether it answers this question and no other.
+    fn answers(&self, digest: Digest, required: &[AttestorName]) -> bool {
+        let asked = self.attestors.iter().map(|attestor| &attestor.attestor);
+        self.digest == digest && asked.eq(required)
+    }
+}
+
+/// Concludes from one verdict for each of [`Pairing::checks`].
+///
+/// The signature comes first: no payload is read before it is verified. With more or fewer
+/// verdicts than checks none is believed.
+pub fn conclude(pairing: Pairing, verdicts: &[Verdict]) -> Evaluation {
+    let Pairing { digest, attestors, checks, unchanging } = pairing;
+    let verdicts = if verdicts.len() == checks.len() { verdicts } else { &[] };
+    let mut answers = checks.iter().zip(verdicts);
+    let attestors: Arc<[AttestorResult]> =
+        attestors.into_iter().map(|attestor| tried(attestor, digest, &mut answers)).collect();
+    Evaluation {
+        digest,
+        reason: standing(&attestors),
+        attestors,
+        valid_from: unchanging.from,
+        valid_until: unchanging.until,
+    }
+}
+
+/// Answers a request: AND over its images, then dry run and break-glass.
+///
+/// `evaluations` are those of [`Plan::digests`], in that order, each with whether it came from a
+/// cache. An image whose evaluation is missing, or is one of another digest or of other attestors,
+/// is denied as undetermined.
+pub fn decide(
+    request: &Request,
+    plan: Plan,
+    evaluations: Vec<(Arc<Evaluation>, bool)>,
+    generation: u64,
+) -> Decision {
+    let Plan { rule, enforcement, required, images } = plan;
+    let governing = rule.as_ref().unwrap_or(&RuleMatch::Default);
+    let mut evaluations = evaluations.into_iter();
+    let mut attested = |image: Box<str>, digest: Digest| {
+        let evaluation = evaluations.next().filter(|(known, _)| known.answers(digest, &required));
+        let (reason, attestors, cached) = match evaluation {
+            Some((known, cached)) => (known.reason.clone(), Arc::clone(&known.attestors), cached),
+            None => (Reason::Undetermined, [].into(), false),
+        };
+        ImageDecision {
+            digest: Some(digest),
+            allowed: reason.allows(),
+            message: message::evaluated(&image, governing, &reason, &attestors),
+            rule: rule.clone(),
+            image,
+            enforcement,
+            reason,
+            attestors,
+            cached,
+        }
+    };
+    let images: Vec<_> = images
+        .into_iter()
+        .map(|image| match image {
+            ImagePlan::Decided(decision) => decision,
+            ImagePlan::NeedsAttestation { image, digest } => attested(image, digest),
+        })
+        .collect();
+    let dry_run = enforcement == Some(EnforcementMode::DryrunAuditLogOnly);
+    let break_glass = request.break_glass;
+    let mut decision = Decision { allowed: false, dry_run, break_glass, generation, images };
+    decision.allowed =
+        !request.images.is_empty() && (decision.conforms() || dry_run || break_glass);
+    decision
+}
+
+/// The decision where its audit record could not be written: denied, whatever dry run and
+/// break-glass say, for nothing may pass unrecorded.
+pub fn unrecorded(mut decision: Decision) -> Decision {
+    decision.allowed = false;
+    for image in &mut decision.images {
+        image.allowed = false;
+        image.reason = Reason::AuditUnavailable;
+        image.message = message::refused(
+            &image.image,
+            "the audit record of this decision could not be written",
+        );
+    }
+    decision
+}
+
+/// One attestor after its verdicts: OR over its trials.
+fn tried(
+    attestor: PairedAttestor,
+    digest: Digest,
+    answers: &mut Zip<Iter<'_, Check>, Iter<'_, Verdict>>,
+) -> AttestorResult {
+    let trials = attestor.trials.map(|trials| {
+        let conclude = |mut paired: PairedTrial| {
+            if paired.awaits_verdict
+                && let Some((check, verdict)) = answers.next()
+            {
+                paired.trial.outcome = outcome(check, *verdict, digest);
+            }
+            paired.trial
+        };
+        trials.into_iter().map(conclude).collect::<Vec<_>>()
+    });
+    let (reason, trials) = match trials {
+        Ok(trials) => (found(&trials), trials),
+        Err(reason) => (reason, Vec::new()),
+    };
+    AttestorResult { attestor: attestor.name, reason, trials }
+}
+
+fn outcome(check: &Check, verdict: Verdict, digest: Digest) -> TrialOutcome {
+    let verified = match verdict {
+        Verdict::Verified(verified) => verified,
+        Verdict::BadSignature => return TrialOutcome::BadSignature,
+        Verdict::Unavailable(why) => return TrialOutcome::Unavailable(why),
+    };
+    match signed_digest(&check.payload) {
+        Ok(signed) if signed == digest => TrialOutcome::Verified { form: verified.form() },
+        Ok(signed) => TrialOutcome::DigestMismatch { signed: signed.to_string() },
+        // The first words are Google's.
+        Err(error) => TrialOutcome::PayloadMalformed {
+            error: format!("Signature verified, but unexpected message was signed: {error}"),
+        },
+    }
+}
+
+/// What the trials of one attestor come to.
+fn found(trials: &[Trial]) -> AttestorReason {
+    let unavailable = |trial: &Trial| match trial.outcome {
+        TrialOutcome::Unavailable(why) => Some(AttestorReason::VerifierUnavailable(why)),
+        _ => None,
+    };
+    if trials.iter().any(|trial| matches!(trial.outcome, TrialOutcome::Verified { .. })) {
+        return AttestorReason::Verified;
+    }
+    trials.iter().find_map(unavailable).unwrap_or(AttestorReason::NoneVerified)
+}
+
+/// What the attestors of one digest come to: AND. The worst decides, and the order of these is
+/// that of how much a denial states; no attestors at all attest nothing.
+fn standing(attestors: &[AttestorResult]) -> Reason {
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    enum Standing {
+        Attested,
+        Undetermined,
+        LimitExceeded,
+        NotAttested,
+    }
+    let each = attestors.iter().map(|attestor| match attestor.reason {
+        AttestorReason::Verified => Standing::Attested,
+        AttestorReason::EvidenceUnavailable(_)
+        | AttestorReason::KeysUnavailable(_)
+        | AttestorReason::VerifierUnavailable(_) => Standing::Undetermined,
+        AttestorReason::LimitExceeded => Standing::LimitExceeded,
+        AttestorReason::AttestorUnknown
+        | AttestorReason::NoKeys
+        | AttestorReason::NoAttestations
+        | AttestorReason::NoneVerified => Standing::NotAttested,
+    });
+    match each.max() {
+        Some(Standing::Attested) => Reason::Attested,
+        Some(Standing::LimitExceeded) => Reason::LimitExceeded,
+        Some(Standing::NotAttested) => Reason::NotAttested,
+        Some(Standing::Undetermined) | None => Reason::Undetermined,
+    }
+}

@@ -1,6 +1,12 @@
 //! plan → pair → decide.
+//!
+//! [`plan::plan`] decides what the policy alone decides and names the digests that need
+//! attestations. [`pair::pair`] finds, for one digest and what is stored of it, the signatures to
+//! verify. [`decide::conclude`] joins them with their verdicts to an evaluation of the digest,
+//! [`decide::decide`] joins those to the decision.
 
 pub mod decide;
+mod message;
 pub mod pair;
 pub mod plan;
 

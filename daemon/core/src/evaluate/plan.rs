@@ -1,1 +1,198 @@
-//! Placeholder.
+//! What a request needs: most images are decided by the policy alone, the others need attestations.
+
+use super::{Request, message};
+use crate::decision::{ImageDecision, Reason};
+use crate::image::{Digest, ImageError, ImageReference};
+use crate::limits::Limits;
+use crate::names::AttestorName;
+use crate::policy::pattern::AllowlistPattern;
+use crate::policy::select::select;
+use crate::policy::{
+    AdmissionRule, EnforcementMode, EvaluationMode, GlobalPolicyEvaluationMode, Policies,
+    ProjectPolicy, RuleMatch,
+};
+
+/// What is left to find out about a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The rule that governs the request; `None` where it was refused before one was chosen.
+    pub rule: Option<RuleMatch>,
+    /// The enforcement mode of `rule`.
+    pub enforcement: Option<EnforcementMode>,
+    /// Who must have attested the digest of each [`ImagePlan::NeedsAttestation`]: all of them.
+    pub required: Vec<AttestorName>,
+    /// One for each image, in the order of the request; one that denies where it names none.
+    pub images: Vec<ImagePlan>,
+}
+
+impl Plan {
+    /// The digests to evaluate, in the order in which [`super::decide::decide`] takes their
+    /// evaluations.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.images.iter().filter_map(|image| match image {
+            ImagePlan::NeedsAttestation { digest, .. } => Some(*digest),
+            ImagePlan::Decided(_) => None,
+        })
+    }
+
+    /// Every image denied, before any rule was chosen.
+    fn refused(request: &Request, reason: &Reason, why: &str) -> Self {
+        let refusal = |image: &str| ImagePlan::Decided(refused(image, reason.clone(), why));
+        let images = match request.images.as_slice() {
+            [] => vec![refusal("")],
+            images => images.iter().map(|image| refusal(image)).collect(),
+        };
+        Self { rule: None, enforcement: None, required: Vec::new(), images }
+    }
+}
+
+/// What is left to find out about one image.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ImagePlan {
+    /// Nothing.
+    Decided(ImageDecision),
+    /// Whether this digest is attested.
+    NeedsAttestation {
+        /// The image exactly as the request names it.
+        image: Box<str>,
+        /// The digest it names.
+        digest: Digest,
+    },
+}
+
+/// Decides what the policy alone decides.
+pub fn plan(request: &Request, policies: &Policies<'_>, limits: &Limits) -> Plan {
+    let count = request.images.len();
+    if count == 0 || count > limits.images_max {
+        let why = format!("the request names {count} images, not 1 to {}", limits.images_max);
+        return Plan::refused(request, &Reason::LimitExceeded, &why);
+    }
+    let Some(governing) = Governing::of(request, policies) else {
+        let project = policies.project;
+        let why = format!("project {project} holds no policy and no attestor: is its name right?");
+        return Plan::refused(request, &Reason::ProjectUnknown, &why);
+    };
+    let images = request.images.iter().map(|image| governing.image(image, limits)).collect();
+    let required = match &governing.admission.evaluation {
+        EvaluationMode::RequireAttestation(attestors) => attestors.clone(),
+        EvaluationMode::AlwaysAllow | EvaluationMode::AlwaysDeny => Vec::new(),
+    };
+    let enforcement = Some(governing.admission.enforcement);
+    Plan { rule: Some(governing.rule), enforcement, required, images }
+}
+
+/// The rule of a project without a policy: Google's service permits everything there.
+static NO_POLICY: AdmissionRule = AdmissionRule {
+    evaluation: EvaluationMode::AlwaysAllow,
+    enforcement: EnforcementMode::EnforcedBlockAndAuditLog,
+};
+
+/// All that governs the images of one request, in the order in which it is asked.
+struct Governing<'a> {
+    /// Empty where the system policy is not asked.
+    system: &'a [AllowlistPattern],
+    allowlist: &'a [AllowlistPattern],
+    rule: RuleMatch,
+    admission: &'a AdmissionRule,
+}
+
+impl<'a> Governing<'a> {
+    /// `None` where the project is unknown.
+    fn of(request: &Request, policies: &Policies<'a>) -> Option<Self> {
+        let system = policies.system.admission_whitelist_patterns.as_slice();
+        let policy = match policies.policy {
+            ProjectPolicy::Written(policy) => policy,
+            ProjectPolicy::Absent => {
+                let rule = RuleMatch::Default;
+                return Some(Self { system, allowlist: &[], rule, admission: &NO_POLICY });
+            }
+            ProjectPolicy::UnknownProject => return None,
+        };
+        let system = match policy.global_policy_evaluation_mode {
+            GlobalPolicyEvaluationMode::Enable => system,
+            GlobalPolicyEvaluationMode::Disable | GlobalPolicyEvaluationMode::Unspecified => &[],
+        };
+        let (rule, admission) = select(policy, request);
+        Some(Self { system, allowlist: &policy.admission_whitelist_patterns, rule, admission })
+    }
+
+    fn image(&self, image: &str, limits: &Limits) -> ImagePlan {
+        if image.len() > limits.image_bytes_max {
+            let (bytes, max) = (image.len(), limits.image_bytes_max);
+            let why = format!("the image reference has {bytes} bytes, more than {max}");
+            return ImagePlan::Decided(refused(image, Reason::LimitExceeded, &why));
+        }
+        // No runtime pulls what is not a reference, and patterns are matched against those only.
+        let digest = match ImageReference::parse(image) {
+            Ok(reference) => reference.digest(),
+            Err(ImageError::Digest(_)) => None,
+            Err(ImageError::Malformed(_)) => {
+                let why = "this is not an image reference";
+                return ImagePlan::Decided(refused(image, Reason::ImageMalformed, why));
+            }
+        };
+        if let Some((reason, message)) = self.allowlisted(image) {
+            return ImagePlan::Decided(without_rule(image, digest, reason, message));
+        }
+        self.by_rule(image, digest)
+    }
+
+    fn allowlisted(&self, image: &str) -> Option<(Reason, String)> {
+        let matching = |patterns: &[AllowlistPattern]| {
+            let pattern = patterns.iter().find(|pattern| pattern.matches(image))?;
+            Some(pattern.as_str().to_owned())
+        };
+        if let Some(pattern) = matching(self.system) {
+            let message = message::allowlisted(image, "system policy", &pattern);
+            return Some((Reason::SystemPolicyAllowlisted { pattern }, message));
+        }
+        let pattern = matching(self.allowlist)?;
+        let message = message::allowlisted(image, "admission allowlist", &pattern);
+        Some((Reason::Allowlisted { pattern }, message))
+    }
+
+    fn by_rule(&self, image: &str, digest: Option<Digest>) -> ImagePlan {
+        let (reason, message) = match (&self.admission.evaluation, digest) {
+            (EvaluationMode::AlwaysAllow, _) => {
+                (Reason::AlwaysAllow, message::always_allow(image, &self.rule))
+            }
+            (EvaluationMode::AlwaysDeny, _) => {
+                (Reason::AlwaysDeny, message::always_deny(image, &self.rule))
+            }
+            (EvaluationMode::RequireAttestation(attestors), None) => {
+                (Reason::DigestRequired, message::digest_required(image, &self.rule, attestors))
+            }
+            (EvaluationMode::RequireAttestation(_), Some(digest)) => {
+                return ImagePlan::NeedsAttestation { image: image.into(), digest };
+            }
+        };
+        ImagePlan::Decided(ImageDecision {
+            rule: Some(self.rule.clone()),
+            enforcement: Some(self.admission.enforcement),
+            ..without_rule(image, digest, reason, message)
+        })
+    }
+}
+
+fn refused(image: &str, reason: Reason, why: &str) -> ImageDecision {
+    without_rule(image, None, reason, message::refused(image, why))
+}
+
+fn without_rule(
+    image: &str,
+    digest: Option<Digest>,
+    reason: Reason,
+    message: String,
+) -> ImageDecision {
+    ImageDecision {
+        image: image.into(),
+        digest,
+        allowed: reason.allows(),
+        rule: None,
+        enforcement: None,
+        reason,
+        message,
+        attestors: [].into(),
+        cached: false,
+    }
+}

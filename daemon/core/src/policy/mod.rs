@@ -1,12 +1,16 @@
 //! The policy of a project: which admission rule governs a request, and what it asks for.
 //!
 //! [`parse`] reads the documents of Google's service, [`render`] writes them, [`pattern`] matches
-//! allowlist patterns, [`select`] chooses the one rule.
+//! allowlist patterns, [`select`] chooses the one rule. `system` holds the system policy that
+//! comes with the daemon.
 
 pub mod parse;
 pub mod pattern;
 pub mod render;
 pub mod select;
+mod system;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +35,25 @@ pub struct Policy {
     pub etag: String,
     /// RFC 3339, set by the daemon; empty where never written.
     pub update_time: String,
+}
+
+impl Policy {
+    /// What `GetPolicy` answers for a project that never had one: everything is allowed, the
+    /// system policy is asked.
+    pub fn google_default() -> Self {
+        Self {
+            description: String::new(),
+            global_policy_evaluation_mode: GlobalPolicyEvaluationMode::Enable,
+            admission_whitelist_patterns: Vec::new(),
+            default_admission_rule: AdmissionRule {
+                evaluation: EvaluationMode::AlwaysAllow,
+                enforcement: EnforcementMode::EnforcedBlockAndAuditLog,
+            },
+            specific_rules: SpecificRules::None,
+            etag: String::new(),
+            update_time: String::new(),
+        }
+    }
 }
 
 /// `globalPolicyEvaluationMode`.

@@ -1,1 +1,365 @@
-//! Placeholder.
+//! Reading policies, as Google's tools read and export them.
+//!
+//! Beyond the form of each field this checks what makes a policy valid as a whole; every error is
+//! reported with its path and line.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use super::pattern::AllowlistPattern;
+use super::select::SPIFFE;
+use super::{
+    AdmissionRule, EnforcementMode, EvaluationMode, GlobalPolicyEvaluationMode, Policy,
+    SpecificRules, SystemPolicy,
+};
+use crate::document::read::{Field, FieldErrors, Object, resource};
+use crate::document::{Document, DocumentError, DocumentLimits};
+use crate::names::{AttestorName, ProjectId};
+
+/// References to attestors in one policy, as in Google's quota.
+pub const ATTESTOR_REFERENCES_MAX: usize = 200;
+
+/// Rules in one map. Google publishes no number; with one rule for each namespace of the largest
+/// supported cluster (10 000, the Kubernetes scalability thresholds) there is room.
+pub const RULES_MAX: usize = 10_000;
+
+/// Allowlist patterns in one policy. Google publishes no number; every pattern is compared with
+/// every image, so the count bounds the cost of a decision.
+pub const PATTERNS_MAX: usize = 1_000;
+
+/// Bytes of a namespace (RFC 1123 label).
+const LABEL_BYTES_MAX: usize = 63;
+
+/// Bytes of a service account or cluster name (RFC 1123 subdomain).
+const SUBDOMAIN_BYTES_MAX: usize = 253;
+
+/// Bytes of a mesh identity (SPIFFE-ID §2.3).
+const IDENTITY_BYTES_MAX: usize = 2048;
+
+/// Reads a policy in YAML.
+pub fn policy_from_yaml(text: &str) -> Result<Policy, DocumentError> {
+    Ok(policy_from_document(&Document::from_yaml(text, &DocumentLimits::DEFAULT)?)?)
+}
+
+/// Reads a policy in JSON.
+pub fn policy_from_json(text: &str) -> Result<Policy, DocumentError> {
+    Ok(policy_from_document(&Document::from_json(text, &DocumentLimits::DEFAULT)?)?)
+}
+
+/// Reads a policy file by the extension of its name: `.json`, `.yaml` or `.yml`.
+pub fn policy_from_file_name(name: &str, text: &str) -> Result<Policy, DocumentError> {
+    let document = Document::from_file(name, text.as_bytes(), &DocumentLimits::DEFAULT)?;
+    Ok(policy_from_document(&document)?)
+}
+
+/// Reads a policy from a document of either format. `etag` and `updateTime` are kept as given: a
+/// write replaces them.
+pub fn policy_from_document(document: &Document) -> Result<Policy, FieldErrors> {
+    resource(document.root(), policy)
+}
+
+/// Reads a system policy: the document of a policy, of which only the patterns count.
+pub fn system_policy_from_document(document: &Document) -> Result<SystemPolicy, FieldErrors> {
+    resource(document.root(), |root| {
+        let object = root.object(&FIELDS)?;
+        object.get("name").map(|field| field.parsed(policy_name));
+        Some(SystemPolicy { admission_whitelist_patterns: patterns(&object)? })
+    })
+}
+
+const FIELDS: [&str; 11] = [
+    "name",
+    "description",
+    "globalPolicyEvaluationMode",
+    "admissionWhitelistPatterns",
+    "defaultAdmissionRule",
+    "clusterAdmissionRules",
+    "kubernetesNamespaceAdmissionRules",
+    "kubernetesServiceAccountAdmissionRules",
+    "istioServiceIdentityAdmissionRules",
+    "etag",
+    "updateTime",
+];
+
+fn policy(root: &Field<'_>) -> Option<Policy> {
+    let object = root.object(&FIELDS)?;
+    object.get("name").map(|field| field.parsed(policy_name));
+    let mode = match object.get("globalPolicyEvaluationMode") {
+        Some(field) => field.enumeration(&GLOBAL_POLICY_EVALUATION_MODES),
+        None => Some(GlobalPolicyEvaluationMode::Unspecified),
+    };
+    let patterns = patterns(&object);
+    let mut references = References { left: ATTESTOR_REFERENCES_MAX };
+    let default = object.required("defaultAdmissionRule").and_then(|rule| references.rule(&rule));
+    let specific = specific_rules(&object, &mut references);
+    Some(Policy {
+        description: object.text("description"),
+        global_policy_evaluation_mode: mode?,
+        admission_whitelist_patterns: patterns?,
+        default_admission_rule: default?,
+        specific_rules: specific?,
+        etag: object.text("etag"),
+        update_time: object.text("updateTime"),
+    })
+}
+
+const GLOBAL_POLICY_EVALUATION_MODES: [(&str, u32, GlobalPolicyEvaluationMode); 3] = [
+    ("GLOBAL_POLICY_EVALUATION_MODE_UNSPECIFIED", 0, GlobalPolicyEvaluationMode::Unspecified),
+    ("ENABLE", 1, GlobalPolicyEvaluationMode::Enable),
+    ("DISABLE", 2, GlobalPolicyEvaluationMode::Disable),
+];
+
+/// The name is of a policy; whose it is, the URL or the file says.
+fn policy_name(text: &str) -> Result<(), String> {
+    let mut parts = text.split('/');
+    let parts = [parts.next(), parts.next(), parts.next(), parts.next()];
+    match parts {
+        [Some("projects" | "locations"), Some(id), Some("policy"), None] => {
+            id.parse::<ProjectId>().map(drop).map_err(|error| error.to_string())
+        }
+        _ => Err("must be of the form `projects/*/policy`, or be left out".to_owned()),
+    }
+}
+
+fn patterns(object: &Object<'_>) -> Option<Vec<AllowlistPattern>> {
+    let elements = object.list("admissionWhitelistPatterns");
+    if elements.len() > PATTERNS_MAX {
+        let given = elements.len();
+        object.field().fail(format!(
+            "{given} admissionWhitelistPatterns; at most {PATTERNS_MAX}: use wildcards"
+        ));
+        return None;
+    }
+    let patterns: Vec<_> = elements.iter().map(pattern).collect();
+    patterns.into_iter().collect()
+}
+
+fn pattern(field: &Field<'_>) -> Option<AllowlistPattern> {
+    let object = field.object(&["namePattern"])?;
+    object.required("namePattern")?.parsed(AllowlistPattern::parse)
+}
+
+type RuleMap = BTreeMap<String, AdmissionRule>;
+
+/// The specific rules, of which a policy has one kind only.
+fn specific_rules(object: &Object<'_>, references: &mut References) -> Option<SpecificRules> {
+    type Kind = (&'static str, fn(&str) -> Result<String, String>, fn(RuleMap) -> SpecificRules);
+    const KINDS: [Kind; 4] = [
+        ("clusterAdmissionRules", cluster, SpecificRules::Cluster),
+        ("kubernetesNamespaceAdmissionRules", namespace, SpecificRules::KubernetesNamespace),
+        (
+            "kubernetesServiceAccountAdmissionRules",
+            service_account,
+            SpecificRules::KubernetesServiceAccount,
+        ),
+        ("istioServiceIdentityAdmissionRules", istio_identity, SpecificRules::IstioServiceIdentity),
+    ];
+    let mut first = None;
+    let mut chosen = Some(SpecificRules::None);
+    for (name, key, kind) in KINDS {
+        let Some(field) = object.get(name) else { continue };
+        let rules = rule_map(&field, key, references);
+        match first {
+            _ if rules.as_ref().is_some_and(RuleMap::is_empty) => continue,
+            Some(first) => {
+                field.fail(format!(
+                    "{first} has rules too; a policy has specific rules of one kind"
+                ));
+                chosen = None;
+            }
+            None => chosen = rules.map(kind),
+        }
+        first = first.or(Some(name));
+    }
+    chosen
+}
+
+fn rule_map(
+    field: &Field<'_>,
+    normal_key: impl Fn(&str) -> Result<String, String>,
+    references: &mut References,
+) -> Option<RuleMap> {
+    let entries = field.entries();
+    if entries.len() > RULES_MAX {
+        field.fail(format!("{} rules; at most {RULES_MAX}", entries.len()));
+        return None;
+    }
+    let mut rules = Some(RuleMap::new());
+    for (key, field) in entries {
+        let rule = references.rule(&field);
+        let key = normal_key(key).map_err(|error| field.fail(error)).ok();
+        let (Some(key), Some(rule)) = (key, rule) else {
+            rules = None;
+            continue;
+        };
+        match rules.as_mut().map(|rules| rules.entry(key)) {
+            Some(Entry::Vacant(place)) => {
+                place.insert(rule);
+            }
+            Some(Entry::Occupied(place)) => {
+                field.fail(format!("a second rule for {}; keep one of the two", place.key()));
+            }
+            None => {}
+        }
+    }
+    rules
+}
+
+/// What is left of [`ATTESTOR_REFERENCES_MAX`] while a policy is read.
+struct References {
+    left: usize,
+}
+
+/// `evaluationMode` by itself.
+#[derive(Clone, Copy)]
+enum Mode {
+    Unspecified,
+    AlwaysAllow,
+    RequireAttestation,
+    AlwaysDeny,
+}
+
+const EVALUATION_MODES: [(&str, u32, Mode); 4] = [
+    ("EVALUATION_MODE_UNSPECIFIED", 0, Mode::Unspecified),
+    ("ALWAYS_ALLOW", 1, Mode::AlwaysAllow),
+    ("REQUIRE_ATTESTATION", 2, Mode::RequireAttestation),
+    ("ALWAYS_DENY", 3, Mode::AlwaysDeny),
+];
+
+const ENFORCEMENT_MODES: [(&str, u32, Option<EnforcementMode>); 3] = [
+    ("ENFORCEMENT_MODE_UNSPECIFIED", 0, None),
+    ("ENFORCED_BLOCK_AND_AUDIT_LOG", 1, Some(EnforcementMode::EnforcedBlockAndAuditLog)),
+    ("DRYRUN_AUDIT_LOG_ONLY", 2, Some(EnforcementMode::DryrunAuditLogOnly)),
+];
+
+impl References {
+    fn rule(&mut self, field: &Field<'_>) -> Option<AdmissionRule> {
+        let object =
+            field.object(&["evaluationMode", "requireAttestationsBy", "enforcementMode"])?;
+        let attestors = self.attestors(&object);
+        let evaluation = evaluation(&object, attestors);
+        let enforcement = enforcement(&object);
+        Some(AdmissionRule { evaluation: evaluation?, enforcement: enforcement? })
+    }
+
+    /// Each attestor once, in the order written.
+    fn attestors(&mut self, object: &Object<'_>) -> Option<Vec<AttestorName>> {
+        let elements = object.list("requireAttestationsBy");
+        let Some(left) = self.left.checked_sub(elements.len()) else {
+            object.field().fail(format!(
+                "with these, more than {ATTESTOR_REFERENCES_MAX} requireAttestationsBy in the policy"
+            ));
+            return None;
+        };
+        self.left = left;
+        let mut attestors = Some(Vec::new());
+        for field in elements {
+            match (field.parsed(str::parse), &mut attestors) {
+                (None, _) => attestors = None,
+                (Some(name), Some(names)) if !names.contains(&name) => names.push(name),
+                (Some(_), _) => {}
+            }
+        }
+        attestors
+    }
+}
+
+fn evaluation(object: &Object<'_>, attestors: Option<Vec<AttestorName>>) -> Option<EvaluationMode> {
+    let field = object.required("evaluationMode")?;
+    let mode = match (field.enumeration(&EVALUATION_MODES)?, attestors?) {
+        (Mode::Unspecified, _) => {
+            field.fail("required; say ALWAYS_ALLOW, REQUIRE_ATTESTATION or ALWAYS_DENY");
+            return None;
+        }
+        (Mode::RequireAttestation, attestors) if attestors.is_empty() => {
+            field.fail(
+                "REQUIRE_ATTESTATION needs requireAttestationsBy; name at least one attestor",
+            );
+            return None;
+        }
+        (Mode::RequireAttestation, attestors) => EvaluationMode::RequireAttestation(attestors),
+        (Mode::AlwaysAllow, none) if none.is_empty() => EvaluationMode::AlwaysAllow,
+        (Mode::AlwaysDeny, none) if none.is_empty() => EvaluationMode::AlwaysDeny,
+        (Mode::AlwaysAllow | Mode::AlwaysDeny, _) => {
+            let by = object.get("requireAttestationsBy").unwrap_or(field);
+            by.fail("goes with REQUIRE_ATTESTATION only; remove it, or change evaluationMode");
+            return None;
+        }
+    };
+    Some(mode)
+}
+
+fn enforcement(object: &Object<'_>) -> Option<EnforcementMode> {
+    let field = object.required("enforcementMode")?;
+    let mode = field.enumeration(&ENFORCEMENT_MODES)?;
+    if mode.is_none() {
+        field.fail("required; say ENFORCED_BLOCK_AND_AUDIT_LOG or DRYRUN_AUDIT_LOG_ONLY");
+    }
+    mode
+}
+
+/// `LOCATION.CLUSTER`, split on the first dot: locations have none.
+fn cluster(key: &str) -> Result<String, String> {
+    let word = |text: &str| {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        (1..=SUBDOMAIN_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal)
+    };
+    match key.split_once('.') {
+        Some((location, cluster)) if word(location) && word(cluster) => Ok(key.to_owned()),
+        _ => Err("the key must be LOCATION.CLUSTER, such as us-east1-a.prod".to_owned()),
+    }
+}
+
+fn namespace(key: &str) -> Result<String, String> {
+    match is_label(key) {
+        true => Ok(key.to_owned()),
+        false => Err("the key must be a Kubernetes namespace (RFC 1123 label)".to_owned()),
+    }
+}
+
+fn service_account(key: &str) -> Result<String, String> {
+    match key.split_once(':') {
+        Some((namespace, account)) if is_label(namespace) && is_subdomain(account) => {
+            Ok(key.to_owned())
+        }
+        _ => Err("the key must be NAMESPACE:SERVICE_ACCOUNT, such as shop:default".to_owned()),
+    }
+}
+
+/// `DOMAIN/ns/NAMESPACE/sa/SERVICE_ACCOUNT`, with or without `spiffe://`.
+fn istio_identity(key: &str) -> Result<String, String> {
+    let identity = key.strip_prefix(SPIFFE).unwrap_or(key);
+    let domain = |text: &str| {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        !text.is_empty() && text.bytes().all(legal)
+    };
+    let parts: Vec<_> = identity.split('/').take(6).collect();
+    match parts[..] {
+        [trust, "ns", namespace, "sa", account]
+            if domain(trust)
+                && is_label(namespace)
+                && is_subdomain(account)
+                && identity.len() <= IDENTITY_BYTES_MAX =>
+        {
+            Ok(identity.to_owned())
+        }
+        _ => Err("the key must be spiffe://DOMAIN/ns/NAMESPACE/sa/SERVICE_ACCOUNT".to_owned()),
+    }
+}
+
+/// An RFC 1123 label.
+fn is_label(text: &str) -> bool {
+    text.len() <= LABEL_BYTES_MAX && is_dns_word(text)
+}
+
+/// An RFC 1123 subdomain as Kubernetes has it: its labels may have any length.
+fn is_subdomain(text: &str) -> bool {
+    text.len() <= SUBDOMAIN_BYTES_MAX && text.split('.').all(is_dns_word)
+}
+
+/// Lower-case letters, digits and inner hyphens.
+fn is_dns_word(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let inner = !text.starts_with('-') && !text.ends_with('-');
+    !text.is_empty() && inner && text.bytes().all(legal)
+}

@@ -1,4 +1,10 @@
-//! Notes, occurrences and the attestations they carry.
+//! Notes, occurrences and the attestations they carry. [`parse`] reads the resources, [`render`]
+//! writes them.
+
+pub mod parse;
+pub mod render;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 

@@ -2,11 +2,20 @@
 //!
 //! Two forms. [`Attestor`] is the resource as it is written, with its key material as text.
 //! [`TrustedAttestor`] is what a decision uses: the same attestor with every key resolved by a
-//! plugin into a [`VerificationKey`].
+//! plugin into a [`VerificationKey`]. [`parse`] reads the resource, [`render`] writes it.
+
+pub mod parse;
+pub mod render;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 
 use crate::names::{AttestorName, NoteName};
 use crate::time::UnixTime;
@@ -33,6 +42,41 @@ impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+impl KeyId {
+    /// The id of a PKIX key that was given none, from its SubjectPublicKeyInfo in DER:
+    /// `ni:///sha-256;` (RFC 6920) and the SHA-256 in unpadded base64url.
+    pub fn of_spki(spki_der: &[u8]) -> Self {
+        let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(spki_der));
+        Self(format!("ni:///sha-256;{hash}").into())
+    }
+
+    /// Whether the id is a URI reference (RFC 3986) that names something globally: with a scheme,
+    /// or like `//cloudkms.googleapis.com/…`, the form in which Google's tools add KMS keys.
+    pub fn is_uri(&self) -> bool {
+        self.scheme().is_some()
+            || (self.0.len() > 2 && self.0.starts_with("//") && uri_characters(&self.0))
+    }
+
+    /// The scheme of an id that is a URI, as written: `pkcs11` of `pkcs11:token=…`.
+    pub fn scheme(&self) -> Option<&str> {
+        let (scheme, rest) = self.0.split_once(':')?;
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        let named = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
+        let whole = named && scheme.bytes().all(legal) && !rest.is_empty() && uri_characters(rest);
+        whole.then_some(scheme)
+    }
+}
+
+/// Whether `text` holds only what RFC 3986 §2 lets a URI hold.
+fn uri_characters(text: &str) -> bool {
+    let legal =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
+    let hex = |escape: &[u8]| escape.iter().all(u8::is_ascii_hexdigit);
+    let escapes = || text.bytes().enumerate().filter(|&(_, byte)| byte == b'%').map(|(at, _)| at);
+    text.bytes().all(legal)
+        && escapes().all(|at| text.as_bytes().get(at + 1..at + 3).is_some_and(hex))
 }
 
 /// A signature algorithm with its key size or curve and its hash.
@@ -100,7 +144,10 @@ impl SignatureAlgorithm {
 
     /// Every spelling read, the written one first.
     pub fn spellings(self) -> &'static [&'static str] {
-        ALGORITHMS.iter().find(|&&(algorithm, _)| algorithm == self).map_or(&[""], |&(_, names)| names)
+        ALGORITHMS
+            .iter()
+            .find(|&&(algorithm, _)| algorithm == self)
+            .map_or(&[""], |&(_, names)| names)
     }
 
     /// The number in Google's proto; the same number names it across the plugin boundary.
@@ -222,21 +269,4 @@ pub struct Validity {
     /// Revoked from this second on; a plain PKIX signature has no trusted time of its own, so a
     /// key revoked by `now` verifies nothing.
     pub revoked_at: Option<UnixTime>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_spelling_names_its_algorithm() {
-        for algorithm in SignatureAlgorithm::all() {
-            for spelling in algorithm.spellings() {
-                assert_eq!(spelling.parse(), Ok(algorithm));
-                assert_eq!(spelling.to_ascii_lowercase().replace('_', "-").parse(), Ok(algorithm));
-            }
-            assert_eq!(SignatureAlgorithm::from_number(algorithm.number()), Some(algorithm));
-        }
-        assert_eq!("SIGNATURE_ALGORITHM_UNSPECIFIED".parse::<SignatureAlgorithm>().is_err(), true);
-    }
 }

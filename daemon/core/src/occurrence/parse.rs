@@ -1,0 +1,301 @@
+//! Reading notes and occurrences, v1.
+//!
+//! What a decision needs of an occurrence is decoded; the rest of the resource is kept as it came.
+
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::{Map, Value as Json, json};
+
+use super::{AttestationBody, Note, Occurrence, Signature};
+use crate::attestor::KeyId;
+use crate::document::read::{Field, FieldErrors, Object, resource};
+use crate::document::{Document, DocumentError, DocumentLimits};
+use crate::image::Digest;
+use crate::limits::Limits;
+use crate::names::{NameError, NoteName, OccurrenceName};
+
+/// Bytes of a `resourceUri`. An image reference ends at 1024; twice that for a scheme and for the
+/// URIs of other kinds.
+pub const RESOURCE_URI_BYTES_MAX: usize = 2048;
+
+/// The kinds of notes and occurrences, each with its number in the proto and the member that
+/// holds its body.
+const KINDS: [(&str, u32, &str); 14] = [
+    ("VULNERABILITY", 1, "vulnerability"),
+    ("BUILD", 2, "build"),
+    ("IMAGE", 3, "image"),
+    ("PACKAGE", 4, "package"),
+    ("DEPLOYMENT", 5, "deployment"),
+    ("DISCOVERY", 6, "discovery"),
+    ("ATTESTATION", 7, "attestation"),
+    ("UPGRADE", 8, "upgrade"),
+    ("COMPLIANCE", 9, "compliance"),
+    ("DSSE_ATTESTATION", 10, "dsseAttestation"),
+    ("VULNERABILITY_ASSESSMENT", 11, "vulnerabilityAssessment"),
+    ("SBOM_REFERENCE", 12, "sbomReference"),
+    ("SECRET", 13, "secret"),
+    ("AI_SKILL_ANALYSIS", 14, "aiSkillAnalysis"),
+];
+
+/// Reads an occurrence in JSON. `name` is the one the daemon gave and overrides the document's;
+/// with it, what only the daemon may set (`createTime`, `updateTime`) is not taken from the text.
+pub fn occurrence_from_json(
+    text: &str,
+    name: Option<&OccurrenceName>,
+    limits: &Limits,
+) -> Result<Occurrence, DocumentError> {
+    let document = Document::from_json(text, &DocumentLimits::OCCURRENCE)?;
+    Ok(occurrence_from_document(&document, name, limits)?)
+}
+
+/// Reads an occurrence from a document of either format; `name` as in [`occurrence_from_json`].
+pub fn occurrence_from_document(
+    document: &Document,
+    name: Option<&OccurrenceName>,
+    limits: &Limits,
+) -> Result<Occurrence, FieldErrors> {
+    resource(document.root(), |root| occurrence(root, name, limits))
+}
+
+/// Reads the `occurrences` of a `batchCreate` body, each named by `name`, which is called once
+/// for each in order.
+pub fn occurrences_from_batch(
+    document: &Document,
+    mut name: impl FnMut() -> OccurrenceName,
+    limits: &Limits,
+) -> Result<Vec<Occurrence>, FieldErrors> {
+    resource(document.root(), |root| {
+        let elements = root.object(&["parent", "occurrences"])?.list("occurrences");
+        let read: Vec<_> =
+            elements.iter().map(|field| occurrence(field, Some(&name()), limits)).collect();
+        read.into_iter().collect()
+    })
+}
+
+/// Reads a note in JSON; `name` as in [`occurrence_from_json`].
+pub fn note_from_json(text: &str, name: Option<&NoteName>) -> Result<Note, DocumentError> {
+    let document = Document::from_json(text, &DocumentLimits::OCCURRENCE)?;
+    Ok(note_from_document(&document, name)?)
+}
+
+/// Reads a note from a document of either format; `name` as in [`occurrence_from_json`].
+pub fn note_from_document(
+    document: &Document,
+    name: Option<&NoteName>,
+) -> Result<Note, FieldErrors> {
+    resource(document.root(), |root| note(root, name))
+}
+
+fn occurrence(
+    root: &Field<'_>,
+    given: Option<&OccurrenceName>,
+    limits: &Limits,
+) -> Option<Occurrence> {
+    let object = root.object(&[
+        "name",
+        "resourceUri",
+        "noteName",
+        "kind",
+        "remediation",
+        "createTime",
+        "updateTime",
+        "envelope",
+        "vulnerability",
+        "build",
+        "image",
+        "package",
+        "deployment",
+        "discovery",
+        "attestation",
+        "upgrade",
+        "compliance",
+        "dsseAttestation",
+        "vulnerabilityAssessment",
+        "sbomReference",
+        "secret",
+        "aiSkillAnalysis",
+    ])?;
+    let name = own_name(&object, given);
+    let note = object.required("noteName").and_then(|field| field.parsed(str::parse));
+    let resource_uri = object.required("resourceUri").and_then(|field| resource_uri(&field));
+    let kind = kind(&object);
+    let mut json = kept(&object, given.is_some());
+    let attestation = match object.get("attestation") {
+        Some(field) => {
+            let (body, rendered) = read_attestation(&field, limits)?;
+            json.as_mut()?.insert("attestation".to_owned(), rendered);
+            Some(body)
+        }
+        None => None,
+    };
+    let (name, note, resource_uri, kind, mut json) = (name?, note?, resource_uri?, kind?, json?);
+    if kind == "ATTESTATION" && attestation.is_none() {
+        object.required("attestation")?;
+    }
+    json.insert("name".to_owned(), name.to_string().into());
+    json.insert("kind".to_owned(), kind.into());
+    let digest = digest_of(&resource_uri);
+    Some(Occurrence { name, note, resource_uri, digest, kind: kind.to_owned(), attestation, json })
+}
+
+fn note(root: &Field<'_>, given: Option<&NoteName>) -> Option<Note> {
+    let object = root.object(&[
+        "name",
+        "shortDescription",
+        "longDescription",
+        "kind",
+        "relatedUrl",
+        "expirationTime",
+        "createTime",
+        "updateTime",
+        "relatedNoteNames",
+        "vulnerability",
+        "build",
+        "image",
+        "package",
+        "deployment",
+        "discovery",
+        "attestation",
+        "upgrade",
+        "compliance",
+        "dsseAttestation",
+        "vulnerabilityAssessment",
+        "sbomReference",
+        "secret",
+        "aiSkillAnalysis",
+    ])?;
+    let name = own_name(&object, given);
+    let kind = kind(&object);
+    let json = kept(&object, given.is_some());
+    let (name, kind, mut json) = (name?, kind?, json?);
+    json.insert("name".to_owned(), name.to_string().into());
+    json.insert("kind".to_owned(), kind.into());
+    Some(Note { name, json })
+}
+
+fn own_name<T: Clone + FromStr<Err = NameError>>(
+    object: &Object<'_>,
+    given: Option<&T>,
+) -> Option<T> {
+    match given {
+        Some(name) => Some(name.clone()),
+        None => object.required("name").and_then(|field| field.parsed(str::parse)),
+    }
+}
+
+/// The kind that is written, or else the kind of the member that is set: in Google's API `kind`
+/// is an output of the service.
+fn kind(object: &Object<'_>) -> Option<&'static str> {
+    let values = KINDS.map(|(kind, number, _)| (kind, number, kind));
+    let written = match object.get("kind") {
+        Some(field) => Some((field.enumeration(&values)?, field)),
+        None => None,
+    };
+    let set = KINDS.iter().filter_map(|(kind, _, member)| Some((*kind, object.get(member)?)));
+    let set: Vec<_> = set.collect();
+    match (written, set.as_slice()) {
+        (None, [(kind, _)]) => Some(kind),
+        (Some((kind, _)), []) => Some(kind),
+        (Some((kind, _)), [(member, _)]) if kind == *member => Some(kind),
+        (Some((kind, field)), [(member, _)]) => {
+            field.fail(format!("{kind}, but the body is one of {member}; leave kind out"));
+            None
+        }
+        (None, []) => {
+            object.field().fail("no body: set one member, such as `attestation`");
+            None
+        }
+        (_, [(first, _), (second, field), ..]) => {
+            field.fail(format!("{second} beside {first}; set one body only"));
+            None
+        }
+    }
+}
+
+/// The members that are set, under the names of the API.
+fn kept(object: &Object<'_>, by_daemon: bool) -> Option<Map<String, Json>> {
+    let output_only = |name: &str| by_daemon && matches!(name, "createTime" | "updateTime");
+    let members = object.all().into_iter().filter(|(name, _)| !output_only(name));
+    let members: Vec<_> = members.map(|(name, field)| (name, field.json())).collect();
+    members.into_iter().map(|(name, json)| Some((name.to_owned(), json?))).collect()
+}
+
+fn resource_uri(field: &Field<'_>) -> Option<String> {
+    let uri = field.string()?;
+    if uri.is_empty() || uri.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        field.fail("not a URI: it is empty or holds blanks");
+        return None;
+    }
+    if uri.len() > RESOURCE_URI_BYTES_MAX {
+        field.fail(format!("{} bytes; at most {RESOURCE_URI_BYTES_MAX}", uri.len()));
+        return None;
+    }
+    Some(uri.to_owned())
+}
+
+fn digest_of(resource_uri: &str) -> Option<Digest> {
+    resource_uri.rsplit_once('@').and_then(|(_, digest)| digest.parse().ok())
+}
+
+/// The decoded body, and the member as Google's API gives it back: bytes in standard base64.
+fn read_attestation(field: &Field<'_>, limits: &Limits) -> Option<(AttestationBody, Json)> {
+    let object = field.object(&["serializedPayload", "signatures", "jwts"])?;
+    let payload = object.required("serializedPayload").and_then(|field| payload(&field, limits));
+    let signatures = signatures(&object, limits);
+    let (payload, signatures) = (payload?, signatures?);
+    let rendered: Vec<_> = signatures.iter().map(signature_to_json).collect();
+    let mut json = json!({
+        "serializedPayload": STANDARD.encode(&payload),
+        "signatures": rendered,
+    });
+    if let Some(jwts) = object.get("jwts") {
+        json["jwts"] = jwts.json()?;
+    }
+    Some((AttestationBody { payload, signatures }, json))
+}
+
+fn payload(field: &Field<'_>, limits: &Limits) -> Option<Bytes> {
+    let payload = field.bytes()?;
+    if payload.is_empty() {
+        field.fail("required; it is empty");
+        return None;
+    }
+    if payload.len() > limits.payload_bytes_max {
+        let (given, max) = (payload.len(), limits.payload_bytes_max);
+        field.fail(format!("{given} bytes; at most {max}"));
+        return None;
+    }
+    Some(payload.into())
+}
+
+fn signatures(object: &Object<'_>, limits: &Limits) -> Option<Vec<Signature>> {
+    let elements = object.list("signatures");
+    let (given, max) = (elements.len(), limits.signatures_max);
+    if given == 0 {
+        object.field().fail("no signatures; set at least one");
+        return None;
+    }
+    if given > max {
+        object.field().fail(format!("{given} signatures; at most {max}"));
+        return None;
+    }
+    let signatures: Vec<_> = elements.iter().map(signature).collect();
+    signatures.into_iter().collect()
+}
+
+fn signature(field: &Field<'_>) -> Option<Signature> {
+    let object = field.object(&["publicKeyId", "signature"])?;
+    let key_id = object.required("publicKeyId").and_then(|field| field.string());
+    let signature = object.required("signature").and_then(|field| field.bytes());
+    Some(Signature { key_id: KeyId::from(key_id?), signature: signature?.into() })
+}
+
+fn signature_to_json(signature: &Signature) -> Json {
+    json!({
+        "publicKeyId": signature.key_id.as_str(),
+        "signature": STANDARD.encode(&signature.signature),
+    })
+}

@@ -1,0 +1,114 @@
+//! The one path: plan → gather → pair → verify → decide → record.
+
+mod evaluate;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hallmark_core::decision::Decision;
+use hallmark_core::evaluate::decide::{decide, unrecorded};
+use hallmark_core::evaluate::plan::plan;
+use hallmark_core::evaluate::Request;
+use hallmark_core::limits::Limits;
+use hallmark_core::time::UnixTime;
+
+use crate::audit::{Audit, record};
+use crate::cache::{EvaluationCache, EvidenceEpochs};
+use crate::evidence::EvidenceSource;
+use crate::metrics::decision::DecisionMetrics;
+use crate::snapshot::Snapshots;
+use crate::verifier::Verifier;
+
+/// Part of a request's time that is kept back to record and to answer: a denial for lack of time
+/// has to be recorded in time, too.
+const KEPT_BACK: u32 = 10;
+
+/// Everything that deciding needs. One per daemon.
+#[derive(Debug)]
+pub struct Gate {
+    /// Policies and attestors in force.
+    pub snapshots: Arc<Snapshots>,
+    /// Where attestations are read.
+    pub evidence: EvidenceSource,
+    /// Tells a cached evaluation from one that new evidence has overtaken.
+    pub epochs: Arc<EvidenceEpochs>,
+    /// Evaluations worked out before, or at this moment by another request.
+    pub evaluations: EvaluationCache,
+    /// Does the arithmetic.
+    pub verifier: Verifier,
+    /// Where every decision is recorded.
+    pub audit: Audit,
+    /// Counts and times.
+    pub metrics: DecisionMetrics,
+    /// What one decision may cost.
+    pub limits: Limits,
+}
+
+/// Where requests come from, for the audit record and the metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The dialect that asks, a bounded word such as `decisions` or `admission_review`.
+    pub door: &'static str,
+    /// Who asks, where that is known.
+    pub principal: Option<String>,
+}
+
+/// Decides requests, each on its own, and records every decision before it returns.
+///
+/// A batch is the base case: requests that arrive together share one read of the store, one batch
+/// of verifications and one write of the audit log. Never fails: what cannot be determined,
+/// gathered, verified or recorded before `deadline` is a denial that says so.
+///
+/// # Cancel safety
+/// A caller that goes away leaves nothing half done: what others wait for is worked out by them.
+pub async fn admit(
+    gate: &Gate,
+    origin: &Origin,
+    requests: Vec<Request>,
+    deadline: Instant,
+) -> Vec<Decision> {
+    let started = Instant::now();
+    let now = UnixTime(jiff::Timestamp::now().as_second());
+    let snapshot = gate.snapshots.current();
+    let plan = |request: &Request| plan(request, &snapshot.policies(&request.project), &gate.limits);
+    let plans: Vec<_> = requests.iter().map(plan).collect();
+    let late = deadline - deadline.saturating_duration_since(started) / KEPT_BACK;
+    let mut evaluations =
+        evaluate::Batch { gate, snapshot: &snapshot, now, deadline: late }.run(&requests, &plans).await;
+    let decide = |(request, plan): (&Request, _)| {
+        decide(request, plan, evaluations.next_request(), snapshot.generation)
+    };
+    let decisions: Vec<_> = requests.iter().zip(plans).map(decide).collect();
+    let decisions = record(gate, origin, &requests, decisions, deadline).await;
+    let elapsed = started.elapsed();
+    decisions.iter().for_each(|decision| gate.metrics.decided(decision, elapsed));
+    decisions
+}
+
+/// Writes the audit records, or takes the decisions back.
+async fn record(
+    gate: &Gate,
+    origin: &Origin,
+    requests: &[Request],
+    decisions: Vec<Decision>,
+    deadline: Instant,
+) -> Vec<Decision> {
+    let body = |(request, decision)| {
+        record::decision(origin.door, origin.principal.as_deref(), request, decision)
+    };
+    let bodies = requests.iter().zip(&decisions).map(body).collect();
+    match gate.audit.append(bodies, deadline).await {
+        Ok(()) => decisions,
+        Err(error) => {
+            tracing::error!(%error, requests = requests.len(), "denied: not recorded");
+            decisions.into_iter().map(unrecorded).collect()
+        }
+    }
+}
+
+/// Time since `started`, and the clock set back to zero.
+fn lap(started: &mut Instant) -> Duration {
+    let elapsed = started.elapsed();
+    *started = Instant::now();
+    elapsed
+}

@@ -1,0 +1,139 @@
+//! `hallmark decide IMAGE…`, and how a decision is shown to a person.
+
+use clap::Args;
+use hallmark_core::evaluate::Request;
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::client::Target;
+use super::output::{self, Format, string};
+
+/// Ask whether images may run.
+///
+/// Exits with 0 where the request is allowed, 2 where it is denied.
+#[derive(Debug, Args)]
+pub(super) struct Decide {
+    #[command(flatten)]
+    question: Question,
+    #[command(flatten)]
+    target: Target,
+    /// How to print the decision.
+    #[arg(long, default_value = "table")]
+    format: Format,
+}
+
+/// What is asked.
+#[derive(Debug, Args)]
+pub(super) struct Question {
+    /// The images, as a workload names them: registry/repository@sha256:…
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// LOCATION.CLUSTER.
+    #[arg(long)]
+    cluster: Option<String>,
+    /// Kubernetes namespace.
+    #[arg(long)]
+    namespace: Option<String>,
+    /// Kubernetes service account, without its namespace.
+    #[arg(long)]
+    service_account: Option<String>,
+    /// Lift enforcement for this request. The decision is recorded as such.
+    #[arg(long)]
+    break_glass: bool,
+}
+
+impl Question {
+    /// The question as the core asks it.
+    pub(super) fn request(self, project: &str) -> anyhow::Result<Request> {
+        Ok(Request {
+            project: project.parse()?,
+            cluster: self.cluster.map(Into::into),
+            namespace: self.namespace.map(Into::into),
+            service_account: self.service_account.map(Into::into),
+            istio_identity: None,
+            images: self.images.into_iter().map(Into::into).collect(),
+            break_glass: self.break_glass,
+        })
+    }
+
+    fn body(&self, project: &str) -> Value {
+        let mut body = json!({
+            "project": project, "images": self.images, "breakGlass": self.break_glass,
+        });
+        let optional = [
+            ("cluster", &self.cluster),
+            ("namespace", &self.namespace),
+            ("serviceAccount", &self.service_account),
+        ];
+        for (member, value) in optional {
+            if let Some(value) = value {
+                body[member] = json!(value);
+            }
+        }
+        body
+    }
+}
+
+impl Decide {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        let body = self.question.body(self.target.project()?);
+        let decision = self.target.connect()?.post("/v1/decisions", &body)?;
+        report(&decision, self.format)
+    }
+}
+
+/// Prints a decision and says how the command ends.
+pub(super) fn report(decision: &Value, format: Format) -> anyhow::Result<Outcome> {
+    match format {
+        Format::Table => output::text(&explain(decision))?,
+        Format::Json | Format::Yaml => output::print(format, decision)?,
+    }
+    Ok(if decision["allowed"] == json!(true) { Outcome::Done } else { Outcome::Denied })
+}
+
+/// The whole explanation, indented.
+fn explain(decision: &Value) -> String {
+    let word = if decision["allowed"] == json!(true) { "ALLOWED" } else { "DENIED" };
+    let lifted = match (&decision["breakGlass"], &decision["dryRun"]) {
+        (Value::Bool(true), _) => " (break-glass: enforcement lifted, recorded)",
+        (_, Value::Bool(true)) => " (dry run: enforcement off, recorded)",
+        _ => "",
+    };
+    let mut out = format!("{word}{lifted}\n");
+    for image in items(decision, "images") {
+        let verdict = if image["allowed"] == json!(true) { "conforms" } else { "does not conform" };
+        let cached = if image["cached"] == json!(true) { ", from the cache" } else { "" };
+        out += &format!("  {}\n", string(image, "image"));
+        out += &format!("    {verdict}: {}{cached}\n", string(image, "reason"));
+        if let Some(rule) = image["rule"].as_str() {
+            out += &format!("    rule: {rule}\n");
+        }
+        if image["allowed"] != json!(true) {
+            out += &format!("    {}\n", string(image, "message"));
+        }
+        for attestor in items(image, "attestors") {
+            out += &attestor_lines(attestor);
+        }
+    }
+    out
+}
+
+fn attestor_lines(attestor: &Value) -> String {
+    let mut out =
+        format!("    attestor {}: {}\n", string(attestor, "attestor"), string(attestor, "reason"));
+    for trial in items(attestor, "trials") {
+        let detail = trial["detail"].as_str().map(|detail| format!(" ({detail})"));
+        out += &format!(
+            "      key {} on {}: {}{}\n",
+            string(trial, "keyId"),
+            string(trial, "occurrence"),
+            string(trial, "outcome"),
+            detail.unwrap_or_default(),
+        );
+    }
+    out
+}
+
+fn items<'a>(value: &'a Value, member: &str) -> &'a [Value] {
+    value[member].as_array().map_or(&[], Vec::as_slice)
+}

@@ -1,0 +1,75 @@
+//! How results are printed.
+
+use std::io::Write;
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// One document, as the files of resources are written.
+    Yaml,
+    /// One document.
+    Json,
+    /// Columns for people.
+    Table,
+}
+
+/// Prints one resource.
+pub(super) fn print(format: Format, value: &Value) -> anyhow::Result<()> {
+    match format {
+        Format::Json => line(&serde_json::to_string_pretty(value)?),
+        Format::Yaml | Format::Table => text(&serde_saphyr::to_string(value)?),
+    }
+}
+
+/// Prints a list: `columns` name each column and how to read its cell from an item.
+pub(super) fn print_list(
+    format: Format,
+    items: &[Value],
+    columns: &[(&str, fn(&Value) -> String)],
+) -> anyhow::Result<()> {
+    match format {
+        Format::Json => line(&serde_json::to_string_pretty(items)?),
+        Format::Yaml => text(&serde_saphyr::to_string(items)?),
+        Format::Table => text(&table(items, columns)),
+    }
+}
+
+fn table(items: &[Value], columns: &[(&str, fn(&Value) -> String)]) -> String {
+    let mut rows = vec![columns.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>()];
+    rows.extend(items.iter().map(|item| columns.iter().map(|(_, cell)| cell(item)).collect()));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<_> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let mut out = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Prints a line. A reader that has gone away, such as `head`, is not an error.
+pub(super) fn line(line: &str) -> anyhow::Result<()> {
+    text(&format!("{line}\n"))
+}
+
+/// Prints text as it is.
+pub(super) fn text(text: &str) -> anyhow::Result<()> {
+    bytes(text.as_bytes())
+}
+
+/// Prints bytes as they are.
+pub(super) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(bytes) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// A string member, or nothing.
+pub(super) fn string(value: &Value, member: &str) -> String {
+    value[member].as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,269 @@
+//! The configuration as written: every key optional, unknown keys refused.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Audit, Cache, Config, ConfigError, Limits, Source, Verifier};
+use crate::audit::writer::Durability;
+
+const MIB: u64 = 1 << 20;
+
+/// The whole file. Flags are laid over it by [`File::over`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// `ADDR:PORT`; port 0 lets the system choose.
+    pub listen: Option<SocketAddr>,
+    /// `ADDR:PORT` for metrics and health alone.
+    pub listen_metrics: Option<SocketAddr>,
+    /// Where the bound address is written.
+    pub port_file: Option<PathBuf>,
+    /// Directory of the embedded database.
+    pub data_dir: Option<PathBuf>,
+    /// Directory of resource files.
+    pub config_dir: Option<PathBuf>,
+    /// A policy document whose allowlist patterns are the system policy.
+    pub system_policy: Option<PathBuf>,
+    /// Threads that serve connections; default: one per core.
+    pub serve_threads: Option<usize>,
+    /// `[audit]`.
+    #[serde(default)]
+    pub audit: AuditSection,
+    /// `[limits]`.
+    #[serde(default)]
+    pub limits: LimitsSection,
+    /// `[verifier]`.
+    #[serde(default)]
+    pub verifier: VerifierSection,
+    /// `[cache]`.
+    #[serde(default)]
+    pub cache: CacheSection,
+    /// `[[plugins]]`.
+    #[serde(default)]
+    pub plugins: Vec<Plugin>,
+}
+
+/// `[audit]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditSection {
+    /// Default: `audit` in the data directory.
+    pub dir: Option<PathBuf>,
+    /// `write` (default) or `fsync`.
+    pub durability: Option<Durability>,
+    /// Default 256.
+    pub rotate_mib: Option<u64>,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSection {
+    /// Default 4 MiB: an AdmissionReview holds two objects of at most 1.5 MiB, etcd's limit.
+    pub body_bytes: Option<u64>,
+    /// Default 10,000.
+    pub connections: Option<u64>,
+    /// Default 1,024.
+    pub requests_in_flight: Option<u64>,
+    /// Default 10,000: the apiserver gives a webhook 10 s unless told otherwise.
+    pub request_timeout_ms: Option<u64>,
+    /// Default 20,000, within a Pod's default grace period of 30 s.
+    pub drain_timeout_ms: Option<u64>,
+}
+
+/// `[verifier]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifierSection {
+    /// Default: one per core.
+    pub threads: Option<usize>,
+    /// Default 65,536: a few seconds of work for one core.
+    pub queue_checks: Option<u64>,
+    /// Default 64: about 3 ms of P-256 on one core.
+    pub batch_checks: Option<u64>,
+}
+
+/// `[cache]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSection {
+    /// Default 64: about half a million verdicts.
+    pub verdict_mib: Option<u64>,
+    /// Default 256.
+    pub evaluation_mib: Option<u64>,
+}
+
+/// One plugin file, pinned by its bytes, and the configuration of one instance of it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugin {
+    /// Name of the instance, unique.
+    pub name: String,
+    /// The `.so`. Absent: the bundled plugin of this name.
+    pub path: Option<PathBuf>,
+    /// SHA-256 sums of the files that may be loaded; required with `path`.
+    #[serde(default)]
+    pub sha256: Vec<String>,
+    /// Handed to the plugin as JSON.
+    #[serde(default)]
+    pub config: toml::Table,
+}
+
+impl File {
+    /// Reads a configuration file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// These settings where they are given, otherwise those of `below`: flags over a file.
+    pub fn over(self, below: Self) -> Self {
+        let source_given = self.data_dir.is_some() || self.config_dir.is_some();
+        let below_source = |dir: Option<PathBuf>| if source_given { None } else { dir };
+        Self {
+            listen: self.listen.or(below.listen),
+            listen_metrics: self.listen_metrics.or(below.listen_metrics),
+            port_file: self.port_file.or(below.port_file),
+            data_dir: self.data_dir.or(below_source(below.data_dir)),
+            config_dir: self.config_dir.or(below_source(below.config_dir)),
+            system_policy: self.system_policy.or(below.system_policy),
+            serve_threads: self.serve_threads.or(below.serve_threads),
+            audit: AuditSection {
+                dir: self.audit.dir.or(below.audit.dir),
+                durability: self.audit.durability.or(below.audit.durability),
+                rotate_mib: self.audit.rotate_mib.or(below.audit.rotate_mib),
+            },
+            limits: below.limits,
+            verifier: below.verifier,
+            cache: below.cache,
+            plugins: below.plugins,
+        }
+    }
+
+    /// Fills in every default and checks what can be checked without touching the world.
+    pub fn resolve(self, cores: usize) -> Result<Config, ConfigError> {
+        let listen = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        for address in [Some(listen), self.listen_metrics].into_iter().flatten() {
+            if !address.ip().is_loopback() {
+                return Err(ConfigError::NotLoopback(address));
+            }
+        }
+        let source = source(self.data_dir, self.config_dir)?;
+        Ok(Config {
+            listen,
+            listen_metrics: self.listen_metrics,
+            port_file: self.port_file,
+            audit: self.audit.resolve(&source)?,
+            source,
+            system_policy: self.system_policy,
+            limits: self.limits.resolve()?,
+            verifier: self.verifier.resolve(cores)?,
+            cache: self.cache.resolve()?,
+            plugins: self.plugins,
+            serve_threads: threads("serve_threads", self.serve_threads, cores)?,
+        })
+    }
+}
+
+fn source(data: Option<PathBuf>, files: Option<PathBuf>) -> Result<Source, ConfigError> {
+    match (data, files) {
+        (Some(dir), None) => Ok(Source::Data(dir)),
+        (None, Some(dir)) => Ok(Source::Files(dir)),
+        (None, None) => Err(ConfigError::NoSource),
+        (Some(_), Some(_)) => Err(ConfigError::TwoSources),
+    }
+}
+
+impl AuditSection {
+    fn resolve(self, source: &Source) -> Result<Audit, ConfigError> {
+        let dir = match (self.dir, source) {
+            (Some(dir), _) => dir,
+            (None, Source::Data(data)) => data.join("audit"),
+            (None, Source::Files(_)) => return Err(ConfigError::NoAuditDir),
+        };
+        let rotate_mib =
+            within("audit.rotate_mib", self.rotate_mib, 256, 1, 1 << 20, "1 to 1048576")?;
+        Ok(Audit {
+            dir,
+            durability: self.durability.unwrap_or_default(),
+            rotate_bytes: rotate_mib * MIB,
+        })
+    }
+}
+
+impl LimitsSection {
+    fn resolve(self) -> Result<Limits, ConfigError> {
+        let key = "limits.body_bytes";
+        let body = within(key, self.body_bytes, 4 * MIB, 1_024, 1 << 30, "1024 to 1073741824")?;
+        let key = "limits.connections";
+        let connections = within(key, self.connections, 10_000, 1, 1 << 20, "1 to 1048576")?;
+        let key = "limits.requests_in_flight";
+        let in_flight = within(key, self.requests_in_flight, 1_024, 1, 1 << 20, "1 to 1048576")?;
+        let key = "limits.request_timeout_ms";
+        let request = within(key, self.request_timeout_ms, 10_000, 1, 600_000, "1 to 600000")?;
+        let key = "limits.drain_timeout_ms";
+        let drain = within(key, self.drain_timeout_ms, 20_000, 0, 600_000, "0 to 600000")?;
+        Ok(Limits {
+            body_bytes: to_usize(body),
+            connections: to_usize(connections),
+            requests_in_flight: to_usize(in_flight),
+            request_timeout: Duration::from_millis(request),
+            drain_timeout: Duration::from_millis(drain),
+        })
+    }
+}
+
+impl VerifierSection {
+    fn resolve(self, cores: usize) -> Result<Verifier, ConfigError> {
+        let key = "verifier.queue_checks";
+        let queue = within(key, self.queue_checks, 65_536, 1, 1 << 24, "1 to 16777216")?;
+        let key = "verifier.batch_checks";
+        let batch = within(key, self.batch_checks, 64, 1, 65_536, "1 to 65536")?;
+        Ok(Verifier {
+            threads: threads("verifier.threads", self.threads, cores)?,
+            queue_checks: to_usize(queue),
+            batch_checks: to_usize(batch),
+        })
+    }
+}
+
+impl CacheSection {
+    fn resolve(self) -> Result<Cache, ConfigError> {
+        let range = "1 to 1048576";
+        let verdict = within("cache.verdict_mib", self.verdict_mib, 64, 1, 1 << 20, range)?;
+        let key = "cache.evaluation_mib";
+        let evaluation = within(key, self.evaluation_mib, 256, 1, 1 << 20, range)?;
+        Ok(Cache { verdict_bytes: verdict * MIB, evaluation_bytes: evaluation * MIB })
+    }
+}
+
+fn threads(key: &'static str, given: Option<usize>, cores: usize) -> Result<usize, ConfigError> {
+    let given = given.map(|threads| threads as u64);
+    within(key, given, cores as u64, 1, 1_024, "1 to 1024").map(to_usize)
+}
+
+fn within(
+    key: &'static str,
+    given: Option<u64>,
+    default: u64,
+    min: u64,
+    max: u64,
+    range: &'static str,
+) -> Result<u64, ConfigError> {
+    match given.unwrap_or(default) {
+        value if (min..=max).contains(&value) => Ok(value),
+        value => Err(ConfigError::Range { key, value, range }),
+    }
+}
+
+/// Every number here is bounded far below 2^32.
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

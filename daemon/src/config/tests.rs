@@ -1,0 +1,82 @@
+//! Every key changes the configuration, every bad value is refused with a sentence.
+
+use std::path::PathBuf;
+
+use super::file::File;
+use super::{Config, ConfigError, Source};
+
+fn config(text: &str) -> Result<Config, ConfigError> {
+    parse(text).resolve(4)
+}
+
+fn parse(text: &str) -> File {
+    toml::from_str(text).expect("a configuration")
+}
+
+#[test]
+fn the_least_configuration_is_a_directory() {
+    let config = config(r#"data_dir = "d""#).expect("resolves");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.source, Source::Data(PathBuf::from("d")));
+    assert_eq!(config.audit.dir, PathBuf::from("d/audit"));
+    assert_eq!((config.verifier.threads, config.serve_threads), (4, 4));
+}
+
+#[test]
+fn every_key_is_heard() {
+    let base = config(r#"data_dir = "d""#).expect("resolves");
+    for line in [
+        r#"listen = "127.0.0.1:1""#,
+        r#"listen_metrics = "[::1]:2""#,
+        r#"port_file = "p""#,
+        r#"system_policy = "s.yaml""#,
+        "serve_threads = 2",
+        r#"audit.dir = "a""#,
+        r#"audit.durability = "fsync""#,
+        "audit.rotate_mib = 1",
+        "limits.body_bytes = 2048",
+        "limits.connections = 1",
+        "limits.requests_in_flight = 1",
+        "limits.request_timeout_ms = 1",
+        "limits.drain_timeout_ms = 1",
+        "verifier.threads = 1",
+        "verifier.queue_checks = 1",
+        "verifier.batch_checks = 1",
+        "cache.verdict_mib = 1",
+        "cache.evaluation_mib = 1",
+        r#"plugins = [{ name = "acme" }]"#,
+    ] {
+        let changed = config(&format!("data_dir = \"d\"\n{line}")).expect(line);
+        assert_ne!(changed, base, "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_sentence() {
+    for (text, sentence) in [
+        ("", "say where resources live"),
+        ("data_dir = 'd'\nconfig_dir = 'c'", "exclude each other"),
+        ("config_dir = 'c'", "--audit-dir"),
+        ("data_dir = 'd'\nlisten = '0.0.0.0:80'", "without authentication"),
+        ("data_dir = 'd'\nlisten_metrics = '10.0.0.1:80'", "without authentication"),
+        ("data_dir = 'd'\nlimits.connections = 0", "limits.connections = 0 is out of range"),
+        ("data_dir = 'd'\nserve_threads = 0", "serve_threads = 0 is out of range"),
+        ("data_dir = 'd'\ncache.verdict_mib = 0", "cache.verdict_mib = 0 is out of range"),
+        ("data_dir = 'd'\naudit.rotate_mib = 0", "audit.rotate_mib = 0 is out of range"),
+    ] {
+        let error = config(text).expect_err(text).to_string();
+        assert!(error.contains(sentence), "{text}: {error}");
+    }
+    let unknown = toml::from_str::<File>("data_dirr = 'd'").expect_err("unknown key").to_string();
+    assert!(unknown.contains("data_dirr"), "{unknown}");
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let flags = File { config_dir: Some("c".into()), ..parse("audit.dir = 'flags'") };
+    let below = parse("data_dir = 'd'\nlisten = '127.0.0.1:9'\naudit.dir = 'file'");
+    let config = flags.over(below).resolve(1).expect("resolves");
+    assert_eq!(config.source, Source::Files("c".into()));
+    assert_eq!(config.audit.dir, PathBuf::from("flags"));
+    assert_eq!(config.listen.port(), 9);
+}

@@ -1,0 +1,139 @@
+//! `/livez`, `/readyz`, `/version`, `/metrics`: for those who operate the daemon.
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::HeaderValue;
+use prometheus::TextEncoder;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Doors;
+use super::error::HttpError;
+use super::exchange::{Answer, Exchange, answer, json};
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Answers whoever asks whether the process is alive at all.
+pub(super) fn livez(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+    Ok(answer(StatusCode::OK, TEXT, Bytes::from_static(b"ok\n")))
+}
+
+/// 200 where requests may come, else 503; either way with what is known.
+pub(super) fn readyz(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+    let (state, draining) = (doors.readiness.state(), doors.readiness.is_draining());
+    let ready = state.store_open && state.generation.is_some() && !draining;
+    let report = ReadinessReport { ready, draining, state };
+    let mut answer = json(&report)?;
+    if !ready {
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Ok(answer)
+}
+
+/// What runs here.
+pub(super) fn version(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+    let version = Version {
+        version: env!("CARGO_PKG_VERSION"),
+        git: option_env!("HALLMARK_GIT_SHA"),
+        plugin_abi: 1,
+    };
+    json(&version)
+}
+
+/// Prometheus text.
+pub(super) fn metrics(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+    let text = TextEncoder::new()
+        .encode_to_string(&doors.registry.gather())
+        .map_err(|error| HttpError::internal(format!("metrics did not render: {error}")))?;
+    let content_type = HeaderValue::from_static(prometheus::TEXT_FORMAT);
+    Ok(answer(StatusCode::OK, content_type, Bytes::from(text)))
+}
+
+/// What `/readyz` says; fed by whoever opens, loads and drains.
+#[derive(Debug)]
+pub struct Readiness {
+    state: Mutex<State>,
+    draining: watch::Sender<bool>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct State {
+    store_open: bool,
+    /// Of the snapshot that decides.
+    generation: Option<u64>,
+    /// Why the last reload was not taken; the one before it still decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_reload_error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ReadinessReport {
+    ready: bool,
+    draining: bool,
+    #[serde(flatten)]
+    state: State,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    git: Option<&'static str>,
+    plugin_abi: u32,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self { state: Mutex::default(), draining: watch::Sender::new(false) }
+    }
+}
+
+impl Readiness {
+    /// The store answers.
+    pub fn store_opened(&self) {
+        self.change(|state| state.store_open = true);
+    }
+
+    /// A snapshot decides, and the last reload succeeded.
+    pub fn snapshot_loaded(&self, generation: u64) {
+        self.change(|state| {
+            state.generation = Some(generation);
+            state.last_reload_error = None;
+        });
+    }
+
+    /// A reload was not taken; the last good snapshot still decides.
+    pub fn reload_failed(&self, error: String) {
+        self.change(|state| state.last_reload_error = Some(error));
+    }
+
+    /// The daemon is going away.
+    pub fn start_draining(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Whether the daemon is going away.
+    pub fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Returns once the daemon is going away.
+    pub async fn drained(&self) {
+        let mut draining = self.draining.subscribe();
+        if draining.wait_for(|draining| *draining).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,89 @@
+//! What the outside may ask of the server. Every limit has its source and its own error.
+
+use std::time::Duration;
+
+/// The limits of one server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Connections open at once; one more is told 503 and closed. C10K, at some 20 KiB each.
+    pub connections_max: usize,
+    /// Requests at work at once, operations aside; one more is told 503. Each may hold
+    /// [`BODY_BYTES_FREE`] of body, so this bounds memory to 128 MiB.
+    pub in_flight_max: usize,
+    /// Bytes of all bodies at once beyond [`BODY_BYTES_FREE`] of each; more is told 503.
+    pub body_bytes_in_flight_max: usize,
+    /// Bytes of one body, 413 beyond. AdmissionReview carries an object (etcd's limit of 1.5 MiB)
+    /// and its old form; batchCreate carries 1,000 occurrences of some 2 KiB.
+    pub body_bytes_max: usize,
+    /// Ndjson streams at once; one more is told 503. Each may hold some six batches of
+    /// [`BATCH_BYTES`].
+    pub streams_max: usize,
+    /// Bytes of one line of an ndjson stream: 1,000 images of 1 KiB.
+    pub line_bytes_max: usize,
+    /// Bytes of request line and headers, 431 beyond. nginx takes 4 × 8 KiB.
+    pub header_bytes_max: usize,
+    /// Headers of one request over HTTP/1.1, 431 beyond. Hyper's own default, which it keeps on
+    /// the stack.
+    pub header_count_max: usize,
+    /// From the opening of a connection to the bytes that tell HTTP/1.1 from HTTP/2.
+    pub first_byte_timeout: Duration,
+    /// From the end of one request to the whole header of the next, so also how long an idle
+    /// connection is kept. Above the 60 s of most load balancers, so that they close first.
+    pub header_timeout: Duration,
+    /// For the whole of a body. Admission webhooks are given 10 s in all by default.
+    pub body_timeout: Duration,
+    /// Between the bytes of an ndjson stream, either way.
+    pub stream_idle_timeout: Duration,
+    /// How long a client may refuse to take a byte that is ready for it.
+    pub write_timeout: Duration,
+    /// From the end of the body to the answer: the default of admission webhooks.
+    pub request_deadline: Duration,
+    /// Streams of one HTTP/2 connection. RFC 9113 §6.5.2 asks for no less than 100.
+    pub http2_streams_max: u32,
+    /// Between pings of an HTTP/2 connection, and how long the answer may take.
+    pub http2_ping_interval: Duration,
+    /// How long a connection that is closed may go on sending before it is reset. As nginx's
+    /// `lingering_timeout`, shorter.
+    pub linger_timeout: Duration,
+    /// From the signal to stop to the end of the last connection. Kubernetes kills after 30 s.
+    pub drain_timeout: Duration,
+}
+
+/// Body bytes of a request that count against no budget: nearly every request is smaller.
+pub const BODY_BYTES_FREE: usize = 64 << 10;
+
+/// Bytes of ndjson lines that are decided as one batch: 256 of 4 KiB.
+pub const BATCH_BYTES: usize = 1 << 20;
+
+/// Ndjson lines that are decided as one batch: wide enough to fill a verifier's lanes.
+pub const BATCH_LINES: usize = 256;
+
+impl ServerLimits {
+    /// What the daemon uses unless told otherwise.
+    pub const DEFAULT: Self = Self {
+        connections_max: 10_000,
+        in_flight_max: 2_048,
+        body_bytes_in_flight_max: 256 << 20,
+        body_bytes_max: 4 << 20,
+        streams_max: 64,
+        line_bytes_max: 1 << 20,
+        header_bytes_max: 32 << 10,
+        header_count_max: 100,
+        first_byte_timeout: Duration::from_secs(10),
+        header_timeout: Duration::from_secs(75),
+        body_timeout: Duration::from_secs(10),
+        stream_idle_timeout: Duration::from_secs(60),
+        write_timeout: Duration::from_secs(30),
+        request_deadline: Duration::from_secs(10),
+        http2_streams_max: 250,
+        http2_ping_interval: Duration::from_secs(20),
+        linger_timeout: Duration::from_secs(2),
+        drain_timeout: Duration::from_secs(25),
+    };
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

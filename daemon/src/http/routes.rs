@@ -1,0 +1,133 @@
+//! The route table: how it is written down, and how a request finds its place in it.
+
+use std::sync::LazyLock;
+
+use http::Method;
+use matchit::Router;
+use percent_encoding::percent_decode_str;
+
+use super::error::HttpError;
+use super::exchange::Params;
+use super::{Endpoint, ROUTES, StreamEndpoint};
+use crate::metrics::http::Door;
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The dialect it belongs to, for metrics.
+    pub door: Door,
+    /// `GET` answers `HEAD` as well.
+    pub method: Method,
+    /// matchit 0.9 syntax: `{name}` is one segment or the part of it before a `:verb`.
+    pub path: &'static str,
+    /// What answers a whole body.
+    pub endpoint: Endpoint,
+    /// What answers `application/x-ndjson`, where that is read.
+    pub(super) stream: Option<StreamEndpoint>,
+}
+
+/// Writes `ROUTES`: per door, `METHOD "path" => endpoint;`, where an endpoint is an
+/// `async fn(&Doors, Exchange) -> Result<Answer, HttpError>`, or after `ready` a plain
+/// `fn(&Doors, &Exchange) -> …` that never waits. After `, ndjson` comes a [`StreamEndpoint`].
+macro_rules! routes {
+    ($($door:ident { $($method:ident $path:literal => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)?;)* })*) => {
+        /// Every route of the API.
+        pub static ROUTES: &[$crate::http::routes::Route] = &[$($(
+            $crate::http::routes::Route {
+                door: $crate::metrics::http::Door::$door,
+                method: http::Method::$method,
+                path: $path,
+                endpoint: $crate::http::routes::endpoint!($($endpoint)+ $(:: $function)*),
+                stream: $crate::http::routes::stream!($($stream)?),
+            },
+        )*)*];
+    };
+}
+pub(super) use routes;
+
+macro_rules! endpoint {
+    (ready $endpoint:path) => {
+        |doors, exchange| Box::pin(std::future::ready($endpoint(doors, &exchange)))
+    };
+    ($endpoint:path) => {
+        |doors, exchange| Box::pin($endpoint(doors, exchange))
+    };
+}
+pub(super) use endpoint;
+
+macro_rules! stream {
+    () => {
+        None
+    };
+    ($stream:path) => {
+        Some($stream)
+    };
+}
+pub(super) use stream;
+
+/// The routes that share one path.
+type Methods = Vec<&'static Route>;
+
+static ROUTER: LazyLock<Router<Methods>> = LazyLock::new(|| {
+    let mut paths: Vec<(&'static str, Methods)> = Vec::new();
+    for route in ROUTES {
+        match paths.iter_mut().find(|(path, _)| *path == route.path) {
+            Some((_, methods)) => methods.push(route),
+            None => paths.push((route.path, vec![route])),
+        }
+    }
+    let mut router = Router::new();
+    for (path, methods) in paths {
+        router.insert(path, methods).expect("a test inserts every route of the table");
+    }
+    router
+});
+
+/// Finds the route of a request. A path that exists under other methods is 405, any other is 404.
+pub fn find(method: &Method, path: &str) -> Result<(&'static Route, Params), HttpError> {
+    let unknown = || HttpError::NotFound(format!("no such path: {}", shortened(path)));
+    let found = ROUTER.at(path).map_err(|_| unknown())?;
+    let wanted = if method == Method::HEAD { &Method::GET } else { method };
+    let Some(route) = found.value.iter().find(|route| route.method == wanted) else {
+        let allow = found.value.iter().map(|route| route.method.as_str()).collect::<Vec<_>>();
+        return Err(HttpError::MethodNotAllowed { allow: allow.join(", ") });
+    };
+    let mut params = Params::default();
+    for (name, raw) in found.params.iter() {
+        let value = percent_decode_str(raw).decode_utf8().map_err(|_| {
+            HttpError::InvalidArgument(format!("`{name}` in the path is not UTF-8 once decoded"))
+        })?;
+        params.push(name, value.into_owned());
+    }
+    Ok((route, params))
+}
+
+/// Enough of a caller's text to recognise it by.
+fn shortened(text: &str) -> String {
+    text.chars().take(128).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_of_the_table_is_found_by_its_own_path() {
+        for route in ROUTES {
+            let path = route.path.replace(['{', '}'], "");
+            let (found, _) = find(&route.method, &path).expect(route.path);
+            assert_eq!((found.path, &found.method), (route.path, &route.method));
+        }
+    }
+
+    #[test]
+    fn another_path_is_404_and_another_method_405_with_allow() {
+        assert!(matches!(find(&Method::GET, "/v2"), Err(HttpError::NotFound(_))));
+        let Err(HttpError::MethodNotAllowed { allow }) = find(&Method::DELETE, "/v1/decisions")
+        else {
+            panic!("found");
+        };
+        assert_eq!(allow, "POST");
+        find(&Method::HEAD, "/livez").expect("GET answers HEAD");
+    }
+}

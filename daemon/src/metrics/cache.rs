@@ -1,0 +1,100 @@
+//! What the verdict cache and the evaluation cache count.
+
+use moka::notification::RemovalCause;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// Handles of both caches' metrics, resolved once. Clones count into the same metrics.
+#[derive(Clone, Debug)]
+pub struct CacheMetrics {
+    /// `cache="verdict"`.
+    pub verdict: CacheCounters,
+    /// `cache="evaluation"`.
+    pub evaluation: CacheCounters,
+}
+
+/// The metrics of one cache.
+#[derive(Clone, Debug)]
+pub struct CacheCounters {
+    /// `hallmark_cache_requests_total{outcome="hit"}`: answered by an entry.
+    pub hits: IntCounter,
+    /// `hallmark_cache_requests_total{outcome="miss"}`: had to be worked out.
+    pub misses: IntCounter,
+    /// `hallmark_cache_requests_total{outcome="shared"}`: answered by work under way.
+    pub shared: IntCounter,
+    evicted_for_size: IntCounter,
+    evicted_by_replacement: IntCounter,
+    bytes: IntGauge,
+    entries: IntGauge,
+}
+
+impl CacheMetrics {
+    /// Registers the metrics. Fails where they already are.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let requests = IntCounterVec::new(
+            Opts::new(
+                "hallmark_cache_requests_total",
+                "Lookups: answered by an entry, worked out, or answered by work under way.",
+            ),
+            &["cache", "outcome"],
+        )?;
+        let evictions = IntCounterVec::new(
+            Opts::new(
+                "hallmark_cache_evictions_total",
+                "Entries dropped: for size, or replaced by a newer answer.",
+            ),
+            &["cache", "cause"],
+        )?;
+        let bytes = IntGaugeVec::new(
+            Opts::new("hallmark_cache_bytes", "Estimated size of all entries, in bytes."),
+            &["cache"],
+        )?;
+        let entries =
+            IntGaugeVec::new(Opts::new("hallmark_cache_entries", "Entries held."), &["cache"])?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(evictions.clone()))?;
+        registry.register(Box::new(bytes.clone()))?;
+        registry.register(Box::new(entries.clone()))?;
+        let counters = |cache| CacheCounters {
+            hits: requests.with_label_values(&[cache, "hit"]),
+            misses: requests.with_label_values(&[cache, "miss"]),
+            shared: requests.with_label_values(&[cache, "shared"]),
+            evicted_for_size: evictions.with_label_values(&[cache, "size"]),
+            evicted_by_replacement: evictions.with_label_values(&[cache, "replaced"]),
+            bytes: bytes.with_label_values(&[cache]),
+            entries: entries.with_label_values(&[cache]),
+        };
+        Ok(Self { verdict: counters("verdict"), evaluation: counters("evaluation") })
+    }
+}
+
+impl CacheCounters {
+    /// Counts one entry dropped. Neither cache expires or invalidates entries, so a cause is
+    /// either size or replacement.
+    pub(crate) fn evicted(&self, cause: RemovalCause) {
+        match cause {
+            RemovalCause::Size => self.evicted_for_size.inc(),
+            RemovalCause::Replaced | RemovalCause::Expired | RemovalCause::Explicit => {
+                self.evicted_by_replacement.inc();
+            }
+        }
+    }
+
+    /// States how much the cache holds.
+    pub(crate) fn holds(&self, entries: u64, bytes: u64) {
+        self.entries.set(entries.try_into().unwrap_or(i64::MAX));
+        self.bytes.set(bytes.try_into().unwrap_or(i64::MAX));
+    }
+}
+
+#[cfg(test)]
+impl CacheCounters {
+    /// Entries and bytes, as of the last refresh.
+    pub(crate) fn held(&self) -> (i64, i64) {
+        (self.entries.get(), self.bytes.get())
+    }
+
+    /// Entries dropped for size.
+    pub(crate) fn evicted_for_size(&self) -> u64 {
+        self.evicted_for_size.get()
+    }
+}

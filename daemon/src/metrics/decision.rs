@@ -1,0 +1,130 @@
+//! Metrics of decisions and of the snapshot that they are made under.
+
+use std::time::Duration;
+
+use hallmark_core::decision::Decision;
+use hallmark_core::policy::EnforcementMode;
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use super::latency;
+
+const OUTCOMES: [&str; 3] = ["allowed", "denied", "undetermined"];
+const RULES: [&str; 6] =
+    ["none", "default", "cluster", "namespace", "service_account", "istio_identity"];
+const MODES: [&str; 3] = ["none", "enforced", "dry_run"];
+
+/// `hallmark_decision*` and `hallmark_snapshot_*`.
+#[derive(Clone, Debug)]
+pub struct DecisionMetrics {
+    /// By outcome, rule kind, mode, in the order of the constants.
+    images: Vec<IntCounter>,
+    break_glass: IntCounter,
+    total: Histogram,
+    gather: Histogram,
+    verify: Histogram,
+    generation: IntGauge,
+    snapshot_time: Gauge,
+}
+
+impl DecisionMetrics {
+    /// Registers the group.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let images = IntCounterVec::new(
+            Opts::new(
+                "hallmark_decisions_total",
+                "Images decided, before dry run and break-glass.",
+            ),
+            &["outcome", "rule", "mode"],
+        )?;
+        registry.register(Box::new(images.clone()))?;
+        let mut handles = Vec::new();
+        for outcome in OUTCOMES {
+            for rule in RULES {
+                for mode in MODES {
+                    handles.push(images.with_label_values(&[outcome, rule, mode]));
+                }
+            }
+        }
+        let metrics = Self {
+            images: handles,
+            break_glass: IntCounter::new(
+                "hallmark_break_glass_total",
+                "Requests that asked for break-glass, whatever their outcome.",
+            )?,
+            total: Histogram::with_opts(latency(
+                "hallmark_decision_seconds",
+                "Time from the parsed request to the recorded decision.",
+            ))?,
+            gather: Histogram::with_opts(latency(
+                "hallmark_decision_gather_seconds",
+                "Time to read the evidence of a batch of requests.",
+            ))?,
+            verify: Histogram::with_opts(latency(
+                "hallmark_decision_verify_seconds",
+                "Time to verify the signatures of a batch of requests, queueing included.",
+            ))?,
+            generation: IntGauge::new(
+                "hallmark_snapshot_generation",
+                "Generation of the snapshot in force.",
+            )?,
+            snapshot_time: Gauge::new(
+                "hallmark_snapshot_timestamp_seconds",
+                "When the snapshot in force was published, Unix time.",
+            )?,
+        };
+        metrics.register_rest(registry)?;
+        Ok(metrics)
+    }
+
+    fn register_rest(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.break_glass.clone()))?;
+        registry.register(Box::new(self.total.clone()))?;
+        registry.register(Box::new(self.gather.clone()))?;
+        registry.register(Box::new(self.verify.clone()))?;
+        registry.register(Box::new(self.generation.clone()))?;
+        registry.register(Box::new(self.snapshot_time.clone()))
+    }
+
+    /// A decision was recorded, `elapsed` after its request had been parsed.
+    pub fn decided(&self, decision: &Decision, elapsed: Duration) {
+        self.total.observe(elapsed.as_secs_f64());
+        if decision.break_glass {
+            self.break_glass.inc();
+        }
+        for image in &decision.images {
+            let outcome = match (image.allowed, image.reason.is_undetermined()) {
+                (true, _) => 0,
+                (false, false) => 1,
+                (false, true) => 2,
+            };
+            let kind = image.rule.as_ref().map_or("none", |rule| rule.kind());
+            let rule = RULES.iter().position(|&rule| rule == kind).unwrap_or(0);
+            let mode = match image.enforcement {
+                None => 0,
+                Some(EnforcementMode::EnforcedBlockAndAuditLog) => 1,
+                Some(EnforcementMode::DryrunAuditLogOnly) => 2,
+            };
+            if let Some(counter) =
+                self.images.get((outcome * RULES.len() + rule) * MODES.len() + mode)
+            {
+                counter.inc();
+            }
+        }
+    }
+
+    /// The evidence of a batch was read in `elapsed`.
+    pub fn gathered(&self, elapsed: Duration) {
+        self.gather.observe(elapsed.as_secs_f64());
+    }
+
+    /// The signatures of a batch were verified in `elapsed`.
+    pub fn verified(&self, elapsed: Duration) {
+        self.verify.observe(elapsed.as_secs_f64());
+    }
+
+    /// A snapshot was published at `unix_seconds`.
+    pub fn published(&self, generation: u64, unix_seconds: f64) {
+        self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.snapshot_time.set(unix_seconds);
+    }
+}

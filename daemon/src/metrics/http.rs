@@ -1,0 +1,180 @@
+//! Requests, connections and sheds. Every handle is resolved once, at registration.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+/// The dialect that a request speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `/v1/decisions`.
+    Decisions,
+    /// Google's Binary Authorization API.
+    BinaryAuthorization,
+    /// Google's Container Analysis API.
+    ContainerAnalysis,
+    /// `/livez`, `/readyz`, `/version`, `/metrics`.
+    Operations,
+    /// No route was found.
+    Unknown,
+}
+
+impl Door {
+    const ALL: [Self; 5] = [
+        Self::Decisions,
+        Self::BinaryAuthorization,
+        Self::ContainerAnalysis,
+        Self::Operations,
+        Self::Unknown,
+    ];
+
+    /// The word in metrics and audit records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decisions => "decisions",
+            Self::BinaryAuthorization => "binaryauthorization",
+            Self::ContainerAnalysis => "containeranalysis",
+            Self::Operations => "operations",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why work was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShedCause {
+    /// Too many connections.
+    Connections,
+    /// Too many requests at work.
+    Requests,
+    /// Too many ndjson streams.
+    Streams,
+    /// Too many bytes of bodies.
+    BodyBytes,
+}
+
+impl ShedCause {
+    const ALL: [Self; 4] = [Self::Connections, Self::Requests, Self::Streams, Self::BodyBytes];
+
+    /// The word in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Requests => "requests",
+            Self::Streams => "streams",
+            Self::BodyBytes => "body_bytes",
+        }
+    }
+}
+
+/// Every status that the daemon answers with.
+const CODES: [u16; 16] =
+    [200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 500, 501, 503, 504, 0];
+
+/// 10 µs to 1 s, three to a decade.
+const SECONDS: [f64; 16] = [
+    0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
+    0.1, 0.2, 0.5, 1.0,
+];
+
+/// The metrics of the server.
+#[derive(Clone, Debug)]
+pub struct HttpMetrics {
+    requests: [[IntCounter; CODES.len()]; Door::ALL.len()],
+    seconds: [Histogram; Door::ALL.len()],
+    sheds: [IntCounter; ShedCause::ALL.len()],
+    /// Requests at work, operations aside.
+    pub in_flight: IntGauge,
+    /// Connections open.
+    pub connections: IntGauge,
+}
+
+impl HttpMetrics {
+    /// Makes the metrics and registers them. Fails where they are registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let requests = IntCounterVec::new(
+            Opts::new("hallmark_http_requests_total", "Requests answered, by dialect and status."),
+            &["door", "code"],
+        )?;
+        let seconds = HistogramVec::new(
+            HistogramOpts::new(
+                "hallmark_http_request_seconds",
+                "Seconds from the header of a request to its answer, by dialect.",
+            )
+            .buckets(SECONDS.to_vec()),
+            &["door"],
+        )?;
+        let sheds = IntCounterVec::new(
+            Opts::new("hallmark_http_shed_total", "Work turned away with 503, by limit reached."),
+            &["cause"],
+        )?;
+        let in_flight = IntGauge::new("hallmark_http_in_flight", "Requests at work.")?;
+        let connections = IntGauge::new("hallmark_http_connections", "Connections open.")?;
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(seconds.clone()))?;
+        registry.register(Box::new(sheds.clone()))?;
+        registry.register(Box::new(in_flight.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
+        let of_door = |door: Door| {
+            CODES.map(|code| {
+                let code = if code == 0 { "other".to_owned() } else { code.to_string() };
+                requests.with_label_values(&[door.name(), &code])
+            })
+        };
+        Ok(Self {
+            requests: Door::ALL.map(of_door),
+            seconds: Door::ALL.map(|door| seconds.with_label_values(&[door.name()])),
+            sheds: ShedCause::ALL.map(|cause| sheds.with_label_values(&[cause.name()])),
+            in_flight,
+            connections,
+        })
+    }
+
+    /// Counts one answered request.
+    pub fn answered(&self, door: Door, code: u16) {
+        let place = CODES.iter().position(|&known| known == code).unwrap_or(CODES.len() - 1);
+        self.requests[door as usize][place].inc();
+    }
+
+    /// Times one request that was answered whole.
+    pub fn took(&self, door: Door, time: Duration) {
+        self.seconds[door as usize].observe(time.as_secs_f64());
+    }
+
+    /// Counts work turned away.
+    pub fn shed(&self, cause: ShedCause) {
+        self.sheds[cause as usize].inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_counted_under_its_door_and_code() {
+        let registry = Registry::new();
+        let metrics = HttpMetrics::register(&registry).expect("fresh registry");
+        for door in Door::ALL {
+            metrics.answered(door, 404);
+            metrics.took(door, Duration::from_micros(30));
+        }
+        metrics.answered(Door::Unknown, 418);
+        metrics.shed(ShedCause::BodyBytes);
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .expect("counters encode");
+        for line in [
+            r#"hallmark_http_requests_total{code="404",door="decisions"} 1"#,
+            r#"hallmark_http_requests_total{code="404",door="operations"} 1"#,
+            r#"hallmark_http_requests_total{code="other",door="unknown"} 1"#,
+            r#"hallmark_http_request_seconds_bucket{door="decisions",le="0.00005"} 1"#,
+            r#"hallmark_http_request_seconds_bucket{door="decisions",le="0.00002"} 0"#,
+            r#"hallmark_http_shed_total{cause="body_bytes"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

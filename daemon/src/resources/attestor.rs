@@ -1,0 +1,184 @@
+//! Attestors, and what is asked of their keys when they are written.
+
+use std::collections::HashSet;
+
+use hallmark_core::attestor::{Attestor, KeyMaterial, PublicKey};
+use hallmark_core::names::{AttestorName, ProjectId};
+
+use super::error::ResourceError;
+use super::page::{Cursor, Page, PageRequest};
+use super::{Inner, Resources, etag};
+use crate::plugin::KeyError;
+use crate::store::Write;
+
+/// Google's quota "attestors per project".
+const ATTESTORS_MAX: usize = 200;
+/// Google's quota "keys per attestor".
+const KEYS_MAX: usize = 1_000;
+/// Attestors on a page unless asked otherwise: half of what a project may hold.
+const PAGE_SIZE: usize = 100;
+
+impl Resources {
+    /// Creates an attestor. Its keys are resolved first, so that what is stored can be used.
+    pub async fn create_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
+        let attestor = self.with_keys(attestor).await?;
+        self.writing(move |inner| inner.create_attestor(attestor)).await
+    }
+
+    /// One attestor.
+    pub async fn attestor(&self, name: AttestorName) -> Result<Attestor, ResourceError> {
+        self.blocking(move |inner| inner.attestor(&name)).await
+    }
+
+    /// The attestors of a project, in the order of their names.
+    pub async fn attestors(
+        &self,
+        project: ProjectId,
+        request: PageRequest,
+    ) -> Result<Page<Attestor>, ResourceError> {
+        let cursor = Cursor::new(&request, PAGE_SIZE, &format!("projects/{project}/attestors"))?;
+        self.blocking(move |inner| inner.attestors(&project, &cursor)).await
+    }
+
+    /// Replaces an attestor, whole. Its note cannot change; an etag in it must be the current one.
+    pub async fn update_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
+        let attestor = self.with_keys(attestor).await?;
+        self.writing(move |inner| inner.update_attestor(attestor)).await
+    }
+
+    /// Deletes an attestor. A policy that names it denies from then on, as Google's does.
+    pub async fn delete_attestor(&self, name: AttestorName) -> Result<(), ResourceError> {
+        self.writing(move |inner| {
+            inner.store.apply(Write::DeleteAttestor(name.clone()))?;
+            inner.publish(name.project())
+        })
+        .await
+    }
+
+    /// Outside of the queue of writes: a slow key source delays its own attestors only.
+    async fn with_keys(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
+        self.blocking(move |inner| {
+            inner.writable()?;
+            inner.resolve_keys(attestor)
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn create_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
+        let held = self.store.project(attestor.name.project())?.attestors;
+        let taken = held.iter().any(|held| held.name == attestor.name);
+        if held.len() >= ATTESTORS_MAX && !taken {
+            return Err(ResourceError::LimitExceeded {
+                what: format!(
+                    "projects/{} holds {} attestors",
+                    attestor.name.project(),
+                    held.len()
+                ),
+                limit: ATTESTORS_MAX,
+            });
+        }
+        let attestor = stamped(attestor);
+        self.store.apply(Write::CreateAttestor(attestor.clone()))?;
+        self.publish(attestor.name.project())?;
+        Ok(attestor)
+    }
+
+    fn update_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
+        let held = self.attestor(&attestor.name)?;
+        if held.note != attestor.note {
+            return Err(ResourceError::invalid(
+                "userOwnedGrafeasNote.noteReference",
+                format!(
+                    "cannot be changed, it is {}: create another attestor for another note",
+                    held.note
+                ),
+            ));
+        }
+        let expected_etag = etag::expected(&attestor.etag);
+        let attestor = stamped(attestor);
+        self.store.apply(Write::UpdateAttestor { attestor: attestor.clone(), expected_etag })?;
+        self.publish(attestor.name.project())?;
+        Ok(attestor)
+    }
+
+    fn attestor(&self, name: &AttestorName) -> Result<Attestor, ResourceError> {
+        let held = self.store.project(name.project())?.attestors;
+        held.into_iter()
+            .find(|held| held.name == *name)
+            .ok_or_else(|| ResourceError::NotFound(name.to_string()))
+    }
+
+    fn attestors(
+        &self,
+        project: &ProjectId,
+        cursor: &Cursor,
+    ) -> Result<Page<Attestor>, ResourceError> {
+        let mut held = self.store.project(project)?.attestors;
+        held.sort_by(|a, b| a.name.cmp(&b.name));
+        held.retain(|attestor| cursor.after().is_none_or(|after| attestor.name.id() > after));
+        held.truncate(cursor.limit());
+        Ok(cursor.page(held, |attestor| attestor.name.id().to_owned()))
+    }
+
+    /// The attestor with an id for every key, none of them twice.
+    fn resolve_keys(&self, mut attestor: Attestor) -> Result<Attestor, ResourceError> {
+        let count = attestor.public_keys.len();
+        if count > KEYS_MAX {
+            return Err(ResourceError::invalid(
+                "userOwnedGrafeasNote.publicKeys",
+                format!("{count} keys, the limit is {KEYS_MAX}"),
+            ));
+        }
+        let mut ids = HashSet::with_capacity(count);
+        for (i, key) in attestor.public_keys.iter_mut().enumerate() {
+            let path = format!("userOwnedGrafeasNote.publicKeys[{i}]");
+            self.identify(key, &path)?;
+            if let Some(id) = &key.id
+                && !ids.insert(id.clone())
+            {
+                return Err(ResourceError::invalid(
+                    format!("{path}.id"),
+                    format!(
+                        "Public key with ID [{id}] already present on attestor [{}]",
+                        attestor.name.id()
+                    ),
+                ));
+            }
+        }
+        Ok(attestor)
+    }
+
+    /// Gives a key its id: the one given, else the default; an OpenPGP key is always named by its
+    /// fingerprint.
+    fn identify(&self, key: &mut PublicKey, path: &str) -> Result<(), ResourceError> {
+        let resolved =
+            self.keys.resolve(key).map_err(|error| refused(&error, &key.material, path))?;
+        let overwrite = matches!(key.material, KeyMaterial::Pgp { .. });
+        if overwrite || key.id.is_none() {
+            key.id = Some(resolved.default_id);
+        }
+        Ok(())
+    }
+}
+
+fn stamped(mut attestor: Attestor) -> Attestor {
+    attestor.update_time = etag::now();
+    attestor.etag = etag::fresh(&attestor.name.to_string(), &attestor.update_time);
+    attestor
+}
+
+fn refused(error: &KeyError, material: &KeyMaterial, path: &str) -> ResourceError {
+    let member = match material {
+        KeyMaterial::Pkix { .. } => "pkixPublicKey",
+        KeyMaterial::Pgp { .. } => "asciiArmoredPgpPublicKey",
+        KeyMaterial::Reference => "id",
+    };
+    match error {
+        KeyError::Unavailable(_) => ResourceError::Unavailable(format!("{path}.{member}: {error}")),
+        KeyError::Material(_) => {
+            ResourceError::invalid(format!("{path}.{member}"), error.to_string())
+        }
+    }
+}

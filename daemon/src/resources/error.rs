@@ -1,0 +1,70 @@
+//! Why a resource was not read or written, in the terms of the caller.
+
+use hallmark_core::names::NameError;
+
+use crate::store::StoreError;
+
+/// Why a resource was not read or written. Every variant but [`ResourceError::Unavailable`] names
+/// a fault that only the caller can mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResourceError {
+    /// A field of the request cannot be accepted.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Dotted path of the field, as in `userOwnedGrafeasNote.publicKeys[2].pkixPublicKey`.
+        field: String,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// The resource does not exist.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// The name is taken.
+    #[error("{0} already exists")]
+    AlreadyExists(String),
+    /// The etag sent is not the current one: somebody wrote in between.
+    #[error("{name} was changed since it was read: read it again and repeat the change")]
+    EtagMismatch {
+        /// Which resource.
+        name: String,
+    },
+    /// A project holds as many of these as it may.
+    #[error("{what}: the limit is {limit}")]
+    LimitExceeded {
+        /// What there are too many of.
+        what: String,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Resources are read from files.
+    #[error("{0}")]
+    ReadOnly(String),
+    /// The store or a key source did not do its part; the same request may succeed later.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl ResourceError {
+    /// A field that cannot be accepted.
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl From<StoreError> for ResourceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(name) => Self::NotFound(name),
+            StoreError::AlreadyExists(name) => Self::AlreadyExists(name),
+            StoreError::EtagMismatch { name, .. } => Self::EtagMismatch { name },
+            StoreError::ReadOnly => Self::ReadOnly(error.to_string()),
+            StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<NameError> for ResourceError {
+    fn from(error: NameError) -> Self {
+        Self::invalid("name", error.to_string())
+    }
+}

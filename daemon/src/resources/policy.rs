@@ -1,0 +1,125 @@
+//! The policy of a project.
+
+use std::sync::Arc;
+
+use hallmark_core::names::{AttestorName, ProjectId};
+use hallmark_core::policy::{
+    AdmissionRule, EnforcementMode, EvaluationMode, GlobalPolicyEvaluationMode, Policy,
+    SpecificRules, SystemPolicy,
+};
+
+use super::error::ResourceError;
+use super::{Inner, Resources, etag};
+use crate::store::Write;
+
+/// Google's quota "attestor references per policy".
+const ATTESTOR_REFERENCES_MAX: usize = 200;
+
+impl Resources {
+    /// The policy of a project, or [`default_policy`] where none was written.
+    pub async fn policy(&self, project: ProjectId) -> Result<Policy, ResourceError> {
+        self.blocking(move |inner| {
+            Ok(inner.store.project(&project)?.policy.unwrap_or_else(default_policy))
+        })
+        .await
+    }
+
+    /// Replaces the policy of a project, whole. An etag in `policy` must be the current one.
+    pub async fn put_policy(
+        &self,
+        project: ProjectId,
+        policy: Policy,
+    ) -> Result<Policy, ResourceError> {
+        self.writing(move |inner| inner.put_policy(&project, policy)).await
+    }
+
+    /// The policy that is asked before a project's own.
+    pub fn system_policy(&self) -> Arc<SystemPolicy> {
+        Arc::clone(&self.0.snapshots.current().system)
+    }
+}
+
+/// What a project without a policy answers: Google's default, which permits every image.
+pub(super) fn default_policy() -> Policy {
+    Policy {
+        description: String::new(),
+        global_policy_evaluation_mode: GlobalPolicyEvaluationMode::Enable,
+        admission_whitelist_patterns: Vec::new(),
+        default_admission_rule: AdmissionRule {
+            evaluation: EvaluationMode::AlwaysAllow,
+            enforcement: EnforcementMode::EnforcedBlockAndAuditLog,
+        },
+        specific_rules: SpecificRules::None,
+        etag: String::new(),
+        update_time: String::new(),
+    }
+}
+
+impl Inner {
+    fn put_policy(&self, project: &ProjectId, mut policy: Policy) -> Result<Policy, ResourceError> {
+        self.writable()?;
+        self.check_attestors(&policy)?;
+        let expected_etag = etag::expected(&policy.etag);
+        policy.update_time = etag::now();
+        policy.etag = etag::fresh(&format!("projects/{project}/policy"), &policy.update_time);
+        self.store.apply(Write::PutPolicy {
+            project: project.clone(),
+            policy: policy.clone(),
+            expected_etag,
+        })?;
+        self.publish(project)?;
+        Ok(policy)
+    }
+
+    /// Whether every attestor named exists. The snapshot knows: no write of an attestor is
+    /// acknowledged before it is in there.
+    fn check_attestors(&self, policy: &Policy) -> Result<(), ResourceError> {
+        let snapshot = self.snapshots.current();
+        let mut references = 0;
+        for (rule, attestors) in required(policy) {
+            for (i, name) in attestors.iter().enumerate() {
+                if snapshot.attestor(name).is_none() {
+                    return Err(ResourceError::invalid(
+                        format!("{rule}.requireAttestationsBy[{i}]"),
+                        format!("{name} does not exist: create the attestor first"),
+                    ));
+                }
+            }
+            references += attestors.len();
+        }
+        if references > ATTESTOR_REFERENCES_MAX {
+            return Err(ResourceError::invalid(
+                "requireAttestationsBy",
+                format!(
+                    "{references} attestors over all rules, the limit is {ATTESTOR_REFERENCES_MAX}"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The attestors that each rule names, by the path of the rule.
+fn required(policy: &Policy) -> Vec<(String, &[AttestorName])> {
+    let (map, rules) = match &policy.specific_rules {
+        SpecificRules::None => ("", None),
+        SpecificRules::Cluster(rules) => ("clusterAdmissionRules", Some(rules)),
+        SpecificRules::KubernetesNamespace(rules) => {
+            ("kubernetesNamespaceAdmissionRules", Some(rules))
+        }
+        SpecificRules::KubernetesServiceAccount(rules) => {
+            ("kubernetesServiceAccountAdmissionRules", Some(rules))
+        }
+        SpecificRules::IstioServiceIdentity(rules) => {
+            ("istioServiceIdentityAdmissionRules", Some(rules))
+        }
+    };
+    let specific = rules.into_iter().flatten().map(|(key, rule)| (format!("{map}[{key:?}]"), rule));
+    std::iter::once(("defaultAdmissionRule".to_owned(), &policy.default_admission_rule))
+        .chain(specific)
+        .filter_map(|(path, rule)| match &rule.evaluation {
+            EvaluationMode::RequireAttestation(attestors) => Some((path, attestors.as_slice())),
+            EvaluationMode::AlwaysAllow | EvaluationMode::AlwaysDeny => None,
+        })
+        .collect()
+}

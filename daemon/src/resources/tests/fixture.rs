@@ -1,0 +1,319 @@
+//! What the tests stand on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use hallmark_core::attestor::{
+    Attestor, KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, Validity, VerificationKey,
+};
+use hallmark_core::image::Digest;
+use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::{Attestation, AttestationBody, Note, Occurrence, Signature};
+use hallmark_core::policy::{AdmissionRule, EnforcementMode, EvaluationMode, Policy};
+use serde_json::{Map, Value, json};
+use sha2::Digest as _;
+
+use crate::cache::EvidenceEpochs;
+use crate::plugin::{KeyError, ResolvedKey};
+use crate::resources::{Resources, policy::default_policy};
+use crate::snapshot::{ResolveKeys, Snapshots};
+use crate::store::{OccurrenceQuery, OccurrenceScope, ProjectResources, Store, StoreError, Write};
+
+pub(super) struct World {
+    pub(super) resources: Resources,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) keys: Arc<TestKeys>,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) epochs: Arc<EvidenceEpochs>,
+}
+
+pub(super) fn world() -> World {
+    let store = Arc::new(MemoryStore::default());
+    let keys = Arc::new(TestKeys::default());
+    let snapshots = Arc::new(Snapshots::default());
+    let epochs = Arc::new(EvidenceEpochs::new());
+    let resources = Resources::new(store.clone(), keys.clone(), snapshots.clone(), epochs.clone());
+    World { resources, store, keys, snapshots, epochs }
+}
+
+pub(super) fn project(id: &str) -> ProjectId {
+    id.parse().unwrap()
+}
+
+pub(super) fn attestor(id: &str, keys: Vec<PublicKey>) -> Attestor {
+    Attestor {
+        name: AttestorName::new(project("p"), id).unwrap(),
+        description: String::new(),
+        note: "projects/p/notes/n".parse().unwrap(),
+        public_keys: keys,
+        etag: String::new(),
+        update_time: String::new(),
+    }
+}
+
+/// A PKIX key whose "PEM" the test source turns into a key of these bytes.
+pub(super) fn pkix(pem: &str, id: Option<&str>) -> PublicKey {
+    let material = KeyMaterial::Pkix {
+        public_key_pem: pem.to_owned(),
+        signature_algorithm: SignatureAlgorithm::EcdsaP256Sha256,
+    };
+    PublicKey { comment: String::new(), id: id.map(KeyId::from), material }
+}
+
+pub(super) fn pgp(armored: &str, id: Option<&str>) -> PublicKey {
+    let material = KeyMaterial::Pgp { ascii_armored: armored.to_owned() };
+    PublicKey { comment: String::new(), id: id.map(KeyId::from), material }
+}
+
+pub(super) fn reference(id: &str) -> PublicKey {
+    PublicKey { comment: String::new(), id: Some(id.into()), material: KeyMaterial::Reference }
+}
+
+pub(super) fn requiring(attestors: &[&str]) -> Policy {
+    let names = attestors.iter().map(|name| name.parse().unwrap()).collect();
+    let default_admission_rule = AdmissionRule {
+        evaluation: EvaluationMode::RequireAttestation(names),
+        enforcement: EnforcementMode::EnforcedBlockAndAuditLog,
+    };
+    Policy { default_admission_rule, ..default_policy() }
+}
+
+pub(super) fn note(id: &str, kind: &str) -> Note {
+    let json = Map::from_iter([
+        ("kind".to_owned(), json!(kind)),
+        ("shortDescription".to_owned(), json!("s")),
+    ]);
+    Note { name: NoteName::new(project("p"), id).unwrap(), json }
+}
+
+pub(super) fn digest(byte: u8) -> Digest {
+    Digest([byte; 32])
+}
+
+pub(super) fn attestation(byte: u8, signature: &str) -> Occurrence {
+    let body = AttestationBody {
+        payload: "payload".into(),
+        signatures: vec![Signature { key_id: "k".into(), signature: signature.to_owned().into() }],
+    };
+    Occurrence {
+        name: "projects/p/occurrences/unnamed".parse().unwrap(),
+        note: "projects/p/notes/n".parse().unwrap(),
+        resource_uri: format!("https://gcr.io/p/nginx@{}", digest(byte)),
+        digest: Some(digest(byte)),
+        kind: "ATTESTATION".to_owned(),
+        attestation: Some(body),
+        json: Map::from_iter([("remediation".to_owned(), json!("kept"))]),
+    }
+}
+
+/// A key source that can be down, and whose reference keys change.
+#[derive(Debug, Default)]
+pub(super) struct TestKeys {
+    pub(super) down: AtomicBool,
+    pub(super) references: Mutex<HashMap<KeyId, &'static str>>,
+    pub(super) asked: Mutex<usize>,
+}
+
+impl ResolveKeys for TestKeys {
+    fn resolve(&self, key: &PublicKey) -> Result<ResolvedKey, KeyError> {
+        *self.asked.lock().unwrap() += 1;
+        if self.down.load(Ordering::Relaxed) {
+            return Err(KeyError::Unavailable("the key source is down".to_owned()));
+        }
+        let (bytes, default_id) = match &key.material {
+            KeyMaterial::Pkix { public_key_pem: pem, .. } => (pem.clone(), format!("ni:///{pem}")),
+            KeyMaterial::Pgp { ascii_armored: text } => (text.clone(), text.to_uppercase()),
+            KeyMaterial::Reference => {
+                let id = key.id.clone().unwrap();
+                let bytes = self.references.lock().unwrap().get(&id).copied();
+                let bytes = bytes.ok_or_else(|| KeyError::Unavailable(format!("no key {id}")))?;
+                (bytes.to_owned(), id.to_string())
+            }
+        };
+        if bytes.contains("broken") {
+            return Err(KeyError::Material("not a P-256 key".to_owned()));
+        }
+        let default_id = KeyId::from(default_id.as_str());
+        let key = VerificationKey {
+            ids: vec![key.id.clone().unwrap_or_else(|| default_id.clone())],
+            spki_der: bytes.as_bytes().into(),
+            fingerprint: sha2::Sha256::digest(&bytes).into(),
+            algorithm: SignatureAlgorithm::EcdsaP256Sha256,
+            validity: Validity::default(),
+        };
+        Ok(ResolvedKey { default_id, keys: vec![key] })
+    }
+}
+
+/// The store's contract over maps, with faults.
+#[derive(Debug, Default)]
+pub(super) struct MemoryStore {
+    held: Mutex<Held>,
+    pub(super) fail_reads: AtomicBool,
+    pub(super) frozen: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    policies: BTreeMap<ProjectId, Policy>,
+    attestors: BTreeMap<AttestorName, Attestor>,
+    notes: BTreeMap<NoteName, Note>,
+    occurrences: BTreeMap<OccurrenceName, Occurrence>,
+}
+
+impl Store for MemoryStore {
+    fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+        self.read()?;
+        let held = self.held.lock().unwrap();
+        Ok(held
+            .policies
+            .keys()
+            .chain(held.attestors.keys().map(|name| name.project()))
+            .cloned()
+            .collect())
+    }
+
+    fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
+        self.read()?;
+        let held = self.held.lock().unwrap();
+        let policy = held.policies.get(project).cloned();
+        let attestors: Vec<_> = held
+            .attestors
+            .values()
+            .filter(|held| held.name.project() == project)
+            .cloned()
+            .collect();
+        let known = policy.is_some()
+            || !attestors.is_empty()
+            || held.notes.keys().any(|name| name.project() == project)
+            || held.occurrences.keys().any(|name| name.project() == project);
+        Ok(ProjectResources { policy, attestors, known })
+    }
+
+    fn note(&self, name: &NoteName) -> Result<Option<Note>, StoreError> {
+        self.read()?;
+        Ok(self.held.lock().unwrap().notes.get(name).cloned())
+    }
+
+    fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
+        self.read()?;
+        Ok(self.held.lock().unwrap().occurrences.get(name).cloned())
+    }
+
+    fn occurrences(
+        &self,
+        query: &OccurrenceQuery,
+        after: Option<&OccurrenceName>,
+        limit: usize,
+    ) -> Result<Vec<Occurrence>, StoreError> {
+        self.read()?;
+        let asked = |held: &&Occurrence| match &query.scope {
+            OccurrenceScope::Project(project) => held.name.project() == project,
+            OccurrenceScope::Note(note) => held.note == *note,
+        };
+        let held = self.held.lock().unwrap();
+        let all = held.occurrences.values().filter(asked);
+        let kind = |held: &&Occurrence| query.kind.as_ref().is_none_or(|kind| *kind == held.kind);
+        let page = all.filter(kind).filter(|held| after.is_none_or(|after| held.name > *after));
+        Ok(page.take(limit).cloned().collect())
+    }
+
+    fn evidence(
+        &self,
+        _: &[(NoteName, Digest)],
+        _: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
+        self.read().map(|()| Vec::new())
+    }
+
+    fn apply(&self, write: Write) -> Result<(), StoreError> {
+        if self.read_only() {
+            return Err(StoreError::ReadOnly);
+        }
+        self.held.lock().unwrap().apply(write)
+    }
+
+    fn read_only(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed)
+    }
+}
+
+impl MemoryStore {
+    fn read(&self) -> Result<(), StoreError> {
+        match self.fail_reads.load(Ordering::Relaxed) {
+            true => Err(StoreError::Unavailable("the disk is gone".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Held {
+    fn apply(&mut self, write: Write) -> Result<(), StoreError> {
+        match write {
+            Write::PutPolicy { project, policy, expected_etag } => {
+                let current = self.policies.get(&project).map(|policy| policy.etag.clone());
+                check(&project, current.unwrap_or_default(), expected_etag)?;
+                self.policies.insert(project, policy);
+            }
+            Write::CreateAttestor(attestor) => {
+                create(&mut self.attestors, attestor.name.clone(), attestor)?
+            }
+            Write::UpdateAttestor { attestor, expected_etag } => {
+                let name = attestor.name.clone();
+                let Some(held) = self.attestors.get_mut(&name) else {
+                    return Err(StoreError::NotFound(name.to_string()));
+                };
+                check(&name, held.etag.clone(), expected_etag)?;
+                *held = attestor;
+            }
+            Write::DeleteAttestor(name) => delete(&mut self.attestors, &name)?,
+            Write::CreateNote(note) => create(&mut self.notes, note.name.clone(), note)?,
+            Write::CreateOccurrences(created) => {
+                if let Some(taken) =
+                    created.iter().find(|new| self.occurrences.contains_key(&new.name))
+                {
+                    return Err(StoreError::AlreadyExists(taken.name.to_string()));
+                }
+                self.occurrences.extend(created.into_iter().map(|new| (new.name.clone(), new)));
+            }
+            Write::DeleteOccurrence(name) => delete(&mut self.occurrences, &name)?,
+        }
+        Ok(())
+    }
+}
+
+fn check(
+    name: &impl ToString,
+    current: String,
+    expected: Option<String>,
+) -> Result<(), StoreError> {
+    match expected {
+        Some(expected) if expected != current => {
+            Err(StoreError::EtagMismatch { name: name.to_string(), current })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn create<N: Ord + ToString, T>(
+    map: &mut BTreeMap<N, T>,
+    name: N,
+    value: T,
+) -> Result<(), StoreError> {
+    match map.contains_key(&name) {
+        true => Err(StoreError::AlreadyExists(name.to_string())),
+        false => {
+            map.insert(name, value);
+            Ok(())
+        }
+    }
+}
+
+fn delete<N: Ord + ToString, T>(map: &mut BTreeMap<N, T>, name: &N) -> Result<(), StoreError> {
+    map.remove(name).map(drop).ok_or_else(|| StoreError::NotFound(name.to_string()))
+}
+
+pub(super) fn text(json: &Map<String, Value>, field: &str) -> String {
+    json.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,175 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hallmark_core::policy::{ProjectPolicy, SystemPolicy};
+
+use super::fixture::*;
+use crate::resources::{ResourceError, policy::default_policy};
+use crate::store::{Store, Write};
+
+#[tokio::test]
+async fn every_acknowledged_write_is_in_force_under_a_new_generation() {
+    let world = world();
+    let generation = || world.snapshots.current().generation;
+    let name = attestor("a", vec![]).name;
+    assert_eq!(generation(), 0);
+    world.resources.create_attestor(attestor("a", vec![pkix("one", None)])).await.unwrap();
+    assert_eq!(generation(), 1);
+    world.resources.put_policy(project("p"), requiring(&["projects/p/attestors/a"])).await.unwrap();
+    assert_eq!(generation(), 2);
+    world.resources.update_attestor(attestor("a", vec![])).await.unwrap();
+    assert_eq!(generation(), 3);
+    assert_eq!(world.snapshots.current().attestor(&name).unwrap().keys, Ok(vec![]));
+    world.resources.delete_attestor(name.clone()).await.unwrap();
+    assert_eq!(generation(), 4);
+    assert!(world.snapshots.current().attestor(&name).is_none());
+}
+
+#[tokio::test]
+async fn a_refused_write_changes_nothing() {
+    let world = world();
+    let policy = world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    let before = world.snapshots.current();
+    world.resources.put_policy(project("p"), policy).await.unwrap_err();
+    world.resources.delete_attestor(attestor("a", vec![]).name).await.unwrap_err();
+    assert!(Arc::ptr_eq(&before, &world.snapshots.current()));
+}
+
+#[tokio::test]
+async fn a_project_is_known_by_its_first_resource_and_forgotten_with_its_last() {
+    let world = world();
+    let is_known = |id: &str| {
+        let (snapshot, project) = (world.snapshots.current(), project(id));
+        !matches!(snapshot.policies(&project).policy, ProjectPolicy::UnknownProject)
+    };
+    assert!(!is_known("p"));
+    world.resources.create_note(note("n", "ATTESTATION")).await.unwrap();
+    assert!(is_known("p") && !is_known("q"));
+    let created =
+        world.resources.create_occurrence(project("q"), attestation(1, "s")).await.unwrap();
+    assert!(is_known("q"));
+    world.resources.delete_occurrence(created.name).await.unwrap();
+    assert!(!is_known("q"));
+}
+
+#[tokio::test]
+async fn a_project_that_cannot_be_read_after_its_write_is_withdrawn() {
+    let world = world();
+    world.resources.create_attestor(attestor("a", vec![pkix("one", None)])).await.unwrap();
+    world.store.fail_reads.store(true, Ordering::Relaxed);
+    let error = world.resources.delete_attestor(attestor("a", vec![]).name).await.unwrap_err();
+    assert!(
+        matches!(&error, ResourceError::Unavailable(text) if text.contains("not in force")),
+        "{error}"
+    );
+    let (snapshot, p) = (world.snapshots.current(), project("p"));
+    assert!(matches!(snapshot.policies(&p).policy, ProjectPolicy::UnknownProject));
+    world.store.fail_reads.store(false, Ordering::Relaxed);
+    world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    assert!(matches!(world.snapshots.current().policies(&p).policy, ProjectPolicy::Written(_)));
+}
+
+#[tokio::test]
+async fn an_attestor_whose_keys_cannot_be_had_stays_and_says_why() {
+    let world = world();
+    let written = attestor("a", vec![pkix("one", None), reference("acmekms://k")]);
+    world.store.apply(Write::CreateAttestor(written.clone())).unwrap();
+    world.snapshots.rebuild_all(&*world.store, &*world.keys, Arc::default()).unwrap();
+    let keys = || world.snapshots.current().attestor(&written.name).unwrap().keys.clone();
+    assert_eq!(keys(), Err("publicKeys[1]: no key acmekms://k".to_owned()));
+    world.keys.references.lock().unwrap().insert("acmekms://k".into(), "now it is");
+    assert_eq!(world.snapshots.keys_changed(&*world.keys), 2);
+    assert_eq!(keys().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_changed_reference_is_in_force_and_an_unchanged_one_costs_nothing() {
+    let world = world();
+    world.keys.references.lock().unwrap().insert("acmekms://k".into(), "first");
+    let name = attestor("r", vec![]).name;
+    world.resources.create_attestor(attestor("r", vec![reference("acmekms://k")])).await.unwrap();
+    world.resources.create_attestor(attestor("i", vec![pkix("inline", None)])).await.unwrap();
+    let before = world.snapshots.current();
+    assert_eq!(world.snapshots.keys_changed(&*world.keys), before.generation);
+    assert!(Arc::ptr_eq(&before, &world.snapshots.current()));
+
+    world.keys.references.lock().unwrap().insert("acmekms://k".into(), "second");
+    assert_eq!(world.snapshots.keys_changed(&*world.keys), before.generation + 1);
+    let keys = world.snapshots.current().attestor(&name).unwrap().keys.clone().unwrap();
+    assert_eq!(&*keys[0].spki_der, b"second");
+
+    world.keys.references.lock().unwrap().clear();
+    world.snapshots.keys_changed(&*world.keys);
+    world.snapshots.current().attestor(&name).unwrap().keys.as_ref().unwrap_err();
+}
+
+#[tokio::test]
+async fn inline_keys_are_resolved_once() {
+    let world = world();
+    world.resources.create_attestor(attestor("a", vec![pkix("one", None)])).await.unwrap();
+    let trusted =
+        Arc::clone(world.snapshots.current().attestor(&attestor("a", vec![]).name).unwrap());
+    let asked = *world.keys.asked.lock().unwrap();
+    world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    world.snapshots.rebuild_all(&*world.store, &*world.keys, Arc::default()).unwrap();
+    assert_eq!(*world.keys.asked.lock().unwrap(), asked);
+    let again = Arc::clone(world.snapshots.current().attestor(&trusted.name).unwrap());
+    assert!(Arc::ptr_eq(&trusted, &again));
+}
+
+#[tokio::test]
+async fn a_reload_that_fails_leaves_the_last_good_snapshot() {
+    let world = world();
+    world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    let before = world.snapshots.current();
+    world.store.fail_reads.store(true, Ordering::Relaxed);
+    let system = Arc::new(SystemPolicy::default());
+    world.snapshots.rebuild_all(&*world.store, &*world.keys, system.clone()).unwrap_err();
+    assert!(Arc::ptr_eq(&before, &world.snapshots.current()));
+    world.store.fail_reads.store(false, Ordering::Relaxed);
+    world.snapshots.rebuild_all(&*world.store, &*world.keys, system.clone()).unwrap();
+    assert!(Arc::ptr_eq(&world.resources.system_policy(), &system));
+    assert_eq!(world.snapshots.current().generation, before.generation + 1);
+}
+
+/// Readers hammer while one writer alternates; a reader that starts after an acknowledgement must
+/// see that write or a later one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_reader_sees_what_was_before_an_acknowledged_write() {
+    let world = world();
+    let acknowledged = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (snapshots, acknowledged) = (world.snapshots.clone(), acknowledged.clone());
+            tokio::task::spawn_blocking(move || {
+                loop {
+                    let at_least = acknowledged.load(Ordering::SeqCst);
+                    let snapshot = snapshots.current();
+                    let seen = snapshot.projects.get(&project("p")).and_then(|p| p.policy.clone());
+                    let seen: u64 = seen.map_or(0, |policy| policy.description.parse().unwrap());
+                    assert!(seen >= at_least, "{seen} after {at_least} was acknowledged");
+                    if at_least == 200 {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    let other = world.resources.clone();
+    let noise = tokio::spawn(async move {
+        for i in 0..50 {
+            other.create_attestor(attestor(&format!("a{i}"), vec![])).await.unwrap();
+        }
+    });
+    for i in 1..=200_u64 {
+        let mut policy = default_policy();
+        policy.description = i.to_string();
+        world.resources.put_policy(project("p"), policy).await.unwrap();
+        acknowledged.store(i, Ordering::SeqCst);
+    }
+    noise.await.unwrap();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}

@@ -1,0 +1,69 @@
+//! What the signature algorithms are called and how a signature of each is verified.
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ED25519, ML_DSA_65,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA512, VerificationAlgorithm,
+};
+use hallmark_plugin_api::Algorithm;
+
+/// The name as the API writes it, such as `ECDSA_P256_SHA256`.
+pub(crate) fn name(algorithm: Algorithm) -> &'static str {
+    use Algorithm::*;
+    match algorithm {
+        RsaPss2048Sha256 => "RSA_PSS_2048_SHA256",
+        RsaPss3072Sha256 => "RSA_PSS_3072_SHA256",
+        RsaPss4096Sha256 => "RSA_PSS_4096_SHA256",
+        RsaPss4096Sha512 => "RSA_PSS_4096_SHA512",
+        RsaPkcs1_2048Sha256 => "RSA_SIGN_PKCS1_2048_SHA256",
+        RsaPkcs1_3072Sha256 => "RSA_SIGN_PKCS1_3072_SHA256",
+        RsaPkcs1_4096Sha256 => "RSA_SIGN_PKCS1_4096_SHA256",
+        RsaPkcs1_4096Sha512 => "RSA_SIGN_PKCS1_4096_SHA512",
+        EcdsaP256Sha256 => "ECDSA_P256_SHA256",
+        EcdsaP384Sha384 => "ECDSA_P384_SHA384",
+        EcdsaP521Sha512 => "ECDSA_P521_SHA512",
+        MlDsa65 => "ML_DSA_65",
+        Ed25519 => "ED25519",
+    }
+}
+
+/// The algorithm that goes by that name.
+pub(crate) fn from_name(text: &str) -> Option<Algorithm> {
+    Algorithm::ALL.into_iter().find(|&algorithm| name(algorithm) == text)
+}
+
+/// Names in a list, for messages.
+pub(crate) fn names(algorithms: &[Algorithm]) -> String {
+    algorithms.iter().copied().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// How a signature of it is verified.
+pub(crate) fn verification(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
+    use Algorithm::*;
+    match algorithm {
+        RsaPss2048Sha256 | RsaPss3072Sha256 | RsaPss4096Sha256 => &RSA_PSS_2048_8192_SHA256,
+        RsaPss4096Sha512 => &RSA_PSS_2048_8192_SHA512,
+        RsaPkcs1_2048Sha256 | RsaPkcs1_3072Sha256 | RsaPkcs1_4096Sha256 => {
+            &RSA_PKCS1_2048_8192_SHA256
+        }
+        RsaPkcs1_4096Sha512 => &RSA_PKCS1_2048_8192_SHA512,
+        EcdsaP256Sha256 => &ECDSA_P256_SHA256_ASN1,
+        EcdsaP384Sha384 => &ECDSA_P384_SHA384_ASN1,
+        EcdsaP521Sha512 => &ECDSA_P521_SHA512_ASN1,
+        MlDsa65 => &ML_DSA_65,
+        Ed25519 => &ED25519,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_algorithm_is_found_by_its_name() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(from_name(name(algorithm)), Some(algorithm));
+        }
+        assert_eq!(from_name("RS256"), None);
+    }
+}
