@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::config::ConfigError;
 use crate::plugin::PluginError;
 use crate::store::StoreError;
 use crate::store::files::FilesError;
@@ -12,6 +13,9 @@ use crate::verifier::VerifierError;
 /// Why the daemon did not start. The operator, or the machine, is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The configuration cannot be.
+    #[error("the configuration cannot be")]
+    Config(#[from] ConfigError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Bind {

@@ -43,6 +43,8 @@ const AUDIT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Parts {
     /// The way in.
     pub doors: Arc<Doors>,
+    /// What decides, behind it.
+    pub gate: Arc<Gate>,
     /// Where resources live.
     pub store: Arc<dyn Store>,
     /// The same, where they live in files that may change.
@@ -71,17 +73,18 @@ impl Parts {
         let epochs = Arc::new(EvidenceEpochs::new());
         let system = Arc::new(system_policy(config)?);
         let generation = snapshots.rebuild_all(&*store, &*catalog, system)?;
-        let gate = gate(config, &registry, &store, &snapshots, &epochs)?;
+        let gate = Arc::new(gate(config, &registry, &store, &snapshots, &epochs)?);
         let resources = Resources::new(
             Arc::clone(&store),
             Arc::clone(&catalog) as _,
             Arc::clone(&snapshots),
             Arc::clone(&epochs),
         );
-        let doors = Doors::new(Arc::new(gate), resources, registry, server_limits(&config.limits))?;
+        let limits = server_limits(&config.limits);
+        let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
         doors.readiness.store_opened();
         doors.readiness.snapshot_loaded(generation);
-        Ok(Self { doors: Arc::new(doors), store, files, catalog, snapshots, epochs })
+        Ok(Self { doors: Arc::new(doors), gate, store, files, catalog, snapshots, epochs })
     }
 }
 
@@ -195,7 +198,7 @@ fn decide_once(config: &Config, request: Request) -> Result<Value, StartError> {
         .map_err(StartError::Runtime)?;
     let origin = Origin { door: "offline", principal: None };
     let deadline = Instant::now() + config.limits.request_timeout;
-    let decisions = runtime.block_on(admit(&parts.doors.gate, &origin, vec![request], deadline));
+    let decisions = runtime.block_on(admit(&parts.gate, &origin, vec![request], deadline));
     let decision = decisions.first().map(|decision| serde_json::to_value(DecisionJson(decision)));
     Ok(decision.and_then(Result::ok).unwrap_or_default())
 }
