@@ -23,7 +23,7 @@ use hallmark_core::occurrence::{Attestation, Evidence, EvidenceError, Signature}
 use hallmark_core::payload::simple_signing;
 use hallmark_core::policy::parse::policy_from_yaml;
 use hallmark_core::policy::pattern::AllowlistPattern;
-use hallmark_core::policy::{Policies, Policy, ProjectPolicy, SystemPolicy};
+use hallmark_core::policy::{EnforcementMode, Policies, Policy, ProjectPolicy, SystemPolicy};
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict, Verified};
 use serde::Deserialize;
@@ -97,7 +97,13 @@ fn no_row_is_allowed_by_what_is_missing() {
             let one_more = |pairing: &Pairing| vec![verified; pairing.checks().len() + 1];
             assert!(needed == 0 || !table.decide(row, one_more).conforms(), "{at}: one too many");
 
-            let lost = unrecorded(table.decision(row));
+            let decision = table.decision(row);
+            for image in decision.images.iter().filter(|image| image.rule.is_some()) {
+                let dry_run = image.enforcement == Some(EnforcementMode::DryrunAuditLogOnly);
+                assert!(image.enforcement.is_some() && dry_run == decision.dry_run, "{at}");
+            }
+
+            let lost = unrecorded(decision);
             assert!(!lost.allowed && lost.enforced() && !lost.conforms(), "{at}: unrecorded");
         }
     }

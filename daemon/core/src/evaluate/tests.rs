@@ -269,6 +269,39 @@ fn a_message_stays_short_and_printable_whatever_the_evidence() {
 }
 
 #[test]
+fn all_causes_together_stay_short() {
+    let ids: Vec<_> = (0..50).map(|number| format!("a{number}")).collect();
+    let trusted = attestor(&[("k", Validity::default())]);
+    let evidence = signed_by(A, ["k"; 100]);
+    let names: Vec<_> = ids.iter().map(|id| name(id)).collect();
+    let source = |name| AttestorEvidence { name, attestor: Some(&trusted), evidence: &evidence };
+    let sources: Vec<_> = names.iter().map(source).collect();
+    let pairing = pair(A, &sources, NOW, &Limits::DEFAULT);
+    let verdicts = vec![Verdict::BadSignature; pairing.checks().len()];
+    let evaluation = Arc::new(conclude(pairing, &verdicts));
+
+    let required: Vec<_> = ids.iter().map(String::as_str).collect();
+    let (request, plan) = planned(&required, &[format!("r/app@{A}")]);
+    let decision = decide(&request, plan, vec![(evaluation, false)], 1);
+    let message = &decision.images[0].message;
+    let google =
+        "No attestations found that were valid and signed by a key trusted by the attestor";
+    assert_eq!(message.matches(google).count(), ids.len());
+    let in_parentheses = message.split('(').skip(1).map(|rest| rest.find(')').unwrap() + 3);
+    let causes: usize = in_parentheses.sum();
+    assert!((512..=1_024).contains(&causes), "{causes}");
+}
+
+#[test]
+fn a_decision_without_images_does_not_conform() {
+    let (request, plan) = planned(&["built"], &[format!("r/app@{A}")]);
+    let mut decision = decide(&request, plan, vec![(evaluated(A, &["built"]), false)], 1);
+    assert!(decision.conforms());
+    decision.images.clear();
+    assert!(!decision.conforms());
+}
+
+#[test]
 fn the_outcome_of_a_trial_stays_with_its_signature() {
     let expired = Validity { not_after: Some(UnixTime(1)), ..Validity::default() };
     let trusted = attestor(&[("k", Validity::default()), ("old", expired)]);
