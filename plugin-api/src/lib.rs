@@ -10,6 +10,7 @@
 
 pub mod abi;
 
+mod borrowed;
 mod sdk;
 
 pub use sdk::{

@@ -1,1 +1,6 @@
-//! Hallmark.
+//! What the end-to-end tests are written with: a real daemon, real keys, a real client.
+
+pub mod client;
+pub mod daemon;
+pub mod keys;
+pub mod project;

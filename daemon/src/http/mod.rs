@@ -7,11 +7,15 @@
 
 pub mod error;
 pub mod exchange;
+pub mod health;
 pub mod limits;
 pub mod routes;
+pub mod server;
 
+mod body;
 mod decisions;
-pub mod health;
+mod dispatch;
+mod guarded_io;
 
 use std::fmt;
 use std::future::Future;
@@ -19,12 +23,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
+use http::Response;
+use http_body_util::channel::Channel;
+use hyper::body::Incoming;
 use prometheus::Registry;
+use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin};
 use crate::metrics::http::HttpMetrics;
+use dispatch::StreamBroken;
 use error::HttpError;
 use exchange::{Answer, Exchange};
 use health::Readiness;
@@ -33,7 +43,7 @@ use routes::routes;
 
 routes! {
     Decisions {
-        POST "/v1/decisions" => decisions::decide;
+        POST "/v1/decisions" => decisions::decide, ndjson decisions::stream;
     }
     Operations {
         GET "/livez" => ready health::livez;
@@ -49,6 +59,10 @@ pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, HttpError>> + Se
 /// Answers one request whose body has been read whole.
 pub type Endpoint = for<'a> fn(&'a Doors, Exchange) -> Reply<'a>;
 
+/// Answers a stream of requests as it arrives.
+type StreamEndpoint =
+    fn(&Arc<Doors>, Incoming) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
+
 /// Everything behind the routes. One per daemon.
 pub struct Doors {
     /// Decides.
@@ -61,6 +75,11 @@ pub struct Doors {
     pub readiness: Arc<Readiness>,
     /// What the outside may ask of this server.
     pub limits: ServerLimits,
+    in_flight: Semaphore,
+    body_bytes: Semaphore,
+    streams: Arc<Semaphore>,
+    #[cfg(test)]
+    decider: Option<tests::Decider>,
 }
 
 impl fmt::Debug for Doors {
@@ -70,6 +89,26 @@ impl fmt::Debug for Doors {
 }
 
 impl Doors {
+    /// Opens the doors before `gate`. Fails where `registry` holds the server's metrics already.
+    pub fn new(
+        gate: Arc<Gate>,
+        registry: Registry,
+        limits: ServerLimits,
+    ) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            gate,
+            metrics: HttpMetrics::register(&registry)?,
+            registry,
+            readiness: Arc::default(),
+            limits,
+            in_flight: Semaphore::new(limits.in_flight_max),
+            body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
+            streams: Arc::new(Semaphore::new(limits.streams_max)),
+            #[cfg(test)]
+            decider: None,
+        })
+    }
+
     /// Decides requests, each on its own; see [`admit::admit`].
     pub async fn admit(
         &self,
@@ -77,6 +116,13 @@ impl Doors {
         requests: Vec<Request>,
         deadline: Instant,
     ) -> Vec<Decision> {
+        #[cfg(test)]
+        if let Some(decider) = &self.decider {
+            return decider(requests).await;
+        }
         admit::admit(&self.gate, origin, requests, deadline).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Error, ErrorKind};
 use crate::abi;
+use crate::borrowed::{bytes, span};
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +55,7 @@ impl Host {
         let Some(table) = self.table else { return };
         let Some(log) = table.log else { return };
         // SAFETY: the function and ctx are of one table; both texts outlive the call.
-        unsafe { log(table.ctx, level as u32, borrow(target.as_bytes()), borrow(text.as_bytes())) }
+        unsafe { log(table.ctx, level as u32, span(target.as_bytes()), span(text.as_bytes())) }
     }
 
     /// Would a line of this level be written?
@@ -87,7 +88,7 @@ impl Host {
         // SAFETY: the function and ctx are of one table; the sink is called before this returns,
         // with the context made for it.
         let rc = unsafe {
-            get_secret(table.ctx, borrow(name.as_bytes()), Some(take_secret), sink_ctx.cast())
+            get_secret(table.ctx, span(name.as_bytes()), Some(take_secret), sink_ctx.cast())
         };
         if rc != abi::HALLMARK_RC_OK {
             return Err(missing());
@@ -105,14 +106,10 @@ impl Host {
     }
 }
 
-pub(super) fn borrow(bytes: &[u8]) -> abi::Bytes {
-    abi::Bytes { ptr: bytes.as_ptr(), len: bytes.len() }
-}
-
 unsafe extern "C" fn take_secret(sink_ctx: *mut c_void, _index: u32, data: abi::Bytes) -> abi::Rc {
     // SAFETY: `secret` above passes this context and no other, and waits for the call.
     let slot = unsafe { &mut *sink_ctx.cast::<Option<Vec<u8>>>() };
     // SAFETY: the host lends `data` for this call.
-    *slot = Some(unsafe { super::thunks::bytes(&data) }.to_vec());
+    *slot = Some(unsafe { bytes(&data) }.to_vec());
     abi::HALLMARK_RC_OK
 }

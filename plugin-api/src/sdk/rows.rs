@@ -1,9 +1,10 @@
 //! A batch as it crosses the boundary: strides checked, answered item by item.
 
 use super::panic::caught;
-use super::thunks::{bytes, invalid, log_panic};
+use super::thunks::{invalid, log_panic};
 use super::{Algorithm, Call, Error, Failure, Host, Item};
 use crate::abi;
+use crate::borrowed::{bytes, sized};
 
 /// A batch whose pointers and sizes were checked.
 pub(super) struct Rows<'a>(&'a abi::Batch);
@@ -13,9 +14,8 @@ impl<'a> Rows<'a> {
     /// `batch` is NULL or valid, with all that it points at, for `'a`.
     pub(super) unsafe fn new(batch: *const abi::Batch) -> Result<Self, Error> {
         // SAFETY: by the contract of this function.
-        let batch: &'a abi::Batch = unsafe { batch.as_ref() }.ok_or_else(|| invalid("no batch"))?;
-        let fits = batch.struct_size as usize >= size_of::<abi::Batch>()
-            && stride_fits::<abi::Item>(batch.item_stride)
+        let batch: &'a abi::Batch = unsafe { sized(batch) }.ok_or_else(|| invalid("no batch"))?;
+        let fits = stride_fits::<abi::Item>(batch.item_stride)
             && stride_fits::<abi::ItemResult>(batch.result_stride);
         let present = batch.n == 0 || !(batch.items.is_null() || batch.results.is_null());
         if fits && present { Ok(Self(batch)) } else { Err(invalid("the batch has a wrong size")) }

@@ -8,7 +8,6 @@ use core::ffi::c_void;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 
-use super::host::borrow;
 use super::panic::{Panic, caught, remember_panics};
 use super::rows::Rows;
 use super::{
@@ -16,6 +15,7 @@ use super::{
     Plugin,
 };
 use crate::abi;
+use crate::borrowed::{bytes, size, sized, span};
 
 /// The place of the plugin table in the plugin's static memory.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub unsafe fn entry<P: Plugin>(
 ) -> *const abi::Plugin {
     let answer = caught(|| {
         // SAFETY: by the contract of this function.
-        let host = unsafe { host.as_ref() };
+        let host = unsafe { sized(host) };
         if !host.is_some_and(understood) {
             return std::ptr::null();
         }
@@ -58,7 +58,7 @@ pub unsafe fn entry<P: Plugin>(
 }
 
 fn understood(host: &abi::Host) -> bool {
-    host.struct_size as usize >= size_of::<abi::Host>() && host.abi_major == abi::HALLMARK_ABI_MAJOR
+    host.abi_major == abi::HALLMARK_ABI_MAJOR
 }
 
 fn build<P: Plugin>() -> abi::Plugin {
@@ -67,7 +67,7 @@ fn build<P: Plugin>() -> abi::Plugin {
     let (keys, sign, verify) = (has(Caps::KEYS), has(Caps::SIGN), has(Caps::VERIFY));
     abi::Plugin {
         magic: abi::HALLMARK_ABI_MAGIC,
-        struct_size: size_of_u32::<abi::Plugin>(),
+        struct_size: size::<abi::Plugin>(),
         abi_major: abi::HALLMARK_ABI_MAJOR,
         abi_minor: abi::HALLMARK_ABI_MINOR,
         requires_host_minor: 0,
@@ -75,15 +75,15 @@ fn build<P: Plugin>() -> abi::Plugin {
         max_concurrency: info.max_concurrency,
         max_batch: info.max_batch,
         caps: info.caps.bits(),
-        name: borrow(info.name.as_bytes()),
-        version: borrow(info.version.as_bytes()),
-        vendor: borrow(info.vendor.as_bytes()),
-        config_schema_json: borrow(info.config_schema.as_bytes()),
+        name: span(info.name.as_bytes()),
+        version: span(info.version.as_bytes()),
+        vendor: span(info.vendor.as_bytes()),
+        config_schema_json: span(info.config_schema.as_bytes()),
         algs: leak(info.algorithms.iter().map(|algorithm| algorithm.number())),
         n_algs: info.algorithms.len(),
-        schemes: leak(info.schemes.iter().map(|scheme| borrow(scheme.as_bytes()))),
+        schemes: leak(info.schemes.iter().map(|scheme| span(scheme.as_bytes()))),
         n_schemes: info.schemes.len(),
-        forms: leak(info.forms.iter().map(|form| borrow(form.as_bytes()))),
+        forms: leak(info.forms.iter().map(|form| span(form.as_bytes()))),
         n_forms: info.forms.len(),
         create: Some(create::<P>),
         destroy: Some(destroy::<P>),
@@ -104,10 +104,6 @@ fn leak<T>(values: impl Iterator<Item = T>) -> *const T {
     Vec::leak(values.collect()).as_ptr()
 }
 
-fn size_of_u32<T>() -> u32 {
-    u32::try_from(size_of::<T>()).unwrap_or(u32::MAX)
-}
-
 /// What an instance pointer points at.
 struct Live<P> {
     plugin: P,
@@ -122,7 +118,7 @@ unsafe extern "C" fn create<P: Plugin>(
     error: *mut abi::Error,
 ) -> abi::Rc {
     // SAFETY: the host passes NULL or a table that outlives the plugin.
-    let table = unsafe { host.as_ref() }.filter(|table| understood(table));
+    let table = unsafe { sized(host) }.filter(|table| understood(table));
     let host = table.map(|table| Host::new(table, instance_id));
     guard(host, error, || {
         let host = host.ok_or_else(|| invalid("no host table"))?;
@@ -232,9 +228,7 @@ unsafe extern "C" fn resolve_keys<P: Plugin>(
 ) -> abi::Rc {
     let run = |live: &Live<P>, call: &Call<'_>| {
         // SAFETY: NULL or the host's, for this call.
-        let material = unsafe { material.as_ref() }
-            .filter(|material| material.struct_size as usize >= size_of::<abi::Material>())
-            .ok_or_else(|| invalid("no material"))?;
+        let material = unsafe { sized(material) }.ok_or_else(|| invalid("no material"))?;
         // SAFETY: the host lends the form for the call.
         let form = std::str::from_utf8(unsafe { bytes(&material.form) })
             .map_err(|_| invalid("the form is not UTF-8"))?;
@@ -319,7 +313,7 @@ unsafe extern "C" fn sign_batch<P: Plugin>(
         rows.answer(live.host, call, |index, item| {
             let signature = live.plugin.sign(snapshot, item, call)?;
             // SAFETY: sink and context are of one call; the signature outlives it.
-            match unsafe { sink(sink_ctx, index, borrow(&signature)) } {
+            match unsafe { sink(sink_ctx, index, span(&signature)) } {
                 abi::HALLMARK_RC_OK => Ok(abi::HALLMARK_DONE),
                 _ => Err(Failure::Backend),
             }
@@ -346,9 +340,7 @@ unsafe fn enter<P: Plugin>(
     guard(live.map(|live| live.host), error, || {
         let live = live.ok_or_else(|| invalid("no instance"))?;
         // SAFETY: by the contract of this function.
-        let call = unsafe { call.as_ref() }
-            .filter(|call| call.struct_size as usize >= size_of::<abi::Call>())
-            .ok_or_else(|| invalid("no call"))?;
+        let call = unsafe { sized(call) }.ok_or_else(|| invalid("no call"))?;
         // SAFETY: NULL or a flag that the host keeps for the call and writes atomically only.
         let cancel = unsafe { call.cancel.cast::<AtomicU32>().as_ref() };
         let deadline_mono_ns = Some(call.deadline_mono_ns).filter(|&at| at != 0);
@@ -384,10 +376,11 @@ pub(super) fn log_panic(host: Option<Host>, panic: &Panic) {
 
 fn write_error(error: *mut abi::Error, text: &str) {
     // SAFETY: NULL or the caller's, for the call.
-    let Some(error) = (unsafe { error.as_mut() }) else { return };
-    if (error.struct_size as usize) < size_of::<abi::Error>() || error.buf.is_null() {
+    if unsafe { sized(error) }.is_none_or(|error| error.buf.is_null()) {
         return;
     }
+    // SAFETY: as above, and it is not NULL.
+    let error = unsafe { &mut *error };
     let mut len = text.len().min(error.cap);
     while !text.is_char_boundary(len) {
         len -= 1;
@@ -401,36 +394,24 @@ pub(super) fn invalid(text: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, text)
 }
 
-/// The bytes behind a borrowed span.
-///
-/// # Safety
-/// `span` is empty, or `ptr` is valid for `len` bytes as long as `span` is borrowed.
-pub(crate) unsafe fn bytes(span: &abi::Bytes) -> &[u8] {
-    if span.ptr.is_null() || span.len == 0 {
-        return &[];
-    }
-    // SAFETY: by the contract of this function.
-    unsafe { std::slice::from_raw_parts(span.ptr, span.len) }
-}
-
 fn emit_key(key: &Key, sink: abi::KeySink, sink_ctx: *mut c_void) -> Result<(), Error> {
-    let other_ids: Vec<_> = key.other_ids.iter().map(|id| borrow(id.as_bytes())).collect();
+    let other_ids: Vec<_> = key.other_ids.iter().map(|id| span(id.as_bytes())).collect();
     let algs: Vec<_> = key.algorithms.iter().map(|algorithm| algorithm.number()).collect();
     let raw = abi::Key {
-        struct_size: size_of_u32::<abi::Key>(),
+        struct_size: size::<abi::Key>(),
         flags: key.flags.bits(),
         handle: key.handle,
-        id: borrow(key.id.as_bytes()),
+        id: span(key.id.as_bytes()),
         other_ids: other_ids.as_ptr(),
         n_other_ids: other_ids.len(),
-        spki_der: borrow(&key.spki_der),
-        fingerprint: borrow(&key.fingerprint),
+        spki_der: span(&key.spki_der),
+        fingerprint: span(&key.fingerprint),
         algs: algs.as_ptr(),
         n_algs: algs.len(),
         not_before: time(key.not_before),
         not_after: time(key.not_after),
         revoked_at: time(key.revoked_at),
-        attrs_json: borrow(key.attrs_json.as_bytes()),
+        attrs_json: span(key.attrs_json.as_bytes()),
     };
     let sink = sink.ok_or_else(|| invalid("no sink"))?;
     // SAFETY: sink and context are of one call; all that `raw` points at outlives it.
@@ -447,15 +428,15 @@ fn emit_decoded(
     sink_ctx: *mut c_void,
 ) -> Result<(), Failure> {
     let raw = abi::Decoded {
-        struct_size: size_of_u32::<abi::Decoded>(),
+        struct_size: size::<abi::Decoded>(),
         flags: 0,
         key_handle: decoded.key_handle,
-        key_id: borrow(decoded.key_id.as_bytes()),
+        key_id: span(decoded.key_id.as_bytes()),
         alg: decoded.algorithm.number(),
         reserved: 0,
-        message: borrow(&decoded.message),
-        signature: borrow(&decoded.signature),
-        payload: borrow(&decoded.payload),
+        message: span(&decoded.message),
+        signature: span(&decoded.signature),
+        payload: span(&decoded.payload),
         signed_at: time(decoded.signed_at),
         expires_at: time(decoded.expires_at),
     };

@@ -70,6 +70,11 @@ impl Caps {
     pub const fn bits(self) -> u64 {
         self.0
     }
+
+    /// The set of these bits; those unknown to this version stay and mean nothing.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
 }
 
 /// What a key may be used for.
@@ -99,6 +104,11 @@ impl KeyFlags {
     /// The bits as they cross the boundary.
     pub const fn bits(self) -> u32 {
         self.0
+    }
+
+    /// The set of these bits; those unknown to this version stay and mean nothing.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 }
 
@@ -281,6 +291,28 @@ pub enum ErrorKind {
     Limit = abi::HALLMARK_RC_LIMIT,
 }
 
+#[cfg(feature = "host")]
+impl ErrorKind {
+    /// The kind of a code; one of no meaning is a bug of the plugin.
+    pub(crate) fn from_rc(rc: abi::Rc) -> Self {
+        use ErrorKind::*;
+        let kinds = [
+            InvalidArgument,
+            Unsupported,
+            Config,
+            Unavailable,
+            Timeout,
+            Cancelled,
+            Busy,
+            Auth,
+            StaleSnapshot,
+            Malformed,
+            Limit,
+        ];
+        kinds.into_iter().find(|&kind| kind as abi::Rc == rc).unwrap_or(Internal)
+    }
+}
+
 impl Error {
     /// An error with its text.
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
@@ -330,4 +362,28 @@ pub enum Failure {
     Cancelled = abi::HALLMARK_ITEM_CANCELLED,
     /// The deadline passed.
     Timeout = abi::HALLMARK_ITEM_TIMEOUT,
+}
+
+#[cfg(feature = "host")]
+impl Failure {
+    /// The failure of a verdict; one of no meaning, [`abi::HALLMARK_NOT_PROCESSED`] among them, is
+    /// the backend's.
+    pub(crate) fn from_verdict(verdict: abi::Verdict) -> Self {
+        use Failure::*;
+        let failures = [
+            BadSignature,
+            Malformed,
+            KeyUnknown,
+            KeyExpired,
+            KeyNotYet,
+            KeyRevoked,
+            SignatureExpired,
+            KeyUsage,
+            AlgUnsupported,
+            AlgRejected,
+            Cancelled,
+            Timeout,
+        ];
+        failures.into_iter().find(|&it| it as abi::Verdict == verdict).unwrap_or(Backend)
+    }
 }

@@ -71,8 +71,8 @@ pub(crate) enum ConfigError {
     /// A time out of range.
     #[error("`refresh_secs` is {0}: give 1 to {REFRESH_SECS_MAX}")]
     Refresh(u32),
-    /// An empty or overlong id.
-    #[error("an `id` of {0} bytes: give 1 to {ID_BYTES_MAX}")]
+    /// An empty or overlong id, or one that cannot be shown.
+    #[error("an `id` of {0} bytes: give 1 to {ID_BYTES_MAX}, without control characters")]
     Id(usize),
     /// A name that no algorithm goes by.
     #[error("unknown algorithm `{0}`: write it as in the API, such as ECDSA_P256_SHA256")]
@@ -157,7 +157,10 @@ impl Config {
 
 impl WrittenSigningKey {
     fn check(self) -> Result<SigningKeyConfig, ConfigError> {
-        if let Some(id) = self.id.as_ref().filter(|id| id.is_empty() || id.len() > ID_BYTES_MAX) {
+        let wrong = |id: &&String| {
+            id.is_empty() || id.len() > ID_BYTES_MAX || id.chars().any(char::is_control)
+        };
+        if let Some(id) = self.id.as_ref().filter(wrong) {
             return Err(ConfigError::Id(id.len()));
         }
         let algorithm = self
@@ -248,6 +251,8 @@ mod tests {
         assert_eq!(parse(twice), Err(ConfigError::Twice("x".to_owned())));
         let nameless = r#"{"signing_keys":[{"path":"/a","id":""}]}"#;
         assert_eq!(parse(nameless), Err(ConfigError::Id(0)));
+        let control = r#"{"signing_keys":[{"path":"/a","id":"a\nb"}]}"#;
+        assert_eq!(parse(control), Err(ConfigError::Id(3)));
         let of = |length| {
             parse(&format!(r#"{{"signing_keys":[{{"path":"/a","id":"{}"}}]}}"#, "i".repeat(length)))
         };

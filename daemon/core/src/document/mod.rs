@@ -37,7 +37,7 @@ impl DocumentLimits {
     pub const OCCURRENCE: Self = Self { bytes_max: 1 << 20, depth_max: 32, nodes_max: 20_000 };
 }
 
-/// A parsed document. Never empty: its root is not null.
+/// A parsed document. What was parsed is not empty: its root is not null.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     root: Node,
@@ -176,6 +176,14 @@ impl Document {
     /// The outermost value.
     pub fn root(&self) -> &Node {
         &self.root
+    }
+
+    /// The resources of a document that may hold one or a list of them.
+    pub fn elements(&self) -> Vec<Self> {
+        match &self.root.value {
+            Value::List(nodes) => nodes.iter().map(|node| Self { root: node.clone() }).collect(),
+            _ => vec![self.clone()],
+        }
     }
 
     fn from_text(

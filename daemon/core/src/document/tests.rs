@@ -204,6 +204,16 @@ fn the_file_name_says_the_format() {
     Document::from_file("p.json", b"a: 1", &LIMITS).unwrap_err();
 }
 
+#[test]
+fn a_document_holds_one_resource_or_a_list_of_them() {
+    let lines = |text: &str| -> Vec<u32> {
+        yaml(text).unwrap().elements().iter().map(|element| element.root().line).collect()
+    };
+    assert_eq!(lines("\na: 1\n"), [2]);
+    assert_eq!(lines("- a: 1\n- b: 1\n  c: 1\n"), [1, 2]);
+    assert_eq!(lines("[]"), [0; 0]);
+}
+
 /// What `read` makes of `text`, or the errors as shown.
 fn reading<T>(text: &str, read: impl FnOnce(&Field<'_>) -> Option<T>) -> Result<T, String> {
     resource(yaml(text).unwrap().root(), read).map_err(|errors| errors.to_string())

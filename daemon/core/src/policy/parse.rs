@@ -46,9 +46,10 @@ pub fn policy_from_json(text: &str) -> Result<Policy, DocumentError> {
     Ok(policy_from_document(&Document::from_json(text, &DocumentLimits::DEFAULT)?)?)
 }
 
-/// Reads a policy file: `.json`, `.yaml` or `.yml`.
-pub fn policy_from_file(name: &str, bytes: &[u8]) -> Result<Policy, DocumentError> {
-    Ok(policy_from_document(&Document::from_file(name, bytes, &DocumentLimits::DEFAULT)?)?)
+/// Reads a policy file by the extension of its name: `.json`, `.yaml` or `.yml`.
+pub fn policy_from_file_name(name: &str, text: &str) -> Result<Policy, DocumentError> {
+    let document = Document::from_file(name, text.as_bytes(), &DocumentLimits::DEFAULT)?;
+    Ok(policy_from_document(&document)?)
 }
 
 /// Reads a policy from a document of either format. `etag` and `updateTime` are kept as given: a

@@ -1,0 +1,234 @@
+//! Key records as the host keeps them: copied, bounded, with the fingerprint computed here.
+
+use core::ffi::c_void;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::instance::Instance;
+use super::limits;
+use crate::{Algorithm, KeyFlags, abi, borrowed};
+
+/// One public key of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Names the key in batches with its snapshot; 0 for a key from inline material.
+    pub handle: u64,
+    /// Stable id; may be empty for a key from inline material.
+    pub id: String,
+    /// Other ids that signatures name it by.
+    pub other_ids: Vec<String>,
+    /// SubjectPublicKeyInfo in DER, not parsed; may be empty without [`KeyFlags::HOST_VERIFY`].
+    pub spki_der: Vec<u8>,
+    /// SHA-256 of `spki_der`, computed by the host.
+    pub spki_sha256: [u8; 32],
+    /// The format's own fingerprint, as the plugin says; may be empty.
+    pub fingerprint: Vec<u8>,
+    /// Algorithms it may be used with, as far as this version knows them; preferred first.
+    pub algorithms: Vec<Algorithm>,
+    /// What it may be used for.
+    pub flags: KeyFlags,
+    /// First second of validity, Unix time.
+    pub not_before: Option<i64>,
+    /// Last second of validity, Unix time.
+    pub not_after: Option<i64>,
+    /// Second of revocation, Unix time.
+    pub revoked_at: Option<i64>,
+    /// A JSON object for people, not parsed; may be empty.
+    pub attrs_json: String,
+}
+
+/// The keys of an instance at one moment. The plugin's side of it is open as long as this lives.
+#[derive(Debug)]
+pub struct KeySnapshot {
+    /// Differs where the keys differ.
+    pub generation: u64,
+    /// After how long to ask again; `None` for never.
+    pub ttl: Option<Duration>,
+    /// The keys; every handle once.
+    pub keys: Vec<KeyRecord>,
+    pub(super) open: OpenSnapshot,
+}
+
+/// Closes the plugin's snapshot when dropped. Holds the instance, which must outlive it.
+#[derive(Debug)]
+pub(super) struct OpenSnapshot {
+    pub(super) instance: Arc<Instance>,
+    pub(super) raw: NonNull<abi::Snapshot>,
+}
+
+// SAFETY: the ABI lets a snapshot be used from any thread, and many at once.
+unsafe impl Send for OpenSnapshot {}
+// SAFETY: as above.
+unsafe impl Sync for OpenSnapshot {}
+
+impl Drop for OpenSnapshot {
+    fn drop(&mut self) {
+        if let Some(close) = self.instance.table().snapshot_close {
+            // SAFETY: the snapshot is the instance's, still open, and nobody else holds it.
+            unsafe { close(self.instance.raw(), self.raw.as_ptr()) }
+        }
+    }
+}
+
+/// Where keys may come from: the rules differ in whether they have handles and ids of their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Snapshot,
+    Material,
+}
+
+/// The context of a key sink.
+pub(super) struct KeyCollector {
+    source: Source,
+    handles: HashSet<u64>,
+    pub(super) keys: Vec<KeyRecord>,
+    /// What was wrong with the first key that broke the contract.
+    pub(super) broken: Option<String>,
+}
+
+impl KeyCollector {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, handles: HashSet::new(), keys: Vec::new(), broken: None }
+    }
+
+    pub(super) fn ctx(&mut self) -> *mut c_void {
+        std::ptr::from_mut(self).cast()
+    }
+
+    fn take(&mut self, key: &abi::Key) -> Result<(), &'static str> {
+        if self.keys.len() >= limits::KEYS {
+            return Err("it has too many keys");
+        }
+        // SAFETY: the plugin lends the key, with all that it points at, for this call.
+        let mut record = unsafe { read_key(key) }?;
+        match self.source {
+            Source::Material => record.handle = 0,
+            Source::Snapshot if record.id.is_empty() => return Err("a key has no id"),
+            Source::Snapshot if record.handle == 0 => return Err("a key has handle 0"),
+            Source::Snapshot if !self.handles.insert(record.handle) => {
+                return Err("two keys have one handle");
+            }
+            Source::Snapshot => {}
+        }
+        self.keys.push(record);
+        Ok(())
+    }
+}
+
+/// The key sink that the host passes.
+pub(super) unsafe extern "C" fn take_key(sink_ctx: *mut c_void, key: *const abi::Key) -> abi::Rc {
+    // SAFETY: the plugin hands back the context that came with this sink, during its call.
+    let Some(collector) = (unsafe { sink_ctx.cast::<KeyCollector>().as_mut() }) else {
+        return abi::HALLMARK_RC_INVALID_ARG;
+    };
+    // SAFETY: NULL or lent for this call; the size is read before anything else.
+    let key = unsafe { borrowed::sized(key) }.ok_or("a key has a wrong size");
+    let taken = catch_unwind(AssertUnwindSafe(|| key.and_then(|key| collector.take(key))));
+    match taken {
+        Ok(Ok(())) => abi::HALLMARK_RC_OK,
+        Ok(Err(broken)) => {
+            collector.broken.get_or_insert_with(|| broken.to_owned());
+            abi::HALLMARK_RC_LIMIT
+        }
+        Err(_) => abi::HALLMARK_RC_INTERNAL,
+    }
+}
+
+/// # Safety
+/// All that `key` points at is valid for the call.
+unsafe fn read_key(key: &abi::Key) -> Result<KeyRecord, &'static str> {
+    // SAFETY: by the contract of this function.
+    let other_ids = unsafe { array(key.other_ids, key.n_other_ids, limits::IDS) };
+    // SAFETY: by the contract of this function.
+    let algs = unsafe { array(key.algs, key.n_algs, limits::ALGORITHMS) };
+    let other_ids = other_ids.ok_or("a key has too many ids")?;
+    let algs = algs.ok_or("a key has too many algorithms")?;
+    // SAFETY: by the contract of this function.
+    let spki_der = unsafe { copy(&key.spki_der, limits::SPKI_BYTES) };
+    let spki_der = spki_der.ok_or("a SubjectPublicKeyInfo is too long")?;
+    let flags = KeyFlags::from_bits(key.flags);
+    if flags.contains(KeyFlags::HOST_VERIFY) && spki_der.is_empty() {
+        return Err("a key for the host to verify with has no SubjectPublicKeyInfo");
+    }
+    Ok(KeyRecord {
+        handle: key.handle,
+        // SAFETY: by the contract of this function.
+        id: unsafe { read_id(&key.id) }?,
+        // SAFETY: by the contract of this function.
+        other_ids: other_ids.iter().map(|id| unsafe { read_id(id) }).collect::<Result<_, _>>()?,
+        spki_sha256: Sha256::digest(&spki_der).into(),
+        spki_der,
+        // SAFETY: by the contract of this function.
+        fingerprint: unsafe { copy(&key.fingerprint, limits::FINGERPRINT_BYTES) }
+            .ok_or("a fingerprint is too long")?,
+        algorithms: algs.iter().copied().filter_map(Algorithm::from_number).collect(),
+        flags,
+        not_before: time(key.not_before),
+        not_after: time(key.not_after),
+        revoked_at: time(key.revoked_at),
+        // SAFETY: by the contract of this function.
+        attrs_json: unsafe { copy(&key.attrs_json, limits::ATTRS_BYTES) }
+            .and_then(|attrs| String::from_utf8(attrs).ok())
+            .ok_or("the attributes of a key are too long or not UTF-8")?,
+    })
+}
+
+/// An id is compared byte by byte and shown to people: UTF-8 without control characters.
+///
+/// # Safety
+/// The bytes are valid for the call.
+pub(super) unsafe fn read_id(span: &abi::Bytes) -> Result<String, &'static str> {
+    // SAFETY: by the contract of this function.
+    let id = unsafe { copy(span, limits::ID_BYTES) }.ok_or("a key id is too long")?;
+    let id = String::from_utf8(id).map_err(|_| "a key id is not UTF-8")?;
+    if id.chars().any(char::is_control) {
+        return Err("a key id holds control characters");
+    }
+    Ok(id)
+}
+
+/// A copy of at most `max` bytes; `None` where there are more, or where they have no address.
+///
+/// # Safety
+/// The bytes are valid for the call.
+pub(super) unsafe fn copy(span: &abi::Bytes, max: usize) -> Option<Vec<u8>> {
+    if span.len > max || (span.ptr.is_null() && span.len != 0) {
+        return None;
+    }
+    // SAFETY: by the contract of this function.
+    Some(unsafe { borrowed::bytes(span) }.to_vec())
+}
+
+/// The elements of an array of at most `max`; `None` where there are more, or no array.
+///
+/// # Safety
+/// `first` is NULL or valid for `n` elements for `'a`.
+pub(super) unsafe fn array<'a, T>(first: *const T, n: usize, max: usize) -> Option<&'a [T]> {
+    if n == 0 {
+        return Some(&[]);
+    }
+    if n > max || first.is_null() || !first.is_aligned() {
+        return None;
+    }
+    // SAFETY: by the contract of this function.
+    Some(unsafe { std::slice::from_raw_parts(first, n) })
+}
+
+/// Text for people: cut, and made UTF-8.
+///
+/// # Safety
+/// The bytes are valid for the call.
+pub(super) unsafe fn text(span: &abi::Bytes) -> String {
+    let span = abi::Bytes { ptr: span.ptr, len: span.len.min(limits::TEXT_BYTES) };
+    // SAFETY: by the contract of this function.
+    String::from_utf8_lossy(unsafe { borrowed::bytes(&span) }).into_owned()
+}
+
+pub(super) fn time(at: i64) -> Option<i64> {
+    Some(at).filter(|&at| at != abi::HALLMARK_TIME_ABSENT)
+}

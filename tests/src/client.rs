@@ -1,0 +1,101 @@
+//! An HTTP client that keeps its connections and speaks JSON.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// A client of one daemon. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// `http://127.0.0.1:PORT`.
+    pub endpoint: String,
+    http: HyperClient<HttpConnector, Full<Bytes>>,
+}
+
+/// Status and body of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body as sent.
+    pub text: String,
+    /// The body where it is JSON, otherwise null.
+    pub json: Value,
+}
+
+impl Client {
+    /// A client of the daemon at `address`.
+    pub fn new(address: &str) -> Self {
+        let http = HyperClient::builder(TokioExecutor::new()).build_http();
+        Self { endpoint: format!("http://{address}"), http }
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, "application/json", Bytes::new()).await
+    }
+
+    /// `POST` of JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::POST, path, "application/json", body.to_string().into()).await
+    }
+
+    /// `PUT` of JSON.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::PUT, path, "application/json", body.to_string().into()).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.call(Method::DELETE, path, "application/json", Bytes::new()).await
+    }
+
+    /// Any call; panics where nobody answers.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Answer {
+        self.try_call(method, path, content_type, body).await.expect("the daemon answers")
+    }
+
+    /// Any call.
+    pub async fn try_call(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.endpoint))
+            .header("content-type", content_type)
+            .body(Full::new(body))?;
+        let response = self.http.request(request).await?;
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Ok(Answer { status, text, json })
+    }
+}
+
+impl Answer {
+    /// The JSON of an answer of 200; panics on any other.
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        self.json
+    }
+
+    /// The status word of a Google-shaped error.
+    pub fn error(&self) -> &str {
+        self.json["error"]["status"].as_str().unwrap_or_default()
+    }
+}
