@@ -3,15 +3,14 @@
 
 use fiat_crypto::p256_scalar_64 as fiat;
 
-use super::inverse;
+use super::{field, inverse};
 
 /// n, least significant limb first.
 pub(crate) const N: [u64; 4] =
     [0xf3b9_cac2_fc63_2551, 0xbce6_faad_a717_9e84, 0xffff_ffff_ffff_ffff, 0xffff_ffff_0000_0000];
 
 /// p − n: r + n is a second candidate for the x coordinate exactly if r is below this.
-pub(crate) const P_MINUS_N: [u64; 4] =
-    [0x0c46_353d_039c_daae, 0x4319_0552_58e8_617b, 0x0000_0000_0000_0000, 0x0000_0000_0000_0000];
+pub(crate) const P_MINUS_N: [u64; 4] = minus(&field::P, &N);
 
 type Montgomery = fiat::fiat_p256_scalar_montgomery_domain_field_element;
 type Plain = fiat::fiat_p256_scalar_non_montgomery_domain_field_element;
@@ -92,14 +91,16 @@ pub(crate) fn less(a: &[u64; 4], b: &[u64; 4]) -> bool {
 }
 
 /// a − b, which must not be negative.
-pub(crate) fn minus(a: &[u64; 4], b: &[u64; 4]) -> [u64; 4] {
+pub(crate) const fn minus(a: &[u64; 4], b: &[u64; 4]) -> [u64; 4] {
     let mut out = [0; 4];
     let mut borrow = false;
-    for i in 0..4 {
+    let mut i = 0;
+    while i < 4 {
         let (low, under) = a[i].overflowing_sub(b[i]);
-        let (low, under_again) = low.overflowing_sub(u64::from(borrow));
+        let (low, under_again) = low.overflowing_sub(borrow as u64);
         out[i] = low;
         borrow = under | under_again;
+        i += 1;
     }
     out
 }
