@@ -215,7 +215,7 @@ fn x_coordinates_around_the_order_and_the_prime() {
                 let moved = if below {
                     low.checked_sub(offset.into())
                 } else {
-                    Some(low + u64::from(offset))
+                    low.checked_add(offset.into())
                 };
                 let in_range = |&moved: &u64| moved != 0 && (below || base != forge::PRIME);
                 let Some(moved) = moved.filter(in_range) else { continue };
