@@ -18,4 +18,7 @@ mod scalar;
 mod signature;
 mod table;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Engine, EngineError, KeyError, KeyTable, LaneCheck};

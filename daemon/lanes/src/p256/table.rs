@@ -14,7 +14,7 @@ pub(crate) const KEY_WINDOWS: usize = 256usize.div_ceil(KEY_WINDOW);
 const KEY_ENTRIES: usize = 1 << (KEY_WINDOW - 1);
 
 /// Bits of one window of the base point's table.
-pub(crate) const BASE_WINDOW: usize = 8;
+pub(crate) const BASE_WINDOW: usize = 11;
 pub(crate) const BASE_WINDOWS: usize = 256usize.div_ceil(BASE_WINDOW);
 const BASE_ENTRIES: usize = 1 << (BASE_WINDOW - 1);
 
@@ -45,7 +45,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Comb<const WINDOWS: usize, const ENTRIES: usize> {
     form: Form,
-    windows: Box<[[Entry; ENTRIES]]>,
+    windows: Box<[[Entry; ENTRIES]; WINDOWS]>,
 }
 
 impl Form {
@@ -106,7 +106,7 @@ impl<const WINDOWS: usize, const ENTRIES: usize> Comb<WINDOWS, ENTRIES> {
         let doubles: Vec<_> = bases.iter().map(Affine::double).collect::<Option<_>>()?;
         let mut multiples = bases;
         let blank = Entry { x: [0; 4], y: [0; 4] };
-        let mut windows = vec![[blank; ENTRIES]; WINDOWS].into_boxed_slice();
+        let mut windows = vec![[blank; ENTRIES]; WINDOWS];
         for entry in 0..ENTRIES {
             if entry > 0 {
                 add_each(&mut multiples, &doubles)?;
@@ -115,6 +115,8 @@ impl<const WINDOWS: usize, const ENTRIES: usize> Comb<WINDOWS, ENTRIES> {
                 window[entry] = Entry::new(multiple, form);
             }
         }
+        // On the heap from the start: larger than a thread's stack may be.
+        let windows = windows.into_boxed_slice().try_into().ok()?;
         Some(Self { form, windows })
     }
 

@@ -87,11 +87,17 @@ impl Forge {
         Self { random, signers: secrets.into_iter().map(Signer::new).collect(), ephemeral }
     }
 
+    /// With one key, and for [`with_multiples`](Self::with_multiples) only.
+    pub(crate) fn with_signer(signer: Signer) -> Self {
+        let random = fastrand::Rng::with_seed(0);
+        Self { random, signers: vec![signer], ephemeral: Vec::new() }
+    }
+
     /// A good signature over a random message.
     pub(crate) fn good(&mut self, signer: usize) -> Specimen {
         let mut message = vec![0; self.random.usize(0..100)];
         self.random.fill(&mut message);
-        let hash = hallmark_lanes::sha256(&message);
+        let hash = sha256(&message);
         let (k_inverse, r) = self.ephemeral[self.random.usize(..self.ephemeral.len())];
         let signer = &self.signers[signer];
         let s = k_inverse * (number(&hash) + r * signer.secret);
@@ -108,7 +114,7 @@ impl Forge {
             9 => {
                 let message = specimen.message.get_or_insert_default();
                 message.push(0);
-                specimen.hash = hallmark_lanes::sha256(message);
+                specimen.hash = sha256(message);
             }
             10 => specimen.sec1 = self.signers[self.random.usize(..self.signers.len())].sec1,
             11 => {
@@ -145,7 +151,7 @@ impl Forge {
         let r = number(x);
         let mut message = vec![0; 20];
         self.random.fill(&mut message);
-        let hash = hallmark_lanes::sha256(&message);
+        let hash = sha256(&message);
         let s = scalar(&mut self.random);
         let signed = point * s - ProjectivePoint::GENERATOR * number(&hash);
         let sec1 = sec1_of(&(signed * inverse(r)));
@@ -226,7 +232,7 @@ impl Forge {
 }
 
 impl Signer {
-    fn new(secret: Scalar) -> Self {
+    pub(crate) fn new(secret: Scalar) -> Self {
         Self { secret, sec1: sec1_of(&(ProjectivePoint::GENERATOR * secret)) }
     }
 }
@@ -274,4 +280,9 @@ pub(crate) fn der(r: &[u8; 32], s: &[u8; 32]) -> Vec<u8> {
     let mut der = vec![0x30, numbers.len() as u8];
     der.extend(numbers);
     der
+}
+
+fn sha256(message: &[u8]) -> [u8; 32] {
+    let digest = aws_digest::digest(&aws_digest::SHA256, message);
+    digest.as_ref().try_into().expect("32 bytes")
 }

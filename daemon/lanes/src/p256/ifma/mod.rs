@@ -8,6 +8,9 @@ mod number;
 mod scalars;
 mod sum;
 
+#[cfg(test)]
+mod tests;
+
 use std::arch::x86_64::{__m512i, _mm512_load_si512, _mm512_loadu_si512, _mm512_storeu_si512};
 use std::ptr;
 
@@ -34,6 +37,13 @@ impl Available {
     pub(super) fn verify(self, jobs: &[Job<'_>], base: &BaseComb, answers: &mut [Answer]) {
         // SAFETY: `self` exists only if the CPU has both features, see `detect`.
         unsafe { verify(jobs, base, answers) }
+    }
+
+    /// `function` must demand nothing but the two features.
+    #[cfg(test)]
+    fn call(self, function: unsafe fn()) {
+        // SAFETY: as above; the tests pass functions that are unsafe for their features alone.
+        unsafe { function() }
     }
 }
 

@@ -159,6 +159,8 @@ pub(super) fn mul_add(a: &Number, b: &Number, c: &Loose) -> Loose {
             z[i + j] = _mm512_madd52lo_epu64(z[i + j], a[j], b[i]);
             z[i + j + 1] = _mm512_madd52hi_epu64(z[i + j + 1], a[j], b[i]);
         }
+    }
+    for i in 0..5 {
         reduce_limb(&mut z, i);
     }
     [z[5], z[6], z[7], z[8], z[9]]
