@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. `make bench` takes its time.
-.PHONY: demo test bench
+.PHONY: demo test bench bench-lanes
 
 demo:
 	cargo build --release --package hallmark --package hallmark-plugin-pkix
@@ -16,3 +16,7 @@ test:
 bench:
 	cargo build --release --workspace
 	cargo run --release --package hallmark-benches
+
+# One core, whichever it is.
+bench-lanes:
+	taskset -c 0 cargo bench --package hallmark-lanes --bench bench-lanes

@@ -1,6 +1,7 @@
 //! Verdicts of every engine against *ring* (and aws-lc-rs, where a digest is constructed; the p256
 //! crate has its say in one of 64): `fuzz SEED COUNT`. Ends with a line to record, or a panic.
 
+#[expect(dead_code, reason = "each includer uses a part of it")]
 #[path = "../tests/forge/mod.rs"]
 mod forge;
 

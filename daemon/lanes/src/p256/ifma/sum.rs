@@ -208,11 +208,11 @@ fn add_pairs(sums: &mut Sums, before: &mut Vec<Before>) -> Option<()> {
         before.push(Before { difference, product });
         products[f % chains] = mul(&product, &difference);
     }
-    for chain in 0..chains {
+    for (chain, product) in products[..chains].iter_mut().enumerate() {
         // Zero exactly if one of the differences is. The other lanes must not suffer from it.
-        let zero = is_zero(&products[chain]);
+        let zero = is_zero(product);
         sums.unclear[chain % sums.vectors] |= zero;
-        products[chain] = select(zero, &products[chain], &splat(&ONE));
+        *product = select(zero, product, &splat(&ONE));
     }
     invert_each(&mut products[..chains])?;
     let mut end = before.len();
@@ -245,10 +245,10 @@ fn add_block(sums: &mut Sums, block: &[Before], start: usize, inverses: &mut [Nu
         slopes[i] = mul(inverse, &before.product);
         *inverse = mul(inverse, &before.difference);
     }
-    for i in 0..block.len() {
+    for (i, slope) in slopes[..block.len()].iter_mut().enumerate() {
         let (first, second) = sums.pair(start + i);
         let rise = difference(&sums.points[second].y, &sums.points[first].y);
-        slopes[i] = mul(&slopes[i], &rise);
+        *slope = mul(slope, &rise);
     }
     for i in 0..block.len() {
         let (first, second) = sums.pair(start + i);
