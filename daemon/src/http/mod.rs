@@ -12,9 +12,12 @@ pub mod limits;
 pub mod routes;
 pub mod server;
 
+mod binaryauthorization;
 mod body;
+mod containeranalysis;
 mod decisions;
 mod dispatch;
+mod google;
 mod guarded_io;
 
 use std::fmt;
@@ -34,6 +37,7 @@ use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin};
 use crate::metrics::http::HttpMetrics;
+use crate::resources::Resources;
 use dispatch::StreamBroken;
 use error::HttpError;
 use exchange::{Answer, Exchange};
@@ -44,6 +48,34 @@ use routes::routes;
 routes! {
     Decisions {
         POST "/v1/decisions" => decisions::decide, ndjson decisions::stream;
+    }
+    BinaryAuthorization {
+        GET "/v1/projects/{project}/policy" => binaryauthorization::get_policy;
+        PUT "/v1/projects/{project}/policy" => binaryauthorization::update_policy;
+        GET "/v1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
+        POST "/v1/projects/{project}/attestors" => binaryauthorization::create_attestor;
+        GET "/v1/projects/{project}/attestors" => binaryauthorization::list_attestors;
+        GET "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
+        PUT "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
+        DELETE "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
+        GET "/v1beta1/projects/{project}/policy" => binaryauthorization::get_policy;
+        PUT "/v1beta1/projects/{project}/policy" => binaryauthorization::update_policy;
+        GET "/v1beta1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
+        POST "/v1beta1/projects/{project}/attestors" => binaryauthorization::create_attestor;
+        GET "/v1beta1/projects/{project}/attestors" => binaryauthorization::list_attestors;
+        GET "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
+        PUT "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
+        DELETE "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
+    }
+    ContainerAnalysis {
+        POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
+        GET "/v1/projects/{project}/notes/{note}" => containeranalysis::get_note;
+        GET "/v1/projects/{project}/notes/{note}/occurrences" => containeranalysis::list_note_occurrences;
+        POST "/v1/projects/{project}/occurrences" => containeranalysis::create_occurrence;
+        POST "/v1/projects/{project}/occurrences:batchCreate" => containeranalysis::create_occurrences;
+        GET "/v1/projects/{project}/occurrences" => containeranalysis::list_occurrences;
+        GET "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::get_occurrence;
+        DELETE "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::delete_occurrence;
     }
     Operations {
         GET "/livez" => ready health::livez;
@@ -65,8 +97,9 @@ type StreamEndpoint =
 
 /// Everything behind the routes. One per daemon.
 pub struct Doors {
-    /// Decides.
-    pub gate: Arc<Gate>,
+    decider: Decider,
+    /// Reads and writes policies, attestors, notes and occurrences.
+    pub resources: Resources,
     /// What `/metrics` shows.
     pub registry: Registry,
     /// Counts requests, connections and sheds.
@@ -78,8 +111,14 @@ pub struct Doors {
     in_flight: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
+}
+
+/// What decides.
+enum Decider {
+    Gate(Arc<Gate>),
+    /// The server is tested without what is behind it.
     #[cfg(test)]
-    decider: Option<tests::Decider>,
+    Test(tests::Decide),
 }
 
 impl fmt::Debug for Doors {
@@ -89,14 +128,26 @@ impl fmt::Debug for Doors {
 }
 
 impl Doors {
-    /// Opens the doors before `gate`. Fails where `registry` holds the server's metrics already.
+    /// Opens the doors before `gate` and `resources`. Fails where `registry` holds the server's
+    /// metrics already.
     pub fn new(
         gate: Arc<Gate>,
+        resources: Resources,
+        registry: Registry,
+        limits: ServerLimits,
+    ) -> Result<Self, prometheus::Error> {
+        Self::before(Decider::Gate(gate), resources, registry, limits)
+    }
+
+    fn before(
+        decider: Decider,
+        resources: Resources,
         registry: Registry,
         limits: ServerLimits,
     ) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            gate,
+            decider,
+            resources,
             metrics: HttpMetrics::register(&registry)?,
             registry,
             readiness: Arc::default(),
@@ -104,8 +155,6 @@ impl Doors {
             in_flight: Semaphore::new(limits.in_flight_max),
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
-            #[cfg(test)]
-            decider: None,
         })
     }
 
@@ -116,11 +165,11 @@ impl Doors {
         requests: Vec<Request>,
         deadline: Instant,
     ) -> Vec<Decision> {
-        #[cfg(test)]
-        if let Some(decider) = &self.decider {
-            return decider(requests).await;
+        match &self.decider {
+            Decider::Gate(gate) => admit::admit(gate, origin, requests, deadline).await,
+            #[cfg(test)]
+            Decider::Test(decide) => decide(requests).await,
         }
-        admit::admit(&self.gate, origin, requests, deadline).await
     }
 }
 

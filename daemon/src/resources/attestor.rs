@@ -13,8 +13,6 @@ use crate::store::Write;
 
 /// Google's quota "attestors per project".
 const ATTESTORS_MAX: usize = 200;
-/// Google's quota "keys per attestor".
-const KEYS_MAX: usize = 1_000;
 /// Attestors on a page unless asked otherwise: half of what a project may hold.
 const PAGE_SIZE: usize = 100;
 
@@ -124,14 +122,7 @@ impl Inner {
 
     /// The attestor with an id for every key, none of them twice.
     fn resolve_keys(&self, mut attestor: Attestor) -> Result<Attestor, ResourceError> {
-        let count = attestor.public_keys.len();
-        if count > KEYS_MAX {
-            return Err(ResourceError::invalid(
-                "userOwnedGrafeasNote.publicKeys",
-                format!("{count} keys, the limit is {KEYS_MAX}"),
-            ));
-        }
-        let mut ids = HashSet::with_capacity(count);
+        let mut ids = HashSet::with_capacity(attestor.public_keys.len());
         for (i, key) in attestor.public_keys.iter_mut().enumerate() {
             let path = format!("userOwnedGrafeasNote.publicKeys[{i}]");
             self.identify(key, &path)?;

@@ -2,7 +2,6 @@
 
 use hallmark_core::names::NoteName;
 use hallmark_core::occurrence::Note;
-use serde_json::Value;
 
 use super::error::ResourceError;
 use super::{Inner, Resources, etag};
@@ -24,11 +23,7 @@ impl Inner {
     fn create_note(&self, mut note: Note) -> Result<Note, ResourceError> {
         self.writable()?;
         let now = etag::now();
-        for (field, value) in
-            [("name", note.name.to_string()), ("createTime", now.clone()), ("updateTime", now)]
-        {
-            note.json.insert(field.to_owned(), Value::String(value));
-        }
+        note.stamp(&now, &now);
         self.store.apply(Write::CreateNote(note.clone()))?;
         self.publish_if_unknown(note.name.project())?;
         Ok(note)

@@ -210,15 +210,8 @@ fn named(
         None => Uuid::new_v4(),
     };
     occurrence.name = OccurrenceName::new(project.clone(), &id.to_string())?;
-    let set = [
-        ("name", occurrence.name.to_string()),
-        ("kind", occurrence.kind.clone()),
-        ("createTime", now.to_owned()),
-        ("updateTime", now.to_owned()),
-    ];
-    for (field, value) in set {
-        occurrence.json.insert(field.to_owned(), Value::String(value));
-    }
+    occurrence.json.insert("name".to_owned(), occurrence.name.to_string().into());
+    occurrence.stamp(now, now);
     Ok(occurrence)
 }
 

@@ -3,23 +3,17 @@
 use std::sync::Arc;
 
 use hallmark_core::names::{AttestorName, ProjectId};
-use hallmark_core::policy::{
-    AdmissionRule, EnforcementMode, EvaluationMode, GlobalPolicyEvaluationMode, Policy,
-    SpecificRules, SystemPolicy,
-};
+use hallmark_core::policy::{EvaluationMode, Policy, SpecificRules, SystemPolicy};
 
 use super::error::ResourceError;
 use super::{Inner, Resources, etag};
 use crate::store::Write;
 
-/// Google's quota "attestor references per policy".
-const ATTESTOR_REFERENCES_MAX: usize = 200;
-
 impl Resources {
-    /// The policy of a project, or [`default_policy`] where none was written.
+    /// The policy of a project, or [`Policy::google_default`] where none was written.
     pub async fn policy(&self, project: ProjectId) -> Result<Policy, ResourceError> {
         self.blocking(move |inner| {
-            Ok(inner.store.project(&project)?.policy.unwrap_or_else(default_policy))
+            Ok(inner.store.project(&project)?.policy.unwrap_or_else(Policy::google_default))
         })
         .await
     }
@@ -36,22 +30,6 @@ impl Resources {
     /// The policy that is asked before a project's own.
     pub fn system_policy(&self) -> Arc<SystemPolicy> {
         Arc::clone(&self.0.snapshots.current().system)
-    }
-}
-
-/// What a project without a policy answers: Google's default, which permits every image.
-pub(super) fn default_policy() -> Policy {
-    Policy {
-        description: String::new(),
-        global_policy_evaluation_mode: GlobalPolicyEvaluationMode::Enable,
-        admission_whitelist_patterns: Vec::new(),
-        default_admission_rule: AdmissionRule {
-            evaluation: EvaluationMode::AlwaysAllow,
-            enforcement: EnforcementMode::EnforcedBlockAndAuditLog,
-        },
-        specific_rules: SpecificRules::None,
-        etag: String::new(),
-        update_time: String::new(),
     }
 }
 
@@ -75,7 +53,6 @@ impl Inner {
     /// acknowledged before it is in there.
     fn check_attestors(&self, policy: &Policy) -> Result<(), ResourceError> {
         let snapshot = self.snapshots.current();
-        let mut references = 0;
         for (rule, attestors) in required(policy) {
             for (i, name) in attestors.iter().enumerate() {
                 if snapshot.attestor(name).is_none() {
@@ -85,15 +62,6 @@ impl Inner {
                     ));
                 }
             }
-            references += attestors.len();
-        }
-        if references > ATTESTOR_REFERENCES_MAX {
-            return Err(ResourceError::invalid(
-                "requireAttestationsBy",
-                format!(
-                    "{references} attestors over all rules, the limit is {ATTESTOR_REFERENCES_MAX}"
-                ),
-            ));
         }
         Ok(())
     }

@@ -22,13 +22,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::Doors;
 use super::limits::ServerLimits;
 use super::server::{Drained, serve};
-use crate::admit::Gate;
+use super::{Decider, Doors};
+use crate::resources::tests::fixture::world;
 
 /// Decides in place of the gate.
-pub(super) type Decider =
+pub(super) type Decide =
     Box<dyn Fn(Vec<Request>) -> Pin<Box<dyn Future<Output = Vec<Decision>> + Send>> + Send + Sync>;
 
 /// Longer than anything here takes on a busy machine, shorter than a person's patience.
@@ -54,10 +54,10 @@ impl Server {
     where
         F: Future<Output = Vec<Decision>> + Send + 'static,
     {
-        let mut doors =
-            Doors::new(Arc::new(Gate {}), Registry::new(), limits).expect("a fresh registry");
-        doors.decider = Some(Box::new(move |requests| Box::pin(decider(requests))));
-        let doors = Arc::new(doors);
+        let decide: Decide = Box::new(move |requests| Box::pin(decider(requests)));
+        let (resources, registry) = (world().resources, Registry::new());
+        let doors = Doors::before(Decider::Test(decide), resources, registry, limits);
+        let doors = Arc::new(doors.expect("a fresh registry"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();

@@ -99,16 +99,6 @@ async fn a_project_holds_no_more_attestors_than_the_quota() {
 }
 
 #[tokio::test]
-async fn an_attestor_holds_no_more_keys_than_the_quota() {
-    let world = world();
-    let keys = |count: usize| (0..count).map(|i| pkix(&format!("key {i}"), None)).collect();
-    world.resources.create_attestor(attestor("a", keys(1_000))).await.unwrap();
-    let error = world.resources.create_attestor(attestor("b", keys(1_001))).await.unwrap_err();
-    let problem = "1001 keys, the limit is 1000";
-    assert_eq!(error, ResourceError::invalid("userOwnedGrafeasNote.publicKeys", problem));
-}
-
-#[tokio::test]
 async fn pages_show_every_attestor_once_and_in_order() {
     let world = world();
     for id in ["c", "a", "e", "b", "d"] {

@@ -16,19 +16,19 @@ use sha2::Digest as _;
 
 use crate::cache::EvidenceEpochs;
 use crate::plugin::{KeyError, ResolvedKey};
-use crate::resources::{Resources, policy::default_policy};
+use crate::resources::Resources;
 use crate::snapshot::{ResolveKeys, Snapshots};
 use crate::store::{OccurrenceQuery, OccurrenceScope, ProjectResources, Store, StoreError, Write};
 
-pub(super) struct World {
-    pub(super) resources: Resources,
+pub(crate) struct World {
+    pub(crate) resources: Resources,
     pub(super) store: Arc<MemoryStore>,
     pub(super) keys: Arc<TestKeys>,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) epochs: Arc<EvidenceEpochs>,
 }
 
-pub(super) fn world() -> World {
+pub(crate) fn world() -> World {
     let store = Arc::new(MemoryStore::default());
     let keys = Arc::new(TestKeys::default());
     let snapshots = Arc::new(Snapshots::default());
@@ -76,7 +76,7 @@ pub(super) fn requiring(attestors: &[&str]) -> Policy {
         evaluation: EvaluationMode::RequireAttestation(names),
         enforcement: EnforcementMode::EnforcedBlockAndAuditLog,
     };
-    Policy { default_admission_rule, ..default_policy() }
+    Policy { default_admission_rule, ..Policy::google_default() }
 }
 
 pub(super) fn note(id: &str, kind: &str) -> Note {

@@ -1,20 +1,20 @@
 use std::sync::atomic::Ordering;
 
-use hallmark_core::policy::{ProjectPolicy, SpecificRules};
+use hallmark_core::policy::{Policy, ProjectPolicy, SpecificRules};
 
 use super::fixture::*;
-use crate::resources::{ResourceError, policy::default_policy};
+use crate::resources::ResourceError;
 
 #[tokio::test]
 async fn a_project_without_a_policy_answers_the_default() {
     let policy = world().resources.policy(project("p")).await.unwrap();
-    assert_eq!(policy, default_policy());
+    assert_eq!(policy, Policy::google_default());
 }
 
 #[tokio::test]
 async fn a_written_policy_is_in_force_and_has_an_etag_and_a_time() {
     let world = world();
-    let written = world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    let written = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     assert!(!written.etag.is_empty() && !written.update_time.is_empty());
     assert_eq!(world.resources.policy(project("p")).await.unwrap(), written);
     let snapshot = world.snapshots.current();
@@ -27,8 +27,8 @@ async fn a_written_policy_is_in_force_and_has_an_etag_and_a_time() {
 #[tokio::test]
 async fn an_etag_is_optional_and_a_stale_one_is_refused() {
     let world = world();
-    let first = world.resources.put_policy(project("p"), default_policy()).await.unwrap();
-    let second = world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    let first = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
+    let second = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     assert_ne!(first.etag, second.etag);
     let error = world.resources.put_policy(project("p"), first).await.unwrap_err();
     assert!(matches!(error, ResourceError::EtagMismatch { .. }), "{error}");
@@ -38,7 +38,7 @@ async fn an_etag_is_optional_and_a_stale_one_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_concurrent_updates_with_one_etag_exactly_one_wins() {
     let world = world();
-    let base = world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    let base = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     let writers: Vec<_> = (0..8)
         .map(|i| {
             let mut policy = base.clone();
@@ -68,7 +68,7 @@ async fn attestors_that_a_policy_names_must_exist() {
     let problem = "projects/p/attestors/missing does not exist: create the attestor first";
     assert_eq!(error, ResourceError::invalid(path, problem));
 
-    let mut specific = default_policy();
+    let mut specific = Policy::google_default();
     let rule = policy.default_admission_rule;
     specific.specific_rules = SpecificRules::Cluster([("eu.prod".to_owned(), rule)].into());
     let error = world.resources.put_policy(project("q"), specific).await.unwrap_err().to_string();
@@ -87,21 +87,10 @@ async fn attestors_that_a_policy_names_must_exist() {
 }
 
 #[tokio::test]
-async fn a_policy_refers_to_no_more_attestors_than_the_quota() {
-    let world = world();
-    world.resources.create_attestor(attestor("a", vec![])).await.unwrap();
-    let at_limit = requiring(&["projects/p/attestors/a"; 200]);
-    world.resources.put_policy(project("p"), at_limit).await.unwrap();
-    let beyond = requiring(&["projects/p/attestors/a"; 201]);
-    let error = world.resources.put_policy(project("p"), beyond).await.unwrap_err().to_string();
-    assert!(error.contains("201 attestors over all rules, the limit is 200"), "{error}");
-}
-
-#[tokio::test]
 async fn a_read_only_store_refuses_with_what_to_do_instead() {
     let world = world();
     world.store.frozen.store(true, Ordering::Relaxed);
-    let error = world.resources.put_policy(project("p"), default_policy()).await.unwrap_err();
+    let error = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap_err();
     assert!(
         matches!(&error, ResourceError::ReadOnly(text) if text.contains("--config-dir")),
         "{error}"

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hallmark_core::policy::{ProjectPolicy, SystemPolicy};
+use hallmark_core::policy::{Policy, ProjectPolicy, SystemPolicy};
 
 use super::fixture::*;
-use crate::resources::{ResourceError, policy::default_policy};
+use crate::resources::ResourceError;
 use crate::store::{Store, Write};
 
 #[tokio::test]
@@ -28,8 +28,8 @@ async fn every_acknowledged_write_is_in_force_under_a_new_generation() {
 #[tokio::test]
 async fn a_refused_write_changes_nothing() {
     let world = world();
-    let policy = world.resources.put_policy(project("p"), default_policy()).await.unwrap();
-    world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    let policy = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
+    world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     let before = world.snapshots.current();
     world.resources.put_policy(project("p"), policy).await.unwrap_err();
     world.resources.delete_attestor(attestor("a", vec![]).name).await.unwrap_err();
@@ -66,7 +66,7 @@ async fn a_project_that_cannot_be_read_after_its_write_is_withdrawn() {
     let (snapshot, p) = (world.snapshots.current(), project("p"));
     assert!(matches!(snapshot.policies(&p).policy, ProjectPolicy::UnknownProject));
     world.store.fail_reads.store(false, Ordering::Relaxed);
-    world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     assert!(matches!(world.snapshots.current().policies(&p).policy, ProjectPolicy::Written(_)));
 }
 
@@ -111,7 +111,7 @@ async fn inline_keys_are_resolved_once() {
     let trusted =
         Arc::clone(world.snapshots.current().attestor(&attestor("a", vec![]).name).unwrap());
     let asked = *world.keys.asked.lock().unwrap();
-    world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     world.snapshots.rebuild_all(&*world.store, &*world.keys, Arc::default()).unwrap();
     assert_eq!(*world.keys.asked.lock().unwrap(), asked);
     let again = Arc::clone(world.snapshots.current().attestor(&trusted.name).unwrap());
@@ -121,7 +121,7 @@ async fn inline_keys_are_resolved_once() {
 #[tokio::test]
 async fn a_reload_that_fails_leaves_the_last_good_snapshot() {
     let world = world();
-    world.resources.put_policy(project("p"), default_policy()).await.unwrap();
+    world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     let before = world.snapshots.current();
     world.store.fail_reads.store(true, Ordering::Relaxed);
     let system = Arc::new(SystemPolicy::default());
@@ -163,7 +163,7 @@ async fn no_reader_sees_what_was_before_an_acknowledged_write() {
         }
     });
     for i in 1..=200_u64 {
-        let mut policy = default_policy();
+        let mut policy = Policy::google_default();
         policy.description = i.to_string();
         world.resources.put_policy(project("p"), policy).await.unwrap();
         acknowledged.store(i, Ordering::SeqCst);

@@ -1,0 +1,108 @@
+//! Google's Container Analysis API, which is Grafeas v1: notes and occurrences.
+
+use hallmark_core::document::{DocumentError, DocumentLimits};
+use hallmark_core::limits::Limits;
+use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::parse::{
+    note_from_document, occurrence_from_document, occurrences_from_batch,
+};
+use hallmark_core::occurrence::render::{note_to_json, occurrence_to_json};
+use serde_json::{Value, json as value};
+
+use super::Doors;
+use super::error::HttpError;
+use super::exchange::{Answer, Exchange, json};
+use super::google::{document, empty, listing, named, page, project, required};
+
+/// `POST projects/*/notes?noteId=`.
+pub(super) async fn create_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    let name: NoteName = named(&exchange, "notes", &required(&exchange, "noteId")?)?;
+    let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
+    let note = note_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
+    json(&note_to_json(&doors.resources.create_note(note).await?))
+}
+
+/// `GET projects/*/notes/*`.
+pub(super) async fn get_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    json(&note_to_json(&doors.resources.note(note_name(&exchange)?).await?))
+}
+
+/// `POST projects/*/occurrences`.
+pub(super) async fn create_occurrence(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let project = project(&exchange)?;
+    let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
+    let name = unnamed(&project)?;
+    let occurrence = occurrence_from_document(&document, Some(&name), &Limits::DEFAULT)
+        .map_err(DocumentError::from)?;
+    let occurrence = doors.resources.create_occurrence(project, occurrence).await?;
+    json(&occurrence_to_json(&occurrence))
+}
+
+/// `POST projects/*/occurrences:batchCreate`: all or none.
+pub(super) async fn create_occurrences(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let project = project(&exchange)?;
+    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let name = unnamed(&project)?;
+    let occurrences = occurrences_from_batch(&document, || name.clone(), &Limits::DEFAULT)
+        .map_err(DocumentError::from)?;
+    let created = doors.resources.create_occurrences(project, occurrences).await?;
+    let created: Vec<Value> = created.iter().map(occurrence_to_json).collect();
+    json(&value!({"occurrences": created}))
+}
+
+/// `GET projects/*/occurrences/*`.
+pub(super) async fn get_occurrence(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    json(&occurrence_to_json(&doors.resources.occurrence(occurrence_name(&exchange)?).await?))
+}
+
+/// `GET projects/*/occurrences?filter=`.
+pub(super) async fn list_occurrences(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let (filter, page) = (filter(&exchange)?, page(&exchange)?);
+    let found = doors.resources.occurrences(project(&exchange)?, &filter, &page).await?;
+    listing("occurrences", &found, occurrence_to_json)
+}
+
+/// `GET projects/*/notes/*/occurrences?filter=`, in whatever project they live.
+pub(super) async fn list_note_occurrences(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let (filter, page) = (filter(&exchange)?, page(&exchange)?);
+    let found = doors.resources.occurrences_of_note(note_name(&exchange)?, &filter, &page).await?;
+    listing("occurrences", &found, occurrence_to_json)
+}
+
+/// `DELETE projects/*/occurrences/*`.
+pub(super) async fn delete_occurrence(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    doors.resources.delete_occurrence(occurrence_name(&exchange)?).await?;
+    empty()
+}
+
+fn note_name(exchange: &Exchange) -> Result<NoteName, HttpError> {
+    named(exchange, "notes", exchange.param("note"))
+}
+
+fn occurrence_name(exchange: &Exchange) -> Result<OccurrenceName, HttpError> {
+    named(exchange, "occurrences", exchange.param("occurrence"))
+}
+
+/// The name that an occurrence is read under until it gets its own.
+fn unnamed(project: &ProjectId) -> Result<OccurrenceName, HttpError> {
+    Ok(OccurrenceName::new(project.clone(), "unnamed")?)
+}
+
+fn filter(exchange: &Exchange) -> Result<String, HttpError> {
+    Ok(exchange.query("filter")?.unwrap_or_default())
+}

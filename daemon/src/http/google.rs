@@ -1,0 +1,100 @@
+//! What the Google-shaped dialects share: names from the path, documents from the body, pages,
+//! and errors.
+//!
+//! Query parameters that every Google client may add and that change nothing here (`alt`, `$alt`,
+//! `prettyPrint`, `key`, `quotaUser`, …) are not looked at.
+
+use std::str::FromStr;
+
+use hallmark_core::document::{Document, DocumentError, DocumentLimits};
+use hallmark_core::names::{NameError, ProjectId};
+use serde_json::{Map, Value};
+
+use super::error::HttpError;
+use super::exchange::{Answer, Exchange, json};
+use crate::resources::{Page, PageRequest, ResourceError};
+
+/// The project of the path.
+pub(super) fn project(exchange: &Exchange) -> Result<ProjectId, HttpError> {
+    Ok(exchange.param("project").parse::<ProjectId>()?)
+}
+
+/// The name of a resource out of the path: `projects/{project}/{collection}/{id}`.
+pub(super) fn named<T: FromStr<Err = NameError>>(
+    exchange: &Exchange,
+    collection: &str,
+    id: &str,
+) -> Result<T, HttpError> {
+    Ok(format!("projects/{}/{collection}/{id}", exchange.param("project")).parse()?)
+}
+
+/// A query parameter that must be there.
+pub(super) fn required(exchange: &Exchange, name: &str) -> Result<String, HttpError> {
+    let given = exchange.query(name)?.filter(|value| !value.is_empty());
+    given.ok_or_else(|| HttpError::InvalidArgument(format!("query parameter `{name}` is required")))
+}
+
+/// The body as a document.
+pub(super) fn document(
+    exchange: &Exchange,
+    limits: &DocumentLimits,
+) -> Result<Document, HttpError> {
+    Ok(Document::from_json_bytes(&exchange.body, limits)?)
+}
+
+/// `pageSize` and `pageToken`.
+pub(super) fn page(exchange: &Exchange) -> Result<PageRequest, HttpError> {
+    let size = exchange.query("pageSize")?.filter(|size| !size.is_empty());
+    let size = size.map(|size| size.parse()).transpose().map_err(|_| {
+        HttpError::InvalidArgument("query parameter `pageSize` is not a number".to_owned())
+    })?;
+    Ok(PageRequest { size, token: exchange.query("pageToken")?.unwrap_or_default() })
+}
+
+/// A page as `{"COLLECTION":[…],"nextPageToken":"…"}`; what is empty is left out.
+pub(super) fn listing<T>(
+    collection: &str,
+    page: &Page<T>,
+    render: impl Fn(&T) -> Value,
+) -> Result<Answer, HttpError> {
+    let mut object = Map::new();
+    if !page.items.is_empty() {
+        object.insert(collection.to_owned(), page.items.iter().map(render).collect());
+    }
+    if !page.next_page_token.is_empty() {
+        object.insert("nextPageToken".to_owned(), page.next_page_token.clone().into());
+    }
+    json(&object)
+}
+
+/// The answer to a deletion.
+pub(super) fn empty() -> Result<Answer, HttpError> {
+    json(&Map::new())
+}
+
+impl From<ResourceError> for HttpError {
+    fn from(error: ResourceError) -> Self {
+        let text = error.to_string();
+        match error {
+            ResourceError::Invalid { .. } => Self::InvalidArgument(text),
+            ResourceError::NotFound(_) => Self::NotFound(text),
+            ResourceError::AlreadyExists(_) => Self::AlreadyExists(text),
+            ResourceError::EtagMismatch { .. } => Self::Aborted(text),
+            ResourceError::LimitExceeded { .. } => Self::ResourceExhausted(text),
+            ResourceError::ReadOnly(_) => Self::FailedPrecondition(text),
+            ResourceError::Unavailable(_) => Self::Unavailable { inside: text },
+        }
+    }
+}
+
+impl From<DocumentError> for HttpError {
+    fn from(error: DocumentError) -> Self {
+        Self::InvalidArgument(error.to_string())
+    }
+}
+
+impl From<NameError> for HttpError {
+    fn from(error: NameError) -> Self {
+        Self::InvalidArgument(error.to_string())
+    }
+}
