@@ -193,7 +193,7 @@ impl PluginInstance {
         })
     }
 
-    pub(super) fn count_call_error(&self, error: CallError) -> String {
+    pub(super) fn count_call_error(&self, error: &CallError) -> String {
         self.call_errors.fetch_add(1, Ordering::Relaxed);
         error.to_string()
     }

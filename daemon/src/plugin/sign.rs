@@ -84,6 +84,6 @@ fn ask(
     let answers = instance
         .instance()
         .sign_batch(&held.snapshot, &[item], &at)
-        .map_err(|error| instance.count_call_error(error))?;
+        .map_err(|error| instance.count_call_error(&error))?;
     Ok(answers.into_iter().next().unwrap_or(Err(Failure::Backend)))
 }
