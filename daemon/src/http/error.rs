@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::exchange::{Answer, JSON, answer};
+use crate::metrics::http::ShedCause;
 
 /// Why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +56,12 @@ pub enum HttpError {
         /// Bytes.
         limit: usize,
     },
+    /// More than the limit, in one line of a stream.
+    #[error("the line is longer than {limit} bytes: name fewer images in a line")]
+    LineTooLong {
+        /// Bytes.
+        limit: usize,
+    },
     /// A content type or encoding that this path does not read.
     #[error("{0}")]
     UnsupportedMediaType(String),
@@ -62,8 +69,8 @@ pub enum HttpError {
     #[error("{0}")]
     ResourceExhausted(String),
     /// More work than the daemon takes at a time; nothing was done.
-    #[error("the daemon is at its limit of {0}: nothing was done, try again in a second")]
-    Overloaded(&'static str),
+    #[error("the daemon is at its limit of {}: nothing was done, try again in a second", .0.name())]
+    Overloaded(ShedCause),
     /// The daemon is going away; another replica answers.
     #[error("the daemon is draining: ask another replica")]
     Draining,
@@ -109,7 +116,9 @@ impl HttpError {
             Self::AlreadyExists(_) => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
             Self::Aborted(_) => (StatusCode::CONFLICT, "ABORTED"),
             Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, "DEADLINE_EXCEEDED"),
-            Self::PayloadTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT"),
+            Self::PayloadTooLarge { .. } | Self::LineTooLong { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "INVALID_ARGUMENT")
+            }
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT")
             }

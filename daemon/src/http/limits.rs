@@ -15,6 +15,9 @@ pub struct ServerLimits {
     /// Bytes of one body, 413 beyond. AdmissionReview carries an object (etcd's limit of 1.5 MiB)
     /// and its old form; batchCreate carries 1,000 occurrences of some 2 KiB.
     pub body_bytes_max: usize,
+    /// Ndjson streams at once; one more is told 503. Each may hold some six batches of
+    /// [`BATCH_BYTES`].
+    pub streams_max: usize,
     /// Bytes of one line of an ndjson stream: 1,000 images of 1 KiB.
     pub line_bytes_max: usize,
     /// Bytes of request line and headers, 431 beyond. nginx takes 4 × 8 KiB.
@@ -39,12 +42,21 @@ pub struct ServerLimits {
     pub http2_streams_max: u32,
     /// Between pings of an HTTP/2 connection, and how long the answer may take.
     pub http2_ping_interval: Duration,
+    /// How long a connection that is closed may go on sending before it is reset. As nginx's
+    /// `lingering_timeout`, shorter.
+    pub linger_timeout: Duration,
     /// From the signal to stop to the end of the last connection. Kubernetes kills after 30 s.
     pub drain_timeout: Duration,
 }
 
 /// Body bytes of a request that count against no budget: nearly every request is smaller.
 pub const BODY_BYTES_FREE: usize = 64 << 10;
+
+/// Bytes of ndjson lines that are decided as one batch: 256 of 4 KiB.
+pub const BATCH_BYTES: usize = 1 << 20;
+
+/// Ndjson lines that are decided as one batch: wide enough to fill a verifier's lanes.
+pub const BATCH_LINES: usize = 256;
 
 impl ServerLimits {
     /// What the daemon uses unless told otherwise.
@@ -53,6 +65,7 @@ impl ServerLimits {
         in_flight_max: 2_048,
         body_bytes_in_flight_max: 256 << 20,
         body_bytes_max: 4 << 20,
+        streams_max: 64,
         line_bytes_max: 1 << 20,
         header_bytes_max: 32 << 10,
         header_count_max: 100,
@@ -64,6 +77,7 @@ impl ServerLimits {
         request_deadline: Duration::from_secs(10),
         http2_streams_max: 250,
         http2_ping_interval: Duration::from_secs(20),
+        linger_timeout: Duration::from_secs(2),
         drain_timeout: Duration::from_secs(25),
     };
 }

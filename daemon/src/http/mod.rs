@@ -7,14 +7,18 @@
 
 pub mod error;
 pub mod exchange;
+pub mod health;
 pub mod limits;
 pub mod routes;
+pub mod server;
 
 mod binaryauthorization;
+mod body;
 mod containeranalysis;
 mod decisions;
+mod dispatch;
 mod google;
-pub mod health;
+mod guarded_io;
 
 use std::fmt;
 use std::future::Future;
@@ -22,13 +26,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
+use http::Response;
+use http_body_util::channel::Channel;
+use hyper::body::Incoming;
 use prometheus::Registry;
+use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin};
 use crate::metrics::http::HttpMetrics;
 use crate::resources::Resources;
+use dispatch::StreamBroken;
 use error::HttpError;
 use exchange::{Answer, Exchange};
 use health::Readiness;
@@ -37,7 +47,7 @@ use routes::routes;
 
 routes! {
     Decisions {
-        POST "/v1/decisions" => decisions::decide;
+        POST "/v1/decisions" => decisions::decide, ndjson decisions::stream;
     }
     BinaryAuthorization {
         GET "/v1/projects/{project}/policy" => binaryauthorization::get_policy;
@@ -81,6 +91,10 @@ pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, HttpError>> + Se
 /// Answers one request whose body has been read whole.
 pub type Endpoint = for<'a> fn(&'a Doors, Exchange) -> Reply<'a>;
 
+/// Answers a stream of requests as it arrives.
+type StreamEndpoint =
+    fn(&Arc<Doors>, Incoming) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
+
 /// Everything behind the routes. One per daemon.
 pub struct Doors {
     /// Decides.
@@ -95,6 +109,11 @@ pub struct Doors {
     pub readiness: Arc<Readiness>,
     /// What the outside may ask of this server.
     pub limits: ServerLimits,
+    in_flight: Semaphore,
+    body_bytes: Semaphore,
+    streams: Arc<Semaphore>,
+    #[cfg(test)]
+    decider: Option<tests::Decider>,
 }
 
 impl fmt::Debug for Doors {
@@ -104,6 +123,28 @@ impl fmt::Debug for Doors {
 }
 
 impl Doors {
+    /// Opens the doors before `gate` and `resources`. Fails where `registry` holds the server's metrics already.
+    pub fn new(
+        gate: Arc<Gate>,
+        resources: Resources,
+        registry: Registry,
+        limits: ServerLimits,
+    ) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            gate,
+            resources,
+            metrics: HttpMetrics::register(&registry)?,
+            registry,
+            readiness: Arc::default(),
+            limits,
+            in_flight: Semaphore::new(limits.in_flight_max),
+            body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
+            streams: Arc::new(Semaphore::new(limits.streams_max)),
+            #[cfg(test)]
+            decider: None,
+        })
+    }
+
     /// Decides requests, each on its own; see [`admit::admit`].
     pub async fn admit(
         &self,
@@ -111,6 +152,13 @@ impl Doors {
         requests: Vec<Request>,
         deadline: Instant,
     ) -> Vec<Decision> {
+        #[cfg(test)]
+        if let Some(decider) = &self.decider {
+            return decider(requests).await;
+        }
         admit::admit(&self.gate, origin, requests, deadline).await
     }
 }
+
+#[cfg(test)]
+mod tests;

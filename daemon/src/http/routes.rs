@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use super::error::HttpError;
 use super::exchange::Params;
-use super::{Endpoint, ROUTES};
+use super::{Endpoint, ROUTES, StreamEndpoint};
 use crate::metrics::http::Door;
 
 /// One line of the table.
@@ -20,15 +20,17 @@ pub struct Route {
     pub method: Method,
     /// matchit 0.9 syntax: `{name}` is one segment or the part of it before a `:verb`.
     pub path: &'static str,
-    /// What answers.
+    /// What answers a whole body.
     pub endpoint: Endpoint,
+    /// What answers `application/x-ndjson`, where that is read.
+    pub(super) stream: Option<StreamEndpoint>,
 }
 
 /// Writes `ROUTES`: per door, `METHOD "path" => endpoint;`, where an endpoint is an
 /// `async fn(&Doors, Exchange) -> Result<Answer, HttpError>`, or after `ready` a plain
-/// `fn(&Doors, &Exchange) -> …` that never waits.
+/// `fn(&Doors, &Exchange) -> …` that never waits. After `, ndjson` comes a [`StreamEndpoint`].
 macro_rules! routes {
-    ($($door:ident { $($method:ident $path:literal => $($endpoint:ident)+ $(:: $function:ident)*;)* })*) => {
+    ($($door:ident { $($method:ident $path:literal => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)?;)* })*) => {
         /// Every route of the API.
         pub static ROUTES: &[$crate::http::routes::Route] = &[$($(
             $crate::http::routes::Route {
@@ -36,6 +38,7 @@ macro_rules! routes {
                 method: http::Method::$method,
                 path: $path,
                 endpoint: $crate::http::routes::endpoint!($($endpoint)+ $(:: $function)*),
+                stream: $crate::http::routes::stream!($($stream)?),
             },
         )*)*];
     };
@@ -51,6 +54,16 @@ macro_rules! endpoint {
     };
 }
 pub(super) use endpoint;
+
+macro_rules! stream {
+    () => {
+        None
+    };
+    ($stream:path) => {
+        Some($stream)
+    };
+}
+pub(super) use stream;
 
 /// The routes that share one path.
 type Methods = Vec<&'static Route>;

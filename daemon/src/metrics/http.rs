@@ -31,7 +31,7 @@ impl Door {
     ];
 
     /// The word in metrics and audit records.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Decisions => "decisions",
             Self::BinaryAuthorization => "binaryauthorization",
@@ -49,18 +49,21 @@ pub enum ShedCause {
     Connections,
     /// Too many requests at work.
     Requests,
+    /// Too many ndjson streams.
+    Streams,
     /// Too many bytes of bodies.
     BodyBytes,
 }
 
 impl ShedCause {
-    const ALL: [Self; 3] = [Self::Connections, Self::Requests, Self::BodyBytes];
+    const ALL: [Self; 4] = [Self::Connections, Self::Requests, Self::Streams, Self::BodyBytes];
 
     /// The word in metrics.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::Requests => "requests",
+            Self::Streams => "streams",
             Self::BodyBytes => "body_bytes",
         }
     }
@@ -130,10 +133,14 @@ impl HttpMetrics {
     }
 
     /// Counts one answered request.
-    pub fn answered(&self, door: Door, code: u16, took: Duration) {
+    pub fn answered(&self, door: Door, code: u16) {
         let place = CODES.iter().position(|&known| known == code).unwrap_or(CODES.len() - 1);
         self.requests[door as usize][place].inc();
-        self.seconds[door as usize].observe(took.as_secs_f64());
+    }
+
+    /// Times one request that was answered whole.
+    pub fn took(&self, door: Door, time: Duration) {
+        self.seconds[door as usize].observe(time.as_secs_f64());
     }
 
     /// Counts work turned away.
@@ -151,9 +158,10 @@ mod tests {
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).expect("fresh registry");
         for door in Door::ALL {
-            metrics.answered(door, 404, Duration::from_micros(30));
+            metrics.answered(door, 404);
+            metrics.took(door, Duration::from_micros(30));
         }
-        metrics.answered(Door::Unknown, 418, Duration::ZERO);
+        metrics.answered(Door::Unknown, 418);
         metrics.shed(ShedCause::BodyBytes);
         let text = prometheus::TextEncoder::new()
             .encode_to_string(&registry.gather())

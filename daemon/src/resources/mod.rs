@@ -15,7 +15,7 @@ mod page;
 mod policy;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -20,15 +20,15 @@ use crate::resources::Resources;
 use crate::snapshot::{ResolveKeys, Snapshots};
 use crate::store::{OccurrenceQuery, OccurrenceScope, ProjectResources, Store, StoreError, Write};
 
-pub(super) struct World {
-    pub(super) resources: Resources,
-    pub(super) store: Arc<MemoryStore>,
-    pub(super) keys: Arc<TestKeys>,
-    pub(super) snapshots: Arc<Snapshots>,
-    pub(super) epochs: Arc<EvidenceEpochs>,
+pub(crate) struct World {
+    pub(crate) resources: Resources,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) keys: Arc<TestKeys>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) epochs: Arc<EvidenceEpochs>,
 }
 
-pub(super) fn world() -> World {
+pub(crate) fn world() -> World {
     let store = Arc::new(MemoryStore::default());
     let keys = Arc::new(TestKeys::default());
     let snapshots = Arc::new(Snapshots::default());
@@ -37,11 +37,11 @@ pub(super) fn world() -> World {
     World { resources, store, keys, snapshots, epochs }
 }
 
-pub(super) fn project(id: &str) -> ProjectId {
+pub(crate) fn project(id: &str) -> ProjectId {
     id.parse().unwrap()
 }
 
-pub(super) fn attestor(id: &str, keys: Vec<PublicKey>) -> Attestor {
+pub(crate) fn attestor(id: &str, keys: Vec<PublicKey>) -> Attestor {
     Attestor {
         name: AttestorName::new(project("p"), id).unwrap(),
         description: String::new(),
@@ -53,7 +53,7 @@ pub(super) fn attestor(id: &str, keys: Vec<PublicKey>) -> Attestor {
 }
 
 /// A PKIX key whose "PEM" the test source turns into a key of these bytes.
-pub(super) fn pkix(pem: &str, id: Option<&str>) -> PublicKey {
+pub(crate) fn pkix(pem: &str, id: Option<&str>) -> PublicKey {
     let material = KeyMaterial::Pkix {
         public_key_pem: pem.to_owned(),
         signature_algorithm: SignatureAlgorithm::EcdsaP256Sha256,
@@ -61,16 +61,16 @@ pub(super) fn pkix(pem: &str, id: Option<&str>) -> PublicKey {
     PublicKey { comment: String::new(), id: id.map(KeyId::from), material }
 }
 
-pub(super) fn pgp(armored: &str, id: Option<&str>) -> PublicKey {
+pub(crate) fn pgp(armored: &str, id: Option<&str>) -> PublicKey {
     let material = KeyMaterial::Pgp { ascii_armored: armored.to_owned() };
     PublicKey { comment: String::new(), id: id.map(KeyId::from), material }
 }
 
-pub(super) fn reference(id: &str) -> PublicKey {
+pub(crate) fn reference(id: &str) -> PublicKey {
     PublicKey { comment: String::new(), id: Some(id.into()), material: KeyMaterial::Reference }
 }
 
-pub(super) fn requiring(attestors: &[&str]) -> Policy {
+pub(crate) fn requiring(attestors: &[&str]) -> Policy {
     let names = attestors.iter().map(|name| name.parse().unwrap()).collect();
     let default_admission_rule = AdmissionRule {
         evaluation: EvaluationMode::RequireAttestation(names),
@@ -79,7 +79,7 @@ pub(super) fn requiring(attestors: &[&str]) -> Policy {
     Policy { default_admission_rule, ..Policy::google_default() }
 }
 
-pub(super) fn note(id: &str, kind: &str) -> Note {
+pub(crate) fn note(id: &str, kind: &str) -> Note {
     let json = Map::from_iter([
         ("kind".to_owned(), json!(kind)),
         ("shortDescription".to_owned(), json!("s")),
@@ -87,11 +87,11 @@ pub(super) fn note(id: &str, kind: &str) -> Note {
     Note { name: NoteName::new(project("p"), id).unwrap(), json }
 }
 
-pub(super) fn digest(byte: u8) -> Digest {
+pub(crate) fn digest(byte: u8) -> Digest {
     Digest([byte; 32])
 }
 
-pub(super) fn attestation(byte: u8, signature: &str) -> Occurrence {
+pub(crate) fn attestation(byte: u8, signature: &str) -> Occurrence {
     let body = AttestationBody {
         payload: "payload".into(),
         signatures: vec![Signature { key_id: "k".into(), signature: signature.to_owned().into() }],
@@ -109,10 +109,10 @@ pub(super) fn attestation(byte: u8, signature: &str) -> Occurrence {
 
 /// A key source that can be down, and whose reference keys change.
 #[derive(Debug, Default)]
-pub(super) struct TestKeys {
-    pub(super) down: AtomicBool,
-    pub(super) references: Mutex<HashMap<KeyId, &'static str>>,
-    pub(super) asked: Mutex<usize>,
+pub(crate) struct TestKeys {
+    pub(crate) down: AtomicBool,
+    pub(crate) references: Mutex<HashMap<KeyId, &'static str>>,
+    pub(crate) asked: Mutex<usize>,
 }
 
 impl ResolveKeys for TestKeys {
@@ -148,10 +148,10 @@ impl ResolveKeys for TestKeys {
 
 /// The store's contract over maps, with faults.
 #[derive(Debug, Default)]
-pub(super) struct MemoryStore {
+pub(crate) struct MemoryStore {
     held: Mutex<Held>,
-    pub(super) fail_reads: AtomicBool,
-    pub(super) frozen: AtomicBool,
+    pub(crate) fail_reads: AtomicBool,
+    pub(crate) frozen: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -314,6 +314,6 @@ fn delete<N: Ord + ToString, T>(map: &mut BTreeMap<N, T>, name: &N) -> Result<()
     map.remove(name).map(drop).ok_or_else(|| StoreError::NotFound(name.to_string()))
 }
 
-pub(super) fn text(json: &Map<String, Value>, field: &str) -> String {
+pub(crate) fn text(json: &Map<String, Value>, field: &str) -> String {
     json.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

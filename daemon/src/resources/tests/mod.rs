@@ -1,7 +1,7 @@
 //! The resources as their callers see them, over a real key and a store that can be made to fail.
 
 mod attestor;
-mod fixture;
+pub(crate) mod fixture;
 mod occurrence;
 mod policy;
 mod publication;

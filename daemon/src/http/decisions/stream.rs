@@ -1,0 +1,328 @@
+//! `application/x-ndjson`: a request a line in, a decision a line out, in order, for as long as
+//! the client likes.
+//!
+//! Lines that have arrived together are decided as one batch, and the next batch is read while the
+//! one before is decided and the one before that is written. A client that does not read stops the
+//! reading: nothing is held but the batches on their way. A line that is not a request is answered
+//! by an error that names it, and the stream goes on.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+use hallmark_core::decision::Decision;
+use hallmark_core::evaluate::Request;
+use http::Response;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http_body_util::BodyExt;
+use http_body_util::channel::{Channel, Sender};
+use hyper::body::{Frame, Incoming};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout, timeout_at};
+
+use super::{ORIGIN, request, response};
+use crate::http::Doors;
+use crate::http::dispatch::{GRACE, StreamBroken};
+use crate::http::error::HttpError;
+use crate::http::limits::{BATCH_BYTES, BATCH_LINES, ServerLimits};
+use crate::metrics::http::ShedCause;
+
+/// Batches that wait for their turn to be written, decided or being decided.
+const BATCHES_AHEAD: usize = 2;
+
+/// Answers a stream of requests.
+pub(in crate::http) fn stream(
+    doors: &Arc<Doors>,
+    body: Incoming,
+) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError> {
+    let place = Arc::clone(&doors.streams)
+        .try_acquire_owned()
+        .map_err(|_| HttpError::Overloaded(ShedCause::Streams))?;
+    let (out, answer) = Channel::new(1);
+    let doors = Arc::clone(doors);
+    tokio::spawn(async move {
+        run(&doors, body, out).await;
+        drop(place);
+    });
+    let mut answer = Response::new(answer);
+    let content_type = HeaderValue::from_static("application/x-ndjson");
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    Ok(answer)
+}
+
+/// Ends when every line is answered, or when nobody takes the answers any more.
+async fn run(doors: &Arc<Doors>, body: Incoming, out: Sender<Bytes, StreamBroken>) {
+    let (ahead, batches) = mpsc::channel(BATCHES_AHEAD);
+    let mut writing = pin!(write(batches, out, &doors.limits));
+    tokio::select! {
+        () = &mut writing => {}
+        () = read(doors, body, ahead) => writing.await,
+    }
+}
+
+/// Cuts the body into batches and sets each off as soon as there is room for it.
+async fn read(doors: &Arc<Doors>, mut body: Incoming, ahead: mpsc::Sender<DecidingBatch>) {
+    let mut lines = Lines::new(&doors.limits);
+    let mut draining = pin!(doors.readiness.drained());
+    let mut end = None;
+    while end.is_none() || lines.is_line_complete() {
+        let wants_more = end.is_none() && lines.has_room();
+        tokio::select! {
+            biased;
+            frame = body.frame(), if wants_more => end = lines.take(frame),
+            room = ahead.reserve(), if lines.is_line_complete() => {
+                let Ok(room) = room else { return };
+                let batch = lines.cut();
+                room.send(DecidingBatch(tokio::spawn(decide(Arc::clone(doors), batch))));
+            }
+            () = &mut draining, if end.is_none() => end = Some(End::Error(HttpError::Draining)),
+            () = sleep(doors.limits.stream_idle_timeout), if !lines.is_line_complete() => {
+                let seconds = doors.limits.stream_idle_timeout.as_secs();
+                end = Some(End::Error(HttpError::BodyTimeout { seconds }));
+            }
+        }
+    }
+    if let Some(End::Error(error)) = end {
+        let mut last = Vec::new();
+        error.line(lines.next_line, &mut last);
+        let last = DecidingBatch(tokio::spawn(std::future::ready(last)));
+        // Where this fails nobody is there to read it.
+        drop(ahead.send(last).await);
+    }
+}
+
+/// Writes what each batch came to, in the order of the batches.
+async fn write(
+    mut batches: mpsc::Receiver<DecidingBatch>,
+    mut out: Sender<Bytes, StreamBroken>,
+    limits: &ServerLimits,
+) {
+    while let Some(mut batch) = batches.recv().await {
+        let Ok(answers) = (&mut batch.0).await else { return out.abort(StreamBroken) };
+        let sent = timeout(limits.stream_idle_timeout, out.send_data(answers.into())).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            return out.abort(StreamBroken);
+        }
+    }
+}
+
+/// A batch at work; dropped, the work is called off.
+#[derive(Debug)]
+struct DecidingBatch(JoinHandle<Vec<u8>>);
+
+impl Drop for DecidingBatch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Some whole lines.
+#[derive(Debug, PartialEq, Eq)]
+struct Batch {
+    /// The number of the first line, from 1.
+    first_line: u64,
+    /// Ends with a line break.
+    text: Bytes,
+    line_bytes_max: usize,
+}
+
+/// Answers every line of a batch that is not blank.
+async fn decide(doors: Arc<Doors>, batch: Batch) -> Vec<u8> {
+    let (lines, requests) = parse(&batch);
+    let mut decisions = Ok(Vec::new());
+    if !requests.is_empty() {
+        let deadline = Instant::now() + doors.limits.request_deadline;
+        let admitted = doors.admit(&ORIGIN, requests, deadline);
+        decisions = timeout_at((deadline + GRACE).into(), admitted)
+            .await
+            .map_err(|_| HttpError::DeadlineExceeded);
+    }
+    render(&lines, &decisions)
+}
+
+/// A line by its number: a request, or why it is none.
+type Line = (u64, Result<(), HttpError>);
+
+fn parse(batch: &Batch) -> (Vec<Line>, Vec<Request>) {
+    let (mut lines, mut requests) = (Vec::new(), Vec::new());
+    for (number, line) in (batch.first_line..).zip(batch.text.split(|&byte| byte == b'\n')) {
+        let parsed = if line.len() > batch.line_bytes_max {
+            Err(HttpError::LineTooLong { limit: batch.line_bytes_max })
+        } else if line.trim_ascii().is_empty() {
+            continue;
+        } else {
+            request::parse(line).map(|request| requests.push(request))
+        };
+        lines.push((number, parsed));
+    }
+    (lines, requests)
+}
+
+fn render(lines: &[Line], decisions: &Result<Vec<Decision>, HttpError>) -> Vec<u8> {
+    let decided = decisions.as_deref().unwrap_or_default();
+    let mut out = Vec::with_capacity(decided.iter().map(response::capacity).sum());
+    let mut decided = decided.iter();
+    for (number, line) in lines {
+        let before = out.len();
+        let rendered = line.clone().and_then(|()| {
+            let missing = || match decisions {
+                Err(error) => error.clone(),
+                Ok(_) => HttpError::internal("fewer decisions than requests"),
+            };
+            response::render(decided.next().ok_or_else(missing)?, &mut out)
+        });
+        match rendered {
+            Ok(()) => out.push(b'\n'),
+            Err(error) => {
+                out.truncate(before);
+                error.line(*number, &mut out);
+            }
+        }
+    }
+    out
+}
+
+/// Why no more lines are read.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Body,
+    Error(HttpError),
+}
+
+/// What has arrived of a stream and is not yet in a batch.
+#[derive(Debug)]
+struct Lines {
+    buffer: BytesMut,
+    /// Up to and with the last line break in `buffer`.
+    complete: usize,
+    /// The number of the first line in `buffer`, from 1.
+    next_line: u64,
+    /// The last line is over the limit: what is in `buffer` shows that, the rest is not kept.
+    skipping: bool,
+    line_bytes_max: usize,
+}
+
+impl Lines {
+    fn new(limits: &ServerLimits) -> Self {
+        let line_bytes_max = limits.line_bytes_max;
+        Self { buffer: BytesMut::new(), complete: 0, next_line: 1, skipping: false, line_bytes_max }
+    }
+
+    fn is_line_complete(&self) -> bool {
+        self.complete > 0
+    }
+
+    /// An unfinished line always has: it ends or is cut off at the limit.
+    fn has_room(&self) -> bool {
+        !self.is_line_complete() || self.buffer.len() < BATCH_BYTES
+    }
+
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) -> Option<End> {
+        match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => self.push(data),
+            // Trailers say nothing.
+            Some(Ok(Err(_))) => {}
+            Some(Err(_)) => return Some(End::Error(HttpError::BodyBroken)),
+            None => {
+                if self.buffer.len() > self.complete {
+                    self.skipping = false;
+                    self.push(Bytes::from_static(b"\n"));
+                }
+                return Some(End::Body);
+            }
+        }
+        None
+    }
+
+    fn push(&mut self, mut data: Bytes) {
+        if self.skipping {
+            let Some(end) = data.iter().position(|&byte| byte == b'\n') else { return };
+            data.advance(end);
+            self.skipping = false;
+        }
+        if let Some(last) = data.iter().rposition(|&byte| byte == b'\n') {
+            self.complete = self.buffer.len() + last + 1;
+        }
+        self.buffer.extend_from_slice(&data);
+        let telling = self.complete + self.line_bytes_max + 1;
+        if self.buffer.len() > telling {
+            self.buffer.truncate(telling);
+            self.skipping = true;
+        }
+    }
+
+    /// Takes the next lines out, up to a batch's worth.
+    fn cut(&mut self) -> Batch {
+        let ends = self.buffer[..self.complete].iter().enumerate();
+        let ends = ends.filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at + 1);
+        let (count, end) = ends.take(BATCH_LINES).fold((0, 0), |(count, _), end| (count + 1, end));
+        let batch = Batch {
+            first_line: self.next_line,
+            text: self.buffer.split_to(end).freeze(),
+            line_bytes_max: self.line_bytes_max,
+        };
+        self.complete -= end;
+        self.next_line += count;
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(line_bytes_max: usize) -> Lines {
+        Lines::new(&ServerLimits { line_bytes_max, ..ServerLimits::DEFAULT })
+    }
+
+    fn cut_all(lines: &mut Lines) -> Vec<(u64, Bytes)> {
+        let mut batches = Vec::new();
+        while lines.is_line_complete() {
+            let batch = lines.cut();
+            batches.push((batch.first_line, batch.text));
+        }
+        batches
+    }
+
+    #[test]
+    fn lines_are_cut_at_line_breaks_only_and_numbered_from_one() {
+        let mut lines = lines(100);
+        lines.push(Bytes::from_static(b"a\nbb\nc"));
+        assert_eq!(cut_all(&mut lines), [(1, Bytes::from_static(b"a\nbb\n"))]);
+        lines.push(Bytes::from_static(b"c"));
+        assert!(!lines.is_line_complete());
+        lines.push(Bytes::from_static(b"\n"));
+        assert_eq!(cut_all(&mut lines), [(3, Bytes::from_static(b"cc\n"))]);
+        lines.push(Bytes::from_static(b"last"));
+        assert_eq!(lines.take(None), Some(End::Body));
+        assert_eq!(cut_all(&mut lines), [(4, Bytes::from_static(b"last\n"))]);
+    }
+
+    #[test]
+    fn a_batch_holds_no_more_than_its_lines() {
+        let mut lines = lines(100);
+        lines.push(Bytes::from("x\n".repeat(2 * BATCH_LINES + 1)));
+        let numbers = cut_all(&mut lines).into_iter().map(|(first, text)| (first, text.len()));
+        let width = BATCH_LINES as u64;
+        assert_eq!(
+            numbers.collect::<Vec<_>>(),
+            [(1, 2 * BATCH_LINES), (width + 1, 2 * BATCH_LINES), (2 * width + 1, 2)]
+        );
+    }
+
+    #[test]
+    fn of_an_endless_line_no_more_is_kept_than_shows_it_is_too_long() {
+        let mut lines = lines(10);
+        lines.push(Bytes::from_static(b"ok\n"));
+        for _ in 0..1_000 {
+            lines.push(Bytes::from(vec![b'x'; 1_000]));
+            assert!(lines.buffer.len() <= 3 + 11);
+        }
+        lines.push(Bytes::from_static(b"tail\nok"));
+        lines.take(None);
+        let texts = cut_all(&mut lines);
+        assert_eq!(texts, [(1, Bytes::from_static(b"ok\nxxxxxxxxxxx\nok\n"))]);
+    }
+}

@@ -1,0 +1,174 @@
+//! One request: its route, its limits, its endpoint, its answer, its metrics.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Request, Response};
+use http_body_util::{Either, Full, channel::Channel};
+use hyper::body::{Body, Incoming};
+use tokio::time::timeout_at;
+
+use super::error::HttpError;
+use super::exchange::{Answer, Exchange, Params};
+use super::routes::{self, Route};
+use super::{Doors, body};
+use crate::metrics::http::{Door, ShedCause};
+
+/// The body of an answer: whole, or a stream that may break off.
+pub(super) type AnswerBody = Either<Full<Bytes>, Channel<Bytes, StreamBroken>>;
+
+/// A stream ends before it is done; the client sees that it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stream was broken off")]
+pub(super) struct StreamBroken;
+
+/// How long past its deadline an endpoint that keeps deadlines itself has to say so better.
+pub(super) const GRACE: Duration = Duration::from_millis(250);
+
+/// Answers one request, whatever happens.
+pub(super) async fn dispatch(
+    doors: Arc<Doors>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let started = Instant::now();
+    let is_head = request.method() == Method::HEAD;
+    let found = routes::find(request.method(), request.uri().path());
+    let door = found.as_ref().map_or(Door::Unknown, |(route, _)| route.door);
+    let answered = match found {
+        Ok((route, params)) => answer(&doors, route, params, request).await,
+        Err(error) => Err(error),
+    };
+    let answer = answered.unwrap_or_else(|error| {
+        if let HttpError::Overloaded(cause) = &error {
+            doors.metrics.shed(*cause);
+        }
+        error.answer().map(Either::Left)
+    });
+    doors.metrics.answered(door, answer.status().as_u16());
+    if matches!(answer.body(), Either::Left(_)) {
+        doors.metrics.took(door, started.elapsed());
+    }
+    Ok(if is_head { without_body(answer) } else { answer })
+}
+
+async fn answer(
+    doors: &Arc<Doors>,
+    route: &Route,
+    params: Params,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, HttpError> {
+    let is_empty = request.body().is_end_stream();
+    if content(request.headers(), is_empty)? == Content::Lines {
+        if let Some(stream) = route.stream {
+            return Ok(stream(doors, request.into_body())?.map(Either::Right));
+        } else if !is_empty {
+            let hint = "this path reads application/json only".to_owned();
+            return Err(HttpError::UnsupportedMediaType(hint));
+        }
+    }
+    if route.door == Door::Operations {
+        return whole(doors, route, params, request).await;
+    }
+    let _working = doors.start_work()?;
+    whole(doors, route, params, request).await
+}
+
+async fn whole(
+    doors: &Doors,
+    route: &Route,
+    params: Params,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, HttpError> {
+    let (head, incoming) = request.into_parts();
+    let read = body::read(incoming, &doors.limits, &doors.body_bytes).await?;
+    let deadline = Instant::now() + doors.limits.request_deadline;
+    let exchange = Exchange {
+        method: head.method,
+        uri: head.uri,
+        params,
+        headers: head.headers,
+        body: read.bytes,
+        deadline,
+    };
+    let reply = caught((route.endpoint)(doors, exchange));
+    let replied = timeout_at((deadline + GRACE).into(), reply).await;
+    drop(read.share);
+    replied.unwrap_or(Err(HttpError::DeadlineExceeded)).map(|answer| answer.map(Either::Left))
+}
+
+/// A panic of an endpoint is an answer of 500, not the end of the connection and of the other
+/// requests on it.
+async fn caught(
+    reply: impl Future<Output = Result<Answer, HttpError>>,
+) -> Result<Answer, HttpError> {
+    let mut reply = pin!(reply);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| reply.as_mut().poll(cx)))
+            .unwrap_or_else(|_| Poll::Ready(Err(HttpError::internal("an endpoint panicked"))))
+    })
+    .await
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Json,
+    Lines,
+}
+
+/// What the body is; nothing said means JSON.
+fn content(headers: &HeaderMap, is_empty: bool) -> Result<Content, HttpError> {
+    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        let hint = "compressed bodies are not read: send it without Content-Encoding";
+        return Err(HttpError::UnsupportedMediaType(hint.to_owned()));
+    }
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Content::Json) };
+    let value = value.as_bytes();
+    let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/x-ndjson") {
+        Ok(Content::Lines)
+    } else if essence.eq_ignore_ascii_case(b"application/json") || is_empty {
+        Ok(Content::Json)
+    } else {
+        Err(HttpError::UnsupportedMediaType(format!(
+            "`{}` is not read here: send JSON with Content-Type: application/json",
+            essence.escape_ascii().to_string().chars().take(128).collect::<String>()
+        )))
+    }
+}
+
+/// The answer to `HEAD`: as to `GET`, its length included, and no body.
+fn without_body(answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    let (mut head, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, Either::Left(Full::default()))
+}
+
+impl Doors {
+    /// Takes the place of one request at work, or says that there is none left.
+    fn start_work(&self) -> Result<impl Drop + use<'_>, HttpError> {
+        let permit =
+            self.in_flight.try_acquire().map_err(|_| HttpError::Overloaded(ShedCause::Requests))?;
+        self.metrics.in_flight.inc();
+        Ok(Working { doors: self, _permit: permit })
+    }
+}
+
+struct Working<'a> {
+    doors: &'a Doors,
+    _permit: tokio::sync::SemaphorePermit<'a>,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.doors.metrics.in_flight.dec();
+    }
+}

@@ -1,0 +1,130 @@
+//! HTTP/2 with prior knowledge, on the same port.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::Semaphore;
+
+use super::*;
+
+const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+async fn connect(server: &Server) -> SendRequest<Full<Bytes>> {
+    let io = TokioIo::new(server.connect().await.0);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+    let (requests, connection) = handshake.await.expect("HTTP/2 is spoken");
+    tokio::spawn(connection);
+    requests
+}
+
+fn request(method: Method, path: &str, body: String) -> http::Request<Full<Bytes>> {
+    http::Request::builder()
+        .method(method)
+        .uri(format!("http://h{path}"))
+        .body(Full::from(body))
+        .expect("a request")
+}
+
+async fn ask(
+    requests: &mut SendRequest<Full<Bytes>>,
+    request: http::Request<Full<Bytes>>,
+) -> (http::response::Parts, String) {
+    let answer = within(requests.send_request(request)).await.expect("an answer");
+    let (head, body) = answer.into_parts();
+    let body = within(body.collect()).await.expect("a whole body").to_bytes();
+    (head, String::from_utf8(body.into()).expect("UTF-8"))
+}
+
+#[tokio::test]
+async fn requests_on_one_connection_are_decided_side_by_side() {
+    let both = Arc::new(tokio::sync::Barrier::new(2));
+    let server = Server::deciding(ServerLimits::DEFAULT, move |requests| {
+        let both = Arc::clone(&both);
+        async move {
+            both.wait().await;
+            allowed(requests)
+        }
+    })
+    .await;
+    let mut one = connect(&server).await;
+    let mut other = one.clone();
+    let decisions = |image| request(Method::POST, "/v1/decisions", asking(image));
+    let (one, other) =
+        tokio::join!(ask(&mut one, decisions("one")), ask(&mut other, decisions("other")));
+    assert!(one.1.contains(r#""image":"one""#), "{one:?}");
+    assert!(other.1.contains(r#""image":"other""#), "{other:?}");
+}
+
+#[tokio::test]
+async fn refusals_and_head_are_as_over_http1() {
+    let limits = ServerLimits { body_bytes_max: 100, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let mut client = connect(&server).await;
+    let large = request(Method::POST, "/v1/decisions", "x".repeat(101));
+    let (head, body) = ask(&mut client, large).await;
+    assert_eq!(head.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(body.contains(r#""code":413"#), "{body}");
+    let (head, body) = ask(&mut client, request(Method::HEAD, "/livez", String::new())).await;
+    assert_eq!((head.status, body.as_str()), (StatusCode::OK, ""));
+    assert_eq!(head.headers["content-length"], "3");
+}
+
+#[tokio::test]
+async fn streams_and_header_bytes_are_limited() {
+    let limits =
+        ServerLimits { http2_streams_max: 7, header_bytes_max: 9_000, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let mut raw = server.connect().await;
+    raw.write(PREFACE_AND_SETTINGS).await;
+    let mut settings = vec![0; 9];
+    within(raw.0.read_exact(&mut settings)).await.expect("a frame");
+    settings.resize(9 + usize::from(settings[2]), 0);
+    within(raw.0.read_exact(&mut settings[9..])).await.expect("its payload");
+    let announced: Vec<_> = settings[9..].as_chunks::<6>().0.to_vec();
+    assert!(announced.contains(&[0, 3, 0, 0, 0, 7]), "{announced:?}");
+
+    let mut client = connect(&server).await;
+    let mut long = request(Method::GET, "/livez", String::new());
+    let value = "x".repeat(9_000).parse().expect("a header value");
+    long.headers_mut().insert("x-long", value);
+    let (head, _) = ask(&mut client, long).await;
+    assert_eq!(head.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_ping_is_gone() {
+    let limits =
+        ServerLimits { http2_ping_interval: Duration::from_millis(50), ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let mut raw = server.connect().await;
+    raw.write(PREFACE_AND_SETTINGS).await;
+    raw.read_to_end().await;
+    server.shows("hallmark_http_connections 0").await;
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_the_server_stops_is_finished() {
+    let turns = Arc::new(Semaphore::new(0));
+    let given = Arc::clone(&turns);
+    let server = Server::deciding(ServerLimits::DEFAULT, move |requests| {
+        let given = Arc::clone(&given);
+        async move {
+            given.acquire().await.expect("never closed").forget();
+            allowed(requests)
+        }
+    })
+    .await;
+    let mut client = connect(&server).await;
+    let asked = request(Method::POST, "/v1/decisions", asking("i"));
+    let asking = tokio::spawn(async move { ask(&mut client, asked).await });
+    server.shows("hallmark_http_in_flight 1").await;
+    let doors = Arc::clone(&server.doors);
+    let stopping = tokio::spawn(server.stop());
+    within(doors.readiness.drained()).await;
+    turns.add_permits(1);
+    let (head, _) = within(asking).await.expect("answered");
+    assert_eq!(head.status, StatusCode::OK);
+    assert_eq!(within(stopping).await.expect("stopped"), Drained { cut_off: 0 });
+}

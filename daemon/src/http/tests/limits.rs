@@ -1,0 +1,196 @@
+//! Every limit of the server, reached.
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::http::limits::BODY_BYTES_FREE;
+
+const DECISIONS: &str = "/v1/decisions";
+const SOON: Duration = Duration::from_millis(50);
+
+/// Decides each request once `turns` has a turn for it.
+async fn taking_turns(limits: ServerLimits) -> (Server, Arc<Semaphore>) {
+    let turns = Arc::new(Semaphore::new(0));
+    let given = Arc::clone(&turns);
+    let server = Server::deciding(limits, move |requests| {
+        let given = Arc::clone(&given);
+        async move {
+            given.acquire().await.expect("never closed").forget();
+            allowed(requests)
+        }
+    })
+    .await;
+    (server, turns)
+}
+
+#[tokio::test]
+async fn an_announced_body_over_the_limit_is_refused_unread() {
+    let limits = ServerLimits { body_bytes_max: 100, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let head = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length:";
+    let refused = server.send(format!("{head} 101\r\n\r\n")).await;
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
+    assert!(refused.contains("larger than 100 bytes"), "{refused}");
+
+    let body = asking("i");
+    let mut client = server.connect().await;
+    client.write(format!("{head} {}\r\n\r\n", body.len())).await;
+    assert_eq!(client.read_until("\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write(body).await;
+    assert!(client.read_until("}]}").await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_refused_where_it_passes_the_limit() {
+    let limits = ServerLimits { body_bytes_max: 100, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let head = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n";
+    let body = asking(&"i".repeat(50));
+    let (front, back) = body.split_at(40);
+    let chunks = format!("{:x}\r\n{front}\r\n{:x}\r\n{back}\r\n", front.len(), back.len());
+    let taken = server.send(format!("{head}connection: close\r\n\r\n{chunks}0\r\n\r\n")).await;
+    assert!(taken.starts_with("HTTP/1.1 200 "), "{taken}");
+    let refused = server.send(format!("{head}\r\n{chunks}{chunks}")).await;
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_in_time_is_given_up() {
+    let limits = ServerLimits { body_timeout: SOON, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let head = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\ncontent-length: 40\r\n\r\n{";
+    let refused = server.send(head).await;
+    assert!(refused.starts_with("HTTP/1.1 408 "), "{refused}");
+    assert!(refused.contains("\r\nconnection: close\r\n"), "{refused}");
+}
+
+#[tokio::test]
+async fn silence_a_partial_preface_and_a_slow_header_are_each_closed() {
+    let limits = ServerLimits {
+        first_byte_timeout: SOON,
+        header_timeout: 2 * SOON,
+        ..ServerLimits::DEFAULT
+    };
+    let server = Server::start(limits).await;
+    for opening in ["", "PRI * HTTP/2.0\r\n", "GET /livez HTTP/1.1\r\nhost:"] {
+        let answer = server.send(opening).await;
+        assert!(!answer.contains("200"), "{opening}: {answer}");
+    }
+    server.shows("hallmark_http_connections 0").await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let limits = ServerLimits { header_timeout: SOON, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let answer = server.send(post(DECISIONS, "", asking("i"))).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn headers_are_limited_in_bytes_and_number() {
+    let limits = ServerLimits { header_bytes_max: 8_192, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let long = format!("x-long: {}\r\n", "x".repeat(8_192));
+    let answer = server.post(DECISIONS, &long, asking("i")).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let answer = server.post(DECISIONS, &"x-many: 1\r\n".repeat(100), asking("i")).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+
+    let limits = ServerLimits { header_count_max: 4, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    assert!(server.post(DECISIONS, "", asking("i")).await.starts_with("HTTP/1.1 200 "));
+    let answer = server.post(DECISIONS, "a: 1\r\nb: 2\r\n", asking("i")).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_and_its_place_comes_free_again() {
+    let limits = ServerLimits { connections_max: 1, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let first = server.connect().await;
+    server.shows("hallmark_http_connections 1").await;
+    let refused = server.connect().await.read_to_end().await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("retry-after: 1"), "{refused}");
+    drop(first);
+    server.shows("hallmark_http_connections 0").await;
+    server.shows(r#"hallmark_http_shed_total{cause="connections"} 1"#).await;
+    assert!(server.send(get("/livez")).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn requests_beyond_the_limit_are_shed_while_others_and_operations_are_served() {
+    let limits = ServerLimits { in_flight_max: 1, ..ServerLimits::DEFAULT };
+    let (server, turns) = taking_turns(limits).await;
+    let mut first = server.connect().await;
+    first.write(post(DECISIONS, "", asking("first"))).await;
+    server.shows("hallmark_http_in_flight 1").await;
+
+    let shed = server.post(DECISIONS, "", asking("second")).await;
+    assert!(shed.starts_with("HTTP/1.1 503 "), "{shed}");
+    assert!(shed.contains("\r\nretry-after: 1\r\n"), "{shed}");
+    assert!(shed.contains(r#""status":"UNAVAILABLE""#), "{shed}");
+    assert!(server.send(get("/livez")).await.starts_with("HTTP/1.1 200 "));
+
+    turns.add_permits(2);
+    assert!(first.read_until("}]}").await.contains(r#""image":"first""#));
+    assert!(server.post(DECISIONS, "", asking("third")).await.starts_with("HTTP/1.1 200 "));
+    server.shows(r#"hallmark_http_shed_total{cause="requests"} 1"#).await;
+    server.shows("hallmark_http_in_flight 0").await;
+}
+
+#[tokio::test]
+async fn bodies_beyond_the_budget_of_all_are_shed_and_small_ones_are_served() {
+    let limits = ServerLimits { body_bytes_in_flight_max: 100_000, ..ServerLimits::DEFAULT };
+    let (server, turns) = taking_turns(limits).await;
+    let large = asking(&"i".repeat(BODY_BYTES_FREE + 60_000));
+    let mut first = server.connect().await;
+    first.write(post(DECISIONS, "", &large)).await;
+    server.shows("hallmark_http_in_flight 1").await;
+
+    let shed = server.post(DECISIONS, "", &large).await;
+    assert!(shed.starts_with("HTTP/1.1 503 ") && shed.contains("body_bytes"), "{shed}");
+    let chunk = format!("{:x}\r\n{large}\r\n", large.len());
+    let head = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
+        transfer-encoding: chunked\r\n\r\n";
+    let shed = server.send(format!("{head}{chunk}0\r\n\r\n")).await;
+    assert!(shed.starts_with("HTTP/1.1 503 "), "{shed}");
+
+    turns.add_permits(3);
+    assert!(server.post(DECISIONS, "", asking("small")).await.starts_with("HTTP/1.1 200 "));
+    assert!(first.read_until("}]}").await.starts_with("HTTP/1.1 200 "));
+    assert!(server.post(DECISIONS, "", &large).await.starts_with("HTTP/1.1 200 "));
+    server.shows(r#"hallmark_http_shed_total{cause="body_bytes"} 2"#).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_there_by_the_deadline_is_504() {
+    let limits = ServerLimits { request_deadline: SOON, ..ServerLimits::DEFAULT };
+    let (server, _turns) = taking_turns(limits).await;
+    let late = server.post(DECISIONS, "", asking("i")).await;
+    assert!(late.starts_with("HTTP/1.1 504 "), "{late}");
+    assert!(late.contains(r#""status":"DEADLINE_EXCEEDED""#), "{late}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let limits = ServerLimits { write_timeout: SOON, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let large = post(DECISIONS, "", asking(&"i".repeat(100_000)));
+    let mut client = server.connect().await;
+    within(async { while client.0.write_all(&large).await.is_ok() {} }).await;
+    server.shows("hallmark_http_connections 0").await;
+}
+
+#[tokio::test]
+async fn a_refused_client_may_go_on_sending_for_a_while_only() {
+    let limits = ServerLimits { linger_timeout: SOON, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let mut client = server.connect().await;
+    client
+        .write("POST /v1/decisions HTTP/1.1\r\nhost: h\r\ncontent-length: 9999999999\r\n\r\n")
+        .await;
+    within(async { while client.0.write_all(&[b'x'; 1_000]).await.is_ok() {} }).await;
+    server.shows("hallmark_http_connections 0").await;
+}

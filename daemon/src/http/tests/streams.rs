@@ -1,0 +1,224 @@
+//! Ndjson: a request a line in, a decision a line out.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::http::limits::BATCH_BYTES;
+
+const HEAD: &str = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
+    content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+
+const SOON: Duration = Duration::from_millis(50);
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+async fn open(server: &Server) -> Client {
+    let mut client = server.connect().await;
+    client.write(HEAD).await;
+    let head = client.read_until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(head.contains("\r\ncontent-type: application/x-ndjson\r\n"), "{head}");
+    client
+}
+
+/// The lines of a stream that was read to its end, without the framing.
+fn lines(text: &str) -> Vec<&str> {
+    text.split("\r\n").flat_map(str::lines).filter(|line| line.starts_with('{')).collect()
+}
+
+#[tokio::test]
+async fn each_line_is_answered_before_the_next_is_sent() {
+    let server = Server::start(ServerLimits::DEFAULT).await;
+    let mut client = open(&server).await;
+    for n in 0..3 {
+        client.write(chunk(&format!("{}\n", asking(&format!("i{n}"))))).await;
+        let answer = client.read_until("]}\n\r\n").await;
+        assert!(answer.contains(&format!(r#""image":"i{n}""#)), "{answer}");
+    }
+    client.write(chunk(&asking("unterminated"))).await;
+    client.write("0\r\n\r\n").await;
+    let rest = client.read_to_end().await;
+    assert!(rest.contains("unterminated") && rest.ends_with("0\r\n\r\n"), "{rest}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn answers_keep_the_order_of_lines_though_batches_are_decided_side_by_side() {
+    let started = Arc::new(AtomicUsize::new(0));
+    let server = Server::deciding(ServerLimits::DEFAULT, move |requests| {
+        let started = Arc::clone(&started);
+        async move {
+            // The first batch waits for the second: neither comes if they are not side by side.
+            let mine = started.fetch_add(1, Ordering::SeqCst);
+            while mine == 0 && started.load(Ordering::SeqCst) < 2 {
+                tokio::task::yield_now().await;
+            }
+            allowed(requests)
+        }
+    })
+    .await;
+    let count = 5_000;
+    let body = (0..count).map(|n| format!("{}\n", asking(&format!("i{n}")))).collect::<String>();
+    let mut client = open(&server).await;
+    client.write(chunk(&body) + "0\r\n\r\n").await;
+    let text = client.read_to_end().await;
+    // The framing of a chunk may fall between two lines only: each batch is one chunk.
+    let lines = lines(&text);
+    assert_eq!(lines.len(), count);
+    for (n, line) in lines.iter().enumerate() {
+        assert!(line.contains(&format!(r#""image":"i{n}""#)), "{n}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_request_is_answered_by_number_and_the_stream_goes_on() {
+    let limits = ServerLimits { line_bytes_max: 200, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let long = asking(&"x".repeat(200));
+    let text = format!("{}\nnot json\n\n{long}\n{{}}\n{}\n", asking("a"), asking("b"));
+    let mut client = open(&server).await;
+    client.write(chunk(&text) + "0\r\n\r\n").await;
+    let answer = client.read_to_end().await;
+    let lines = lines(&answer);
+    assert_eq!(lines.len(), 5, "{answer}");
+    for (line, (start, end)) in lines.iter().zip([
+        (r#"{"allowed":true"#, ""),
+        (r#"{"error":{"code":400,"message":"the body is not the JSON expected"#, r#""line":2}"#),
+        (r#"{"error":{"code":413,"message":"the line is longer than 200 bytes"#, r#""line":4}"#),
+        (r#"{"error":{"code":400,"#, r#""line":5}"#),
+        (r#"{"allowed":true"#, ""),
+    ]) {
+        assert!(line.starts_with(start) && line.ends_with(end), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_stops_the_reading() {
+    let server = Server::start(ServerLimits::DEFAULT).await;
+    let mut client = server.connect().await;
+    client.write(HEAD).await;
+    let line = format!("{}\n", asking(&"i".repeat(1_000)));
+    let text = chunk(&line.repeat(1_000));
+    let mut sent = 0;
+    // Sending stalls once batches, channels and socket buffers are full.
+    while let Ok(written) = timeout(Duration::from_secs(1), client.0.write(text.as_bytes())).await {
+        sent += written.expect("the stream stays open");
+        assert!(sent < 40 * BATCH_BYTES, "nothing stops the sender");
+    }
+    assert!(sent > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_neither_reads_nor_leaves_is_cut_off() {
+    let limits =
+        ServerLimits { stream_idle_timeout: SOON, write_timeout: SOON, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let mut client = server.connect().await;
+    client.write(HEAD).await;
+    let text = chunk(&format!("{}\n", asking(&"i".repeat(1_000))).repeat(1_000));
+    within(async { while client.0.write_all(text.as_bytes()).await.is_ok() {} }).await;
+    server.shows("hallmark_http_connections 0").await;
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_calls_the_work_off() {
+    let dropped = Arc::new(Semaphore::new(0));
+    struct OnDrop(Arc<Semaphore>);
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            self.0.add_permits(1);
+        }
+    }
+    let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
+    let watched = Arc::clone(&dropped);
+    let server = Server::deciding(ServerLimits::DEFAULT, move |_| {
+        let (guard, started) = (OnDrop(Arc::clone(&watched)), started.clone());
+        async move {
+            started.send(()).expect("the test listens");
+            let _guard = guard;
+            std::future::pending().await
+        }
+    })
+    .await;
+    let mut client = open(&server).await;
+    client.write(chunk(&format!("{}\n", asking("i")))).await;
+    within(starts.recv()).await;
+    drop(client);
+    within(dropped.acquire()).await.expect("the decision under way is dropped").forget();
+}
+
+#[tokio::test]
+async fn streams_beyond_the_limit_are_shed() {
+    let limits = ServerLimits { streams_max: 1, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let first = open(&server).await;
+    let shed = server.send(HEAD).await;
+    assert!(shed.starts_with("HTTP/1.1 503 "), "{shed}");
+    server.shows(r#"hallmark_http_shed_total{cause="streams"} 1"#).await;
+    drop(first);
+    server.shows("hallmark_http_connections 0").await;
+    within(server.doors.streams.acquire()).await.expect("its place is free again").forget();
+}
+
+#[tokio::test]
+async fn silence_ends_a_stream_and_says_at_which_line() {
+    let limits = ServerLimits { stream_idle_timeout: SOON, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let mut client = open(&server).await;
+    client.write(chunk(&format!("{}\n{{", asking("i")))).await;
+    let text = client.read_to_end().await;
+    let lines = lines(&text);
+    assert!(lines[0].starts_with(r#"{"allowed":true"#), "{text}");
+    assert!(lines[1].starts_with(r#"{"error":{"code":408"#), "{text}");
+    assert!(lines[1].ends_with(r#""line":2}"#), "{text}");
+}
+
+#[tokio::test]
+async fn lines_late_at_their_deadline_are_errors_not_allows() {
+    let limits = ServerLimits { request_deadline: SOON, ..ServerLimits::DEFAULT };
+    let server = Server::deciding(limits, |_| std::future::pending()).await;
+    let mut client = open(&server).await;
+    client.write(chunk(&format!("{}\n", asking("i").as_str()).repeat(2)) + "0\r\n\r\n").await;
+    let text = client.read_to_end().await;
+    let lines = lines(&text);
+    assert_eq!(lines.len(), 2, "{text}");
+    for line in lines {
+        assert!(line.contains(r#""status":"DEADLINE_EXCEEDED""#), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_server_and_says_so() {
+    let server = Server::start(ServerLimits::DEFAULT).await;
+    let mut client = open(&server).await;
+    client.write(chunk(&format!("{}\n", asking("i")))).await;
+    client.read_until("]}\n\r\n").await;
+    let stopping = tokio::spawn(server.stop());
+    let text = client.read_to_end().await;
+    assert!(text.contains(r#""message":"the daemon is draining"#), "{text}");
+    assert!(text.contains(r#""line":2}"#), "{text}");
+    drop(client);
+    assert_eq!(within(stopping).await.expect("stopped"), Drained { cut_off: 0 });
+}
+
+#[tokio::test]
+async fn a_panic_breaks_the_stream_off() {
+    let server = Server::deciding(ServerLimits::DEFAULT, |requests| {
+        assert!(requests.is_empty(), "a panic on purpose");
+        std::future::ready(Vec::new())
+    })
+    .await;
+    let mut client = open(&server).await;
+    client.write(chunk(&format!("{}\n", asking("i")))).await;
+    assert_eq!(client.read_to_end().await, "");
+}
+
+#[tokio::test]
+async fn other_paths_read_no_streams() {
+    let server = Server::start(ServerLimits::DEFAULT).await;
+    let refused = server.send(HEAD.replace("POST /v1/decisions", "GET /livez")).await;
+    assert!(refused.starts_with("HTTP/1.1 415 "), "{refused}");
+}
