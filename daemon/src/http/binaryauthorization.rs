@@ -34,11 +34,14 @@ pub(super) fn get_system_policy(doors: &Doors, exchange: &Exchange) -> Result<An
     let location = exchange.param("location");
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if location.is_empty() || location.len() > 63 || !location.bytes().all(legal) {
-        return Err(HttpError::InvalidArgument("the location is none, such as `global`".to_owned()));
+        return Err(HttpError::InvalidArgument(
+            "the location is none, such as `global`".to_owned(),
+        ));
     }
     let system = doors.resources.system_policy();
     let patterns = system.admission_whitelist_patterns.iter();
-    let patterns: Vec<_> = patterns.map(|pattern| value!({"namePattern": pattern.as_str()})).collect();
+    let patterns: Vec<_> =
+        patterns.map(|pattern| value!({"namePattern": pattern.as_str()})).collect();
     json(&value!({
         "name": format!("locations/{location}/policy"),
         "admissionWhitelistPatterns": patterns,
@@ -46,7 +49,10 @@ pub(super) fn get_system_policy(doors: &Doors, exchange: &Exchange) -> Result<An
 }
 
 /// `POST projects/*/attestors?attestorId=`.
-pub(super) async fn create_attestor(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+pub(super) async fn create_attestor(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
     let name: AttestorName = named(&exchange, "attestors", &required(&exchange, "attestorId")?)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
@@ -68,7 +74,10 @@ pub(super) async fn list_attestors(doors: &Doors, exchange: Exchange) -> Result<
 }
 
 /// `PUT projects/*/attestors/*`: replaces it whole, its note excepted.
-pub(super) async fn update_attestor(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+pub(super) async fn update_attestor(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
     let name = attestor_name(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
@@ -77,7 +86,10 @@ pub(super) async fn update_attestor(doors: &Doors, exchange: Exchange) -> Result
 }
 
 /// `DELETE projects/*/attestors/*`.
-pub(super) async fn delete_attestor(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+pub(super) async fn delete_attestor(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
     doors.resources.delete_attestor(attestor_name(&exchange)?).await?;
     empty()
 }

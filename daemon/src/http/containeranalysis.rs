@@ -3,7 +3,9 @@
 use hallmark_core::document::{DocumentError, DocumentLimits};
 use hallmark_core::limits::Limits;
 use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
-use hallmark_core::occurrence::parse::{note_from_document, occurrence_from_document, occurrences_from_batch};
+use hallmark_core::occurrence::parse::{
+    note_from_document, occurrence_from_document, occurrences_from_batch,
+};
 use hallmark_core::occurrence::render::{note_to_json, occurrence_to_json};
 use serde_json::{Value, json as value};
 
@@ -26,22 +28,29 @@ pub(super) async fn get_note(doors: &Doors, exchange: Exchange) -> Result<Answer
 }
 
 /// `POST projects/*/occurrences`.
-pub(super) async fn create_occurrence(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+pub(super) async fn create_occurrence(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
     let project = project(&exchange)?;
     let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
     let name = unnamed(&project)?;
-    let occurrence = occurrence_from_document(&document, Some(&name), &Limits::DEFAULT).map_err(DocumentError::from)?;
+    let occurrence = occurrence_from_document(&document, Some(&name), &Limits::DEFAULT)
+        .map_err(DocumentError::from)?;
     let occurrence = doors.resources.create_occurrence(project, occurrence).await?;
     json(&occurrence_to_json(&occurrence))
 }
 
 /// `POST projects/*/occurrences:batchCreate`: all or none.
-pub(super) async fn create_occurrences(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+pub(super) async fn create_occurrences(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
     let project = project(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let name = unnamed(&project)?;
-    let occurrences =
-        occurrences_from_batch(&document, || name.clone(), &Limits::DEFAULT).map_err(DocumentError::from)?;
+    let occurrences = occurrences_from_batch(&document, || name.clone(), &Limits::DEFAULT)
+        .map_err(DocumentError::from)?;
     let created = doors.resources.create_occurrences(project, occurrences).await?;
     let created: Vec<Value> = created.iter().map(occurrence_to_json).collect();
     json(&value!({"occurrences": created}))
@@ -53,21 +62,30 @@ pub(super) async fn get_occurrence(doors: &Doors, exchange: Exchange) -> Result<
 }
 
 /// `GET projects/*/occurrences?filter=`.
-pub(super) async fn list_occurrences(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+pub(super) async fn list_occurrences(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
     let found = doors.resources.occurrences(project(&exchange)?, &filter, &page).await?;
     listing("occurrences", &found, occurrence_to_json)
 }
 
 /// `GET projects/*/notes/*/occurrences?filter=`, in whatever project they live.
-pub(super) async fn list_note_occurrences(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+pub(super) async fn list_note_occurrences(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
     let found = doors.resources.occurrences_of_note(note_name(&exchange)?, &filter, &page).await?;
     listing("occurrences", &found, occurrence_to_json)
 }
 
 /// `DELETE projects/*/occurrences/*`.
-pub(super) async fn delete_occurrence(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+pub(super) async fn delete_occurrence(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
     doors.resources.delete_occurrence(occurrence_name(&exchange)?).await?;
     empty()
 }

@@ -35,7 +35,10 @@ pub(super) fn required(exchange: &Exchange, name: &str) -> Result<String, HttpEr
 }
 
 /// The body as a document.
-pub(super) fn document(exchange: &Exchange, limits: &DocumentLimits) -> Result<Document, HttpError> {
+pub(super) fn document(
+    exchange: &Exchange,
+    limits: &DocumentLimits,
+) -> Result<Document, HttpError> {
     Ok(Document::from_json_bytes(&exchange.body, limits)?)
 }
 

@@ -97,8 +97,7 @@ type StreamEndpoint =
 
 /// Everything behind the routes. One per daemon.
 pub struct Doors {
-    /// Decides.
-    pub gate: Arc<Gate>,
+    decider: Decider,
     /// Reads and writes policies, attestors, notes and occurrences.
     pub resources: Resources,
     /// What `/metrics` shows.
@@ -112,8 +111,14 @@ pub struct Doors {
     in_flight: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
+}
+
+/// What decides.
+enum Decider {
+    Gate(Arc<Gate>),
+    /// The server is tested without what is behind it.
     #[cfg(test)]
-    decider: Option<tests::Decider>,
+    Test(tests::Decide),
 }
 
 impl fmt::Debug for Doors {
@@ -123,15 +128,25 @@ impl fmt::Debug for Doors {
 }
 
 impl Doors {
-    /// Opens the doors before `gate` and `resources`. Fails where `registry` holds the server's metrics already.
+    /// Opens the doors before `gate` and `resources`. Fails where `registry` holds the server's
+    /// metrics already.
     pub fn new(
         gate: Arc<Gate>,
         resources: Resources,
         registry: Registry,
         limits: ServerLimits,
     ) -> Result<Self, prometheus::Error> {
+        Self::before(Decider::Gate(gate), resources, registry, limits)
+    }
+
+    fn before(
+        decider: Decider,
+        resources: Resources,
+        registry: Registry,
+        limits: ServerLimits,
+    ) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            gate,
+            decider,
             resources,
             metrics: HttpMetrics::register(&registry)?,
             registry,
@@ -140,8 +155,6 @@ impl Doors {
             in_flight: Semaphore::new(limits.in_flight_max),
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
-            #[cfg(test)]
-            decider: None,
         })
     }
 
@@ -152,11 +165,11 @@ impl Doors {
         requests: Vec<Request>,
         deadline: Instant,
     ) -> Vec<Decision> {
-        #[cfg(test)]
-        if let Some(decider) = &self.decider {
-            return decider(requests).await;
+        match &self.decider {
+            Decider::Gate(gate) => admit::admit(gate, origin, requests, deadline).await,
+            #[cfg(test)]
+            Decider::Test(decide) => decide(requests).await,
         }
-        admit::admit(&self.gate, origin, requests, deadline).await
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use super::latency;
 
 /// The dialect that a request speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +73,6 @@ impl ShedCause {
 const CODES: [u16; 16] =
     [200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 500, 501, 503, 504, 0];
 
-/// 10 µs to 1 s, three to a decade.
-const SECONDS: [f64; 16] = [
-    0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
-    0.1, 0.2, 0.5, 1.0,
-];
-
 /// The metrics of the server.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
@@ -99,11 +93,10 @@ impl HttpMetrics {
             &["door", "code"],
         )?;
         let seconds = HistogramVec::new(
-            HistogramOpts::new(
+            latency(
                 "hallmark_http_request_seconds",
                 "Seconds from the header of a request to its answer, by dialect.",
-            )
-            .buckets(SECONDS.to_vec()),
+            ),
             &["door"],
         )?;
         let sheds = IntCounterVec::new(

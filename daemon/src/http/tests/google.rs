@@ -6,8 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::gate;
-use super::{Server, ServerLimits};
+use super::{Server, ServerLimits, allowed};
 use crate::resources::tests::fixture::{World, world};
 
 const DIGEST: &str = "sha256:02115bc7409dc044f700a729cacc1648dc4e445572e5765fbcc77029b0adba67";
@@ -23,7 +22,8 @@ type Answered = (u16, Value);
 impl Api {
     async fn start() -> Self {
         let world = world();
-        let server = Server::open(gate::doors(ServerLimits::DEFAULT, &world)).await;
+        let decide = |requests| std::future::ready(allowed(requests));
+        let server = Server::holding(world.resources.clone(), ServerLimits::DEFAULT, decide).await;
         Self { server, world }
     }
 
@@ -103,7 +103,11 @@ fn attestation(signature: &str) -> Value {
 fn refused(answered: &Answered, code: u16, status: &str, message: &str) {
     let (http, body) = answered;
     let error = &body["error"];
-    assert_eq!((*http, &error["code"], &error["status"]), (code, &json!(code), &json!(status)), "{body}");
+    assert_eq!(
+        (*http, &error["code"], &error["status"]),
+        (code, &json!(code), &json!(status)),
+        "{body}"
+    );
     assert!(error["message"].as_str().unwrap().contains(message), "{body}");
 }
 
@@ -119,7 +123,8 @@ async fn a_policy_is_the_default_until_it_is_put() {
         },
     });
     assert_eq!(api.get("/v1/projects/p/policy").await, (200, default));
-    let (code, written) = api.put("/v1/projects/p/policy?alt=json&prettyPrint=false&key=x", policy("")).await;
+    let (code, written) =
+        api.put("/v1/projects/p/policy?alt=json&prettyPrint=false&key=x", policy("")).await;
     assert_eq!((code, &written["name"]), (200, &json!("projects/p/policy")));
     assert!(written["etag"].is_string() && written["updateTime"].is_string());
     assert_eq!(api.get("/v1/projects/p/policy?$alt=json").await, (200, written.clone()));
@@ -158,7 +163,8 @@ async fn a_policy_that_is_none_is_refused_with_the_field() {
         }})
     };
     let missing = api.put(path, rule(vec!["projects/p/attestors/a"])).await;
-    let message = "defaultAdmissionRule.requireAttestationsBy[0]: projects/p/attestors/a does not exist";
+    let message =
+        "defaultAdmissionRule.requireAttestationsBy[0]: projects/p/attestors/a does not exist";
     refused(&missing, 400, "INVALID_ARGUMENT", message);
     let many: Vec<_> = (0..201).map(|i| format!("projects/p/attestors/a{i}")).collect();
     let many = api.put(path, rule(many.iter().map(String::as_str).collect())).await;
@@ -178,7 +184,8 @@ async fn the_system_policy_has_a_name_for_each_location() {
 async fn an_attestor_lives_from_create_to_delete() {
     let api = Api::start().await;
     let path = "/v1/projects/p/attestors/a";
-    let (code, created) = api.post("/v1/projects/p/attestors?attestorId=a", attestor(&json!([key("one")]))).await;
+    let (code, created) =
+        api.post("/v1/projects/p/attestors?attestorId=a", attestor(&json!([key("one")]))).await;
     assert_eq!((code, &created["name"]), (200, &json!("projects/p/attestors/a")));
     assert_eq!(created["userOwnedGrafeasNote"]["publicKeys"][0]["id"], "ni:///one");
     assert_eq!(api.get(path).await, (200, created.clone()));
@@ -186,7 +193,10 @@ async fn an_attestor_lives_from_create_to_delete() {
     assert_eq!(beta["userOwnedDrydockNote"], created["userOwnedGrafeasNote"]);
     assert_eq!(api.get("/v1/projects/p/attestors").await, (200, json!({"attestors": [created]})));
     let (code, updated) = api.put(path, attestor(&json!([key("two")]))).await;
-    assert_eq!((code, &updated["userOwnedGrafeasNote"]["publicKeys"][0]["id"]), (200, &json!("ni:///two")));
+    assert_eq!(
+        (code, &updated["userOwnedGrafeasNote"]["publicKeys"][0]["id"]),
+        (200, &json!("ni:///two"))
+    );
     assert_eq!(api.delete(path).await, (200, json!({})));
     refused(&api.get(path).await, 404, "NOT_FOUND", "projects/p/attestors/a does not exist");
     refused(&api.delete(path).await, 404, "NOT_FOUND", "projects/p/attestors/a does not exist");
@@ -216,11 +226,21 @@ async fn every_refusal_of_an_attestor_says_why() {
     let missing = api.put("/v1/projects/p/attestors/a", none.clone()).await;
     refused(&missing, 404, "NOT_FOUND", "projects/p/attestors/a does not exist");
     api.post(named, none.clone()).await;
-    refused(&api.post(named, none.clone()).await, 409, "ALREADY_EXISTS", "projects/p/attestors/a already exists");
+    refused(
+        &api.post(named, none.clone()).await,
+        409,
+        "ALREADY_EXISTS",
+        "projects/p/attestors/a already exists",
+    );
     let mut moved = none.clone();
     moved["userOwnedGrafeasNote"]["noteReference"] = json!("projects/p/notes/other");
     let moved = api.put("/v1/projects/p/attestors/a", moved).await;
-    refused(&moved, 400, "INVALID_ARGUMENT", "userOwnedGrafeasNote.noteReference: cannot be changed");
+    refused(
+        &moved,
+        400,
+        "INVALID_ARGUMENT",
+        "userOwnedGrafeasNote.noteReference: cannot be changed",
+    );
     let mut stale = none.clone();
     stale["etag"] = json!("\"stale\"");
     let stale = api.put("/v1/projects/p/attestors/a", stale).await;
@@ -250,8 +270,12 @@ async fn a_listing_goes_on_where_its_page_ended() {
     let (_, first) = api.get("/v1/projects/p/attestors?pageSize=2&pageToken=").await;
     assert_eq!(first["attestors"].as_array().unwrap().len(), 2);
     let token = first["nextPageToken"].as_str().unwrap();
-    let (_, second) = api.get(&format!("/v1/projects/p/attestors?pageSize=2&pageToken={token}")).await;
-    assert_eq!((&second["attestors"][0]["name"], &second["nextPageToken"]), (&json!("projects/p/attestors/c"), &Value::Null));
+    let (_, second) =
+        api.get(&format!("/v1/projects/p/attestors?pageSize=2&pageToken={token}")).await;
+    assert_eq!(
+        (&second["attestors"][0]["name"], &second["nextPageToken"]),
+        (&json!("projects/p/attestors/c"), &Value::Null)
+    );
     for (query, message) in [
         ("pageSize=two", "`pageSize` is not a number"),
         ("pageSize=-1", "pageSize: must not be negative"),
@@ -268,12 +292,20 @@ async fn a_listing_goes_on_where_its_page_ended() {
 async fn a_note_is_created_once_and_read_back() {
     let api = Api::start().await;
     let (code, created) = api.post("/v1/projects/p/notes?noteId=n", attestation_note()).await;
-    assert_eq!((code, &created["name"], &created["kind"]), (200, &json!("projects/p/notes/n"), &json!("ATTESTATION")));
+    assert_eq!(
+        (code, &created["name"], &created["kind"]),
+        (200, &json!("projects/p/notes/n"), &json!("ATTESTATION"))
+    );
     assert_eq!(created["attestation"], attestation_note()["attestation"]);
     assert_eq!(api.get("/v1/projects/p/notes/n").await, (200, created));
     let again = api.post("/v1/projects/p/notes?noteId=n", attestation_note()).await;
     refused(&again, 409, "ALREADY_EXISTS", "projects/p/notes/n already exists");
-    refused(&api.get("/v1/projects/p/notes/m").await, 404, "NOT_FOUND", "projects/p/notes/m does not exist");
+    refused(
+        &api.get("/v1/projects/p/notes/m").await,
+        404,
+        "NOT_FOUND",
+        "projects/p/notes/m does not exist",
+    );
     let unnamed = api.post("/v1/projects/p/notes", attestation_note()).await;
     refused(&unnamed, 400, "INVALID_ARGUMENT", "`noteId` is required");
     let bodiless = api.post("/v1/projects/p/notes?noteId=m", json!({})).await;
@@ -308,12 +340,19 @@ async fn occurrences_are_listed_as_clients_filter_them() {
         "/v1/projects/p/occurrences",
         "/v1/projects/p/occurrences?filter=&pageSize=100",
         "/v1/projects/p/notes/n/occurrences?filter=",
-        &format!("/v1/projects/p/notes/n/occurrences?filter=has_suffix(resourceUrl,+%22{DIGEST}%22)"),
-        &format!("/v1/projects/p/occurrences?filter=resourceUrl%3D%22{url}%22%20AND%20kind%3D%22ATTESTATION%22"),
+        &format!(
+            "/v1/projects/p/notes/n/occurrences?filter=has_suffix(resourceUrl,+%22{DIGEST}%22)"
+        ),
+        &format!(
+            "/v1/projects/p/occurrences?filter=resourceUrl%3D%22{url}%22%20AND%20kind%3D%22ATTESTATION%22"
+        ),
     ] {
         assert_eq!(api.get(query).await, found, "{query}");
     }
-    assert_eq!(api.get("/v1/projects/p/occurrences?filter=kind%3D%22BUILD%22").await, (200, json!({})));
+    assert_eq!(
+        api.get("/v1/projects/p/occurrences?filter=kind%3D%22BUILD%22").await,
+        (200, json!({}))
+    );
     let odd = api.get("/v1/projects/p/occurrences?filter=createTime%3E1").await;
     refused(&odd, 400, "INVALID_ARGUMENT", "supported are resourceUrl=");
     let unknown = api.get("/v1/projects/p/notes/m/occurrences").await;

@@ -2,7 +2,6 @@
 
 mod answers;
 mod endings;
-mod gate;
 mod google;
 mod hostile;
 mod http2;
@@ -17,19 +16,21 @@ use std::time::Duration;
 
 use hallmark_core::decision::{Decision, ImageDecision, Reason};
 use hallmark_core::evaluate::Request;
+use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::Doors;
 use super::limits::ServerLimits;
 use super::server::{Drained, serve};
+use super::{Decider, Doors};
+use crate::resources::Resources;
 use crate::resources::tests::fixture::world;
 
 /// Decides in place of the gate.
-pub(super) type Decider =
+pub(super) type Decide =
     Box<dyn Fn(Vec<Request>) -> Pin<Box<dyn Future<Output = Vec<Decision>> + Send>> + Send + Sync>;
 
 /// Longer than anything here takes on a busy machine, shorter than a person's patience.
@@ -55,13 +56,20 @@ impl Server {
     where
         F: Future<Output = Vec<Decision>> + Send + 'static,
     {
-        let mut doors = gate::doors(limits, &world());
-        doors.decider = Some(Box::new(move |requests| Box::pin(decider(requests))));
-        Self::open(doors).await
+        Self::holding(world().resources, limits, decider).await
     }
 
-    async fn open(doors: Doors) -> Self {
-        let doors = Arc::new(doors);
+    async fn holding<F>(
+        resources: Resources,
+        limits: ServerLimits,
+        decider: impl Fn(Vec<Request>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Vec<Decision>> + Send + 'static,
+    {
+        let decide: Decide = Box::new(move |requests| Box::pin(decider(requests)));
+        let doors = Doors::before(Decider::Test(decide), resources, Registry::new(), limits);
+        let doors = Arc::new(doors.expect("a fresh registry"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
