@@ -36,17 +36,17 @@ pub(super) enum Prepared {
 pub(super) struct PreparedOccurrence {
     name: OccurrenceName,
     record: Vec<u8>,
-    evidence: Option<Vec<u8>>,
-    keys: Keys,
+    pub(super) evidence: Option<Vec<u8>>,
+    pub(super) keys: Keys,
 }
 
 /// Where one occurrence is filed.
 #[derive(Debug)]
-struct Keys {
+pub(super) struct Keys {
     own: Vec<u8>,
-    note: Vec<u8>,
-    evidence: Option<Vec<u8>>,
-    listing: Option<Vec<u8>>,
+    pub(super) note: Vec<u8>,
+    pub(super) evidence: Option<Vec<u8>>,
+    pub(super) listing: Option<Vec<u8>>,
 }
 
 impl Keys {
@@ -104,20 +104,6 @@ impl From<Occurrence> for PreparedOccurrence {
             keys: Keys::of(&occurrence, is_evidence),
             name: occurrence.name,
         }
-    }
-}
-
-#[cfg(test)]
-impl PreparedOccurrence {
-    /// Its key in the index by note, and its entries in the one by digest.
-    pub(super) fn filed(&self) -> (&[u8], Vec<(&[u8], &[u8])>) {
-        let evidence = self
-            .keys
-            .evidence
-            .iter()
-            .map(|key| (key.as_slice(), self.evidence.as_deref().unwrap_or(&[])));
-        let listing = self.keys.listing.iter().map(|key| (key.as_slice(), [].as_slice()));
-        (&self.keys.note, evidence.chain(listing).collect())
     }
 }
 
