@@ -1,1 +1,129 @@
-//! Placeholder.
+//! Puts another snapshot in force while requests go on: files that changed, keys that changed, a
+//! SIGHUP. What does not fully parse changes nothing; the last good snapshot stays and `/readyz`
+//! says why.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use crate::app::{self, Parts, StartError};
+use crate::cache::EvidenceEpochs;
+use crate::config::Config;
+use crate::http::Doors;
+use crate::plugin::Catalog;
+use crate::snapshot::Snapshots;
+use crate::store::Store;
+use crate::store::files::FilesWatch;
+
+/// Whatever reloads, until stopped.
+#[derive(Debug)]
+pub struct Reloading {
+    _files: Option<FilesWatch>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Reloading {
+    /// Stops reloading.
+    pub fn stop(self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Starts to follow everything that a snapshot is made of. Needs a Tokio runtime.
+pub fn start(parts: &Parts, config: &Config) -> Result<Reloading, StartError> {
+    let reload = Reload {
+        store: Arc::clone(&parts.store),
+        catalog: Arc::clone(&parts.catalog),
+        snapshots: Arc::clone(&parts.snapshots),
+        epochs: Arc::clone(&parts.epochs),
+        doors: Arc::clone(&parts.doors),
+        config: Arc::new(config.clone()),
+    };
+    let files = match &parts.files {
+        Some(files) => {
+            let reload = reload.clone();
+            let on_change = move |changed: Result<(), _>| match changed {
+                Ok(()) => reload.everything(),
+                Err(error) => reload.failed(&error),
+            };
+            Some(files.watch(on_change)?)
+        }
+        None => None,
+    };
+    let hangup = signal(SignalKind::hangup()).map_err(StartError::Runtime)?;
+    let keys = reload.clone();
+    let keys = Arc::clone(&parts.catalog).keep_fresh(move || keys.keys());
+    let tasks = vec![tokio::spawn(reload.on_signal(hangup)), tokio::spawn(keys)];
+    Ok(Reloading { _files: files, tasks })
+}
+
+#[derive(Clone)]
+struct Reload {
+    store: Arc<dyn Store>,
+    catalog: Arc<Catalog>,
+    snapshots: Arc<Snapshots>,
+    epochs: Arc<EvidenceEpochs>,
+    doors: Arc<Doors>,
+    config: Arc<Config>,
+}
+
+impl Reload {
+    /// Reads the system policy, every project and every key anew. Blocks on the disk.
+    fn everything(&self) {
+        let rebuilt = app::system_policy(&self.config).and_then(|system| {
+            let generation =
+                self.snapshots.rebuild_all(&*self.store, &*self.catalog, Arc::new(system))?;
+            // After the swap of the store, before anybody is told: no evaluation of the evidence
+            // before it is found again.
+            self.epochs.bump_all();
+            Ok(generation)
+        });
+        match rebuilt {
+            Ok(generation) => self.loaded(generation),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn loaded(&self, generation: u64) {
+        tracing::info!(generation, "reloaded");
+        self.doors.readiness.snapshot_loaded(generation);
+    }
+
+    fn failed(&self, error: &dyn std::error::Error) {
+        let chain = chain(error);
+        tracing::error!(error = %chain, "not reloaded: the last good state stays in force");
+        self.doors.readiness.reload_failed(chain);
+    }
+
+    async fn on_signal(self, mut hangup: tokio::signal::unix::Signal) {
+        while hangup.recv().await.is_some() {
+            let reload = self.clone();
+            let work = tokio::task::spawn_blocking(move || {
+                reload.catalog.refresh();
+                reload.everything();
+            });
+            if work.await.is_err() {
+                tracing::error!("a reload panicked: the last good state stays in force");
+            }
+        }
+    }
+
+    /// Takes up the keys that the catalog holds now. Blocks while keys are resolved.
+    fn keys(&self) {
+        let generation = self.snapshots.keys_changed(&*self.catalog);
+        self.loaded(generation);
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

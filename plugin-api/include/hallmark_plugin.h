@@ -1,6 +1,6 @@
 /* hallmark_plugin.h - the plugin ABI of Hallmark, major version 1.   SPDX-License-Identifier: Apache-2.0
  *
- * Generated from plugin-api/src/abi.rs; do not edit. Update: UPDATE_HEADER=1 cargo test -p hallmark-plugin-api --test header
+ * Generated from plugin-api/src/abi.rs; do not edit. Update: UPDATE_HEADER=1 cargo test -p hallmark-plugin-api --test contract header
  *
  * Export hallmark_plugin_entry_v1 from a shared object and nothing else (-fvisibility=hidden). Rules that hold for
  * every function:

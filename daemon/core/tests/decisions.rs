@@ -23,7 +23,7 @@ use hallmark_core::occurrence::{Attestation, Evidence, EvidenceError, Signature}
 use hallmark_core::payload::simple_signing;
 use hallmark_core::policy::parse::policy_from_yaml;
 use hallmark_core::policy::pattern::AllowlistPattern;
-use hallmark_core::policy::{Policies, Policy, ProjectPolicy, SystemPolicy};
+use hallmark_core::policy::{EnforcementMode, Policies, Policy, ProjectPolicy, SystemPolicy};
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict, Verified};
 use serde::Deserialize;
@@ -97,7 +97,13 @@ fn no_row_is_allowed_by_what_is_missing() {
             let one_more = |pairing: &Pairing| vec![verified; pairing.checks().len() + 1];
             assert!(needed == 0 || !table.decide(row, one_more).conforms(), "{at}: one too many");
 
-            let lost = unrecorded(table.decision(row));
+            let decision = table.decision(row);
+            for image in decision.images.iter().filter(|image| image.rule.is_some()) {
+                let dry_run = image.enforcement == Some(EnforcementMode::DryrunAuditLogOnly);
+                assert!(image.enforcement.is_some() && dry_run == decision.dry_run, "{at}");
+            }
+
+            let lost = unrecorded(decision);
             assert!(!lost.allowed && lost.enforced() && !lost.conforms(), "{at}: unrecorded");
         }
     }
@@ -264,7 +270,7 @@ impl OccurrenceRow {
             Signature { key_id: key.into(), signature: Bytes::from(answer.to_owned()) }
         };
         Attestation {
-            occurrence: format!("projects/p/occurrences/{number}").parse().unwrap(),
+            occurrence: format!("projects/p/occurrences/{number}").parse().expect("a name"),
             payload: match &self.payload {
                 Some(payload) => Bytes::from(payload.clone()),
                 None => simple_signing::payload("r/app", digest).into(),
@@ -306,7 +312,7 @@ impl Table {
     }
 
     fn plan(&self, row: &Row) -> (Request, Plan) {
-        let project: ProjectId = "p".parse().unwrap();
+        let project: ProjectId = "p".parse().expect("an id");
         let attributes = row.request.clone();
         let request = Request {
             project: project.clone(),
@@ -317,9 +323,10 @@ impl Table {
             images: row.images.iter().map(|image| image.as_str().into()).collect(),
             break_glass: attributes.break_glass,
         };
-        let pattern = |text: &String| AllowlistPattern::parse(text).unwrap();
-        let system =
-            SystemPolicy { admission_whitelist_patterns: self.system.iter().map(pattern).collect() };
+        let pattern = |text: &String| AllowlistPattern::parse(text).expect(text);
+        let system = SystemPolicy {
+            admission_whitelist_patterns: self.system.iter().map(pattern).collect(),
+        };
         let written: Policy;
         let policy = match row.policy.as_str() {
             "absent" => ProjectPolicy::Absent,
@@ -359,7 +366,7 @@ impl AttestorRow {
         let keys = self.keys.iter().map(|(id, key)| Arc::new(key.verification_key(id)));
         TrustedAttestor {
             name: name.clone(),
-            note: "projects/p/notes/n".parse().unwrap(),
+            note: "projects/p/notes/n".parse().expect("a name"),
             keys: self.unavailable.clone().map_or_else(|| Ok(keys.collect()), Err),
         }
     }
@@ -424,14 +431,15 @@ fn short(name: &AttestorName) -> String {
 /// Every file of the table, with `$A` to `$D` standing for digests.
 fn tables() -> Vec<(String, Table)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/decisions");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    let entries = fs::read_dir(folder).expect("the folder of the table");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
     files.iter().map(|file| (file.display().to_string(), table(file))).collect()
 }
 
 fn table(file: &Path) -> Table {
-    let mut text = fs::read_to_string(file).unwrap();
+    let mut text = fs::read_to_string(file).expect("a file of the table");
     for letter in ["A", "B", "C", "D"] {
         let digest = format!("sha256:{}", letter.to_lowercase().repeat(64));
         text = text.replace(&format!("${letter}"), &digest);

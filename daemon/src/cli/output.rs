@@ -32,7 +32,7 @@ pub(super) fn print_list(
 ) -> anyhow::Result<()> {
     match format {
         Format::Json => line(&serde_json::to_string_pretty(items)?),
-        Format::Yaml => text(&serde_saphyr::to_string(items)?),
+        Format::Yaml => text(&serde_saphyr::to_string(&items)?),
         Format::Table => text(&table(items, columns)),
     }
 }

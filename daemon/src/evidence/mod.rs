@@ -4,6 +4,9 @@
 //! thread. A store that does not answer costs its callers their deadline and a bounded number of
 //! threads, never the runtime.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -98,3 +98,31 @@ impl CacheCounters {
         self.evicted_for_size.get()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cache_has_its_series_from_the_start() {
+        let registry = Registry::new();
+        let metrics = CacheMetrics::register(&registry).expect("register");
+        metrics.verdict.hits.inc();
+        metrics.evaluation.evicted(RemovalCause::Size);
+        metrics.evaluation.holds(3, 4_000);
+        let text =
+            prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
+        for line in [
+            "hallmark_cache_requests_total{cache=\"verdict\",outcome=\"hit\"} 1",
+            "hallmark_cache_requests_total{cache=\"verdict\",outcome=\"miss\"} 0",
+            "hallmark_cache_requests_total{cache=\"evaluation\",outcome=\"shared\"} 0",
+            "hallmark_cache_evictions_total{cache=\"evaluation\",cause=\"size\"} 1",
+            "hallmark_cache_evictions_total{cache=\"verdict\",cause=\"replaced\"} 0",
+            "hallmark_cache_entries{cache=\"evaluation\"} 3",
+            "hallmark_cache_bytes{cache=\"evaluation\"} 4000",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(CacheMetrics::register(&registry).is_err(), "registered twice");
+    }
+}

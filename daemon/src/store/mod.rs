@@ -4,6 +4,14 @@
 //! Every method blocks on the disk: call them from a blocking thread. A write is durable when
 //! [`Store::apply`] returns, and every read that starts afterwards sees it.
 
+#[cfg(test)]
+mod conformance;
+pub mod embedded;
+pub mod files;
+mod query;
+#[cfg(test)]
+mod samples;
+
 use std::fmt::Debug;
 
 use hallmark_core::attestor::Attestor;

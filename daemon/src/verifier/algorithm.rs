@@ -80,8 +80,8 @@ const ML_DSA_65_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1
 
 /// The bits of the subject public key, if it is of the type and size that `algorithm` demands.
 ///
-/// Done for every check: reading the structure takes a hundredth of the arithmetic's time, and
-/// both libraries' parsing of the bits is part of their verification.
+/// Done for every check: it takes 0.2 µs of a verification's 13 to 380, and neither library
+/// verifies measurably faster with a key that it has parsed before.
 fn key_of_type(algorithm: SignatureAlgorithm, spki_der: &[u8]) -> Option<&[u8]> {
     use SignatureAlgorithm as A;
     let spki = SubjectPublicKeyInfoRef::from_der(spki_der).ok()?;

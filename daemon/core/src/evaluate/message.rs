@@ -12,8 +12,8 @@ const NOT_ATTESTED: &str =
     "No attestations found that were valid and signed by a key trusted by the attestor";
 const DIGEST_REQUIRED: &str = "Expected digest with sha256 scheme, but got tag or malformed digest";
 
-/// Most bytes of causes in one message, Google's sentences aside: a message passes through an API
-/// server and its events, which end at 1 KiB themselves.
+/// Most bytes of causes in one message, Google's sentences aside. Kubernetes cuts the message of an
+/// event, where a denial surfaces, at as many; the whole explanation is in the decision.
 const CAUSES_BYTES_MAX: usize = 1_024;
 
 /// Most characters shown of a text that may be of any length and hold anything.

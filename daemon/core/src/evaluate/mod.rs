@@ -9,6 +9,8 @@ pub mod decide;
 mod message;
 pub mod pair;
 pub mod plan;
+#[cfg(test)]
+mod tests;
 
 use crate::names::ProjectId;
 

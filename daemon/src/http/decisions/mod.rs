@@ -1,19 +1,19 @@
 //! `POST /v1/decisions`: may these images run? 200 for allow and deny alike.
 //!
-//! `request` reads the JSON of one request strictly, `response` writes one decision with its whole
-//! explanation, `stream` does both for ndjson, a line each.
+//! `request` reads the JSON of one request strictly, `stream` answers ndjson, a line each.
 
 mod request;
-mod response;
 mod stream;
 
 use bytes::Bytes;
+use hallmark_core::decision::Decision;
 use http::StatusCode;
 
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, JSON, answer};
 use crate::admit::Origin;
+use crate::decision_json::DecisionJson;
 use crate::metrics::http::Door;
 
 pub(super) use stream::stream;
@@ -28,7 +28,15 @@ pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, 
     let [decision] = decisions.as_slice() else {
         return Err(HttpError::internal(format!("{} decisions for a request", decisions.len())));
     };
-    let mut body = Vec::with_capacity(response::capacity(decision));
-    response::render(decision, &mut body)?;
+    let mut body = Vec::new();
+    render(decision, &mut body)?;
     Ok(answer(StatusCode::OK, JSON, Bytes::from(body)))
+}
+
+/// Appends the decision as JSON, with no line break in it.
+fn render(decision: &Decision, out: &mut Vec<u8>) -> Result<(), HttpError> {
+    let json = DecisionJson(decision);
+    out.reserve(json.capacity());
+    serde_json::to_writer(out, &json)
+        .map_err(|error| HttpError::internal(format!("a decision did not render: {error}")))
 }

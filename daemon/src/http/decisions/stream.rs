@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
-use super::{ORIGIN, request, response};
+use super::{ORIGIN, request};
 use crate::http::Doors;
 use crate::http::dispatch::{GRACE, StreamBroken};
 use crate::http::error::HttpError;
@@ -169,7 +169,7 @@ fn parse(batch: &Batch) -> (Vec<Line>, Vec<Request>) {
 
 fn render(lines: &[Line], decisions: &Result<Vec<Decision>, HttpError>) -> Vec<u8> {
     let decided = decisions.as_deref().unwrap_or_default();
-    let mut out = Vec::with_capacity(decided.iter().map(response::capacity).sum());
+    let mut out = Vec::new();
     let mut decided = decided.iter();
     for (number, line) in lines {
         let before = out.len();
@@ -178,7 +178,7 @@ fn render(lines: &[Line], decisions: &Result<Vec<Decision>, HttpError>) -> Vec<u
                 Err(error) => error.clone(),
                 Ok(_) => HttpError::internal("fewer decisions than requests"),
             };
-            response::render(decided.next().ok_or_else(missing)?, &mut out)
+            super::render(decided.next().ok_or_else(missing)?, &mut out)
         });
         match rendered {
             Ok(()) => out.push(b'\n'),

@@ -1,8 +1,6 @@
 //! The committed header is the one that `abi.rs` describes, and C and C++ compilers agree with
 //! Rust about its layout.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fmt::Write as _;
 use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
@@ -35,7 +33,7 @@ fn the_header_is_what_the_abi_says() {
     assert!(
         committed == generated,
         "include/hallmark_plugin.h differs from src/abi.rs from line {}; \
-         update it: UPDATE_HEADER=1 cargo test -p hallmark-plugin-api --test header",
+         update it: UPDATE_HEADER=1 cargo test -p hallmark-plugin-api --test contract header",
         difference.unwrap_or_else(|| committed.lines().count()) + 1,
     );
 }

@@ -1,0 +1,69 @@
+//! The sockets, and the end of serving.
+
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::StartError;
+use crate::config::Config;
+use crate::http::{Doors, server};
+
+/// Bound, not yet accepting.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    main: StdListener,
+    address: SocketAddr,
+    metrics: Option<StdListener>,
+}
+
+impl Listeners {
+    pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
+        let main = bind(config.listen)?;
+        let bound = main.local_addr();
+        let address = bound.map_err(|source| StartError::Bind { address: config.listen, source })?;
+        Ok(Self { main, address, metrics: config.listen_metrics.map(bind).transpose()? })
+    }
+
+    /// Where the main listener is bound.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains.
+    pub(super) async fn serve(self, doors: &Arc<Doors>) -> Result<(), StartError> {
+        let main = listen(self.main)?;
+        let metrics = self.metrics.map(listen).transpose()?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Runtime)?;
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("draining");
+            doors.readiness.start_draining();
+        };
+        let metrics = async {
+            if let Some(listener) = metrics {
+                server::serve(listener, Arc::clone(doors), doors.readiness.drained()).await;
+            }
+        };
+        let (drained, ()) = tokio::join!(server::serve(main, Arc::clone(doors), stop), metrics);
+        tracing::info!(cut_off = drained.cut_off, "stopped");
+        Ok(())
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<StdListener, StartError> {
+    let bound = StdListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|source| StartError::Bind { address, source })
+}
+
+fn listen(listener: StdListener) -> Result<TcpListener, StartError> {
+    TcpListener::from_std(listener).map_err(StartError::Runtime)
+}

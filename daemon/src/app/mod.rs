@@ -1,0 +1,53 @@
+//! The composition root: configuration → metrics, store, plugins, snapshot, gate, listeners.
+//!
+//! [`run`] builds everything in that order, from the ground up, and serves until a signal says
+//! stop. Sockets are bound first, so that a taken port is found before anything is opened.
+
+mod error;
+mod listeners;
+mod parts;
+
+
+pub use error::StartError;
+pub use parts::{Parts, decide_offline, plugins, system_policy};
+
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::reload;
+use listeners::Listeners;
+
+/// Runs the daemon until SIGTERM or SIGINT, then lets what is under way finish.
+pub fn run(config: &Config) -> Result<(), StartError> {
+    let listeners = Listeners::bind(config)?;
+    let parts = Parts::build(config)?;
+    let doors = Arc::clone(&parts.doors);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.serve_threads)
+        .thread_name("serve")
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    runtime.block_on(async {
+        let reloading = reload::start(&parts, config)?;
+        announce(config, listeners.address())?;
+        listeners.serve(&doors).await?;
+        reloading.stop();
+        Ok(())
+    })
+}
+
+/// Says where the daemon listens: in the log, and in a file for those who asked for port 0. The
+/// file appears whole.
+fn announce(config: &Config, address: std::net::SocketAddr) -> Result<(), StartError> {
+    tracing::info!(%address, "listening");
+    let Some(path) = &config.port_file else { return Ok(()) };
+    let write = || {
+        let unfinished = path.with_extension("tmp");
+        let mut file = std::fs::File::create(&unfinished)?;
+        writeln!(file, "{address}")?;
+        std::fs::rename(&unfinished, path)
+    };
+    write().map_err(|source| StartError::PortFile { path: path.clone(), source })
+}

@@ -1,0 +1,255 @@
+//! Everything that a running daemon is made of.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hallmark_core::document::{Document, DocumentLimits};
+use hallmark_core::evaluate::Request;
+use hallmark_core::image::Digest;
+use hallmark_core::limits::Limits;
+use hallmark_core::policy::SystemPolicy;
+use hallmark_core::policy::parse::system_policy_from_document;
+use prometheus::Registry;
+use serde_json::Value;
+
+use super::StartError;
+use crate::admit::{Gate, Origin, admit};
+use crate::audit::Audit;
+use crate::audit::writer::AuditConfig;
+use crate::cache::{EvaluationCache, EvidenceEpochs};
+use crate::config::file::Plugin;
+use crate::config::{self, Config, Source};
+use crate::decision_json::DecisionJson;
+use crate::evidence::EvidenceSource;
+use crate::http::Doors;
+use crate::http::limits::ServerLimits;
+use crate::metrics::audit::AuditMetrics;
+use crate::metrics::cache::CacheMetrics;
+use crate::metrics::decision::DecisionMetrics;
+use crate::metrics::plugin::{PluginMetrics, PluginReading};
+use crate::metrics::store::StoreMetrics;
+use crate::metrics::verifier::VerifierMetrics;
+use crate::plugin::{Catalog, PluginConfig};
+use crate::resources::Resources;
+use crate::snapshot::Snapshots;
+use crate::store::Store;
+use crate::store::embedded::EmbeddedStore;
+use crate::store::files::LiveFiles;
+use crate::verifier::{Verifier, VerifierConfig};
+
+/// How often a log that is not synced at every append is synced.
+const AUDIT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Everything that a running daemon is made of.
+pub struct Parts {
+    /// The way in.
+    pub doors: Arc<Doors>,
+    /// What decides, behind it.
+    pub gate: Arc<Gate>,
+    /// Where resources live.
+    pub store: Arc<dyn Store>,
+    /// The same, where they live in files that may change.
+    pub files: Option<Arc<LiveFiles>>,
+    /// Where keys come from.
+    pub catalog: Arc<Catalog>,
+    /// What decisions are made under.
+    pub snapshots: Arc<Snapshots>,
+    /// Tells cached evaluations from those that new evidence has overtaken.
+    pub epochs: Arc<EvidenceEpochs>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Parts {
+    /// Builds them, from the ground up.
+    pub fn build(config: &Config) -> Result<Self, StartError> {
+        let registry = Registry::new();
+        let catalog = Arc::new(Catalog::load(&plugins(&config.plugins)?)?);
+        let plugin_metrics = PluginMetrics::register(&registry)?;
+        let (store, files) = open(&config.source, &registry)?;
+        let snapshots = Arc::new(Snapshots::default());
+        let epochs = Arc::new(EvidenceEpochs::new());
+        let system = Arc::new(system_policy(config)?);
+        let generation = snapshots.rebuild_all(&*store, &*catalog, system)?;
+        let gate = Arc::new(gate(config, &registry, &store, &snapshots, &epochs)?);
+        let resources = Resources::new(
+            Arc::clone(&store),
+            Arc::clone(&catalog) as _,
+            Arc::clone(&snapshots),
+            Arc::clone(&epochs),
+        );
+        let limits = server_limits(&config.limits);
+        let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
+        let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics));
+        doors.readiness.store_opened();
+        doors.readiness.snapshot_loaded(generation);
+        Ok(Self { doors: Arc::new(doors), gate, store, files, catalog, snapshots, epochs })
+    }
+}
+
+/// The plugin instances as configured; a pin that is no SHA-256 is the operator's fault.
+pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
+    let instance = |plugin: &Plugin| {
+        let refused = |error: String| StartError::PluginConfig { name: plugin.name.clone(), error };
+        let pins = plugin.sha256.iter().map(|hex| pin(hex)).collect::<Result<_, _>>();
+        Ok(PluginConfig {
+            name: plugin.name.clone(),
+            path: plugin.path.clone(),
+            pins: pins.map_err(refused)?,
+            config: serde_json::to_value(&plugin.config).map_err(|error| refused(error.to_string()))?,
+            secrets: plugin.secrets.clone(),
+        })
+    };
+    written.iter().map(instance).collect()
+}
+
+fn pin(hex: &str) -> Result<[u8; 32], String> {
+    let digest = format!("sha256:{hex}").parse::<Digest>();
+    digest.map(|digest| digest.0).map_err(|_| format!("`{hex}` is not a SHA-256 in hexadecimal"))
+}
+
+/// Brings up to date what is only measured when somebody looks.
+fn scrape(
+    gate: &Arc<Gate>,
+    catalog: &Arc<Catalog>,
+    plugins: PluginMetrics,
+) -> impl Fn() + Send + Sync + 'static {
+    let (gate, catalog) = (Arc::clone(gate), Arc::clone(catalog));
+    move || {
+        gate.verifier.refresh_metrics();
+        gate.evaluations.refresh_metrics();
+        let snapshot = gate.snapshots.current();
+        let age = snapshot.published.map_or(Duration::ZERO, |at| at.elapsed());
+        gate.metrics.snapshot(snapshot.generation, age);
+        for status in catalog.instances() {
+            plugins.read(&PluginReading {
+                instance: &status.name,
+                age: status.snapshot_age,
+                keys: status.keys,
+                snapshot_errors: status.snapshot_errors,
+                call_errors: status.call_errors,
+            });
+        }
+    }
+}
+
+type Opened = (Arc<dyn Store>, Option<Arc<LiveFiles>>);
+
+fn open(source: &Source, registry: &Registry) -> Result<Opened, StartError> {
+    match source {
+        Source::Data(dir) => {
+            let metrics = StoreMetrics::register(registry)?;
+            Ok((Arc::new(EmbeddedStore::open(dir, metrics)?), None))
+        }
+        Source::Files(dir) => {
+            let files = Arc::new(LiveFiles::load(dir)?);
+            Ok((Arc::clone(&files) as _, Some(files)))
+        }
+    }
+}
+
+/// The system policy that the configuration names, or the bundled one.
+pub fn system_policy(config: &Config) -> Result<SystemPolicy, StartError> {
+    let Some(path) = &config.system_policy else { return Ok(SystemPolicy::bundled()) };
+    let refused = |error: &dyn std::fmt::Display| StartError::SystemPolicy {
+        path: path.clone(),
+        error: error.to_string(),
+    };
+    let bytes = std::fs::read(path).map_err(|error| refused(&error))?;
+    let name = path.to_string_lossy();
+    let document = Document::from_file(&name, &bytes, &DocumentLimits::DEFAULT)
+        .map_err(|error| refused(&error))?;
+    system_policy_from_document(&document).map_err(|error| refused(&error))
+}
+
+fn gate(
+    config: &Config,
+    registry: &Registry,
+    store: &Arc<dyn Store>,
+    snapshots: &Arc<Snapshots>,
+    epochs: &Arc<EvidenceEpochs>,
+) -> Result<Gate, StartError> {
+    let caches = CacheMetrics::register(registry)?;
+    let verifier = VerifierConfig {
+        threads: at_least_one(config.verifier.threads),
+        queue_checks_max: at_least_one(config.verifier.queue_checks),
+        batch_checks_max: at_least_one(config.verifier.batch_checks),
+        verdict_cache_bytes_max: config.cache.verdict_bytes,
+    };
+    let verifier_metrics = VerifierMetrics::register(registry)?;
+    let limits = Limits::DEFAULT;
+    Ok(Gate {
+        snapshots: Arc::clone(snapshots),
+        evidence: EvidenceSource::new(Arc::clone(store), limits.occurrences_max),
+        epochs: Arc::clone(epochs),
+        evaluations: EvaluationCache::new(config.cache.evaluation_bytes, caches.evaluation),
+        verifier: Verifier::new(verifier, verifier_metrics, caches.verdict)?,
+        audit: audit(&config.audit, registry)?,
+        metrics: DecisionMetrics::register(registry)?,
+        limits,
+    })
+}
+
+fn audit(config: &config::Audit, registry: &Registry) -> Result<Audit, StartError> {
+    let metrics = AuditMetrics::register(registry)?;
+    let settings = AuditConfig {
+        dir: config.dir.clone(),
+        durability: config.durability,
+        rotate_bytes: config.rotate_bytes,
+        sync_interval: AUDIT_SYNC_INTERVAL,
+    };
+    Audit::open(&settings, metrics)
+        .map_err(|source| StartError::Audit { dir: config.dir.clone(), source })
+}
+
+fn server_limits(limits: &config::Limits) -> ServerLimits {
+    ServerLimits {
+        body_bytes_max: limits.body_bytes,
+        connections_max: limits.connections,
+        in_flight_max: limits.requests_in_flight,
+        request_deadline: limits.request_timeout,
+        drain_timeout: limits.drain_timeout,
+        ..ServerLimits::DEFAULT
+    }
+}
+
+/// The configuration refuses zero.
+fn at_least_one(number: usize) -> NonZeroUsize {
+    NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Decides one request with the resources in a directory of files, through the same path as the
+/// daemon. Its audit log lies in a directory that is removed afterwards.
+pub fn decide_offline(config_dir: &Path, request: Request) -> Result<Value, StartError> {
+    let audit_dir = std::env::temp_dir().join(format!("hallmark-{}", uuid::Uuid::new_v4()));
+    let file = config::file::File {
+        config_dir: Some(config_dir.to_owned()),
+        audit: config::file::AuditSection { dir: Some(audit_dir.clone()), ..Default::default() },
+        ..Default::default()
+    };
+    let config = file.resolve(1)?;
+    let decided = decide_once(&config, request);
+    if let Err(error) = std::fs::remove_dir_all(&audit_dir) {
+        tracing::warn!(%error, dir = %audit_dir.display(), "left behind");
+    }
+    decided
+}
+
+fn decide_once(config: &Config, request: Request) -> Result<Value, StartError> {
+    let parts = Parts::build(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    let origin = Origin { door: "offline", principal: None };
+    let deadline = Instant::now() + config.limits.request_timeout;
+    let decisions = runtime.block_on(admit(&parts.gate, &origin, vec![request], deadline));
+    let decision = decisions.first().map(|decision| serde_json::to_value(DecisionJson(decision)));
+    Ok(decision.and_then(Result::ok).unwrap_or_default())
+}

@@ -1,0 +1,88 @@
+//! `hallmark serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::Outcome;
+use crate::audit::writer::Durability;
+use crate::config::file::{AuditSection, File};
+use crate::{app, log};
+
+/// Run the daemon. Stops on SIGTERM after finishing what is under way; SIGHUP reloads.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// A configuration file (TOML). Flags win over it.
+    #[arg(long, value_name = "FILE", env = "HALLMARK_CONFIG")]
+    config: Option<PathBuf>,
+    /// Keep resources in a database in this directory.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Read resources from files under this directory; the API is then read only.
+    #[arg(long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// Where to listen; port 0 lets the system choose. [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// A listener of its own for /metrics and the health routes.
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen_metrics: Option<SocketAddr>,
+    /// Write the bound address to this file.
+    #[arg(long, value_name = "FILE")]
+    port_file: Option<PathBuf>,
+    /// A policy document whose allowlist patterns are the system policy, instead of the bundled
+    /// one.
+    #[arg(long, value_name = "FILE")]
+    system_policy: Option<PathBuf>,
+    /// Where the audit log lies. [default: audit in the data directory]
+    #[arg(long, value_name = "DIR")]
+    audit_dir: Option<PathBuf>,
+    /// What an answer promises of its audit record: write survives a crash of the daemon, fsync a
+    /// power failure. [default: write]
+    #[arg(long, value_name = "write|fsync", value_parser = durability)]
+    audit_durability: Option<Durability>,
+    /// What to log, in the syntax of RUST_LOG.
+    #[arg(long, value_name = "FILTER", env = "HALLMARK_LOG", default_value = "info")]
+    log: String,
+    /// How log lines look.
+    #[arg(long, default_value = "text")]
+    log_format: log::Format,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        log::start(self.log_format, &self.log)?;
+        let below = self.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let cores = std::thread::available_parallelism().context("how many cores are there?")?;
+        let config = self.file().over(below).resolve(cores.get())?;
+        app::run(&config)?;
+        Ok(Outcome::Done)
+    }
+
+    fn file(self) -> File {
+        File {
+            listen: self.listen,
+            listen_metrics: self.listen_metrics,
+            port_file: self.port_file,
+            data_dir: self.data_dir,
+            config_dir: self.config_dir,
+            system_policy: self.system_policy,
+            audit: AuditSection {
+                dir: self.audit_dir,
+                durability: self.audit_durability,
+                rotate_mib: None,
+            },
+            ..File::default()
+        }
+    }
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    match text {
+        "write" => Ok(Durability::Write),
+        "fsync" => Ok(Durability::Fsync),
+        _ => Err("expected write or fsync".to_owned()),
+    }
+}

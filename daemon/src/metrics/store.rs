@@ -1,0 +1,148 @@
+//! How long the store takes, how it fails, and how large its group commits are.
+
+use std::time::Instant;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
+
+use super::latency;
+use crate::store::StoreError;
+
+/// Writes in one commit; ends at the committer's group limit.
+const GROUP_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// What the store was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum StoreOperation {
+    /// The list of projects.
+    Projects,
+    /// The policy and attestors of a project.
+    Project,
+    /// One note.
+    Note,
+    /// One occurrence.
+    Occurrence,
+    /// A page of occurrences.
+    Occurrences,
+    /// The attestations of notes and digests.
+    Evidence,
+    /// A write, from being handed over to being durable.
+    Apply,
+}
+
+const OPERATIONS: [&str; 7] =
+    ["projects", "project", "note", "occurrence", "occurrences", "evidence", "apply"];
+
+const KINDS: [&str; 5] =
+    ["not_found", "already_exists", "etag_mismatch", "read_only", "unavailable"];
+
+fn kind(error: &StoreError) -> usize {
+    match error {
+        StoreError::NotFound(_) => 0,
+        StoreError::AlreadyExists(_) => 1,
+        StoreError::EtagMismatch { .. } => 2,
+        StoreError::ReadOnly => 3,
+        StoreError::Unavailable(_) => 4,
+    }
+}
+
+/// The metrics of the embedded store. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct StoreMetrics {
+    seconds: Vec<Histogram>,
+    errors: Vec<IntCounter>,
+    commit_writes: Histogram,
+}
+
+impl StoreMetrics {
+    /// Registers `hallmark_store_seconds`, `hallmark_store_errors_total` and
+    /// `hallmark_store_commit_writes`.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let seconds = HistogramVec::new(
+            latency("hallmark_store_seconds", "Seconds that the store took, by operation."),
+            &["operation"],
+        )?;
+        let errors = IntCounterVec::new(
+            Opts::new(
+                "hallmark_store_errors_total",
+                "Operations that the store refused or failed, by kind.",
+            ),
+            &["operation", "kind"],
+        )?;
+        let commit_writes = Histogram::with_opts(
+            HistogramOpts::new(
+                "hallmark_store_commit_writes",
+                "Writes made durable by one commit.",
+            )
+            .buckets(GROUP_BUCKETS.to_vec()),
+        )?;
+        registry.register(Box::new(seconds.clone()))?;
+        registry.register(Box::new(errors.clone()))?;
+        registry.register(Box::new(commit_writes.clone()))?;
+        Ok(Self {
+            seconds: OPERATIONS
+                .iter()
+                .map(|operation| seconds.with_label_values(&[operation]))
+                .collect(),
+            errors: OPERATIONS
+                .iter()
+                .flat_map(|operation| {
+                    KINDS.map(|kind| errors.with_label_values(&[operation, kind]))
+                })
+                .collect(),
+            commit_writes,
+        })
+    }
+
+    /// Runs `work` and records how long it took and how it failed.
+    pub fn observe<T>(
+        &self,
+        operation: StoreOperation,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let start = Instant::now();
+        let result = work();
+        self.seconds[operation as usize].observe(start.elapsed().as_secs_f64());
+        if let Err(error) = &result {
+            self.errors[operation as usize * KINDS.len() + kind(error)].inc();
+        }
+        result
+    }
+
+    /// Records how many writes one commit made durable.
+    pub fn committed(&self, writes: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "at most the committer's group limit")]
+        self.commit_writes.observe(writes as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_counted_by_operation_and_kind() {
+        let registry = Registry::new();
+        let metrics = StoreMetrics::register(&registry).unwrap();
+        let failed: Result<(), _> = metrics.observe(StoreOperation::Apply, || {
+            Err(StoreError::NotFound("projects/p/notes/n".into()))
+        });
+        assert_eq!(failed, Err(StoreError::NotFound("projects/p/notes/n".into())));
+        metrics.observe(StoreOperation::Evidence, || Ok(())).unwrap();
+        metrics.committed(3);
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        for line in [
+            r#"hallmark_store_errors_total{kind="not_found",operation="apply"} 1"#,
+            r#"hallmark_store_errors_total{kind="unavailable",operation="apply"} 0"#,
+            r#"hallmark_store_seconds_count{operation="evidence"} 1"#,
+            r#"hallmark_store_commit_writes_bucket{le="4"} 1"#,
+            r#"hallmark_store_commit_writes_bucket{le="2"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What every store must answer, asked of both: the same resources, the same questions.
+
+use hallmark_core::image::Digest;
+use hallmark_core::names::{OccurrenceName, ProjectId};
+use hallmark_core::occurrence::Occurrence;
+
+use super::samples::{attestation, attestor, digest, note, policy, uri, vulnerability};
+use super::{OccurrenceQuery, OccurrenceScope, Store, StoreError, Write};
+
+const NOTE: &str = "projects/p/notes/n";
+const OTHER_NOTE: &str = "projects/notes-live-here/notes/n";
+
+fn project(id: &str) -> ProjectId {
+    id.parse().unwrap()
+}
+
+/// Occurrences in the order of their names.
+pub(super) fn occurrences() -> Vec<Occurrence> {
+    vec![
+        attestation("projects/a/occurrences/of-a-note-elsewhere", NOTE, &uri(1)),
+        attestation("projects/p/occurrences/1", NOTE, &uri(1)),
+        attestation("projects/p/occurrences/10", NOTE, &format!("https://{}", uri(1))),
+        attestation("projects/p/occurrences/2", OTHER_NOTE, &uri(1)),
+        attestation("projects/p/occurrences/3", NOTE, &uri(2)),
+        attestation("projects/p/occurrences/4-no-digest", NOTE, "gcr.io/p/i:tag"),
+        vulnerability("projects/p/occurrences/5", NOTE, &uri(1)),
+        vulnerability("projects/p/occurrences/6-no-digest", OTHER_NOTE, "gcr.io/p/i"),
+        attestation("projects/p-2/occurrences/1", OTHER_NOTE, &uri(1)),
+    ]
+}
+
+/// Everything that the suite expects to find.
+pub(super) fn resources() -> Vec<Write> {
+    let put = |id: &str| Write::PutPolicy {
+        project: project(id),
+        policy: policy("projects/p/attestors/a", "\"1\""),
+        expected_etag: None,
+    };
+    let mut writes = vec![
+        put("p"),
+        put("only-a-policy"),
+        Write::CreateAttestor(attestor("projects/p/attestors/b", OTHER_NOTE, "\"1\"")),
+        Write::CreateAttestor(attestor("projects/p/attestors/a", NOTE, "\"1\"")),
+        Write::CreateAttestor(attestor("projects/p-2/attestors/a", NOTE, "\"1\"")),
+        Write::CreateNote(note(NOTE)),
+        Write::CreateNote(note(OTHER_NOTE)),
+    ];
+    // Written in another order than they are listed in.
+    writes.extend(occurrences().into_iter().rev().map(|one| Write::CreateOccurrences(vec![one])));
+    writes
+}
+
+/// The suite. `store` holds [`resources`].
+pub(super) fn check(store: &dyn Store) {
+    projects_and_what_they_hold(store);
+    single_resources(store);
+    evidence(store);
+    listings(store);
+    pages(store);
+}
+
+fn projects_and_what_they_hold(store: &dyn Store) {
+    let expected = ["a", "notes-live-here", "only-a-policy", "p", "p-2"].map(project);
+    assert_eq!(store.projects(), Ok(expected.to_vec()));
+
+    let p = store.project(&project("p")).unwrap();
+    assert_eq!(p.policy, Some(policy("projects/p/attestors/a", "\"1\"")));
+    let attestors = [
+        attestor("projects/p/attestors/a", NOTE, "\"1\""),
+        attestor("projects/p/attestors/b", OTHER_NOTE, "\"1\""),
+    ];
+    assert_eq!(p.attestors, attestors);
+    assert!(p.known);
+
+    for (id, known) in [
+        ("a", true),
+        ("notes-live-here", true),
+        ("only-a-policy", true),
+        ("nobody", false),
+        ("p-", false),
+    ] {
+        assert_eq!(store.project(&project(id)).unwrap().known, known, "{id}");
+    }
+}
+
+fn single_resources(store: &dyn Store) {
+    assert_eq!(store.note(&NOTE.parse().unwrap()), Ok(Some(note(NOTE))));
+    assert_eq!(store.note(&"projects/p/notes/none".parse().unwrap()), Ok(None));
+    for occurrence in occurrences() {
+        assert_eq!(store.occurrence(&occurrence.name), Ok(Some(occurrence)));
+    }
+    assert_eq!(store.occurrence(&"projects/p/occurrences/none".parse().unwrap()), Ok(None));
+}
+
+fn evidence(store: &dyn Store) {
+    let wanted: Vec<(_, Digest)> = vec![
+        (NOTE.parse().unwrap(), digest(1)),
+        (NOTE.parse().unwrap(), digest(9)),
+        (OTHER_NOTE.parse().unwrap(), digest(1)),
+        (NOTE.parse().unwrap(), digest(2)),
+    ];
+    let names = |limit| -> Vec<Vec<String>> {
+        let found = store.evidence(&wanted, limit).unwrap();
+        found
+            .iter()
+            .map(|one| one.iter().map(|found| found.occurrence.to_string()).collect())
+            .collect()
+    };
+    let of_note_1 = [
+        "projects/a/occurrences/of-a-note-elsewhere",
+        "projects/p/occurrences/1",
+        "projects/p/occurrences/10",
+    ];
+    let of_other = ["projects/p/occurrences/2", "projects/p-2/occurrences/1"];
+    assert_eq!(names(10), [of_note_1.as_slice(), &[], &of_other, &["projects/p/occurrences/3"]]);
+    assert_eq!(names(1)[0], of_note_1[..2], "one more than the limit shows that there are more");
+
+    let found = store.evidence(&wanted[3..], 1).unwrap();
+    let expected = occurrences()[4].attestation.clone().unwrap();
+    assert_eq!(
+        (&found[0][0].payload, &found[0][0].signatures),
+        (&expected.payload, &expected.signatures)
+    );
+}
+
+fn query(scope: OccurrenceScope) -> OccurrenceQuery {
+    OccurrenceQuery { scope, resource_uri: None, resource_uri_suffix: None, kind: None, note: None }
+}
+
+fn of_project() -> OccurrenceQuery {
+    query(OccurrenceScope::Project(project("p")))
+}
+
+fn of_note() -> OccurrenceQuery {
+    query(OccurrenceScope::Note(NOTE.parse().unwrap()))
+}
+
+fn assert_lists(store: &dyn Store, query: &OccurrenceQuery, positions: &[usize]) {
+    let all = occurrences();
+    let expected: Vec<_> = positions.iter().map(|position| all[*position].clone()).collect();
+    assert_eq!(store.occurrences(query, None, 100), Ok(expected), "{query:?}");
+}
+
+fn listings(store: &dyn Store) {
+    let suffix = || Some(digest(1).to_string());
+    assert_lists(store, &of_project(), &[1, 2, 3, 4, 5, 6, 7]);
+    assert_lists(store, &of_note(), &[0, 1, 2, 4, 5, 6]);
+    assert_lists(
+        store,
+        &OccurrenceQuery { resource_uri_suffix: suffix(), ..of_project() },
+        &[1, 2, 3, 6],
+    );
+    assert_lists(
+        store,
+        &OccurrenceQuery { resource_uri_suffix: suffix(), ..of_note() },
+        &[0, 1, 2, 6],
+    );
+    assert_lists(
+        store,
+        &OccurrenceQuery { resource_uri_suffix: Some("tag".into()), ..of_project() },
+        &[5],
+    );
+    assert_lists(
+        store,
+        &OccurrenceQuery { kind: Some("VULNERABILITY".into()), ..of_project() },
+        &[6, 7],
+    );
+    assert_lists(
+        store,
+        &OccurrenceQuery { note: Some(OTHER_NOTE.parse().unwrap()), ..of_project() },
+        &[3, 7],
+    );
+    assert_lists(
+        store,
+        &OccurrenceQuery { note: Some(OTHER_NOTE.parse().unwrap()), ..of_note() },
+        &[],
+    );
+    for uri in [uri(1), format!("https://{}", uri(1))] {
+        let by_uri = OccurrenceQuery { resource_uri: Some(uri), ..of_project() };
+        assert_lists(store, &by_uri, &[1, 2, 3, 6]);
+        assert_lists(
+            store,
+            &OccurrenceQuery { kind: Some("ATTESTATION".into()), ..by_uri },
+            &[1, 2, 3],
+        );
+    }
+    let other_repository = format!("elsewhere/web@{}", digest(1));
+    assert_lists(
+        store,
+        &OccurrenceQuery { resource_uri: Some(other_repository), ..of_project() },
+        &[],
+    );
+    assert_lists(store, &query(OccurrenceScope::Project(project("nobody"))), &[]);
+}
+
+fn pages(store: &dyn Store) {
+    for query in [
+        of_project(),
+        of_note(),
+        OccurrenceQuery { resource_uri_suffix: Some(digest(1).to_string()), ..of_note() },
+    ] {
+        let whole = store.occurrences(&query, None, 100).unwrap();
+        for size in 1..4 {
+            let mut pages: Vec<Occurrence> = Vec::new();
+            loop {
+                let after: Option<OccurrenceName> = pages.last().map(|last| last.name.clone());
+                let page = store.occurrences(&query, after.as_ref(), size).unwrap();
+                assert!(page.len() <= size);
+                if page.is_empty() {
+                    break;
+                }
+                pages.extend(page);
+            }
+            assert_eq!(pages, whole, "{query:?} in pages of {size}");
+        }
+    }
+}
+
+/// Every write is refused with [`StoreError::ReadOnly`].
+pub(super) fn check_read_only(store: &dyn Store) {
+    assert!(store.read_only());
+    for write in resources() {
+        assert_eq!(store.apply(write), Err(StoreError::ReadOnly));
+    }
+}

@@ -1,0 +1,120 @@
+//! The store of `--data-dir`: one redb file, `hallmark.redb`, and room kept back beside it.
+//!
+//! [`tables`] says what lies where. Reads ([`read`]) run on their caller's thread, each in one
+//! consistent view; writes ([`write`]) are encoded on their caller's thread and carried out by one
+//! thread ([`committer`]) that makes many of them durable with one fsync. Records are binary where
+//! decisions read them ([`occurrence`]) and JSON elsewhere ([`record`]). [`disk`] keeps a full disk
+//! from redb, and [`database`] opens redb anew after it failed.
+
+mod committer;
+mod database;
+mod disk;
+mod fault;
+mod fields;
+mod occurrence;
+mod read;
+mod record;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hallmark_core::image::Digest;
+use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use redb::ReadTransaction;
+
+use self::committer::Committer;
+use self::database::Shared;
+use self::disk::{Directory, Disk};
+use self::fault::Fault;
+use self::write::Prepared;
+use super::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
+use crate::metrics::store::{StoreMetrics, StoreOperation};
+
+/// Policies, attestors, notes and occurrences in a directory of this daemon's own.
+///
+/// Dropping it waits for the writes that are queued and frees the directory for another daemon.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    // Before `shared`: the thread ends first.
+    committer: Committer,
+    shared: Arc<Shared>,
+    metrics: StoreMetrics,
+}
+
+impl EmbeddedStore {
+    /// Opens the store of `dir`, which comes to be, readable by its owner only, where it is
+    /// missing. Fails where another daemon has it open, where another program wrote it, or where
+    /// the disk does.
+    pub fn open(dir: &Path, metrics: StoreMetrics) -> Result<Self, StoreError> {
+        let directory = Directory::create(dir).map_err(|error| {
+            StoreError::Unavailable(format!("--data-dir {}: {error}", dir.display()))
+        })?;
+        Self::open_on(dir, Arc::new(directory), metrics)
+    }
+
+    fn open_on(dir: &Path, disk: Arc<dyn Disk>, metrics: StoreMetrics) -> Result<Self, StoreError> {
+        let shared = Shared::open(&dir.join("hallmark.redb"), disk)?;
+        let shared = Arc::new(shared);
+        let committer = Committer::start(Arc::clone(&shared), metrics.clone())
+            .map_err(|error| StoreError::Unavailable(format!("no thread for writes: {error}")))?;
+        Ok(Self { committer, shared, metrics })
+    }
+
+    fn read<T>(
+        &self,
+        operation: StoreOperation,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.metrics.observe(operation, || Ok(self.shared.read(work)?))
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+        self.read(StoreOperation::Projects, read::projects)
+    }
+
+    fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
+        self.read(StoreOperation::Project, |view| read::project(view, project))
+    }
+
+    fn note(&self, name: &NoteName) -> Result<Option<Note>, StoreError> {
+        self.read(StoreOperation::Note, |view| read::note(view, name))
+    }
+
+    fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
+        self.read(StoreOperation::Occurrence, |view| read::Occurrences::open(view)?.get(name))
+    }
+
+    fn occurrences(
+        &self,
+        query: &OccurrenceQuery,
+        after: Option<&OccurrenceName>,
+        limit: usize,
+    ) -> Result<Vec<Occurrence>, StoreError> {
+        self.read(StoreOperation::Occurrences, |view| {
+            read::Occurrences::open(view)?.list(view, query, after, limit)
+        })
+    }
+
+    fn evidence(
+        &self,
+        wanted: &[(NoteName, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
+        self.read(StoreOperation::Evidence, |view| read::evidence(view, wanted, limit))
+    }
+
+    fn apply(&self, write: Write) -> Result<(), StoreError> {
+        self.metrics.observe(StoreOperation::Apply, || self.committer.apply(Prepared::from(write)))
+    }
+
+    fn read_only(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,185 @@
+//! The tables of the database and the keys in them.
+//!
+//! A resource's key is `PROJECT 0x00 ID`: no id holds a zero byte, so keys sort as names do.
+//! Notes enter the keys of indexes as the first half of the SHA-256 of their key.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use hallmark_core::image::Digest;
+use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use redb::{ReadOnlyTable, Table, TableDefinition, WriteTransaction};
+use sha2::{Digest as _, Sha256};
+
+use super::fault::Fault;
+use super::fields::Damaged;
+
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// A table as reads see it.
+pub(super) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// `format` → [`FORMAT`].
+pub(super) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
+/// The version of keys and records. Another one is another program's.
+pub(super) const FORMAT: u64 = 1;
+
+/// `PROJECT 0x00` → policy record.
+pub(super) const POLICIES: Definition = TableDefinition::new("policies");
+/// Attestor key → attestor record.
+pub(super) const ATTESTORS: Definition = TableDefinition::new("attestors");
+/// Note key → JSON.
+pub(super) const NOTES: Definition = TableDefinition::new("notes");
+/// Occurrence key → what is left of the resource beside its evidence.
+pub(super) const OCCURRENCES: Definition = TableDefinition::new("occurrences");
+/// By digest: [`evidence_key`] → payload and signatures, [`listing_key`] → nothing.
+pub(super) const EVIDENCE: Definition = TableDefinition::new("evidence");
+/// Note hash, occurrence key → nothing.
+pub(super) const BY_NOTE: Definition = TableDefinition::new("by_note");
+
+/// The tables whose keys begin with a project.
+pub(super) const OF_PROJECTS: [Definition; 4] = [POLICIES, ATTESTORS, NOTES, OCCURRENCES];
+
+const NOTE_HASH_BYTES: usize = 16;
+const DIGEST_BYTES: usize = 32;
+/// Follows the digest where the entry is evidence of a note.
+const TAG_EVIDENCE: u8 = 0;
+/// Follows the digest where the entry only says that an occurrence names the digest.
+const TAG_LISTING: u8 = 1;
+
+/// Everything that a write may touch.
+#[derive(Debug)]
+pub(super) struct Tables<'txn> {
+    pub(super) policies: Table<'txn, &'static [u8], &'static [u8]>,
+    pub(super) attestors: Table<'txn, &'static [u8], &'static [u8]>,
+    pub(super) notes: Table<'txn, &'static [u8], &'static [u8]>,
+    pub(super) occurrences: Table<'txn, &'static [u8], &'static [u8]>,
+    pub(super) evidence: Table<'txn, &'static [u8], &'static [u8]>,
+    pub(super) by_note: Table<'txn, &'static [u8], &'static [u8]>,
+}
+
+impl<'txn> Tables<'txn> {
+    /// Opens them all; those that are missing come to be.
+    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, Fault> {
+        Ok(Self {
+            policies: transaction.open_table(POLICIES)?,
+            attestors: transaction.open_table(ATTESTORS)?,
+            notes: transaction.open_table(NOTES)?,
+            occurrences: transaction.open_table(OCCURRENCES)?,
+            evidence: transaction.open_table(EVIDENCE)?,
+            by_note: transaction.open_table(BY_NOTE)?,
+        })
+    }
+}
+
+/// The key of resource `id` in `project`.
+pub(super) fn key(project: &ProjectId, id: &str) -> Vec<u8> {
+    [project.as_str().as_bytes(), &[0], id.as_bytes()].concat()
+}
+
+/// What the keys of all resources in `project` begin with, and the key of its policy.
+pub(super) fn project_key(project: &ProjectId) -> Vec<u8> {
+    key(project, "")
+}
+
+/// The key of an occurrence.
+pub(super) fn occurrence_key(name: &OccurrenceName) -> Vec<u8> {
+    key(name.project(), name.id())
+}
+
+fn note_hash(note: &NoteName) -> [u8; NOTE_HASH_BYTES] {
+    let whole: [u8; 32] = Sha256::digest(key(note.project(), note.id())).into();
+    let mut half = [0; NOTE_HASH_BYTES];
+    half.copy_from_slice(&whole[..NOTE_HASH_BYTES]);
+    half
+}
+
+/// What the keys of all evidence for `note` and `digest` begin with.
+pub(super) fn evidence_prefix(note: &NoteName, digest: &Digest) -> Vec<u8> {
+    [digest.0.as_slice(), &[TAG_EVIDENCE], &note_hash(note)].concat()
+}
+
+/// The key of one piece of evidence.
+pub(super) fn evidence_key(note: &NoteName, digest: &Digest, occurrence: &[u8]) -> Vec<u8> {
+    [&evidence_prefix(note, digest), occurrence].concat()
+}
+
+/// The key by which an occurrence that is no evidence is found by digest.
+pub(super) fn listing_key(digest: &Digest, occurrence: &[u8]) -> Vec<u8> {
+    [digest.0.as_slice(), &[TAG_LISTING], occurrence].concat()
+}
+
+/// What the keys of all occurrences of `note` begin with in [`BY_NOTE`].
+pub(super) fn note_prefix(note: &NoteName) -> Vec<u8> {
+    note_hash(note).to_vec()
+}
+
+/// The key by which an occurrence is found by its note.
+pub(super) fn note_key(note: &NoteName, occurrence: &[u8]) -> Vec<u8> {
+    [&note_hash(note), occurrence].concat()
+}
+
+/// The occurrence key at the end of a [`BY_NOTE`] key.
+pub(super) fn occurrence_in_note_key(key: &[u8]) -> Result<&[u8], Damaged> {
+    key.get(NOTE_HASH_BYTES..).ok_or_else(|| "an index key is cut short".into())
+}
+
+/// The occurrence key at the end of an [`EVIDENCE`] key.
+pub(super) fn occurrence_in_evidence_key(key: &[u8]) -> Result<&[u8], Damaged> {
+    let before = match key.get(DIGEST_BYTES) {
+        Some(&TAG_EVIDENCE) => DIGEST_BYTES + 1 + NOTE_HASH_BYTES,
+        Some(&TAG_LISTING) => DIGEST_BYTES + 1,
+        _ => return Err("an index key has an unknown tag".into()),
+    };
+    key.get(before..).ok_or_else(|| "an index key is cut short".into())
+}
+
+/// The project and the id of a resource's key.
+pub(super) fn split(key: &[u8]) -> Result<(ProjectId, &str), Damaged> {
+    let text = str::from_utf8(key).map_err(|_| "a key is not UTF-8")?;
+    let (project, id) = text.split_once('\0').ok_or("a key has one part")?;
+    Ok((project.parse().map_err(|_| "a project id is malformed")?, id))
+}
+
+/// The occurrence of a key.
+pub(super) fn occurrence_name(key: &[u8]) -> Result<OccurrenceName, Damaged> {
+    let (project, id) = split(key)?;
+    OccurrenceName::new(project, id).map_err(|_| "an occurrence id is malformed".into())
+}
+
+/// Entries whose keys begin with `prefix` and come after `after`, a whole key of the table.
+pub(super) fn scan(
+    table: &RawTable,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+) -> Result<impl Iterator<Item = Result<(Bytes, Bytes), Fault>> + use<>, Fault> {
+    let from =
+        after.filter(|after| *after >= prefix).map_or(Bound::Included(prefix), Bound::Excluded);
+    let end = successor(prefix);
+    let to = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let range = table.range::<&[u8]>((from, to))?;
+    Ok(range.map(|entry| {
+        let (key, value) = entry?;
+        Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())))
+    }))
+}
+
+/// The least key that does not begin with `prefix` and comes after those that do.
+fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let kept = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut end = prefix[..=kept].to_vec();
+    end[kept] += 1;
+    Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_successor_ends_a_prefix() {
+        assert_eq!(successor(b"p\0"), Some(b"p\x01".to_vec()));
+        assert_eq!(successor(&[1, 0xff, 0xff]), Some(vec![2]));
+        assert_eq!(successor(&[0xff, 0xff]), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! The embedded store on real files: conformance, writes, opening, failing disks, crashes.
+
+mod crash;
+mod failing_disk;
+mod opening;
+mod writes;
+
+use std::path::Path;
+
+use prometheus::Registry;
+use redb::{ReadableTable as _, ReadableTableMetadata as _};
+
+use super::tables::{BY_NOTE, EVIDENCE, OCCURRENCES};
+use super::*;
+use crate::store::conformance;
+
+fn metrics() -> StoreMetrics {
+    StoreMetrics::register(&Registry::new()).unwrap()
+}
+
+fn open(dir: &Path) -> EmbeddedStore {
+    EmbeddedStore::open(dir, metrics()).unwrap()
+}
+
+/// Every occurrence reads whole, and the indexes hold its entries and no others.
+fn assert_consistent(store: &EmbeddedStore) {
+    let names = store
+        .shared
+        .read(|view| {
+            let table = view.open_table(OCCURRENCES)?;
+            let mut names = Vec::new();
+            for entry in table.iter()? {
+                names.push(tables::occurrence_name(entry?.0.value())?);
+            }
+            assert_eq!(view.open_table(BY_NOTE)?.len()?, names.len() as u64);
+            Ok(names)
+        })
+        .unwrap();
+    let mut indexed = 0;
+    for name in names {
+        let whole = store.occurrence(&name).unwrap().unwrap();
+        let prepared = write::PreparedOccurrence::from(whole);
+        indexed += prepared.assert_filed(&store.shared);
+    }
+    let entries = store.shared.read(|view| Ok(view.open_table(EVIDENCE)?.len()?)).unwrap();
+    assert_eq!(entries, indexed, "an index entry belongs to no occurrence");
+}
+
+impl write::PreparedOccurrence {
+    /// How many entries of the evidence table are its own; all must be there.
+    fn assert_filed(&self, shared: &Shared) -> u64 {
+        let write::Keys { note, evidence, listing, .. } = &self.keys;
+        let record = self.evidence.clone().unwrap_or_default();
+        let filed = shared.read(|view| {
+            let (by_note, by_digest) = (view.open_table(BY_NOTE)?, view.open_table(EVIDENCE)?);
+            assert!(by_note.get(note.as_slice())?.is_some(), "{self:?}");
+            for (key, record) in [(evidence, record), (listing, Vec::new())] {
+                let Some(key) = key else { continue };
+                let found = by_digest.get(key.as_slice())?.map(|found| found.value().to_vec());
+                assert_eq!(found, Some(record), "{self:?}");
+            }
+            Ok(u64::from(evidence.is_some()) + u64::from(listing.is_some()))
+        });
+        filed.unwrap()
+    }
+}
+
+#[test]
+fn the_embedded_store_conforms() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for write in conformance::resources() {
+        store.apply(write).unwrap();
+    }
+    conformance::check(&store);
+    assert!(!store.read_only());
+    assert_consistent(&store);
+    drop(store);
+    let again = open(dir.path());
+    conformance::check(&again);
+    assert_consistent(&again);
+}
