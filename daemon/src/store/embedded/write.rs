@@ -127,10 +127,12 @@ impl Prepared {
     pub(super) fn run(&self, tables: &mut Tables<'_>) -> Outcome {
         match self {
             Self::PutPolicy { name, key, record, expected_etag } => {
-                let current = stored(&tables.policies, key)?;
-                let etag = current.as_deref().map_or(Ok(String::new()), record::etag)?;
-                if let Some(refusal) = stale(name, &etag, expected_etag.as_deref()) {
-                    return Ok(Err(refusal));
+                if let Some(expected) = expected_etag {
+                    let current = stored(&tables.policies, key)?;
+                    let etag = current.as_deref().map_or(Ok(String::new()), record::etag)?;
+                    if let Some(refusal) = stale(name, &etag, expected) {
+                        return Ok(Err(refusal));
+                    }
                 }
                 put(&mut tables.policies, key, record)
             }
@@ -179,15 +181,16 @@ fn update_attestor(
     let Some(current) = stored(table, &key)? else {
         return Ok(Err(StoreError::NotFound(name.to_string())));
     };
-    if let Some(refusal) = stale(&name.to_string(), &record::etag(&current)?, expected_etag) {
+    if let Some(expected) = expected_etag
+        && let Some(refusal) = stale(&name.to_string(), &record::etag(&current)?, expected)
+    {
         return Ok(Err(refusal));
     }
     put(table, &key, record)
 }
 
 /// The refusal where `expected` is no longer `current`.
-fn stale(name: &str, current: &str, expected: Option<&str>) -> Option<StoreError> {
-    let expected = expected?;
+fn stale(name: &str, current: &str, expected: &str) -> Option<StoreError> {
     (expected != current)
         .then(|| StoreError::EtagMismatch { name: name.to_owned(), current: current.to_owned() })
 }
