@@ -52,10 +52,9 @@ pub fn start(parts: &Parts, config: &Config) -> Result<Reloading, StartError> {
         None => None,
     };
     let hangup = signal(SignalKind::hangup()).map_err(StartError::Runtime)?;
-    let tasks = vec![
-        tokio::spawn(reload.clone().on_signal(hangup)),
-        tokio::spawn(reload.on_keys_changed()),
-    ];
+    let keys = reload.clone();
+    let keys = Arc::clone(&parts.catalog).keep_fresh(move || keys.keys());
+    let tasks = vec![tokio::spawn(reload.on_signal(hangup)), tokio::spawn(keys)];
     Ok(Reloading { _files: files, tasks })
 }
 
@@ -110,18 +109,10 @@ impl Reload {
         }
     }
 
-    async fn on_keys_changed(self) {
-        loop {
-            self.catalog.changed().await;
-            let reload = self.clone();
-            let work = tokio::task::spawn_blocking(move || {
-                let generation = reload.snapshots.keys_changed(&*reload.catalog);
-                reload.loaded(generation);
-            });
-            if work.await.is_err() {
-                tracing::error!("taking up changed keys panicked: the last good keys stay in force");
-            }
-        }
+    /// Takes up the keys that the catalog holds now. Blocks while keys are resolved.
+    fn keys(&self) {
+        let generation = self.snapshots.keys_changed(&*self.catalog);
+        self.loaded(generation);
     }
 }
 

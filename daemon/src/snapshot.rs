@@ -23,6 +23,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use hallmark_core::attestor::{Attestor, KeyMaterial, PublicKey, TrustedAttestor, VerificationKey};
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub projects: HashMap<ProjectId, Arc<ProjectSnapshot>>,
     /// Asked first where a policy says so.
     pub system: Arc<SystemPolicy>,
+    /// When it was put in force; `None` for the one that knows no project.
+    pub published: Option<Instant>,
 }
 
 /// One project in a snapshot.
@@ -196,6 +199,7 @@ impl Snapshots {
         let mut next = Snapshot::clone(&self.current.load());
         change(&mut next);
         next.generation += 1;
+        next.published = Some(Instant::now());
         let generation = next.generation;
         self.current.store(Arc::new(next));
         generation

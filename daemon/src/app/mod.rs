@@ -9,7 +9,7 @@ mod parts;
 
 
 pub use error::StartError;
-pub use parts::{Parts, decide_offline, system_policy};
+pub use parts::{Parts, decide_offline, plugins, system_policy};
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! The configuration as written: every key optional, unknown keys refused.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -110,6 +111,9 @@ pub struct Plugin {
     /// Handed to the plugin as JSON.
     #[serde(default)]
     pub config: toml::Table,
+    /// Secrets that the plugin may ask for by name, and the files that hold them.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, PathBuf>,
 }
 
 impl File {

@@ -44,6 +44,7 @@ pub(super) fn version(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
 
 /// Prometheus text.
 pub(super) fn metrics(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+    doors.refresh_metrics();
     let text = TextEncoder::new()
         .encode_to_string(&doors.registry.gather())
         .map_err(|error| HttpError::internal(format!("metrics did not render: {error}")))?;

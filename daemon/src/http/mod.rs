@@ -111,6 +111,7 @@ pub struct Doors {
     in_flight: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
+    before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// What decides.
@@ -155,7 +156,22 @@ impl Doors {
             in_flight: Semaphore::new(limits.in_flight_max),
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
+            before_scrape: None,
         })
+    }
+
+    /// Calls `refresh` before each answer of `/metrics`, for what is only measured when somebody
+    /// looks.
+    #[must_use]
+    pub fn before_scrape(mut self, refresh: impl Fn() + Send + Sync + 'static) -> Self {
+        self.before_scrape = Some(Box::new(refresh));
+        self
+    }
+
+    fn refresh_metrics(&self) {
+        if let Some(refresh) = &self.before_scrape {
+            refresh();
+        }
     }
 
     /// Decides requests, each on its own; see [`admit::admit`].

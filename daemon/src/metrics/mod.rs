@@ -5,6 +5,7 @@ pub mod audit;
 pub mod cache;
 pub mod decision;
 pub mod http;
+pub mod plugin;
 pub mod store;
 pub mod verifier;
 

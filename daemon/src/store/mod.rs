@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+pub mod files;
 mod query;
 #[cfg(test)]
 mod samples;

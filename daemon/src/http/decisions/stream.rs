@@ -58,12 +58,19 @@ async fn run(doors: &Arc<Doors>, body: Incoming, out: Sender<Bytes, StreamBroken
     let mut writing = pin!(write(batches, out, &doors.limits));
     tokio::select! {
         () = &mut writing => {}
-        () = read(doors, body, ahead) => writing.await,
+        read = read(doors, body, ahead) => if read.is_ok() {
+            writing.await;
+        }
+        // Else what is under way is dropped: a client that breaks its body off is gone.
     }
 }
 
 /// Cuts the body into batches and sets each off as soon as there is room for it.
-async fn read(doors: &Arc<Doors>, mut body: Incoming, ahead: mpsc::Sender<DecidingBatch>) {
+async fn read(
+    doors: &Arc<Doors>,
+    mut body: Incoming,
+    ahead: mpsc::Sender<DecidingBatch>,
+) -> Result<(), StreamBroken> {
     let mut lines = Lines::new(&doors.limits);
     let mut draining = pin!(doors.readiness.drained());
     let mut end = None;
@@ -71,9 +78,9 @@ async fn read(doors: &Arc<Doors>, mut body: Incoming, ahead: mpsc::Sender<Decidi
         let wants_more = end.is_none() && lines.has_room();
         tokio::select! {
             biased;
-            frame = body.frame(), if wants_more => end = lines.take(frame),
+            frame = body.frame(), if wants_more => end = lines.take(frame)?,
             room = ahead.reserve(), if lines.is_line_complete() => {
-                let Ok(room) = room else { return };
+                let room = room.map_err(|_| StreamBroken)?;
                 let batch = lines.cut();
                 room.send(DecidingBatch(tokio::spawn(decide(Arc::clone(doors), batch))));
             }
@@ -88,9 +95,9 @@ async fn read(doors: &Arc<Doors>, mut body: Incoming, ahead: mpsc::Sender<Decidi
         let mut last = Vec::new();
         error.line(lines.next_line, &mut last);
         let last = DecidingBatch(tokio::spawn(std::future::ready(last)));
-        // Where this fails nobody is there to read it.
-        drop(ahead.send(last).await);
+        ahead.send(last).await.map_err(|_| StreamBroken)?;
     }
+    Ok(())
 }
 
 /// Writes what each batch came to, in the order of the batches.
@@ -219,21 +226,24 @@ impl Lines {
         !self.is_line_complete() || self.buffer.len() < BATCH_BYTES
     }
 
-    fn take(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) -> Option<End> {
+    fn take(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+    ) -> Result<Option<End>, StreamBroken> {
         match frame.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(data))) => self.push(data),
             // Trailers say nothing.
             Some(Ok(Err(_))) => {}
-            Some(Err(_)) => return Some(End::Error(HttpError::BodyBroken)),
+            Some(Err(_)) => return Err(StreamBroken),
             None => {
                 if self.buffer.len() > self.complete {
                     self.skipping = false;
                     self.push(Bytes::from_static(b"\n"));
                 }
-                return Some(End::Body);
+                return Ok(Some(End::Body));
             }
         }
-        None
+        Ok(None)
     }
 
     fn push(&mut self, mut data: Bytes) {
@@ -296,7 +306,7 @@ mod tests {
         lines.push(Bytes::from_static(b"\n"));
         assert_eq!(cut_all(&mut lines), [(3, Bytes::from_static(b"cc\n"))]);
         lines.push(Bytes::from_static(b"last"));
-        assert_eq!(lines.take(None), Some(End::Body));
+        assert_eq!(lines.take(None), Ok(Some(End::Body)));
         assert_eq!(cut_all(&mut lines), [(4, Bytes::from_static(b"last\n"))]);
     }
 
@@ -321,7 +331,7 @@ mod tests {
             assert!(lines.buffer.len() <= 3 + 11);
         }
         lines.push(Bytes::from_static(b"tail\nok"));
-        lines.take(None);
+        assert_eq!(lines.take(None), Ok(Some(End::Body)));
         let texts = cut_all(&mut lines);
         assert_eq!(texts, [(1, Bytes::from_static(b"ok\nxxxxxxxxxxx\nok\n"))]);
     }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod endings;
+mod google;
 mod hostile;
 mod http2;
 mod limits;
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 use super::limits::ServerLimits;
 use super::server::{Drained, serve};
 use super::{Decider, Doors};
+use crate::resources::Resources;
 use crate::resources::tests::fixture::world;
 
 /// Decides in place of the gate.
@@ -54,9 +56,19 @@ impl Server {
     where
         F: Future<Output = Vec<Decision>> + Send + 'static,
     {
+        Self::holding(world().resources, limits, decider).await
+    }
+
+    async fn holding<F>(
+        resources: Resources,
+        limits: ServerLimits,
+        decider: impl Fn(Vec<Request>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Vec<Decision>> + Send + 'static,
+    {
         let decide: Decide = Box::new(move |requests| Box::pin(decider(requests)));
-        let (resources, registry) = (world().resources, Registry::new());
-        let doors = Doors::before(Decider::Test(decide), resources, registry, limits);
+        let doors = Doors::before(Decider::Test(decide), resources, Registry::new(), limits);
         let doors = Arc::new(doors.expect("a fresh registry"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound");
