@@ -27,6 +27,7 @@ fn refusal_of(toml: &str) -> String {
     let dir = tempfile::tempdir().expect("a directory");
     let config = write(dir.path(), "hallmark.toml", toml.as_bytes());
     let data = dir.path().join("data");
+    eprintln!("{toml}");
     refusal(dir.path(), &[
         "--data-dir", &data.to_string_lossy(), "--config", &config.to_string_lossy(),
     ])
@@ -88,12 +89,17 @@ fn a_plugin_that_is_not_the_one_named_is_refused() {
     let sum = sha256_hex(&std::fs::read(&plugin).expect("built"));
     let wrong = sum.chars().rev().collect::<String>();
     let path = plugin.display();
+    // Beside the daemon's own executable a file needs no sum; anywhere else it does.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let elsewhere = elsewhere.path().join("plugin.so");
+    std::fs::copy(&plugin, &elsewhere).expect("copies");
+    let elsewhere = elsewhere.display();
     let not_a_plugin = binary("hallmark");
     let not_a_plugin_sum = sha256_hex(&std::fs::read(&not_a_plugin).expect("built"));
     let not_a_plugin = not_a_plugin.display();
     for (toml, sentence) in [
         (format!("path = '{path}'\nsha256 = ['{wrong}']"), sum.as_str()),
-        (format!("path = '{path}'"), "sha256"),
+        (format!("path = '{elsewhere}'"), "sha256"),
         (format!("path = '{path}'\nsha256 = ['abc']"), "abc"),
         (format!("path = '/nowhere.so'\nsha256 = ['{sum}']"), "/nowhere.so"),
         (format!("path = '{not_a_plugin}'\nsha256 = ['{not_a_plugin_sum}']"), "hallmark"),
@@ -116,7 +122,7 @@ async fn an_attestor_may_name_a_key_in_a_file() {
     let id = format!("file://{}", public.display());
     let toml = format!(
         "[[plugins]]\nname = 'release'\npath = '{}'\nsha256 = ['{sum}']\n\
-         config = {{ sources = [{{ file = '{}' }}] }}",
+         config = {{ sources = [{{ path = '{}' }}] }}",
         plugin.display(),
         public.display()
     );
