@@ -5,8 +5,7 @@ use hallmark_tests::client::Client;
 use hallmark_tests::daemon::Daemon;
 use hallmark_tests::keys::Key;
 use hallmark_tests::project::{
-    KEY_ID, World, attestor, attestor_body, digest, image, note, occurrence, payload, policy,
-    rule,
+    KEY_ID, World, attestor, attestor_body, digest, image, note, occurrence, payload, policy, rule,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -45,7 +44,9 @@ async fn a_policy_is_given_back_as_it_was_put() {
     let answered = client.put("/v1/projects/p/policy", &put).await.ok();
     let got = client.get("/v1/projects/p/policy").await.ok();
     assert_eq!(answered, got);
-    for member in put.as_object().expect("an object").keys().filter(|name| *name != "clusterAdmissionRules") {
+    for member in
+        put.as_object().expect("an object").keys().filter(|name| *name != "clusterAdmissionRules")
+    {
         assert_eq!(got[member], put[member], "{member}");
     }
     assert_eq!(got["clusterAdmissionRules"]["l.c"]["evaluationMode"], "ALWAYS_DENY");
@@ -89,16 +90,47 @@ async fn a_policy_that_cannot_be_is_refused_with_the_path_of_its_fault() {
         policy
     };
     for (body, path) in [
-        (with(|p| p["defaultAdmissionRule"]["evaluationMode"] = json!("MAYBE")), "defaultAdmissionRule.evaluationMode"),
-        (with(|p| p["defaultAdmissionRule"]["evaluationMode"] = json!("EVALUATION_MODE_UNSPECIFIED")), "defaultAdmissionRule.evaluationMode"),
-        (with(|p| p["defaultAdmissionRule"]["enforcementMode"] = json!(17)), "defaultAdmissionRule.enforcementMode"),
-        (with(|p| p["defaultAdmissionRule"]["requireAttestationsBy"] = json!([])), "requireAttestationsBy"),
-        (with(|p| p["defaultAdmissionRule"]["requireAttestationsBy"] = json!(["projects/p/attestors/none"])), "defaultAdmissionRule.requireAttestationsBy[0]"),
-        (with(|p| p["defaultAdmissionRule"]["requireAttestationsBy"] = json!(["build"])), "requireAttestationsBy[0]"),
+        (
+            with(|p| p["defaultAdmissionRule"]["evaluationMode"] = json!("MAYBE")),
+            "defaultAdmissionRule.evaluationMode",
+        ),
+        (
+            with(|p| {
+                p["defaultAdmissionRule"]["evaluationMode"] = json!("EVALUATION_MODE_UNSPECIFIED")
+            }),
+            "defaultAdmissionRule.evaluationMode",
+        ),
+        (
+            with(|p| p["defaultAdmissionRule"]["enforcementMode"] = json!(17)),
+            "defaultAdmissionRule.enforcementMode",
+        ),
+        (
+            with(|p| p["defaultAdmissionRule"]["requireAttestationsBy"] = json!([])),
+            "requireAttestationsBy",
+        ),
+        (
+            with(|p| {
+                p["defaultAdmissionRule"]["requireAttestationsBy"] =
+                    json!(["projects/p/attestors/none"])
+            }),
+            "defaultAdmissionRule.requireAttestationsBy[0]",
+        ),
+        (
+            with(|p| p["defaultAdmissionRule"]["requireAttestationsBy"] = json!(["build"])),
+            "requireAttestationsBy[0]",
+        ),
         (with(|p| p["defaultAdmissionRule"]["typo"] = json!(1)), "typo"),
         (with(|p| p["defaultAdmissionRule"] = Value::Null), "defaultAdmissionRule"),
-        (with(|p| p["admissionWhitelistPatterns"] = json!([{"namePattern": "a/*/b"}])), "admissionWhitelistPatterns[0].namePattern"),
-        (with(|p| p["clusterAdmissionRules"] = json!({"l.c": {"evaluationMode": "ALWAYS_ALLOW"}})), "clusterAdmissionRules"),
+        (
+            with(|p| p["admissionWhitelistPatterns"] = json!([{"namePattern": "a/*/b"}])),
+            "admissionWhitelistPatterns[0].namePattern",
+        ),
+        (
+            with(|p| {
+                p["clusterAdmissionRules"] = json!({"l.c": {"evaluationMode": "ALWAYS_ALLOW"}})
+            }),
+            "clusterAdmissionRules",
+        ),
         (json!([]), "line 1"),
         (json!({}), "defaultAdmissionRule"),
     ] {
@@ -156,10 +188,22 @@ async fn an_attestor_that_cannot_be_is_refused_with_the_path_of_its_fault() {
     for (body, path) in [
         (with(&|n| n["publicKeys"][1]["id"] = json!(KEY_ID)), "userOwnedGrafeasNote.publicKeys[1]"),
         (with(&|n| n["publicKeys"][1]["id"] = json!("not a uri")), "publicKeys[1].id"),
-        (with(&|n| n["publicKeys"][1]["pkixPublicKey"]["publicKeyPem"] = json!(pem)), "publicKeys[1].pkixPublicKey"),
-        (with(&|n| n["publicKeys"][1]["pkixPublicKey"]["publicKeyPem"] = json!("")), "publicKeys[1].pkixPublicKey.publicKeyPem"),
-        (with(&|n| n["publicKeys"][1]["pkixPublicKey"]["publicKeyPem"] = json!(key.private_pem)), "publicKeys[1].pkixPublicKey"),
-        (with(&|n| n["publicKeys"][1]["pkixPublicKey"]["keyId"] = json!("other")), "publicKeys[1].pkixPublicKey.keyId"),
+        (
+            with(&|n| n["publicKeys"][1]["pkixPublicKey"]["publicKeyPem"] = json!(pem)),
+            "publicKeys[1].pkixPublicKey",
+        ),
+        (
+            with(&|n| n["publicKeys"][1]["pkixPublicKey"]["publicKeyPem"] = json!("")),
+            "publicKeys[1].pkixPublicKey.publicKeyPem",
+        ),
+        (
+            with(&|n| n["publicKeys"][1]["pkixPublicKey"]["publicKeyPem"] = json!(key.private_pem)),
+            "publicKeys[1].pkixPublicKey",
+        ),
+        (
+            with(&|n| n["publicKeys"][1]["pkixPublicKey"]["keyId"] = json!("other")),
+            "publicKeys[1].pkixPublicKey.keyId",
+        ),
         (with(&|n| n["publicKeys"][1] = json!({"id": "plain"})), "publicKeys[1]"),
         (with(&|n| n["publicKeys"][1] = json!({"id": "acmekms://k/1"})), "publicKeys[1].id"),
         (with(&|n| n["noteReference"] = json!("n")), "noteReference"),
@@ -220,7 +264,8 @@ async fn two_hundred_attestors_are_the_limit_of_a_project() {
 
     for size in [7, 100, 1_000] {
         let listed = client.list("/v1/projects/p/attestors", "attestors", size).await;
-        let names: Vec<_> = listed.iter().map(|one| one["name"].as_str().expect("a name")).collect();
+        let names: Vec<_> =
+            listed.iter().map(|one| one["name"].as_str().expect("a name")).collect();
         let expected: Vec<_> = (0..200).map(|n| format!("projects/p/attestors/a{n:03}")).collect();
         assert_eq!(names, expected, "pages of {size}");
     }
@@ -237,11 +282,9 @@ async fn pages_cannot_be_mixed_up() {
     let token = page["nextPageToken"].as_str().expect("there is more");
     let other = client.get(&format!("/v1/projects/q/attestors?pageSize=1&pageToken={token}")).await;
     assert!(other.refused(400, "INVALID_ARGUMENT").contains("pageToken"));
-    for (query, says) in [
-        ("pageToken=x", "pageToken"),
-        ("pageSize=-1", "pageSize"),
-        ("pageSize=many", "pageSize"),
-    ] {
+    for (query, says) in
+        [("pageToken=x", "pageToken"), ("pageSize=-1", "pageSize"), ("pageSize=many", "pageSize")]
+    {
         let answer = client.get(&format!("/v1/projects/p/attestors?{query}")).await;
         let message = answer.refused(400, "INVALID_ARGUMENT");
         assert!(message.contains(says), "{message}");
@@ -310,11 +353,20 @@ async fn an_occurrence_that_cannot_be_is_refused_with_the_path_of_its_fault() {
     let many = vec![json!({"publicKeyId": "k", "signature": "AAAA"}); 1_001];
     let long = "A".repeat(100_000);
     for (body, path) in [
-        (with(&|o| o["attestation"]["serializedPayload"] = json!("***")), "attestation.serializedPayload"),
-        (with(&|o| o["attestation"]["serializedPayload"] = json!(long)), "attestation.serializedPayload"),
+        (
+            with(&|o| o["attestation"]["serializedPayload"] = json!("***")),
+            "attestation.serializedPayload",
+        ),
+        (
+            with(&|o| o["attestation"]["serializedPayload"] = json!(long)),
+            "attestation.serializedPayload",
+        ),
         (with(&|o| o["attestation"]["signatures"] = json!([])), "attestation"),
         (with(&|o| o["attestation"]["signatures"] = json!(many)), "attestation"),
-        (with(&|o| o["attestation"]["signatures"][0]["signature"] = json!("?")), "attestation.signatures[0].signature"),
+        (
+            with(&|o| o["attestation"]["signatures"][0]["signature"] = json!("?")),
+            "attestation.signatures[0].signature",
+        ),
         (with(&|o| o["resourceUri"] = json!("")), "resourceUri"),
         (with(&|o| o["resourceUri"] = json!("a b")), "resourceUri"),
         (with(&|o| o["noteName"] = json!("n")), "noteName"),
@@ -422,8 +474,13 @@ async fn occurrences_are_found_by_googles_filters() {
     client.get("/v1/projects/p/notes/none/occurrences").await.refused(404, "NOT_FOUND");
 
     for filter in [
-        "kind=", "kind!=\"BUILD\"", "resourceUrl=\"x", "color=\"red\"", "kind=\"A\" OR kind=\"B\"",
-        "contains(resourceUrl, \"x\")", "noteId=\"n\"",
+        "kind=",
+        "kind!=\"BUILD\"",
+        "resourceUrl=\"x",
+        "color=\"red\"",
+        "kind=\"A\" OR kind=\"B\"",
+        "contains(resourceUrl, \"x\")",
+        "noteId=\"n\"",
     ] {
         let path = format!("/v1/projects/p/occurrences?filter={}", encoded(filter));
         client.get(&path).await.refused(400, "INVALID_ARGUMENT");
@@ -435,10 +492,9 @@ async fn projects_do_not_see_each_other() {
     let world = World::new().await;
     let client = world.client();
     world.attest(&image("x")).await;
-    for (path, member) in [
-        ("/v1/projects/q/attestors", "attestors"),
-        ("/v1/projects/q/occurrences", "occurrences"),
-    ] {
+    for (path, member) in
+        [("/v1/projects/q/attestors", "attestors"), ("/v1/projects/q/occurrences", "occurrences")]
+    {
         assert!(client.list(path, member, 100).await.is_empty(), "{path}");
     }
     client.get("/v1/projects/q/attestors/build").await.refused(404, "NOT_FOUND");

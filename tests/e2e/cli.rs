@@ -75,15 +75,31 @@ fn a_project_is_furnished_and_an_image_allowed() {
         assert_eq!(created["name"], format!("projects/p/attestors/{attestor}"));
     }
     let added = cli.json(&[
-        "attestors", "public-keys", "add", "--attestor", "build",
-        "--pkix-public-key-file", &build_public.to_string_lossy(),
-        "--pkix-public-key-algorithm", "ecdsa-p256-sha256", "--public-key-id-override", KEY_ID,
+        "attestors",
+        "public-keys",
+        "add",
+        "--attestor",
+        "build",
+        "--pkix-public-key-file",
+        &build_public.to_string_lossy(),
+        "--pkix-public-key-algorithm",
+        "ecdsa-p256-sha256",
+        "--public-key-id-override",
+        KEY_ID,
     ]);
     assert_eq!(added["id"], KEY_ID);
     let added = cli.json(&[
-        "attestors", "public-keys", "add", "--attestor", "projects/p/attestors/qa",
-        "--pkix-public-key-file", &qa_public.to_string_lossy(),
-        "--pkix-public-key-algorithm", "rsa-sign-pkcs1-2048-sha256", "--comment", "by default id",
+        "attestors",
+        "public-keys",
+        "add",
+        "--attestor",
+        "projects/p/attestors/qa",
+        "--pkix-public-key-file",
+        &qa_public.to_string_lossy(),
+        "--pkix-public-key-algorithm",
+        "rsa-sign-pkcs1-2048-sha256",
+        "--comment",
+        "by default id",
     ]);
     assert!(added["id"].as_str().is_some_and(|id| id.starts_with("ni:///sha-256;")), "{added}");
 
@@ -97,24 +113,50 @@ fn a_project_is_furnished_and_an_image_allowed() {
     assert_eq!(bytes, payload(&image));
     let signature = cli.file("signature", build.sign(&bytes));
     let created = cli.json(&[
-        "attestations", "create", "--attestor", "build", "--artifact-url", &image,
-        "--signature-file", &signature, "--public-key-id", KEY_ID,
+        "attestations",
+        "create",
+        "--attestor",
+        "build",
+        "--artifact-url",
+        &image,
+        "--signature-file",
+        &signature,
+        "--public-key-id",
+        KEY_ID,
     ]);
     assert_eq!(created["noteName"], "projects/p/notes/build");
     assert_eq!(created["resourceUri"], image, "without a scheme, as Google's tool files it");
     let denied = printed(&cli.output(&["decide", &image]), 2);
-    assert!(denied.contains("DENIED") && denied.contains("attestors/qa: NO_ATTESTATIONS"), "{denied}");
+    assert!(
+        denied.contains("DENIED") && denied.contains("attestors/qa: NO_ATTESTATIONS"),
+        "{denied}"
+    );
     cli.json(&[
-        "attestations", "sign-and-create", "--attestor", "qa", "--artifact-url", &image,
-        "--key", &qa_private.to_string_lossy(), "--algorithm", "rsa-sign-pkcs1-2048-sha256",
+        "attestations",
+        "sign-and-create",
+        "--attestor",
+        "qa",
+        "--artifact-url",
+        &image,
+        "--key",
+        &qa_private.to_string_lossy(),
+        "--algorithm",
+        "rsa-sign-pkcs1-2048-sha256",
     ]);
     let allowed = cli.run(&["decide", &image]);
     assert!(allowed.contains("ALLOWED") && allowed.contains("ATTESTED"), "{allowed}");
 
-    let listed = cli.json(&["attestations", "list", "--attestor", "build", "--artifact-url", &image]);
+    let listed =
+        cli.json(&["attestations", "list", "--attestor", "build", "--artifact-url", &image]);
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
-    let none = cli.json(&["attestations", "list", "--attestor", "build", "--artifact-url",
-        &hallmark_tests::project::image("other")]);
+    let none = cli.json(&[
+        "attestations",
+        "list",
+        "--attestor",
+        "build",
+        "--artifact-url",
+        &hallmark_tests::project::image("other"),
+    ]);
     assert_eq!(none, json!([]));
 }
 
@@ -130,15 +172,32 @@ fn every_algorithm_signs_on_the_command_line() {
         let (private, public) = Key::shared(algorithm).write(cli.dir.path(), &name);
         let id = format!("https://k/{name}");
         cli.run(&[
-            "attestors", "public-keys", "add", "--attestor", "a",
-            "--pkix-public-key-file", &public.to_string_lossy(),
-            "--pkix-public-key-algorithm", &name, "--public-key-id-override", &id,
+            "attestors",
+            "public-keys",
+            "add",
+            "--attestor",
+            "a",
+            "--pkix-public-key-file",
+            &public.to_string_lossy(),
+            "--pkix-public-key-algorithm",
+            &name,
+            "--public-key-id-override",
+            &id,
         ]);
         let image = image(algorithm);
         let signed = cli.output(&[
-            "attestations", "sign-and-create", "--attestor", "a", "--artifact-url", &image,
-            "--key", &format!("file://{}", private.display()), "--algorithm", &name,
-            "--public-key-id-override", &id,
+            "attestations",
+            "sign-and-create",
+            "--attestor",
+            "a",
+            "--artifact-url",
+            &image,
+            "--key",
+            &format!("file://{}", private.display()),
+            "--algorithm",
+            &name,
+            "--public-key-id-override",
+            &id,
         ]);
         printed(&signed, 0);
         cli.run(&["decide", &image]);
@@ -165,7 +224,8 @@ async fn decide_says_it_in_the_exit_code_and_in_json() {
     assert_eq!(typo["images"][0]["reason"], "PROJECT_UNKNOWN");
     let yaml = run(&["decide", &attested, "--format", "yaml"], 0);
     assert!(yaml.contains("allowed: true"), "{yaml}");
-    let placed = ["decide", &attested, "--cluster", "l.c", "--namespace", "n", "--service-account", "s"];
+    let placed =
+        ["decide", &attested, "--cluster", "l.c", "--namespace", "n", "--service-account", "s"];
     assert_eq!(json(&placed, 0)["images"][0]["rule"], "default admission rule");
 }
 
@@ -178,11 +238,16 @@ fn attestors_and_their_keys_are_looked_after() {
     let of = |verb: &[&'static str]| -> Vec<&str> {
         [&["attestors", "public-keys"][..], verb, &["--attestor", "a"]].concat()
     };
-    let add = [&of(&["add"])[..], &[
-        "--pkix-public-key-file", &public, "--pkix-public-key-algorithm", "ecdsa-p256-sha256",
-    ]].concat();
+    let add = [
+        &of(&["add"])[..],
+        &["--pkix-public-key-file", &public, "--pkix-public-key-algorithm", "ecdsa-p256-sha256"],
+    ]
+    .concat();
     cli.run(&["notes", "create", "n", "--description", "a note"]);
-    assert_eq!(cli.json(&["notes", "describe", "n"])["attestation"]["hint"]["humanReadableName"], "a note");
+    assert_eq!(
+        cli.json(&["notes", "describe", "n"])["attestation"]["hint"]["humanReadableName"],
+        "a note"
+    );
     cli.run(&["attestors", "create", "a", "--attestation-authority-note", "projects/p/notes/n"]);
     let updated = cli.json(&["attestors", "update", "a", "--description", "of releases"]);
     assert_eq!(updated["description"], "of releases");
@@ -192,7 +257,8 @@ fn attestors_and_their_keys_are_looked_after() {
     let twice = format!("Public key with ID [{id}] already present on attestor [a]");
     assert!(cli.fails(&again).contains(&twice));
     let update = [&of(&["update", "PLACE"])[..], &["--comment", "rotated in May"]].concat();
-    let update: Vec<_> = update.iter().map(|arg| if *arg == "PLACE" { id.as_str() } else { arg }).collect();
+    let update: Vec<_> =
+        update.iter().map(|arg| if *arg == "PLACE" { id.as_str() } else { arg }).collect();
     assert_eq!(cli.json(&update)["comment"], "rotated in May");
     let listed = cli.json(&["attestors", "list"]);
     assert_eq!(listed[0]["userOwnedGrafeasNote"]["publicKeys"][0]["comment"], "rotated in May");
@@ -256,9 +322,17 @@ fn policy_check_names_the_line_and_the_field() {
         let file = write(dir.path(), name, text.as_bytes());
         failure(&hallmark_offline(&["policy", "check", &file.to_string_lossy()]))
     };
-    let bad = "defaultAdmissionRule:\n  evaluationMode: ALWAYS_ALOW\n  enforcementMode: 1\n  typo: 1\n";
+    let bad =
+        "defaultAdmissionRule:\n  evaluationMode: ALWAYS_ALOW\n  enforcementMode: 1\n  typo: 1\n";
     let error = check("bad.yaml", bad);
-    for says in ["bad.yaml", "line 2", "defaultAdmissionRule.evaluationMode", "ALWAYS_ALLOW", "line 4", "typo"] {
+    for says in [
+        "bad.yaml",
+        "line 2",
+        "defaultAdmissionRule.evaluationMode",
+        "ALWAYS_ALLOW",
+        "line 4",
+        "typo",
+    ] {
         assert!(error.contains(says), "{says}: {error}");
     }
     let error = check("bad.json", "{\"defaultAdmissionRule\":\n{\"evaluationMode\": true}}");
@@ -290,11 +364,20 @@ fn policy_evaluate_decides_without_a_daemon() {
     put("occurrences/o.json", &filed);
     let config = dir.path().to_string_lossy();
     let evaluate = |image: &str| {
-        hallmark_offline(&["policy", "evaluate", image, "--config-dir", &config, "--format", "json"])
+        hallmark_offline(&[
+            "policy",
+            "evaluate",
+            image,
+            "--config-dir",
+            &config,
+            "--format",
+            "json",
+        ])
     };
     let decision: Value = serde_json::from_str(&printed(&evaluate(&attested), 0)).expect("JSON");
     assert_eq!(decision["images"][0]["reason"], "ATTESTED");
-    let decision: Value = serde_json::from_str(&printed(&evaluate(&image("plain")), 2)).expect("JSON");
+    let decision: Value =
+        serde_json::from_str(&printed(&evaluate(&image("plain")), 2)).expect("JSON");
     assert_eq!(decision["images"][0]["reason"], "NOT_ATTESTED");
     std::fs::write(project.join("policy.json"), "{}").expect("writes");
     assert!(failure(&evaluate(&attested)).contains("policy.json"));
@@ -310,7 +393,8 @@ fn plugins_are_listed_and_inspected() {
     assert_eq!(pkix["sha256"], sha256_hex(&bytes));
     let table = printed(&hallmark_offline(&["plugins", "list"]), 0);
     assert!(table.starts_with("NAME") && table.contains("pkix"), "{table}");
-    let inspected = printed(&hallmark_offline(&["plugins", "inspect", "pkix", "--format", "json"]), 0);
+    let inspected =
+        printed(&hallmark_offline(&["plugins", "inspect", "pkix", "--format", "json"]), 0);
     let inspected: Value = serde_json::from_str(&inspected).expect("JSON");
     assert_eq!(inspected, *pkix);
     assert!(failure(&hallmark_offline(&["plugins", "inspect", "none"])).contains("none"));
@@ -353,17 +437,43 @@ fn what_goes_wrong_is_exit_code_one_and_says_what_to_do() {
         (&["decide", "i", "--endpoint", "https://h"], "http://HOST:PORT"),
         (&["attestors", "list"], "is it running?"),
         (&["policy", "import", "/nowhere.yaml"], "/nowhere.yaml"),
-        (&["attestations", "create", "--attestor", "a", "--artifact-url", "r/x:tag",
-            "--signature-file", "/nowhere", "--public-key-id", "k"], "r/x:tag"),
-        (&["attestations", "sign-and-create", "--attestor", "a", "--artifact-url",
-            "r/x@sha256:aa11bb22aa11bb22aa11bb22aa11bb22aa11bb22aa11bb22aa11bb22aa11bb22",
-            "--key", "/nowhere.pem"], "/nowhere.pem"),
+        (
+            &[
+                "attestations",
+                "create",
+                "--attestor",
+                "a",
+                "--artifact-url",
+                "r/x:tag",
+                "--signature-file",
+                "/nowhere",
+                "--public-key-id",
+                "k",
+            ],
+            "r/x:tag",
+        ),
+        (
+            &[
+                "attestations",
+                "sign-and-create",
+                "--attestor",
+                "a",
+                "--artifact-url",
+                "r/x@sha256:aa11bb22aa11bb22aa11bb22aa11bb22aa11bb22aa11bb22aa11bb22aa11bb22",
+                "--key",
+                "/nowhere.pem",
+            ],
+            "/nowhere.pem",
+        ),
     ] {
         let error = failure(&hallmark_offline(args));
         assert!(error.contains(says), "{args:?}: {error}");
     }
     let no_project = std::process::Command::new(binary("hallmark"))
-        .args(["decide", "i"]).env_remove("HALLMARK_PROJECT").output().expect("runs");
+        .args(["decide", "i"])
+        .env_remove("HALLMARK_PROJECT")
+        .output()
+        .expect("runs");
     assert!(failure(&no_project).contains("HALLMARK_PROJECT"));
 }
 
@@ -371,7 +481,8 @@ fn what_goes_wrong_is_exit_code_one_and_says_what_to_do() {
 async fn a_pipe_that_closes_is_no_failure() {
     let world = World::new().await;
     let images: Vec<_> = (0..500).map(|n| image(&n.to_string())).collect();
-    let pipeline = format!("{} decide {} | head -n 1", binary("hallmark").display(), images.join(" "));
+    let pipeline =
+        format!("{} decide {} | head -n 1", binary("hallmark").display(), images.join(" "));
     let output = std::process::Command::new("sh")
         .args(["-c", &pipeline])
         .env("HALLMARK_ENDPOINT", &world.client().endpoint)
