@@ -65,99 +65,59 @@ fn failure(output: &Output) -> String {
 fn a_project_is_furnished_and_an_image_allowed() {
     let cli = Cli::new();
     let (build, qa) = (Key::shared("ECDSA_P256_SHA256"), Key::shared("RSA_SIGN_PKCS1_2048_SHA256"));
-    let (_, build_public) = build.write(cli.dir.path(), "build");
-    let (qa_private, qa_public) = qa.write(cli.dir.path(), "qa");
-    for attestor in ["build", "qa"] {
-        let created = cli.json(&["notes", "create", attestor, "--description", "passed"]);
-        assert_eq!(created["name"], format!("projects/p/notes/{attestor}"));
-        let created =
-            cli.json(&["attestors", "create", attestor, "--attestation-authority-note", attestor]);
-        assert_eq!(created["name"], format!("projects/p/attestors/{attestor}"));
-    }
-    let added = cli.json(&[
-        "attestors",
-        "public-keys",
-        "add",
-        "--attestor",
-        "build",
-        "--pkix-public-key-file",
-        &build_public.to_string_lossy(),
-        "--pkix-public-key-algorithm",
-        "ecdsa-p256-sha256",
-        "--public-key-id-override",
-        KEY_ID,
-    ]);
-    assert_eq!(added["id"], KEY_ID);
-    let added = cli.json(&[
-        "attestors",
-        "public-keys",
-        "add",
-        "--attestor",
-        "projects/p/attestors/qa",
-        "--pkix-public-key-file",
-        &qa_public.to_string_lossy(),
-        "--pkix-public-key-algorithm",
-        "rsa-sign-pkcs1-2048-sha256",
-        "--comment",
-        "by default id",
-    ]);
-    assert!(added["id"].as_str().is_some_and(|id| id.starts_with("ni:///sha-256;")), "{added}");
-
-    let policy = policy("REQUIRE_ATTESTATION", &["build", "qa"]);
-    let policy = cli.file("policy.json", policy.to_string());
-    let imported = cli.json(&["policy", "import", &policy]);
-    assert_eq!(imported["name"], "projects/p/policy");
+    let qa_private = furnish(&cli, &build, &qa);
 
     let image = image("shipped");
     let bytes = cli.output(&["create-signature-payload", "--artifact-url", &image]).stdout;
     assert_eq!(bytes, payload(&image));
     let signature = cli.file("signature", build.sign(&bytes));
-    let created = cli.json(&[
-        "attestations",
-        "create",
-        "--attestor",
-        "build",
-        "--artifact-url",
-        &image,
-        "--signature-file",
-        &signature,
-        "--public-key-id",
-        KEY_ID,
-    ]);
+    let build = ["--attestor", "build", "--artifact-url", &image];
+    let signed = ["--signature-file", &signature, "--public-key-id", KEY_ID];
+    let created = cli.json(&[&["attestations", "create"], &build[..], &signed].concat());
     assert_eq!(created["noteName"], "projects/p/notes/build");
     assert_eq!(created["resourceUri"], image, "without a scheme, as Google's tool files it");
     let denied = printed(&cli.output(&["decide", &image]), 2);
-    assert!(
-        denied.contains("DENIED") && denied.contains("attestors/qa: NO_ATTESTATIONS"),
-        "{denied}"
-    );
-    cli.json(&[
-        "attestations",
-        "sign-and-create",
-        "--attestor",
-        "qa",
-        "--artifact-url",
-        &image,
-        "--key",
-        &qa_private.to_string_lossy(),
-        "--algorithm",
-        "rsa-sign-pkcs1-2048-sha256",
-    ]);
+    assert!(denied.contains("attestors/qa: NO_ATTESTATIONS"), "{denied}");
+
+    let qa = ["--attestor", "qa", "--artifact-url", &image];
+    let key = ["--key", &qa_private, "--algorithm", "rsa-sign-pkcs1-2048-sha256"];
+    cli.json(&[&["attestations", "sign-and-create"], &qa[..], &key].concat());
     let allowed = cli.run(&["decide", &image]);
     assert!(allowed.contains("ALLOWED") && allowed.contains("ATTESTED"), "{allowed}");
 
-    let listed =
-        cli.json(&["attestations", "list", "--attestor", "build", "--artifact-url", &image]);
+    let listed = cli.json(&[&["attestations", "list"], &build[..]].concat());
     assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
-    let none = cli.json(&[
-        "attestations",
-        "list",
-        "--attestor",
-        "build",
-        "--artifact-url",
-        &hallmark_tests::project::image("other"),
-    ]);
-    assert_eq!(none, json!([]));
+    let other = hallmark_tests::project::image("other");
+    let build = ["--attestor", "build", "--artifact-url", &other];
+    assert_eq!(cli.json(&[&["attestations", "list"], &build[..]].concat()), json!([]));
+}
+
+/// Two attestors, a key each, and a policy that requires both. Answers the path of the private key
+/// of `qa`.
+fn furnish(cli: &Cli, build: &Key, qa: &Key) -> String {
+    let (_, build_public) = build.write(cli.dir.path(), "build");
+    let (qa_private, qa_public) = qa.write(cli.dir.path(), "qa");
+    for attestor in ["build", "qa"] {
+        let created = cli.json(&["notes", "create", attestor, "--description", "passed"]);
+        assert_eq!(created["name"], format!("projects/p/notes/{attestor}"));
+        let create = ["attestors", "create", attestor, "--attestation-authority-note", attestor];
+        assert_eq!(cli.json(&create)["name"], format!("projects/p/attestors/{attestor}"));
+    }
+    let (build, qa) = (build_public.to_string_lossy(), qa_public.to_string_lossy());
+    let add = ["attestors", "public-keys", "add", "--attestor"];
+    let key = ["build", "--pkix-public-key-file", &build, "--public-key-id-override", KEY_ID];
+    let algorithm = ["--pkix-public-key-algorithm", "ecdsa-p256-sha256"];
+    let added = cli.json(&[&add[..], &key, &algorithm].concat());
+    assert_eq!(added["id"], KEY_ID);
+    let key = ["projects/p/attestors/qa", "--pkix-public-key-file", &qa, "--comment", "no id"];
+    let algorithm = ["--pkix-public-key-algorithm", "rsa-sign-pkcs1-2048-sha256"];
+    let added = cli.json(&[&add[..], &key, &algorithm].concat());
+    assert!(added["id"].as_str().is_some_and(|id| id.starts_with("ni:///sha-256;")), "{added}");
+
+    let policy = policy("REQUIRE_ATTESTATION", &["build", "qa"]);
+    let imported = cli.json(&["policy", "import", &cli.file("policy.json", policy.to_string())]);
+    assert_eq!(imported["name"], "projects/p/policy");
+    qa_private.to_string_lossy().into_owned()
 }
 
 #[test]
