@@ -48,6 +48,14 @@ async fn every_line_of_a_stream_is_recorded() {
     }
 }
 
+/// A power failure, too, finds the record on the disk.
+#[tokio::test]
+async fn a_record_may_be_asked_to_be_on_the_disk() {
+    let world = World::configured("audit.durability = 'fsync'").await;
+    let decision = decide(world.client(), &[&image("plain")]).await;
+    assert_eq!(last_record(world.dir.path())["decision"], decision);
+}
+
 /// Whoever changes, removes, adds or moves a line is found out.
 #[tokio::test]
 async fn verify_finds_any_change() {

@@ -152,6 +152,24 @@ async fn the_slow_and_the_silent_are_given_up_on() {
     drop(half_head);
 }
 
+/// One who hangs up in mid-sentence, and one whose connection is open one way only.
+#[tokio::test]
+async fn a_half_open_connection_holds_nothing() {
+    let world = World::new().await;
+    for half in ["", "GET /livez HT", "POST /v1/decisions HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"] {
+        let mut wire = Wire::open(world.client()).await;
+        wire.send(half.as_bytes()).await;
+        wire.finish().await;
+        let answer = wire.read_to_end().await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    others_are_served(&world).await;
+    eventually("an end of what was begun", || async {
+        (metric(world.client(), "hallmark_http_in_flight").await == 0.0).then_some(())
+    })
+    .await;
+}
+
 /// A connection whose other end vanished sends nothing, not even an end: it costs a place until
 /// its time is up, and nobody else notices.
 #[tokio::test]

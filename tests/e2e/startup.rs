@@ -183,6 +183,9 @@ async fn operations_may_have_a_listener_of_their_own() {
     let operations = Client::new(&address);
     assert_eq!(operations.get("/livez").await.status, 200);
     assert!(operations.get("/metrics").await.text.contains("hallmark_decisions_total"));
+    operations.get("/v1/projects/p/policy").await.refused(404, "NOT_FOUND");
+    let request = json!({"project": "p", "images": [image("plain")]});
+    operations.post("/v1/decisions", &request).await.refused(404, "NOT_FOUND");
     drop(world);
 }
 
