@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Audit, Cache, Config, ConfigError, Limits, Source, Verifier};
-use crate::audit::writer::Durability;
+use super::{Audit, Cache, Config, ConfigError, Durability, Limits, Source, Verifier};
 
 const MIB: u64 = 1 << 20;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
