@@ -69,6 +69,7 @@ routes! {
     }
     ContainerAnalysis {
         POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
+        GET "/v1/projects/{project}/notes" => containeranalysis::list_notes;
         GET "/v1/projects/{project}/notes/{note}" => containeranalysis::get_note;
         GET "/v1/projects/{project}/notes/{note}/occurrences" => containeranalysis::list_note_occurrences;
         POST "/v1/projects/{project}/occurrences" => containeranalysis::create_occurrence;

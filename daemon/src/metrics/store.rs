@@ -22,6 +22,8 @@ pub enum StoreOperation {
     Project,
     /// One note.
     Note,
+    /// A page of notes.
+    Notes,
     /// One occurrence.
     Occurrence,
     /// A page of occurrences.
@@ -32,8 +34,8 @@ pub enum StoreOperation {
     Apply,
 }
 
-const OPERATIONS: [&str; 7] =
-    ["projects", "project", "note", "occurrence", "occurrences", "evidence", "apply"];
+const OPERATIONS: [&str; 8] =
+    ["projects", "project", "note", "notes", "occurrence", "occurrences", "evidence", "apply"];
 
 const KINDS: [&str; 5] =
     ["not_found", "already_exists", "etag_mismatch", "read_only", "unavailable"];

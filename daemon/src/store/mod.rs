@@ -31,6 +31,14 @@ pub trait Store: Debug + Send + Sync {
     /// One note.
     fn note(&self, name: &NoteName) -> Result<Option<Note>, StoreError>;
 
+    /// The notes of a project in the order of their names, after `after`, at most `limit`.
+    fn notes(
+        &self,
+        project: &ProjectId,
+        after: Option<&NoteName>,
+        limit: usize,
+    ) -> Result<Vec<Note>, StoreError>;
+
     /// One occurrence.
     fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError>;
 

@@ -87,6 +87,15 @@ impl Store for EmbeddedStore {
         self.read(StoreOperation::Note, |view| read::note(view, name))
     }
 
+    fn notes(
+        &self,
+        project: &ProjectId,
+        after: Option<&NoteName>,
+        limit: usize,
+    ) -> Result<Vec<Note>, StoreError> {
+        self.read(StoreOperation::Notes, |view| read::notes(view, project, after, limit))
+    }
+
     fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
         self.read(StoreOperation::Occurrence, |view| read::Occurrences::open(view)?.get(name))
     }

@@ -228,6 +228,15 @@ impl Store for LiveFiles {
         self.now().note(name)
     }
 
+    fn notes(
+        &self,
+        project: &ProjectId,
+        after: Option<&NoteName>,
+        limit: usize,
+    ) -> Result<Vec<Note>, StoreError> {
+        self.now().notes(project, after, limit)
+    }
+
     fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
         self.now().occurrence(name)
     }
