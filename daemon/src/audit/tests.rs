@@ -123,6 +123,25 @@ async fn nothing_is_written_for_a_caller_who_has_given_up() {
     assert_eq!(verify(dir.path()).expect("a chain").lines, 1);
 }
 
+/// The first of a group wakes the writer for all of them.
+#[tokio::test]
+async fn the_group_of_a_caller_who_went_away_is_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let audit = open(dir.path(), Durability::Write);
+    let mut first = Box::pin(audit.append(bodies(0..1), soon()));
+    let mut second = Box::pin(audit.append(bodies(1..2), soon()));
+    for append in [&mut first, &mut second] {
+        std::future::poll_fn(|context| {
+            assert!(append.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    drop(first);
+    assert_eq!(second.await, Ok(()));
+    assert_eq!(verify(dir.path()).expect("a chain").lines, 2);
+}
+
 fn open(dir: &Path, durability: Durability) -> Audit {
     let config = AuditConfig {
         dir: dir.to_owned(),
