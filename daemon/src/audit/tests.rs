@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::log::{Log, files};
 use super::verify::{VerifyError, verify};
 use super::writer::{Audit, AuditConfig, Durability};
@@ -11,13 +13,13 @@ use crate::metrics::audit::AuditMetrics;
 
 const ROTATE_NEVER: u64 = u64::MAX;
 
-fn bodies(range: std::ops::Range<u32>) -> Vec<Vec<u8>> {
-    range.map(|n| format!(r#"{{"type":"decision","n":{n}}}"#).into_bytes()).collect()
+fn bodies(range: std::ops::Range<u32>) -> Vec<Bytes> {
+    range.map(|n| format!(r#"{{"type":"decision","n":{n}}}"#).into()).collect()
 }
 
 fn append(log: &mut Log, range: std::ops::Range<u32>) {
     let bodies = bodies(range);
-    log.append(jiff::Timestamp::UNIX_EPOCH, bodies.iter().map(Vec::as_slice)).expect("appends");
+    log.append(jiff::Timestamp::UNIX_EPOCH, bodies.iter().map(Bytes::as_ref)).expect("appends");
 }
 
 fn newest(dir: &Path) -> std::path::PathBuf {

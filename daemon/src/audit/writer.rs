@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -70,7 +71,7 @@ pub struct Audit {
 
 #[derive(Debug)]
 struct Append {
-    bodies: Vec<Vec<u8>>,
+    bodies: Vec<Bytes>,
     /// Past it the caller has answered without the record, so it must not be written.
     deadline: Instant,
     answer: oneshot::Sender<Result<(), AuditError>>,
@@ -96,7 +97,7 @@ impl Audit {
     ///
     /// # Cancel safety
     /// Dropping the future does not withdraw what is queued.
-    pub async fn append(&self, bodies: Vec<Vec<u8>>, deadline: Instant) -> Result<(), AuditError> {
+    pub async fn append(&self, bodies: Vec<Bytes>, deadline: Instant) -> Result<(), AuditError> {
         let (answer, answered) = oneshot::channel();
         let append = Append { bodies, deadline, answer };
         let acknowledged = async {
@@ -194,7 +195,7 @@ impl Writer {
 
     fn write(&mut self, group: &[Append]) -> Result<(), AuditError> {
         let started = Instant::now();
-        let bodies = group.iter().flat_map(|append| append.bodies.iter().map(Vec::as_slice));
+        let bodies = group.iter().flat_map(|append| append.bodies.iter().map(Bytes::as_ref));
         let lines = group.iter().map(|append| append.bodies.len()).sum();
         let result = self.log.append(jiff::Timestamp::now(), bodies).and_then(|()| self.hold());
         match result {
