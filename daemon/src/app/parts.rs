@@ -21,7 +21,6 @@ use crate::audit::writer::AuditConfig;
 use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::config::file::Plugin;
 use crate::config::{self, Config, Source};
-use crate::decision_json::DecisionJson;
 use crate::evidence::EvidenceSource;
 use crate::http::Doors;
 use crate::http::limits::ServerLimits;
@@ -256,6 +255,6 @@ fn decide_once(config: &Config, request: Request) -> Result<Value, StartError> {
     let origin = Origin { door: "offline", principal: None };
     let deadline = Instant::now() + config.limits.request_timeout;
     let decisions = runtime.block_on(admit(&parts.gate, &origin, vec![request], deadline));
-    let decision = decisions.first().map(|decision| serde_json::to_value(DecisionJson(decision)));
+    let decision = decisions.first().map(|recorded| serde_json::from_slice(&recorded.json));
     Ok(decision.and_then(Result::ok).unwrap_or_default())
 }
