@@ -75,7 +75,7 @@ pub(super) fn evaluated(
     }
     let mut room = CAUSES_BYTES_MAX;
     for attestor in attestors.iter().filter(|each| each.reason != AttestorReason::Verified) {
-        let (sentence, cause) = denial(attestor, room);
+        let (sentence, cause) = denial(&attestor.reason, &attestor.trials, room);
         denied_by_attestor(&mut text, image, &attestor.attestor, sentence);
         if cause.len() <= room {
             room -= cause.len();
@@ -90,16 +90,16 @@ fn denied_by_attestor(text: &mut String, image: &str, attestor: &AttestorName, s
 }
 
 /// Google's sentence, or ours where Google has none, and the cause in at most about `room` bytes.
-fn denial(attestor: &AttestorResult, room: usize) -> (&'static str, String) {
+fn denial(reason: &AttestorReason, trials: &[Trial], room: usize) -> (&'static str, String) {
     const UNDETERMINED: &str = "Could not be determined";
-    match &attestor.reason {
+    match reason {
         AttestorReason::Verified => ("", String::new()),
         AttestorReason::AttestorUnknown => (NOT_ATTESTED, " (there is no such attestor)".into()),
         AttestorReason::NoKeys => (NOT_ATTESTED, " (the attestor trusts no key)".into()),
         AttestorReason::NoAttestations => {
             (NOT_ATTESTED, " (its note has no attestation of this digest)".into())
         }
-        AttestorReason::NoneVerified => (NOT_ATTESTED, tried(&attestor.trials, room)),
+        AttestorReason::NoneVerified => (NOT_ATTESTED, tried(trials, room)),
         AttestorReason::LimitExceeded => {
             ("More attestations or signatures than are examined", String::new())
         }
