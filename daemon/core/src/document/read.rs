@@ -292,10 +292,15 @@ impl<'a> Object<'a> {
     pub fn required(&self, name: &'static str) -> Option<Field<'a>> {
         let field = self.get(name);
         if field.is_none() {
-            let message = "required; set it".to_owned();
-            self.field.fail_at(self.field.child(name), self.field.node.line, message);
+            self.missing(name);
         }
         field
+    }
+
+    /// Puts down that a field must be set.
+    pub fn missing(&self, name: &'static str) {
+        let message = "required; set it".to_owned();
+        self.field.fail_at(self.field.child(name), self.field.node.line, message);
     }
 
     /// The elements of a list, none where it is not set.
