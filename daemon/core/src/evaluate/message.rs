@@ -8,13 +8,15 @@ use crate::names::AttestorName;
 use crate::policy::RuleMatch;
 use crate::verdict::{SignedForm, Unavailable};
 
-const NOT_ATTESTED: &str =
+pub(crate) const NOT_ATTESTED: &str =
     "No attestations found that were valid and signed by a key trusted by the attestor";
-const DIGEST_REQUIRED: &str = "Expected digest with sha256 scheme, but got tag or malformed digest";
+pub(crate) const DIGEST_REQUIRED: &str =
+    "Expected digest with sha256 scheme, but got tag or malformed digest";
+pub(crate) const UNDETERMINED: &str = "Could not be determined";
 
 /// Most bytes of causes in one message, Google's sentences aside. Kubernetes cuts the message of an
 /// event, where a denial surfaces, at as many; the whole explanation is in the decision.
-const CAUSES_BYTES_MAX: usize = 1_024;
+pub(crate) const CAUSES_BYTES_MAX: usize = 1_024;
 
 /// Most characters shown of a text that may be of any length and hold anything.
 const SHOWN_CHARS_MAX: usize = 128;
@@ -90,8 +92,11 @@ fn denied_by_attestor(text: &mut String, image: &str, attestor: &AttestorName, s
 }
 
 /// Google's sentence, or ours where Google has none, and the cause in at most about `room` bytes.
-fn denial(reason: &AttestorReason, trials: &[Trial], room: usize) -> (&'static str, String) {
-    const UNDETERMINED: &str = "Could not be determined";
+pub(crate) fn denial(
+    reason: &AttestorReason,
+    trials: &[Trial],
+    room: usize,
+) -> (&'static str, String) {
     match reason {
         AttestorReason::Verified => ("", String::new()),
         AttestorReason::AttestorUnknown => (NOT_ATTESTED, " (there is no such attestor)".into()),
@@ -168,7 +173,7 @@ fn passing(why: Unavailable) -> &'static str {
 }
 
 /// A text from outside: no control characters, and an end.
-struct Shown<'a>(&'a str);
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
