@@ -61,7 +61,10 @@ impl Store for Told {
     }
 }
 
-fn source(answer: Result<usize, StoreError>, open: bool) -> (EvidenceSource, Arc<(Mutex<bool>, Condvar)>) {
+fn source(
+    answer: Result<usize, StoreError>,
+    open: bool,
+) -> (EvidenceSource, Arc<(Mutex<bool>, Condvar)>) {
     let gate = Arc::new((Mutex::new(open), Condvar::new()));
     let store = Told { answer, gate: Arc::clone(&gate) };
     (EvidenceSource::new(Arc::new(store), 3), gate)
