@@ -141,7 +141,8 @@ impl Snapshots {
     }
 
     /// Takes up what was written to `project`. Call it after the commit and before the
-    /// acknowledgement. Answers the new generation; on an error the project is withdrawn.
+    /// acknowledgement. Answers the new generation; on an error the project is withdrawn. A project
+    /// that holds nothing, and did not before, changes nothing.
     pub fn republish(
         &self,
         store: &dyn Store,
@@ -155,6 +156,10 @@ impl Snapshots {
             Ok(found) if found.known => Some(resolve(found.clone(), keys, &resolved, &mut fresh)),
             _ => None,
         };
+        let is_known = self.current.load().projects.contains_key(project);
+        if published.is_none() && !is_known {
+            return resources.map(|_| self.current.load().generation);
+        }
         resolved.retain(|name, _| name.project() != project);
         resolved.extend(fresh);
         let generation = self.swap(|snapshot| {

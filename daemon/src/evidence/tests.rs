@@ -27,6 +27,14 @@ impl Store for Told {
     fn note(&self, _: &NoteName) -> Result<Option<Note>, StoreError> {
         Ok(None)
     }
+    fn notes(
+        &self,
+        _: &ProjectId,
+        _: Option<&NoteName>,
+        _: usize,
+    ) -> Result<Vec<Note>, StoreError> {
+        Ok(Vec::new())
+    }
     fn occurrence(&self, _: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
         Ok(None)
     }

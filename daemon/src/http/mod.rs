@@ -27,7 +27,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
 use http::Response;
 use http_body_util::channel::Channel;
@@ -35,7 +34,7 @@ use hyper::body::Incoming;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::admit::{self, Gate, Origin};
+use crate::admit::{self, Gate, Origin, Recorded};
 use crate::metrics::http::HttpMetrics;
 use crate::resources::Resources;
 use dispatch::StreamBroken;
@@ -69,6 +68,7 @@ routes! {
     }
     ContainerAnalysis {
         POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
+        GET "/v1/projects/{project}/notes" => containeranalysis::list_notes;
         GET "/v1/projects/{project}/notes/{note}" => containeranalysis::get_note;
         GET "/v1/projects/{project}/notes/{note}/occurrences" => containeranalysis::list_note_occurrences;
         POST "/v1/projects/{project}/occurrences" => containeranalysis::create_occurrence;
@@ -180,11 +180,13 @@ impl Doors {
         origin: &Origin,
         requests: Vec<Request>,
         deadline: Instant,
-    ) -> Vec<Decision> {
+    ) -> Vec<Recorded> {
         match &self.decider {
             Decider::Gate(gate) => admit::admit(gate, origin, requests, deadline).await,
             #[cfg(test)]
-            Decider::Test(decide) => decide(requests).await,
+            Decider::Test(decide) => {
+                decide(requests).await.into_iter().map(Recorded::without_record).collect()
+            }
         }
     }
 }

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use hallmark_core::attestor::{KeyId, VerificationKey};
-use hallmark_plugin_api::host::{
-    CallError, Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage,
-};
+use hallmark_plugin_api::host::{Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage};
 use hallmark_plugin_api::{Caps, Material};
 
 use super::error::{KeyError, PluginError};
@@ -59,11 +57,13 @@ pub struct InstanceStatus {
 pub(super) struct PluginInstance {
     name: String,
     instance: Arc<Instance>,
-    services: Arc<InstanceServices>,
+    pub(super) services: Arc<InstanceServices>,
     held: ArcSwapOption<Held>,
     schedule: Mutex<Schedule>,
+    /// Held while a snapshot is taken, so that an older one never replaces a newer one.
+    refreshing: Mutex<()>,
     snapshot_errors: AtomicU64,
-    pub(super) call_errors: AtomicU64,
+    call_errors: AtomicU64,
 }
 
 /// A good snapshot.
@@ -99,6 +99,7 @@ impl PluginInstance {
             services,
             held: ArcSwapOption::empty(),
             schedule: Mutex::new(Schedule { due: lists_keys.then(Instant::now), last_error: None }),
+            refreshing: Mutex::new(()),
             snapshot_errors: AtomicU64::new(0),
             call_errors: AtomicU64::new(0),
         })
@@ -133,7 +134,12 @@ impl PluginInstance {
     }
 
     /// Takes a new snapshot; a failure keeps the last good one. Answers whether the keys differ.
-    pub(super) fn refresh(&self, now: Instant) -> bool {
+    pub(super) fn refresh(&self) -> bool {
+        if !self.lists_keys() {
+            return false;
+        }
+        let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         // Taken before the snapshot is: what is pushed while it is taken asks for another.
         self.services.wanted.store(false, Ordering::Release);
         match self.take_snapshot(now) {
@@ -187,15 +193,14 @@ impl PluginInstance {
         self.instance.resolve_keys(material, at).map_err(|error| {
             let error = KeyError::of_material(&self.name, error);
             if matches!(error, KeyError::Unavailable(_)) {
-                self.call_errors.fetch_add(1, Ordering::Relaxed);
+                self.count_call_error();
             }
             error
         })
     }
 
-    pub(super) fn count_call_error(&self, error: &CallError) -> String {
+    pub(super) fn count_call_error(&self) {
         self.call_errors.fetch_add(1, Ordering::Relaxed);
-        error.to_string()
     }
 
     pub(super) fn status(&self) -> InstanceStatus {
@@ -207,7 +212,7 @@ impl PluginInstance {
             version: info.version.clone(),
             vendor: info.vendor.clone(),
             sha256: image.sha256(),
-            has_keys: info.caps.contains(Caps::KEYS),
+            has_keys: self.lists_keys(),
             signs: info.caps.contains(Caps::SIGN),
             schemes: info.schemes.clone(),
             forms: info.forms.clone(),
@@ -218,6 +223,10 @@ impl PluginInstance {
             call_errors: self.call_errors.load(Ordering::Relaxed),
             last_error: self.schedule().last_error.clone(),
         }
+    }
+
+    fn lists_keys(&self) -> bool {
+        self.instance.image().info().caps.contains(Caps::KEYS)
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {

@@ -98,29 +98,27 @@ impl Catalog {
         }
     }
 
-    /// Takes a new snapshot of every instance whose last one is past its time to live, whose
-    /// plugin said that its keys changed, or whose last attempt failed some time ago. Answers
-    /// whether any keys are different now. Blocks.
+    /// Takes a new snapshot of every instance, due or not. Answers whether any keys are different
+    /// now. Blocks.
     pub fn refresh(&self) -> bool {
-        let now = Instant::now();
-        let due = self.instances.iter().filter(|instance| instance.is_due(now));
-        due.fold(false, |changed, instance| instance.refresh(now) | changed)
+        self.instances.iter().fold(false, |changed, instance| instance.refresh() | changed)
     }
 
-    /// Refreshes for ever, whenever something is due or was pushed, and calls `changed` when keys
+    /// Takes new snapshots for ever, where the time to live of the last one has passed, where a
+    /// plugin pushed, and where the last attempt failed some time ago; calls `changed` when keys
     /// are different. Both run on a thread that may block.
     pub async fn keep_fresh(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
         loop {
             match self.instances.iter().filter_map(PluginInstance::due).min() {
-                None => self.pushed.notified().await,
+                None => self.pushed().await,
                 Some(due) => tokio::select! {
-                    () = self.pushed.notified() => tokio::time::sleep(PUSH_QUIET).await,
+                    () = self.pushed() => {}
                     () = tokio::time::sleep_until(due.into()) => {}
                 },
             }
             let (catalog, changed) = (Arc::clone(&self), changed.clone());
             let refreshed = tokio::task::spawn_blocking(move || {
-                if catalog.refresh() {
+                if catalog.refresh_due() {
                     changed();
                 }
             });
@@ -128,6 +126,17 @@ impl Catalog {
                 tracing::error!(%panic, "the refresh of plugin keys panicked");
             }
         }
+    }
+
+    async fn pushed(&self) {
+        self.pushed.notified().await;
+        tokio::time::sleep(PUSH_QUIET).await;
+    }
+
+    fn refresh_due(&self) -> bool {
+        let now = Instant::now();
+        let due = self.instances.iter().filter(|instance| instance.is_due(now));
+        due.fold(false, |changed, instance| instance.refresh() | changed)
     }
 
     /// Every instance, for metrics and for people.

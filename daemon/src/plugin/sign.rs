@@ -33,7 +33,10 @@ impl Catalog {
     pub fn sign(&self, plugin: &str, key_id: &str, payload: &[u8]) -> Result<Signed, SignError> {
         let instance =
             self.instance(plugin).ok_or_else(|| SignError::UnknownPlugin(plugin.to_owned()))?;
-        let unavailable = |text: String| SignError::Unavailable { plugin: plugin.to_owned(), text };
+        let unavailable = |text: String| {
+            instance.count_call_error();
+            SignError::Unavailable { plugin: plugin.to_owned(), text }
+        };
         let held = instance.held().ok_or_else(|| {
             let error = instance.status().last_error;
             unavailable(error.unwrap_or_else(|| "it lists no keys".to_owned()))
@@ -84,6 +87,6 @@ fn ask(
     let answers = instance
         .instance()
         .sign_batch(&held.snapshot, &[item], &at)
-        .map_err(|error| instance.count_call_error(&error))?;
+        .map_err(|error| error.to_string())?;
     Ok(answers.into_iter().next().unwrap_or(Err(Failure::Backend)))
 }

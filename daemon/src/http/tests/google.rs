@@ -298,6 +298,9 @@ async fn a_note_is_created_once_and_read_back() {
     );
     assert_eq!(created["attestation"], attestation_note()["attestation"]);
     assert_eq!(api.get("/v1/projects/p/notes/n").await, (200, created));
+    assert_eq!(api.get("/v1/projects/p/notes?filter=").await.1["notes"][0]["kind"], "ATTESTATION");
+    let filtered = api.get("/v1/projects/p/notes?filter=kind%3D%22BUILD%22").await;
+    refused(&filtered, 400, "INVALID_ARGUMENT", "leave the filter empty");
     let again = api.post("/v1/projects/p/notes?noteId=n", attestation_note()).await;
     refused(&again, 409, "ALREADY_EXISTS", "projects/p/notes/n already exists");
     refused(

@@ -188,6 +188,15 @@ impl Store for TestStore {
         self.read()?.note(name)
     }
 
+    fn notes(
+        &self,
+        project: &ProjectId,
+        after: Option<&NoteName>,
+        limit: usize,
+    ) -> Result<Vec<Note>, StoreError> {
+        self.read()?.notes(project, after, limit)
+    }
+
     fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
         self.read()?.occurrence(name)
     }

@@ -92,6 +92,18 @@ impl Store for FilesStore {
         Ok(self.notes.get(name).cloned())
     }
 
+    fn notes(
+        &self,
+        project: &ProjectId,
+        after: Option<&NoteName>,
+        limit: usize,
+    ) -> Result<Vec<Note>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = self.notes.range::<NoteName, _>((from, Bound::Unbounded));
+        let found = found.map(|(_, note)| note).filter(|note| note.name.project() == project);
+        Ok(found.take(limit).cloned().collect())
+    }
+
     fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
         Ok(self.occurrences.get(name).cloned())
     }
