@@ -24,7 +24,7 @@ rm -rf $dir && mkdir $dir
 
 say "A daemon on an embedded store"
 echo "$ hallmark serve --data-dir $dir/data --listen 127.0.0.1:0 --port-file $dir/address"
-hallmark serve --data-dir $dir/data --listen 127.0.0.1:0 --port-file $dir/address 2>$dir/daemon.log &
+hallmark serve --data-dir $dir/data --listen 127.0.0.1:0 --port-file $dir/address >$dir/daemon.log 2>&1 &
 echo $! >$dir/pid
 for _ in $(seq 100); do [ -s $dir/address ] && break; sleep 0.05; done
 [ -s $dir/address ] || { cat $dir/daemon.log >&2; exit 1; }

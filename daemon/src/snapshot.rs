@@ -23,6 +23,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use hallmark_core::attestor::{Attestor, KeyMaterial, PublicKey, TrustedAttestor, VerificationKey};
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub projects: HashMap<ProjectId, Arc<ProjectSnapshot>>,
     /// Asked first where a policy says so.
     pub system: Arc<SystemPolicy>,
+    /// When it was put in force; `None` for the one that knows no project.
+    pub published: Option<Instant>,
 }
 
 /// One project in a snapshot.
@@ -138,7 +141,8 @@ impl Snapshots {
     }
 
     /// Takes up what was written to `project`. Call it after the commit and before the
-    /// acknowledgement. Answers the new generation; on an error the project is withdrawn.
+    /// acknowledgement. Answers the new generation; on an error the project is withdrawn. A project
+    /// that holds nothing, and did not before, changes nothing.
     pub fn republish(
         &self,
         store: &dyn Store,
@@ -152,6 +156,10 @@ impl Snapshots {
             Ok(found) if found.known => Some(resolve(found.clone(), keys, &resolved, &mut fresh)),
             _ => None,
         };
+        let is_known = self.current.load().projects.contains_key(project);
+        if published.is_none() && !is_known {
+            return resources.map(|_| self.current.load().generation);
+        }
         resolved.retain(|name, _| name.project() != project);
         resolved.extend(fresh);
         let generation = self.swap(|snapshot| {
@@ -196,6 +204,7 @@ impl Snapshots {
         let mut next = Snapshot::clone(&self.current.load());
         change(&mut next);
         next.generation += 1;
+        next.published = Some(Instant::now());
         let generation = next.generation;
         self.current.store(Arc::new(next));
         generation

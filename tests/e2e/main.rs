@@ -1,1 +1,15 @@
-//! Hallmark from outside.
+//! Hallmark from outside: each test is something that a user would notice.
+
+mod algorithms;
+mod api;
+mod audit;
+mod cli;
+mod crash;
+mod decisions;
+mod hostile;
+mod key_sources;
+mod metrics;
+mod never_stale;
+mod same_answers;
+mod startup;
+mod vectors;

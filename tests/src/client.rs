@@ -49,6 +49,38 @@ impl Client {
         self.call(Method::PUT, path, "application/json", body.to_string().into()).await
     }
 
+    /// `POST` of lines to `/v1/decisions`, one request each; answers the lines that came back.
+    pub async fn stream(&self, requests: &[Value]) -> Vec<Value> {
+        let body: String = requests.iter().map(|request| format!("{request}\n")).collect();
+        let path = "/v1/decisions";
+        let answer = self.call(Method::POST, path, "application/x-ndjson", body.into()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let line = |line: &str| serde_json::from_str(line).expect("a line is JSON");
+        answer.text.lines().map(line).collect()
+    }
+
+    /// Every page of a listing, `size` resources each; `path` may have a query.
+    pub async fn list(&self, path: &str, member: &str, size: usize) -> Vec<Value> {
+        let (mut all, mut token) = (Vec::new(), String::new());
+        let separator = if path.contains('?') { '&' } else { '?' };
+        loop {
+            let page = format!("{path}{separator}pageSize={size}&pageToken={token}");
+            let page = self.get(&page).await.ok();
+            let found = page[member].as_array().cloned().unwrap_or_default();
+            assert!(found.len() <= size, "{} on a page of {size}", found.len());
+            all.extend(found);
+            match page["nextPageToken"].as_str() {
+                Some(next) if !next.is_empty() => next.clone_into(&mut token),
+                _ => return all,
+            }
+        }
+    }
+
+    /// The host and port that it talks to.
+    pub fn address(&self) -> &str {
+        self.endpoint.trim_start_matches("http://")
+    }
+
     /// `DELETE`.
     pub async fn delete(&self, path: &str) -> Answer {
         self.call(Method::DELETE, path, "application/json", Bytes::new()).await
@@ -92,6 +124,14 @@ impl Answer {
     pub fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json
+    }
+
+    /// The message of a Google-shaped error of this status; panics on any other answer.
+    pub fn refused(&self, status: u16, word: &str) -> String {
+        let error = &self.json["error"];
+        let shape = (self.status, error["code"].as_u64(), error["status"].as_str());
+        assert_eq!(shape, (status, Some(u64::from(status)), Some(word)), "{}", self.text);
+        error["message"].as_str().expect("a message").to_owned()
     }
 
     /// The status word of a Google-shaped error.

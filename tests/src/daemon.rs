@@ -1,28 +1,48 @@
-//! A `hallmark serve` of its own on a port of its own.
+//! A `hallmark serve` of its own on a port of its own, and the other verbs of the command line.
 
+use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
 
-/// How long a daemon may take to start or to stop on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take on a busy machine before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often something is looked at that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A running daemon. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Daemon {
-    child: Child,
-    log: std::sync::Arc<std::sync::Mutex<String>>,
+    process: Process,
     /// A client of it.
     pub client: Client,
 }
 
 impl Daemon {
-    /// Starts a daemon on an embedded store in `dir`.
+    /// Starts a daemon on an embedded store in `dir/data`.
     pub fn start(dir: &Path) -> Self {
         Self::start_with(dir, &["--data-dir", &dir.join("data").to_string_lossy()])
+    }
+
+    /// Starts a daemon on an embedded store in `dir/data` with this configuration file.
+    pub fn start_configured(dir: &Path, toml: &str) -> Self {
+        let config = crate::keys::write(dir, "hallmark.toml", toml.as_bytes());
+        let data = dir.join("data");
+        let data = ["--data-dir", &data.to_string_lossy()];
+        Self::start_with(dir, &[&data[..], &["--config", &config.to_string_lossy()]].concat())
+    }
+
+    /// Starts a daemon on the files in `dir/config`.
+    pub fn start_on_files(dir: &Path) -> Self {
+        let (config, audit) = (dir.join("config"), dir.join("audit"));
+        let config = ["--config-dir", &config.to_string_lossy()];
+        Self::start_with(dir, &[&config[..], &["--audit-dir", &audit.to_string_lossy()]].concat())
     }
 
     /// Starts a daemon with these arguments to `serve`; `dir` holds its port file.
@@ -32,51 +52,52 @@ impl Daemon {
 
     /// As [`Daemon::start_with`]; answers the log of a daemon that refused to start.
     pub fn try_start(dir: &Path, args: &[&str]) -> Result<Self, String> {
+        let mut command = Command::new(binary("hallmark"));
+        command.arg("serve").args(args);
+        Self::spawn(dir, command)
+    }
+
+    /// Runs a command that ends in `hallmark serve …`, to which listening on a free port is added.
+    pub fn spawn(dir: &Path, mut command: Command) -> Result<Self, String> {
         let port_file = dir.join("address");
         if port_file.exists() {
             std::fs::remove_file(&port_file).expect("removes the old port file");
         }
-        let mut child = Command::new(binary("hallmark"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--port-file"])
-            .arg(&port_file)
-            .args(args)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("hallmark is built");
-        let log = collect(child.stderr.take().expect("a pipe"));
-        let started = Instant::now();
-        loop {
-            if let Ok(address) = std::fs::read_to_string(&port_file)
-                && address.ends_with('\n')
-            {
-                let client = Client::new(address.trim());
-                return Ok(Self { child, log, client });
+        command.args(["--listen", "127.0.0.1:0", "--port-file"]).arg(&port_file);
+        let mut process = Process::spawn(command);
+        let address = wait_for("the daemon to start", || {
+            if let Some(status) = process.ended() {
+                return Some(Err(format!("{status}\n{}", process.whole_log())));
             }
-            if child.try_wait().expect("waits").is_some() || started.elapsed() > PATIENCE {
-                drop(child.kill());
-                drop(child.wait());
-                std::thread::yield_now();
-                return Err(log.lock().expect("log").clone());
-            }
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
+            let address = std::fs::read_to_string(&port_file).ok()?;
+            address.ends_with('\n').then_some(Ok(address))
+        })?;
+        Ok(Self { process, client: Client::new(address.trim()) })
     }
 
     /// Process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.child.id()
     }
 
     /// What it has logged.
     pub fn log(&self) -> String {
-        self.log.lock().expect("log").clone()
+        self.process.log()
+    }
+
+    /// The most memory it ever held, in MiB.
+    pub fn peak_memory_mib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("the daemon runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux");
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib >> 10
     }
 
     /// `kill -9`.
     pub fn kill(mut self) {
-        self.child.kill().expect("kills");
-        self.child.wait().expect("waits");
+        self.process.child.kill().expect("kills");
+        self.process.child.wait().expect("waits");
     }
 
     /// Sends a signal, such as `TERM` or `HUP`.
@@ -87,35 +108,83 @@ impl Daemon {
 
     /// Waits for the end.
     pub fn wait(mut self) -> ExitStatus {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("waits") {
-                return status;
-            }
-            assert!(started.elapsed() < PATIENCE, "the daemon did not stop:\n{}", self.log());
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
+        wait_for("the daemon to stop", || self.process.ended())
+    }
+
+    /// Stops it as an operator does, and expects it to say that all went well.
+    pub fn stop(self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert!(status.success(), "{status}");
     }
 }
 
-impl Drop for Daemon {
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    fn spawn(mut command: Command) -> Self {
+        command.stderr(Stdio::piped()).stdout(Stdio::null()).stdin(Stdio::null());
+        let mut child = command.spawn().expect("the program runs");
+        let log = Arc::new(Mutex::new(String::new()));
+        let reader = collect(child.stderr.take().expect("a pipe"), Arc::clone(&log));
+        Self { child, log, reader: Some(reader) }
+    }
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("waits")
+    }
+
+    fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The log of a process that has ended, to its last line.
+    fn whole_log(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log is read");
+        }
+        self.log()
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Runs a verb of `hallmark` against `endpoint`, in project `p`.
-pub fn hallmark(endpoint: &str, args: &[&str]) -> Output {
-    Command::new(binary("hallmark"))
-        .args(args)
-        .env("HALLMARK_ENDPOINT", endpoint)
-        .env("HALLMARK_PROJECT", "p")
-        .output()
-        .expect("hallmark is built")
+fn collect(pipe: ChildStderr, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push_str(&line);
+            log.push('\n');
+        }
+    })
 }
 
-/// A binary or library of the workspace, built by `make test` before the tests.
+/// Runs a verb of `hallmark` against the daemon of `client`, in project `p`.
+pub fn hallmark(client: &Client, args: &[&str]) -> Output {
+    Command::new(binary("hallmark"))
+        .args(args)
+        .env("HALLMARK_ENDPOINT", &client.endpoint)
+        .env("HALLMARK_PROJECT", "p")
+        .output()
+        .expect("hallmark runs")
+}
+
+/// Runs a verb of `hallmark` that needs no daemon.
+pub fn hallmark_offline(args: &[&str]) -> Output {
+    hallmark(&Client::new("127.0.0.1:1"), args)
+}
+
+/// A binary of the workspace, built by `make test` before the tests.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a path");
     let profile = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
@@ -124,15 +193,30 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-fn collect(pipe: std::process::ChildStderr) -> std::sync::Arc<std::sync::Mutex<String>> {
-    let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-    let written = std::sync::Arc::clone(&log);
-    std::thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            let mut log = written.lock().expect("log");
-            log.push_str(&line);
-            log.push('\n');
+/// Looks until there is something to see.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
         }
-    });
-    log
+        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+}
+
+/// As [`wait_for`], where looking takes a request.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let mut pace = tokio::time::interval(LOOK_EVERY);
+    let started = Instant::now();
+    loop {
+        pace.tick().await;
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+    }
 }

@@ -4,3 +4,4 @@ pub mod client;
 pub mod daemon;
 pub mod keys;
 pub mod project;
+pub mod wire;

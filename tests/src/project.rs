@@ -4,12 +4,55 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 use crate::client::{Answer, Client};
+use crate::daemon::Daemon;
 use crate::keys::Key;
 
 /// The repository of every image.
 pub const REPOSITORY: &str = "registry.example.com/shop/web";
+
+/// The id of the key that [`World`] trusts.
+pub const KEY_ID: &str = "https://keys.example.com/build";
+
+/// A daemon with attestor `build`, which trusts one P-256 key, and a policy that requires it.
+#[derive(Debug)]
+pub struct World {
+    /// Where the daemon keeps everything; `dir/data` is its data directory.
+    pub dir: TempDir,
+    /// The daemon.
+    pub daemon: Daemon,
+    /// The key, known as [`KEY_ID`].
+    pub key: Key,
+}
+
+impl World {
+    /// On an embedded store.
+    pub async fn new() -> Self {
+        Self::configured("").await
+    }
+
+    /// With a configuration file.
+    pub async fn configured(toml: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let daemon = Daemon::start_configured(dir.path(), toml);
+        let world = Self { dir, daemon, key: Key::shared("ECDSA_P256_SHA256") };
+        attestor(world.client(), "build", &[(KEY_ID, &world.key)]).await;
+        put_policy(world.client(), &policy("REQUIRE_ATTESTATION", &["build"])).await;
+        world
+    }
+
+    /// A client of the daemon.
+    pub fn client(&self) -> &Client {
+        &self.daemon.client
+    }
+
+    /// Attests an image for `build`; answers the name of the occurrence.
+    pub async fn attest(&self, image: &str) -> String {
+        attest(self.client(), "build", image, KEY_ID, &self.key).await
+    }
+}
 
 /// An image by digest; another `seed`, another digest.
 pub fn image(seed: &str) -> String {
@@ -18,8 +61,12 @@ pub fn image(seed: &str) -> String {
 
 /// `sha256:…` of a seed.
 pub fn digest(seed: &str) -> String {
-    let hash = Sha256::digest(seed.as_bytes());
-    format!("sha256:{}", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    format!("sha256:{}", sha256_hex(seed.as_bytes()))
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The simple-signing payload of an image, byte for byte as Google's tool makes it.
@@ -33,12 +80,30 @@ pub fn payload(image: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// DSSE's pre-authentication encoding of a payload, under the type that Google's tool gives it.
+pub fn pae(payload: &[u8]) -> Vec<u8> {
+    let kind = "application/vnd.dev.cosign.simplesigning.v1+json";
+    let mut out = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
+    out.extend_from_slice(payload);
+    out
+}
+
 /// Creates note `id` and attestor `id` that trusts `keys`, each under its id.
 pub async fn attestor(client: &Client, id: &str, keys: &[(&str, &Key)]) {
-    let note = json!({"attestation": {"hint": {"humanReadableName": id}}});
-    client.post(&format!("/v1/projects/p/notes?noteId={id}"), &note).await.ok();
+    note(client, id).await;
     let body = attestor_body(id, keys);
     client.post(&format!("/v1/projects/p/attestors?attestorId={id}"), &body).await.ok();
+}
+
+/// Creates a note.
+pub async fn note(client: &Client, id: &str) {
+    let note = json!({"attestation": {"hint": {"humanReadableName": id}}});
+    client.post(&format!("/v1/projects/p/notes?noteId={id}"), &note).await.ok();
+}
+
+/// Replaces the keys of an attestor.
+pub async fn put_attestor(client: &Client, id: &str, keys: &[(&str, &Key)]) {
+    client.put(&format!("/v1/projects/p/attestors/{id}"), &attestor_body(id, keys)).await.ok();
 }
 
 /// An attestor as the API takes it.
@@ -54,15 +119,25 @@ pub fn attestor_body(id: &str, keys: &[(&str, &Key)]) -> Value {
     }})
 }
 
-/// A policy whose default rule requires these attestors, or is `ALWAYS_ALLOW`/`ALWAYS_DENY`
-/// where there are none.
+/// A policy whose default rule is [`rule`].
 pub fn policy(mode: &str, attestors: &[&str]) -> Value {
+    json!({"name": "projects/p/policy", "defaultAdmissionRule": rule(mode, attestors)})
+}
+
+/// An enforced admission rule; `attestors` belong to `REQUIRE_ATTESTATION` only.
+pub fn rule(mode: &str, attestors: &[&str]) -> Value {
     let names: Vec<_> = attestors.iter().map(|id| format!("projects/p/attestors/{id}")).collect();
-    json!({"name": "projects/p/policy", "defaultAdmissionRule": {
+    json!({
         "evaluationMode": mode,
         "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
         "requireAttestationsBy": names,
-    }})
+    })
+}
+
+/// A rule whose denials are recorded only.
+pub fn dry_run(mut rule: Value) -> Value {
+    rule["enforcementMode"] = json!("DRYRUN_AUDIT_LOG_ONLY");
+    rule
 }
 
 /// Puts the policy of the project.
@@ -88,12 +163,16 @@ pub fn occurrence(
     })
 }
 
+/// Files an occurrence; answers its name.
+pub async fn file(client: &Client, occurrence: &Value) -> String {
+    let created = client.post("/v1/projects/p/occurrences", occurrence).await.ok();
+    created["name"].as_str().expect("a name").to_owned()
+}
+
 /// Signs the payload of `image` and files the attestation; answers its name.
 pub async fn attest(client: &Client, note: &str, image: &str, key_id: &str, key: &Key) -> String {
     let payload = payload(image);
-    let occurrence = occurrence(note, image, &payload, key_id, &key.sign(&payload));
-    let created = client.post("/v1/projects/p/occurrences", &occurrence).await.ok();
-    created["name"].as_str().expect("a name").to_owned()
+    file(client, &occurrence(note, image, &payload, key_id, &key.sign(&payload))).await
 }
 
 /// Asks for a decision on images.
@@ -115,4 +194,21 @@ pub fn reason(decision: &Value) -> &str {
 pub fn outcome(decision: &Value) -> &str {
     let trial = &decision["images"][0]["attestors"][0]["trials"][0];
     trial["outcome"].as_str().unwrap_or_default()
+}
+
+/// Asserts that a decision is an allow for this reason.
+pub fn assert_allowed(decision: &Value, why: &str) {
+    assert_eq!((&decision["allowed"], reason(decision)), (&json!(true), why), "{decision:#}");
+}
+
+/// Asserts that a decision is a denial for this reason.
+pub fn assert_denied(decision: &Value, why: &str) {
+    assert_eq!((&decision["allowed"], reason(decision)), (&json!(false), why), "{decision:#}");
+}
+
+/// The bytes with one bit flipped, counted from the first bit of the first byte.
+pub fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[bit / 8] ^= 0x80 >> (bit % 8);
+    bytes
 }

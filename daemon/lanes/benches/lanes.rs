@@ -121,8 +121,8 @@ fn by_p256(case: &Case, signed: &Signed) -> bool {
 fn rounds(case: &Case, size: usize, ours: &dyn Fn(&[Signed]) -> bool) -> Medians {
     let mut theirs = batches(&case.signed, RIVAL_ROUND);
     let mut next = batches(&case.signed, size);
-    // Enough of ours a round for a steady reading.
-    let calls = 256usize.div_ceil(size);
+    // About as long as the rival takes: a longer reading is more often interrupted.
+    let calls = 64usize.div_ceil(size);
     let mut our_times = Vec::new();
     let mut rival_times = RIVALS.map(|_| Vec::new());
     let end = Instant::now() + TIME_OF_CASE;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hallmark_core::document::{Document, DocumentLimits};
 use hallmark_core::evaluate::Request;
+use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
 use hallmark_core::policy::SystemPolicy;
 use hallmark_core::policy::parse::system_policy_from_document;
@@ -18,17 +19,19 @@ use crate::admit::{Gate, Origin, admit};
 use crate::audit::Audit;
 use crate::audit::writer::AuditConfig;
 use crate::cache::{EvaluationCache, EvidenceEpochs};
+use crate::config::file::Plugin;
 use crate::config::{self, Config, Source};
-use crate::decision_json::DecisionJson;
 use crate::evidence::EvidenceSource;
 use crate::http::Doors;
 use crate::http::limits::ServerLimits;
 use crate::metrics::audit::AuditMetrics;
 use crate::metrics::cache::CacheMetrics;
 use crate::metrics::decision::DecisionMetrics;
+use crate::metrics::plugin::{PluginMetrics, PluginReading};
+use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
-use crate::plugin::Catalog;
+use crate::plugin::{Catalog, PluginConfig};
 use crate::resources::Resources;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -55,6 +58,8 @@ pub struct Parts {
     pub snapshots: Arc<Snapshots>,
     /// Tells cached evaluations from those that new evidence has overtaken.
     pub epochs: Arc<EvidenceEpochs>,
+    /// Counts what was taken up of changes to them, and what was not.
+    pub reloads: ReloadMetrics,
 }
 
 impl std::fmt::Debug for Parts {
@@ -67,7 +72,9 @@ impl Parts {
     /// Builds them, from the ground up.
     pub fn build(config: &Config) -> Result<Self, StartError> {
         let registry = Registry::new();
-        let catalog = Arc::new(Catalog::load(&config.plugins, &registry)?);
+        let catalog = Arc::new(Catalog::load(&plugins(&config.plugins)?)?);
+        let plugin_metrics = PluginMetrics::register(&registry)?;
+        let reloads = ReloadMetrics::register(&registry)?;
         let (store, files) = open(&config.source, &registry)?;
         let snapshots = Arc::new(Snapshots::default());
         let epochs = Arc::new(EvidenceEpochs::new());
@@ -82,9 +89,58 @@ impl Parts {
         );
         let limits = server_limits(&config.limits);
         let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
+        let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics));
         doors.readiness.store_opened();
         doors.readiness.snapshot_loaded(generation);
-        Ok(Self { doors: Arc::new(doors), gate, store, files, catalog, snapshots, epochs })
+        let doors = Arc::new(doors);
+        Ok(Self { doors, gate, store, files, catalog, snapshots, epochs, reloads })
+    }
+}
+
+/// The plugin instances as configured; a pin that is no SHA-256 is the operator's fault.
+pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
+    let instance = |plugin: &Plugin| {
+        let refused = |error: String| StartError::PluginConfig { name: plugin.name.clone(), error };
+        let pins = plugin.sha256.iter().map(|hex| pin(hex)).collect::<Result<_, _>>();
+        Ok(PluginConfig {
+            name: plugin.name.clone(),
+            path: plugin.path.clone(),
+            pins: pins.map_err(refused)?,
+            config: serde_json::to_value(&plugin.config)
+                .map_err(|error| refused(error.to_string()))?,
+            secrets: plugin.secrets.clone(),
+        })
+    };
+    written.iter().map(instance).collect()
+}
+
+fn pin(hex: &str) -> Result<[u8; 32], String> {
+    let digest = format!("sha256:{hex}").parse::<Digest>();
+    digest.map(|digest| digest.0).map_err(|_| format!("`{hex}` is not a SHA-256 in hexadecimal"))
+}
+
+/// Brings up to date what is only measured when somebody looks.
+fn scrape(
+    gate: &Arc<Gate>,
+    catalog: &Arc<Catalog>,
+    plugins: PluginMetrics,
+) -> impl Fn() + Send + Sync + 'static {
+    let (gate, catalog) = (Arc::clone(gate), Arc::clone(catalog));
+    move || {
+        gate.verifier.refresh_metrics();
+        gate.evaluations.refresh_metrics();
+        let snapshot = gate.snapshots.current();
+        let age = snapshot.published.map_or(Duration::ZERO, |at| at.elapsed());
+        gate.metrics.snapshot(snapshot.generation, age);
+        for status in catalog.instances() {
+            plugins.read(&PluginReading {
+                instance: &status.name,
+                age: status.snapshot_age,
+                keys: status.keys,
+                snapshot_errors: status.snapshot_errors,
+                call_errors: status.call_errors,
+            });
+        }
     }
 }
 
@@ -199,6 +255,6 @@ fn decide_once(config: &Config, request: Request) -> Result<Value, StartError> {
     let origin = Origin { door: "offline", principal: None };
     let deadline = Instant::now() + config.limits.request_timeout;
     let decisions = runtime.block_on(admit(&parts.gate, &origin, vec![request], deadline));
-    let decision = decisions.first().map(|decision| serde_json::to_value(DecisionJson(decision)));
+    let decision = decisions.first().map(|recorded| serde_json::from_slice(&recorded.json));
     Ok(decision.and_then(Result::ok).unwrap_or_default())
 }

@@ -27,6 +27,14 @@ impl Store for Told {
     fn note(&self, _: &NoteName) -> Result<Option<Note>, StoreError> {
         Ok(None)
     }
+    fn notes(
+        &self,
+        _: &ProjectId,
+        _: Option<&NoteName>,
+        _: usize,
+    ) -> Result<Vec<Note>, StoreError> {
+        Ok(Vec::new())
+    }
     fn occurrence(&self, _: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
         Ok(None)
     }
@@ -61,7 +69,10 @@ impl Store for Told {
     }
 }
 
-fn source(answer: Result<usize, StoreError>, open: bool) -> (EvidenceSource, Arc<(Mutex<bool>, Condvar)>) {
+fn source(
+    answer: Result<usize, StoreError>,
+    open: bool,
+) -> (EvidenceSource, Arc<(Mutex<bool>, Condvar)>) {
     let gate = Arc::new((Mutex::new(open), Condvar::new()));
     let store = Told { answer, gate: Arc::clone(&gate) };
     (EvidenceSource::new(Arc::new(store), 3), gate)

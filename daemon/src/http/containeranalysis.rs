@@ -27,6 +27,16 @@ pub(super) async fn get_note(doors: &Doors, exchange: Exchange) -> Result<Answer
     json(&note_to_json(&doors.resources.note(note_name(&exchange)?).await?))
 }
 
+/// `GET projects/*/notes`. Only an empty filter is understood.
+pub(super) async fn list_notes(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    if !filter(&exchange)?.trim().is_empty() {
+        let problem = "filter: notes are listed whole, leave the filter empty".to_owned();
+        return Err(HttpError::InvalidArgument(problem));
+    }
+    let found = doors.resources.notes(project(&exchange)?, &page(&exchange)?).await?;
+    listing("notes", &found, note_to_json)
+}
+
 /// `POST projects/*/occurrences`.
 pub(super) async fn create_occurrence(
     doors: &Doors,

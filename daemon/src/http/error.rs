@@ -11,6 +11,9 @@ use serde::Serialize;
 use super::exchange::{Answer, JSON, answer};
 use crate::metrics::http::ShedCause;
 
+/// As much of a caller's text as an error repeats.
+const QUOTED_CHARS_MAX: usize = 512;
+
 /// Why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
@@ -99,6 +102,8 @@ impl HttpError {
 
     /// A body that is not the JSON it should be.
     pub fn json(error: &serde_json::Error) -> Self {
+        // The error may quote the body, at any length.
+        let error: String = error.to_string().chars().take(QUOTED_CHARS_MAX).collect();
         Self::InvalidArgument(format!("the body is not the JSON expected: {error}"))
     }
 

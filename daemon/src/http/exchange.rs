@@ -8,7 +8,6 @@ use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::error::HttpError;
 
@@ -57,11 +56,6 @@ impl Exchange {
         decoded(value).map(Some).map_err(|_| {
             HttpError::InvalidArgument(format!("query parameter `{name}` is not UTF-8"))
         })
-    }
-
-    /// The body as JSON. Depth is bounded at 128 by `serde_json`; strictness is `T`'s.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
-        serde_json::from_slice(&self.body).map_err(|error| HttpError::json(&error))
     }
 }
 

@@ -27,7 +27,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
 use http::Response;
 use http_body_util::channel::Channel;
@@ -35,7 +34,7 @@ use hyper::body::Incoming;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::admit::{self, Gate, Origin};
+use crate::admit::{self, Gate, Origin, Recorded};
 use crate::metrics::http::HttpMetrics;
 use crate::resources::Resources;
 use dispatch::StreamBroken;
@@ -69,6 +68,7 @@ routes! {
     }
     ContainerAnalysis {
         POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
+        GET "/v1/projects/{project}/notes" => containeranalysis::list_notes;
         GET "/v1/projects/{project}/notes/{note}" => containeranalysis::get_note;
         GET "/v1/projects/{project}/notes/{note}/occurrences" => containeranalysis::list_note_occurrences;
         POST "/v1/projects/{project}/occurrences" => containeranalysis::create_occurrence;
@@ -111,6 +111,7 @@ pub struct Doors {
     in_flight: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
+    before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// What decides.
@@ -155,7 +156,31 @@ impl Doors {
             in_flight: Semaphore::new(limits.in_flight_max),
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
+            before_scrape: None,
         })
+    }
+
+    /// Calls `refresh` before each answer of `/metrics`, for what is only measured when somebody
+    /// looks.
+    #[must_use]
+    pub fn before_scrape(mut self, refresh: impl Fn() + Send + Sync + 'static) -> Self {
+        self.before_scrape = Some(Box::new(refresh));
+        self
+    }
+
+    fn refresh_metrics(&self) {
+        if let Some(refresh) = &self.before_scrape {
+            refresh();
+        }
+    }
+
+    /// Of the snapshot that decides now: writes move it, as reloads do.
+    fn generation(&self) -> Option<u64> {
+        match &self.decider {
+            Decider::Gate(gate) => Some(gate.snapshots.current().generation),
+            #[cfg(test)]
+            Decider::Test(_) => None,
+        }
     }
 
     /// Decides requests, each on its own; see [`admit::admit`].
@@ -164,11 +189,13 @@ impl Doors {
         origin: &Origin,
         requests: Vec<Request>,
         deadline: Instant,
-    ) -> Vec<Decision> {
+    ) -> Vec<Recorded> {
         match &self.decider {
             Decider::Gate(gate) => admit::admit(gate, origin, requests, deadline).await,
             #[cfg(test)]
-            Decider::Test(decide) => decide(requests).await,
+            Decider::Test(decide) => {
+                decide(requests).await.into_iter().map(Recorded::without_record).collect()
+            }
         }
     }
 }

@@ -89,8 +89,12 @@ pub fn find(method: &Method, path: &str) -> Result<(&'static Route, Params), Htt
     let found = ROUTER.at(path).map_err(|_| unknown())?;
     let wanted = if method == Method::HEAD { &Method::GET } else { method };
     let Some(route) = found.value.iter().find(|route| route.method == wanted) else {
-        let allow = found.value.iter().map(|route| route.method.as_str()).collect::<Vec<_>>();
-        return Err(HttpError::MethodNotAllowed { allow: allow.join(", ") });
+        let methods = found.value.iter().map(|route| match route.method {
+            Method::GET => "GET, HEAD",
+            ref method => method.as_str(),
+        });
+        let allow = methods.collect::<Vec<_>>().join(", ");
+        return Err(HttpError::MethodNotAllowed { allow });
     };
     let mut params = Params::default();
     for (name, raw) in found.params.iter() {
@@ -128,6 +132,10 @@ mod tests {
             panic!("found");
         };
         assert_eq!(allow, "POST");
+        let Err(HttpError::MethodNotAllowed { allow }) = find(&Method::PUT, "/livez") else {
+            panic!("found");
+        };
+        assert_eq!(allow, "GET, HEAD");
         find(&Method::HEAD, "/livez").expect("GET answers HEAD");
     }
 }

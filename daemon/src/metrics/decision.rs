@@ -23,7 +23,7 @@ pub struct DecisionMetrics {
     gather: Histogram,
     verify: Histogram,
     generation: IntGauge,
-    snapshot_time: Gauge,
+    snapshot_age: Gauge,
 }
 
 impl DecisionMetrics {
@@ -67,9 +67,9 @@ impl DecisionMetrics {
                 "hallmark_snapshot_generation",
                 "Generation of the snapshot in force.",
             )?,
-            snapshot_time: Gauge::new(
-                "hallmark_snapshot_timestamp_seconds",
-                "When the snapshot in force was published, Unix time.",
+            snapshot_age: Gauge::new(
+                "hallmark_snapshot_age_seconds",
+                "Time since the snapshot in force was published.",
             )?,
         };
         metrics.register_rest(registry)?;
@@ -82,7 +82,7 @@ impl DecisionMetrics {
         registry.register(Box::new(self.gather.clone()))?;
         registry.register(Box::new(self.verify.clone()))?;
         registry.register(Box::new(self.generation.clone()))?;
-        registry.register(Box::new(self.snapshot_time.clone()))
+        registry.register(Box::new(self.snapshot_age.clone()))
     }
 
     /// A decision was recorded, `elapsed` after its request had been parsed.
@@ -122,9 +122,9 @@ impl DecisionMetrics {
         self.verify.observe(elapsed.as_secs_f64());
     }
 
-    /// A snapshot was published at `unix_seconds`.
-    pub fn published(&self, generation: u64, unix_seconds: f64) {
+    /// The snapshot in force at a scrape, and how long it has been.
+    pub fn snapshot(&self, generation: u64, age: Duration) {
         self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.snapshot_time.set(unix_seconds);
+        self.snapshot_age.set(age.as_secs_f64());
     }
 }

@@ -5,6 +5,8 @@ pub mod audit;
 pub mod cache;
 pub mod decision;
 pub mod http;
+pub mod plugin;
+pub mod reload;
 pub mod store;
 pub mod verifier;
 

@@ -1,29 +1,226 @@
-//! Placeholder.
-use hallmark_core::attestor::{KeyId, PublicKey, VerificationKey};
-/// stub
-#[derive(Debug)]
-pub struct Catalog;
-/// stub
-#[derive(Debug, Clone)]
+//! Plugins, the safe half: which are loaded, what keys they hold, and whether to believe them.
+//!
+//! A [`Catalog`] holds the configured instances, each with its last good key snapshot. It answers
+//! what an attestor's key as written is to verify with ([`Catalog::resolve`], from memory and
+//! without I/O), signs ([`Catalog::sign`], which may wait for a device), and takes new snapshots
+//! where they are due ([`Catalog::refresh`]).
+//!
+//! No key reaches a decision that `convert` has not parsed and held against its declared
+//! algorithm: a plugin is believed about which keys there are, not about what they are. A source
+//! that fails keeps its last good keys; their validity still ends by the clock.
+//!
+//! - `discover`: files, pins, instances; - `instance`: one instance and its snapshot;
+//! - `services`: what the daemon does for a plugin; - `sign`: signing.
+
+mod convert;
+mod discover;
+mod error;
+mod instance;
+mod services;
+mod sign;
+#[cfg(test)]
+mod tests;
+
+pub use discover::PluginConfig;
+pub use error::{KeyError, PluginError, SignError};
+pub use instance::InstanceStatus;
+pub use sign::Signed;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, VerificationKey};
+use hallmark_plugin_api::host::{Circumstances, KeyRecord};
+use hallmark_plugin_api::{Algorithm, Material};
+use tokio::sync::Notify;
+
+use self::instance::PluginInstance;
+
+/// What a key as written is to verify with.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedKey {
-    /// stub
+    /// The id it goes by where the attestor gives none.
     pub default_id: KeyId,
-    /// stub
+    /// The keys, never none. Several where one id names a whole source, or where a key may be used
+    /// with several algorithms.
     pub keys: Vec<VerificationKey>,
 }
-/// stub
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// stub
-    #[error("{0}")]
-    Material(String),
-    /// stub
-    #[error("{0}")]
-    Unavailable(String),
+
+/// How long pushes of "keys changed" are collected before a snapshot is taken: a directory that is
+/// rewritten changes many times in a row.
+const PUSH_QUIET: Duration = Duration::from_millis(100);
+
+/// The plugin instances of the daemon.
+#[derive(Debug)]
+pub struct Catalog {
+    instances: Vec<PluginInstance>,
+    /// Wakes [`Catalog::keep_fresh`].
+    pushed: Arc<Notify>,
 }
+
 impl Catalog {
-    /// stub
-    pub fn resolve(&self, _: &PublicKey) -> Result<ResolvedKey, KeyError> {
-        Err(KeyError::Unavailable("stub".into()))
+    /// Loads the bundled plugins and the configured ones, makes their instances and takes their
+    /// first key snapshots. A plugin that is bundled and not configured gets an instance of its
+    /// own name with an empty configuration. Blocks.
+    ///
+    /// # Errors
+    /// A file is not trusted or no plugin, or an instance refuses its configuration. A key source
+    /// that is merely down is no error: its keys are unavailable until it is back.
+    pub fn load(configs: &[PluginConfig]) -> Result<Self, PluginError> {
+        Self::load_from(configs, &discover::bundle_directories())
+    }
+
+    fn load_from(
+        configs: &[PluginConfig],
+        bundles: &[impl AsRef<Path>],
+    ) -> Result<Self, PluginError> {
+        let pushed = Arc::new(Notify::new());
+        let instances = discover::instances(configs, bundles, &pushed)?;
+        let catalog = Self { instances, pushed };
+        catalog.refresh();
+        Ok(catalog)
+    }
+
+    /// What a key as written is to verify with. Does no I/O: inline material is parsed, references
+    /// are answered from the last good snapshots.
+    ///
+    /// # Errors
+    /// [`KeyError::Material`] where the attestor's writer has to act, [`KeyError::Unavailable`]
+    /// where the key source has to.
+    pub fn resolve(&self, key: &PublicKey) -> Result<ResolvedKey, KeyError> {
+        match &key.material {
+            KeyMaterial::Pkix { public_key_pem, signature_algorithm } => {
+                self.resolve_pkix(key.id.as_ref(), public_key_pem, *signature_algorithm)
+            }
+            KeyMaterial::Pgp { ascii_armored } => self.resolve_pgp(ascii_armored),
+            KeyMaterial::Reference => self.resolve_reference(key.id.as_ref()),
+        }
+    }
+
+    /// Takes a new snapshot of every instance, due or not. Answers whether any keys are different
+    /// now. Blocks.
+    pub fn refresh(&self) -> bool {
+        self.instances.iter().fold(false, |changed, instance| instance.refresh() | changed)
+    }
+
+    /// Takes new snapshots for ever, where the time to live of the last one has passed, where a
+    /// plugin pushed, and where the last attempt failed some time ago; calls `changed` when keys
+    /// are different. Both run on a thread that may block.
+    pub async fn keep_fresh(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
+        loop {
+            match self.instances.iter().filter_map(PluginInstance::due).min() {
+                None => self.pushed().await,
+                Some(due) => tokio::select! {
+                    () = self.pushed() => {}
+                    () = tokio::time::sleep_until(due.into()) => {}
+                },
+            }
+            let (catalog, changed) = (Arc::clone(&self), changed.clone());
+            let refreshed = tokio::task::spawn_blocking(move || {
+                if catalog.refresh_due() {
+                    changed();
+                }
+            });
+            if let Err(panic) = refreshed.await {
+                tracing::error!(%panic, "the refresh of plugin keys panicked");
+            }
+        }
+    }
+
+    async fn pushed(&self) {
+        self.pushed.notified().await;
+        tokio::time::sleep(PUSH_QUIET).await;
+    }
+
+    fn refresh_due(&self) -> bool {
+        let now = Instant::now();
+        let due = self.instances.iter().filter(|instance| instance.is_due(now));
+        due.fold(false, |changed, instance| instance.refresh() | changed)
+    }
+
+    /// Every instance, for metrics and for people.
+    pub fn instances(&self) -> Vec<InstanceStatus> {
+        self.instances.iter().map(PluginInstance::status).collect()
+    }
+
+    fn instance(&self, name: &str) -> Option<&PluginInstance> {
+        self.instances.iter().find(|instance| instance.name() == name)
+    }
+
+    fn resolve_pkix(
+        &self,
+        id: Option<&KeyId>,
+        pem: &str,
+        declared: SignatureAlgorithm,
+    ) -> Result<ResolvedKey, KeyError> {
+        let algorithm = Algorithm::from_number(declared.number());
+        let records = self.read_material("pkix", pem, algorithm)?;
+        let [record] = records.as_slice() else {
+            let text = format!("one public key is expected, this is {}", records.len());
+            return Err(KeyError::Material(text));
+        };
+        let default_id = KeyId::of_spki(&record.spki_der);
+        let ids = vec![id.unwrap_or(&default_id).clone()];
+        // The key is the writer's, word for word, so what is wrong with it is too.
+        let key = convert::verification_key(record, ids, declared)
+            .map_err(|wrong| KeyError::Material(wrong.to_string()))?;
+        Ok(ResolvedKey { default_id, keys: vec![key] })
+    }
+
+    fn resolve_pgp(&self, armored: &str) -> Result<ResolvedKey, KeyError> {
+        let records = self.read_material("pgp", armored, None)?;
+        let first = records.first().filter(|record| !record.id.is_empty());
+        let default_id = first.map(|record| KeyId::from(record.id.as_str())).ok_or_else(|| {
+            KeyError::Material("the certificate holds no key that can sign".to_owned())
+        })?;
+        let keys =
+            convert::of_records(&records).map_err(|wrong| KeyError::Material(wrong.to_string()))?;
+        if keys.is_empty() {
+            let text = "the certificate holds no key of a known algorithm";
+            return Err(KeyError::Material(text.to_owned()));
+        }
+        Ok(ResolvedKey { default_id, keys })
+    }
+
+    fn read_material(
+        &self,
+        form: &str,
+        data: &str,
+        algorithm: Option<Algorithm>,
+    ) -> Result<Vec<KeyRecord>, KeyError> {
+        let reader = self.instances.iter().find(|instance| instance.reads(form));
+        let reader = reader.ok_or_else(|| {
+            KeyError::Unavailable(format!("no plugin is installed that reads `{form}` keys"))
+        })?;
+        let material = Material { form, data: data.as_bytes(), algorithm };
+        reader.read_material(&material, &Circumstances::at(services::unix_now()))
+    }
+
+    fn resolve_reference(&self, id: Option<&KeyId>) -> Result<ResolvedKey, KeyError> {
+        let id = id.ok_or_else(|| {
+            KeyError::Material("a key without material needs an id that names it".to_owned())
+        })?;
+        let scheme = id.scheme().map(str::to_ascii_lowercase).ok_or_else(|| {
+            KeyError::Material(format!("`{id}` is no URI, so it names no key of a plugin"))
+        })?;
+        let sources: Vec<_> =
+            self.instances.iter().filter(|instance| instance.claims(&scheme)).collect();
+        if sources.is_empty() {
+            let text = format!("no plugin has keys with the scheme `{scheme}`");
+            return Err(KeyError::Material(text));
+        }
+        let (mut keys, mut missing) = (Vec::new(), None);
+        for source in sources {
+            match source.keys_named(id) {
+                Ok(found) => keys.extend(found),
+                Err(error) => missing = Some(error),
+            }
+        }
+        match missing {
+            _ if !keys.is_empty() => Ok(ResolvedKey { default_id: id.clone(), keys }),
+            Some(error) => Err(error),
+            None => Err(KeyError::Material(format!("no plugin has a key `{id}`"))),
+        }
     }
 }

@@ -20,7 +20,8 @@ impl Resources {
     /// Creates an attestor. Its keys are resolved first, so that what is stored can be used.
     pub async fn create_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
         let attestor = self.with_keys(attestor).await?;
-        self.writing(move |inner| inner.create_attestor(attestor)).await
+        let project = attestor.name.project().clone();
+        self.writing(project, move |inner| inner.create_attestor(attestor)).await
     }
 
     /// One attestor.
@@ -41,12 +42,13 @@ impl Resources {
     /// Replaces an attestor, whole. Its note cannot change; an etag in it must be the current one.
     pub async fn update_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
         let attestor = self.with_keys(attestor).await?;
-        self.writing(move |inner| inner.update_attestor(attestor)).await
+        let project = attestor.name.project().clone();
+        self.writing(project, move |inner| inner.update_attestor(attestor)).await
     }
 
     /// Deletes an attestor. A policy that names it denies from then on, as Google's does.
     pub async fn delete_attestor(&self, name: AttestorName) -> Result<(), ResourceError> {
-        self.writing(move |inner| {
+        self.writing(name.project().clone(), move |inner| {
             inner.store.apply(Write::DeleteAttestor(name.clone()))?;
             inner.publish(name.project())
         })

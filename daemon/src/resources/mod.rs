@@ -67,13 +67,18 @@ impl Resources {
         })
     }
 
-    /// As [`Resources::blocking`], one at a time.
+    /// As [`Resources::blocking`], one at a time. A project that was withdrawn because it could not
+    /// be read is taken up again first, whether or not its write then succeeds.
     async fn writing<T: Send + 'static>(
         &self,
+        project: ProjectId,
         work: impl FnOnce(&Inner) -> Result<T, ResourceError> + Send + 'static,
     ) -> Result<T, ResourceError> {
-        self.blocking(|inner| {
+        self.blocking(move |inner| {
             let _one_at_a_time = inner.writes.lock().unwrap_or_else(PoisonError::into_inner);
+            if !inner.is_known(&project) {
+                inner.snapshots.republish(&*inner.store, &*inner.keys, &project)?;
+            }
             work(inner)
         })
         .await
@@ -99,11 +104,15 @@ impl Inner {
         })
     }
 
-    /// Lets decisions know of a project that holds its first resource.
+    /// Lets decisions know of a project that they do not know, where it holds anything.
     fn publish_if_unknown(&self, project: &ProjectId) -> Result<(), ResourceError> {
-        match self.snapshots.current().projects.contains_key(project) {
+        match self.is_known(project) {
             true => Ok(()),
             false => self.publish(project),
         }
+    }
+
+    fn is_known(&self, project: &ProjectId) -> bool {
+        self.snapshots.current().projects.contains_key(project)
     }
 }

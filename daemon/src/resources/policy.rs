@@ -24,7 +24,7 @@ impl Resources {
         project: ProjectId,
         policy: Policy,
     ) -> Result<Policy, ResourceError> {
-        self.writing(move |inner| inner.put_policy(&project, policy)).await
+        self.writing(project.clone(), move |inner| inner.put_policy(&project, policy)).await
     }
 
     /// The policy that is asked before a project's own.

@@ -86,6 +86,10 @@ fn projects_and_what_they_hold(store: &dyn Store) {
 fn single_resources(store: &dyn Store) {
     assert_eq!(store.note(&NOTE.parse().unwrap()), Ok(Some(note(NOTE))));
     assert_eq!(store.note(&"projects/p/notes/none".parse().unwrap()), Ok(None));
+    assert_eq!(store.notes(&project("p"), None, 10), Ok(vec![note(NOTE)]));
+    assert_eq!(store.notes(&project("p"), None, 0), Ok(vec![]));
+    assert_eq!(store.notes(&project("p"), Some(&NOTE.parse().unwrap()), 10), Ok(vec![]));
+    assert_eq!(store.notes(&project("nobody"), None, 10), Ok(vec![]));
     for occurrence in occurrences() {
         assert_eq!(store.occurrence(&occurrence.name), Ok(Some(occurrence)));
     }

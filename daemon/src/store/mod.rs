@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+pub mod files;
 mod query;
 #[cfg(test)]
 mod samples;
@@ -19,6 +20,8 @@ use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
 use hallmark_core::policy::Policy;
 
+use crate::metrics::store::StoreFailure;
+
 /// Reads and writes resources.
 pub trait Store: Debug + Send + Sync {
     /// Every project that holds a resource.
@@ -29,6 +32,14 @@ pub trait Store: Debug + Send + Sync {
 
     /// One note.
     fn note(&self, name: &NoteName) -> Result<Option<Note>, StoreError>;
+
+    /// The notes of a project in the order of their names, after `after`, at most `limit`.
+    fn notes(
+        &self,
+        project: &ProjectId,
+        after: Option<&NoteName>,
+        limit: usize,
+    ) -> Result<Vec<Note>, StoreError>;
 
     /// One occurrence.
     fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError>;
@@ -145,4 +156,17 @@ pub enum StoreError {
     /// The disk, or what is on it, is at fault.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+}
+
+impl StoreError {
+    /// What it is counted as.
+    fn failure(&self) -> StoreFailure {
+        match self {
+            Self::NotFound(_) => StoreFailure::NotFound,
+            Self::AlreadyExists(_) => StoreFailure::AlreadyExists,
+            Self::EtagMismatch { .. } => StoreFailure::EtagMismatch,
+            Self::ReadOnly => StoreFailure::ReadOnly,
+            Self::Unavailable(_) => StoreFailure::Unavailable,
+        }
+    }
 }

@@ -90,7 +90,7 @@ pub(super) fn attestor(name: &str, note: &str, etag: &str) -> Attestor {
         description: "built by the pipeline".to_owned(),
         note: note.parse().unwrap(),
         public_keys: vec![key(
-            Some("projects/kms/key/1"),
+            Some("kms://projects/kms/key/1"),
             KeyMaterial::Pkix {
                 public_key_pem: pem.to_owned(),
                 signature_algorithm: SignatureAlgorithm::EcdsaP256Sha256,

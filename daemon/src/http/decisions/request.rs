@@ -145,6 +145,12 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_does_not_repeat_the_body_at_length() {
+        let json = format!(r#"{{"{}":1}}"#, "x".repeat(1 << 20));
+        assert!(refusal(json.as_bytes()).len() < 1_000);
+    }
+
+    #[test]
     fn ten_thousand_images_are_refused_and_a_thousand_are_not() {
         let request = |count| {
             let images = vec![r#""r/i""#; count].join(",");

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -23,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::{ORIGIN, request};
+use crate::admit::Recorded;
 use crate::http::Doors;
 use crate::http::dispatch::{GRACE, StreamBroken};
 use crate::http::error::HttpError;
@@ -58,12 +58,19 @@ async fn run(doors: &Arc<Doors>, body: Incoming, out: Sender<Bytes, StreamBroken
     let mut writing = pin!(write(batches, out, &doors.limits));
     tokio::select! {
         () = &mut writing => {}
-        () = read(doors, body, ahead) => writing.await,
+        read = read(doors, body, ahead) => if read.is_ok() {
+            writing.await;
+        }
+        // Else what is under way is dropped: a client that breaks its body off is gone.
     }
 }
 
 /// Cuts the body into batches and sets each off as soon as there is room for it.
-async fn read(doors: &Arc<Doors>, mut body: Incoming, ahead: mpsc::Sender<DecidingBatch>) {
+async fn read(
+    doors: &Arc<Doors>,
+    mut body: Incoming,
+    ahead: mpsc::Sender<DecidingBatch>,
+) -> Result<(), StreamBroken> {
     let mut lines = Lines::new(&doors.limits);
     let mut draining = pin!(doors.readiness.drained());
     let mut end = None;
@@ -71,9 +78,9 @@ async fn read(doors: &Arc<Doors>, mut body: Incoming, ahead: mpsc::Sender<Decidi
         let wants_more = end.is_none() && lines.has_room();
         tokio::select! {
             biased;
-            frame = body.frame(), if wants_more => end = lines.take(frame),
+            frame = body.frame(), if wants_more => end = lines.take(frame)?,
             room = ahead.reserve(), if lines.is_line_complete() => {
-                let Ok(room) = room else { return };
+                let room = room.map_err(|_| StreamBroken)?;
                 let batch = lines.cut();
                 room.send(DecidingBatch(tokio::spawn(decide(Arc::clone(doors), batch))));
             }
@@ -88,9 +95,9 @@ async fn read(doors: &Arc<Doors>, mut body: Incoming, ahead: mpsc::Sender<Decidi
         let mut last = Vec::new();
         error.line(lines.next_line, &mut last);
         let last = DecidingBatch(tokio::spawn(std::future::ready(last)));
-        // Where this fails nobody is there to read it.
-        drop(ahead.send(last).await);
+        ahead.send(last).await.map_err(|_| StreamBroken)?;
     }
+    Ok(())
 }
 
 /// Writes what each batch came to, in the order of the batches.
@@ -160,25 +167,21 @@ fn parse(batch: &Batch) -> (Vec<Line>, Vec<Request>) {
     (lines, requests)
 }
 
-fn render(lines: &[Line], decisions: &Result<Vec<Decision>, HttpError>) -> Vec<u8> {
+fn render(lines: &[Line], decisions: &Result<Vec<Recorded>, HttpError>) -> Vec<u8> {
     let decided = decisions.as_deref().unwrap_or_default();
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(decided.iter().map(|one| one.json.len() + 1).sum());
     let mut decided = decided.iter();
     for (number, line) in lines {
-        let before = out.len();
-        let rendered = line.clone().and_then(|()| {
-            let missing = || match decisions {
-                Err(error) => error.clone(),
-                Ok(_) => HttpError::internal("fewer decisions than requests"),
-            };
-            super::render(decided.next().ok_or_else(missing)?, &mut out)
-        });
-        match rendered {
-            Ok(()) => out.push(b'\n'),
-            Err(error) => {
-                out.truncate(before);
-                error.line(*number, &mut out);
+        let missing = || match decisions {
+            Err(error) => error.clone(),
+            Ok(_) => HttpError::internal("fewer decisions than requests"),
+        };
+        match line.clone().and_then(|()| decided.next().ok_or_else(missing)) {
+            Ok(recorded) => {
+                out.extend_from_slice(&recorded.json);
+                out.push(b'\n');
             }
+            Err(error) => error.line(*number, &mut out),
         }
     }
     out
@@ -219,21 +222,24 @@ impl Lines {
         !self.is_line_complete() || self.buffer.len() < BATCH_BYTES
     }
 
-    fn take(&mut self, frame: Option<Result<Frame<Bytes>, hyper::Error>>) -> Option<End> {
+    fn take(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+    ) -> Result<Option<End>, StreamBroken> {
         match frame.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(data))) => self.push(data),
             // Trailers say nothing.
             Some(Ok(Err(_))) => {}
-            Some(Err(_)) => return Some(End::Error(HttpError::BodyBroken)),
+            Some(Err(_)) => return Err(StreamBroken),
             None => {
                 if self.buffer.len() > self.complete {
                     self.skipping = false;
                     self.push(Bytes::from_static(b"\n"));
                 }
-                return Some(End::Body);
+                return Ok(Some(End::Body));
             }
         }
-        None
+        Ok(None)
     }
 
     fn push(&mut self, mut data: Bytes) {
@@ -296,7 +302,7 @@ mod tests {
         lines.push(Bytes::from_static(b"\n"));
         assert_eq!(cut_all(&mut lines), [(3, Bytes::from_static(b"cc\n"))]);
         lines.push(Bytes::from_static(b"last"));
-        assert_eq!(lines.take(None), Some(End::Body));
+        assert_eq!(lines.take(None), Ok(Some(End::Body)));
         assert_eq!(cut_all(&mut lines), [(4, Bytes::from_static(b"last\n"))]);
     }
 
@@ -321,7 +327,7 @@ mod tests {
             assert!(lines.buffer.len() <= 3 + 11);
         }
         lines.push(Bytes::from_static(b"tail\nok"));
-        lines.take(None);
+        assert_eq!(lines.take(None), Ok(Some(End::Body)));
         let texts = cut_all(&mut lines);
         assert_eq!(texts, [(1, Bytes::from_static(b"ok\nxxxxxxxxxxx\nok\n"))]);
     }

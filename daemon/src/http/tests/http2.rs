@@ -95,8 +95,9 @@ async fn streams_and_header_bytes_are_limited() {
 
 #[tokio::test]
 async fn a_client_that_answers_no_ping_is_gone() {
+    let soon = Duration::from_millis(50);
     let limits =
-        ServerLimits { http2_ping_interval: Duration::from_millis(50), ..ServerLimits::DEFAULT };
+        ServerLimits { http2_ping_interval: soon, linger_timeout: soon, ..ServerLimits::DEFAULT };
     let server = Server::start(limits).await;
     let mut raw = server.connect().await;
     raw.write(PREFACE_AND_SETTINGS).await;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod endings;
+mod google;
 mod hostile;
 mod http2;
 mod limits;
@@ -23,8 +24,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::limits::ServerLimits;
-use super::server::{Drained, serve};
+use super::server::{Drained, Reach, serve};
 use super::{Decider, Doors};
+use crate::resources::Resources;
 use crate::resources::tests::fixture::world;
 
 /// Decides in place of the gate.
@@ -54,14 +56,25 @@ impl Server {
     where
         F: Future<Output = Vec<Decision>> + Send + 'static,
     {
+        Self::holding(world().resources, limits, decider).await
+    }
+
+    async fn holding<F>(
+        resources: Resources,
+        limits: ServerLimits,
+        decider: impl Fn(Vec<Request>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Vec<Decision>> + Send + 'static,
+    {
         let decide: Decide = Box::new(move |requests| Box::pin(decider(requests)));
-        let (resources, registry) = (world().resources, Registry::new());
-        let doors = Doors::before(Decider::Test(decide), resources, registry, limits);
+        let doors = Doors::before(Decider::Test(decide), resources, Registry::new(), limits);
         let doors = Arc::new(doors.expect("a fresh registry"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
-        let serving = serve(listener, Arc::clone(&doors), async { drop(stopped.await) });
+        let serving =
+            serve(listener, Arc::clone(&doors), Reach::Everything, async { drop(stopped.await) });
         Self { address, doors, stop, serving: tokio::spawn(serving) }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -97,18 +98,27 @@ async fn a_line_that_is_no_request_is_answered_by_number_and_the_stream_goes_on(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_stops_the_reading() {
-    let server = Server::start(ServerLimits::DEFAULT).await;
-    let mut client = server.connect().await;
+    const LINE_BYTES: usize = 1_000;
+    let decided = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&decided);
+    let server = Server::deciding(ServerLimits::DEFAULT, move |requests| {
+        counted.fetch_add(requests.len(), Ordering::SeqCst);
+        std::future::ready(allowed(requests))
+    })
+    .await;
+    // The kernel would hold tens of megabytes for a reader that it takes for a fast one.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(64 << 10).expect("a small buffer");
+    let mut client = Client(socket.connect(server.address).await.expect("accepted"));
     client.write(HEAD).await;
-    let line = format!("{}\n", asking(&"i".repeat(1_000)));
-    let text = chunk(&line.repeat(1_000));
-    let mut sent = 0;
-    // Sending stalls once batches, channels and socket buffers are full.
-    while let Ok(written) = timeout(Duration::from_secs(1), client.0.write(text.as_bytes())).await {
-        sent += written.expect("the stream stays open");
-        assert!(sent < 40 * BATCH_BYTES, "nothing stops the sender");
+    let text = chunk(&format!("{}\n", asking(&"i".repeat(LINE_BYTES))).repeat(1_000));
+    let stalled = Duration::from_secs(1);
+    while timeout(stalled, client.0.write_all(text.as_bytes())).await.is_ok() {
+        let bytes = decided.load(Ordering::SeqCst) * LINE_BYTES;
+        // 4 MiB of it are the kernel's, on its way to the client.
+        assert!(bytes < 12 * BATCH_BYTES, "nothing stops the reading");
     }
-    assert!(sent > 0);
+    assert!(decided.load(Ordering::SeqCst) > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,6 +135,8 @@ async fn a_client_that_neither_reads_nor_leaves_is_cut_off() {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_calls_the_work_off() {
+    let limits =
+        ServerLimits { request_deadline: Duration::from_secs(3_600), ..ServerLimits::DEFAULT };
     let dropped = Arc::new(Semaphore::new(0));
     struct OnDrop(Arc<Semaphore>);
     impl Drop for OnDrop {
@@ -134,7 +146,7 @@ async fn a_client_that_hangs_up_calls_the_work_off() {
     }
     let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
     let watched = Arc::clone(&dropped);
-    let server = Server::deciding(ServerLimits::DEFAULT, move |_| {
+    let server = Server::deciding(limits, move |_| {
         let (guard, started) = (OnDrop(Arc::clone(&watched)), started.clone());
         async move {
             started.send(()).expect("the test listens");

@@ -1,6 +1,6 @@
 //! What the tests stand on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,25 +11,29 @@ use hallmark_core::image::Digest;
 use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
 use hallmark_core::occurrence::{Attestation, AttestationBody, Note, Occurrence, Signature};
 use hallmark_core::policy::{AdmissionRule, EnforcementMode, EvaluationMode, Policy};
+use prometheus::Registry;
 use serde_json::{Map, Value, json};
 use sha2::Digest as _;
+use tempfile::TempDir;
 
 use crate::cache::EvidenceEpochs;
+use crate::metrics::store::StoreMetrics;
 use crate::plugin::{KeyError, ResolvedKey};
 use crate::resources::Resources;
 use crate::snapshot::{ResolveKeys, Snapshots};
-use crate::store::{OccurrenceQuery, OccurrenceScope, ProjectResources, Store, StoreError, Write};
+use crate::store::embedded::EmbeddedStore;
+use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 
 pub(crate) struct World {
     pub(crate) resources: Resources,
-    pub(super) store: Arc<MemoryStore>,
-    pub(super) keys: Arc<TestKeys>,
-    pub(super) snapshots: Arc<Snapshots>,
-    pub(super) epochs: Arc<EvidenceEpochs>,
+    pub(crate) store: Arc<TestStore>,
+    pub(crate) keys: Arc<TestKeys>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) epochs: Arc<EvidenceEpochs>,
 }
 
 pub(crate) fn world() -> World {
-    let store = Arc::new(MemoryStore::default());
+    let store = Arc::new(TestStore::open());
     let keys = Arc::new(TestKeys::default());
     let snapshots = Arc::new(Snapshots::default());
     let epochs = Arc::new(EvidenceEpochs::new());
@@ -37,11 +41,11 @@ pub(crate) fn world() -> World {
     World { resources, store, keys, snapshots, epochs }
 }
 
-pub(super) fn project(id: &str) -> ProjectId {
+pub(crate) fn project(id: &str) -> ProjectId {
     id.parse().unwrap()
 }
 
-pub(super) fn attestor(id: &str, keys: Vec<PublicKey>) -> Attestor {
+pub(crate) fn attestor(id: &str, keys: Vec<PublicKey>) -> Attestor {
     Attestor {
         name: AttestorName::new(project("p"), id).unwrap(),
         description: String::new(),
@@ -53,7 +57,7 @@ pub(super) fn attestor(id: &str, keys: Vec<PublicKey>) -> Attestor {
 }
 
 /// A PKIX key whose "PEM" the test source turns into a key of these bytes.
-pub(super) fn pkix(pem: &str, id: Option<&str>) -> PublicKey {
+pub(crate) fn pkix(pem: &str, id: Option<&str>) -> PublicKey {
     let material = KeyMaterial::Pkix {
         public_key_pem: pem.to_owned(),
         signature_algorithm: SignatureAlgorithm::EcdsaP256Sha256,
@@ -61,16 +65,16 @@ pub(super) fn pkix(pem: &str, id: Option<&str>) -> PublicKey {
     PublicKey { comment: String::new(), id: id.map(KeyId::from), material }
 }
 
-pub(super) fn pgp(armored: &str, id: Option<&str>) -> PublicKey {
+pub(crate) fn pgp(armored: &str, id: Option<&str>) -> PublicKey {
     let material = KeyMaterial::Pgp { ascii_armored: armored.to_owned() };
     PublicKey { comment: String::new(), id: id.map(KeyId::from), material }
 }
 
-pub(super) fn reference(id: &str) -> PublicKey {
+pub(crate) fn reference(id: &str) -> PublicKey {
     PublicKey { comment: String::new(), id: Some(id.into()), material: KeyMaterial::Reference }
 }
 
-pub(super) fn requiring(attestors: &[&str]) -> Policy {
+pub(crate) fn requiring(attestors: &[&str]) -> Policy {
     let names = attestors.iter().map(|name| name.parse().unwrap()).collect();
     let default_admission_rule = AdmissionRule {
         evaluation: EvaluationMode::RequireAttestation(names),
@@ -79,7 +83,7 @@ pub(super) fn requiring(attestors: &[&str]) -> Policy {
     Policy { default_admission_rule, ..Policy::google_default() }
 }
 
-pub(super) fn note(id: &str, kind: &str) -> Note {
+pub(crate) fn note(id: &str, kind: &str) -> Note {
     let json = Map::from_iter([
         ("kind".to_owned(), json!(kind)),
         ("shortDescription".to_owned(), json!("s")),
@@ -87,11 +91,11 @@ pub(super) fn note(id: &str, kind: &str) -> Note {
     Note { name: NoteName::new(project("p"), id).unwrap(), json }
 }
 
-pub(super) fn digest(byte: u8) -> Digest {
+pub(crate) fn digest(byte: u8) -> Digest {
     Digest([byte; 32])
 }
 
-pub(super) fn attestation(byte: u8, signature: &str) -> Occurrence {
+pub(crate) fn attestation(byte: u8, signature: &str) -> Occurrence {
     let body = AttestationBody {
         payload: "payload".into(),
         signatures: vec![Signature { key_id: "k".into(), signature: signature.to_owned().into() }],
@@ -109,10 +113,10 @@ pub(super) fn attestation(byte: u8, signature: &str) -> Occurrence {
 
 /// A key source that can be down, and whose reference keys change.
 #[derive(Debug, Default)]
-pub(super) struct TestKeys {
-    pub(super) down: AtomicBool,
-    pub(super) references: Mutex<HashMap<KeyId, &'static str>>,
-    pub(super) asked: Mutex<usize>,
+pub(crate) struct TestKeys {
+    pub(crate) down: AtomicBool,
+    pub(crate) references: Mutex<HashMap<KeyId, &'static str>>,
+    pub(crate) asked: Mutex<usize>,
 }
 
 impl ResolveKeys for TestKeys {
@@ -146,59 +150,55 @@ impl ResolveKeys for TestKeys {
     }
 }
 
-/// The store's contract over maps, with faults.
-#[derive(Debug, Default)]
-pub(super) struct MemoryStore {
-    held: Mutex<Held>,
-    pub(super) fail_reads: AtomicBool,
-    pub(super) frozen: AtomicBool,
+/// The embedded store, with faults to order.
+#[derive(Debug)]
+pub(crate) struct TestStore {
+    held: EmbeddedStore,
+    pub(crate) fail_reads: AtomicBool,
+    pub(crate) frozen: AtomicBool,
+    _dir: TempDir,
 }
 
-#[derive(Debug, Default)]
-struct Held {
-    policies: BTreeMap<ProjectId, Policy>,
-    attestors: BTreeMap<AttestorName, Attestor>,
-    notes: BTreeMap<NoteName, Note>,
-    occurrences: BTreeMap<OccurrenceName, Occurrence>,
+impl TestStore {
+    fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = StoreMetrics::register(&Registry::new()).unwrap();
+        let held = EmbeddedStore::open(dir.path(), metrics).unwrap();
+        Self { held, fail_reads: AtomicBool::new(false), frozen: AtomicBool::new(false), _dir: dir }
+    }
+
+    fn read(&self) -> Result<&EmbeddedStore, StoreError> {
+        match self.fail_reads.load(Ordering::Relaxed) {
+            true => Err(StoreError::Unavailable("the disk is gone".to_owned())),
+            false => Ok(&self.held),
+        }
+    }
 }
 
-impl Store for MemoryStore {
+impl Store for TestStore {
     fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
-        self.read()?;
-        let held = self.held.lock().unwrap();
-        Ok(held
-            .policies
-            .keys()
-            .chain(held.attestors.keys().map(|name| name.project()))
-            .cloned()
-            .collect())
+        self.read()?.projects()
     }
 
     fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
-        self.read()?;
-        let held = self.held.lock().unwrap();
-        let policy = held.policies.get(project).cloned();
-        let attestors: Vec<_> = held
-            .attestors
-            .values()
-            .filter(|held| held.name.project() == project)
-            .cloned()
-            .collect();
-        let known = policy.is_some()
-            || !attestors.is_empty()
-            || held.notes.keys().any(|name| name.project() == project)
-            || held.occurrences.keys().any(|name| name.project() == project);
-        Ok(ProjectResources { policy, attestors, known })
+        self.read()?.project(project)
     }
 
     fn note(&self, name: &NoteName) -> Result<Option<Note>, StoreError> {
-        self.read()?;
-        Ok(self.held.lock().unwrap().notes.get(name).cloned())
+        self.read()?.note(name)
+    }
+
+    fn notes(
+        &self,
+        project: &ProjectId,
+        after: Option<&NoteName>,
+        limit: usize,
+    ) -> Result<Vec<Note>, StoreError> {
+        self.read()?.notes(project, after, limit)
     }
 
     fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
-        self.read()?;
-        Ok(self.held.lock().unwrap().occurrences.get(name).cloned())
+        self.read()?.occurrence(name)
     }
 
     fn occurrences(
@@ -207,31 +207,22 @@ impl Store for MemoryStore {
         after: Option<&OccurrenceName>,
         limit: usize,
     ) -> Result<Vec<Occurrence>, StoreError> {
-        self.read()?;
-        let asked = |held: &&Occurrence| match &query.scope {
-            OccurrenceScope::Project(project) => held.name.project() == project,
-            OccurrenceScope::Note(note) => held.note == *note,
-        };
-        let held = self.held.lock().unwrap();
-        let all = held.occurrences.values().filter(asked);
-        let kind = |held: &&Occurrence| query.kind.as_ref().is_none_or(|kind| *kind == held.kind);
-        let page = all.filter(kind).filter(|held| after.is_none_or(|after| held.name > *after));
-        Ok(page.take(limit).cloned().collect())
+        self.read()?.occurrences(query, after, limit)
     }
 
     fn evidence(
         &self,
-        _: &[(NoteName, Digest)],
-        _: usize,
+        wanted: &[(NoteName, Digest)],
+        limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        self.read().map(|()| Vec::new())
+        self.read()?.evidence(wanted, limit)
     }
 
     fn apply(&self, write: Write) -> Result<(), StoreError> {
-        if self.read_only() {
-            return Err(StoreError::ReadOnly);
+        match self.read_only() {
+            true => Err(StoreError::ReadOnly),
+            false => self.held.apply(write),
         }
-        self.held.lock().unwrap().apply(write)
     }
 
     fn read_only(&self) -> bool {
@@ -239,81 +230,6 @@ impl Store for MemoryStore {
     }
 }
 
-impl MemoryStore {
-    fn read(&self) -> Result<(), StoreError> {
-        match self.fail_reads.load(Ordering::Relaxed) {
-            true => Err(StoreError::Unavailable("the disk is gone".to_owned())),
-            false => Ok(()),
-        }
-    }
-}
-
-impl Held {
-    fn apply(&mut self, write: Write) -> Result<(), StoreError> {
-        match write {
-            Write::PutPolicy { project, policy, expected_etag } => {
-                let current = self.policies.get(&project).map(|policy| policy.etag.clone());
-                check(&project, current.unwrap_or_default(), expected_etag)?;
-                self.policies.insert(project, policy);
-            }
-            Write::CreateAttestor(attestor) => {
-                create(&mut self.attestors, attestor.name.clone(), attestor)?
-            }
-            Write::UpdateAttestor { attestor, expected_etag } => {
-                let name = attestor.name.clone();
-                let Some(held) = self.attestors.get_mut(&name) else {
-                    return Err(StoreError::NotFound(name.to_string()));
-                };
-                check(&name, held.etag.clone(), expected_etag)?;
-                *held = attestor;
-            }
-            Write::DeleteAttestor(name) => delete(&mut self.attestors, &name)?,
-            Write::CreateNote(note) => create(&mut self.notes, note.name.clone(), note)?,
-            Write::CreateOccurrences(created) => {
-                if let Some(taken) =
-                    created.iter().find(|new| self.occurrences.contains_key(&new.name))
-                {
-                    return Err(StoreError::AlreadyExists(taken.name.to_string()));
-                }
-                self.occurrences.extend(created.into_iter().map(|new| (new.name.clone(), new)));
-            }
-            Write::DeleteOccurrence(name) => delete(&mut self.occurrences, &name)?,
-        }
-        Ok(())
-    }
-}
-
-fn check(
-    name: &impl ToString,
-    current: String,
-    expected: Option<String>,
-) -> Result<(), StoreError> {
-    match expected {
-        Some(expected) if expected != current => {
-            Err(StoreError::EtagMismatch { name: name.to_string(), current })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn create<N: Ord + ToString, T>(
-    map: &mut BTreeMap<N, T>,
-    name: N,
-    value: T,
-) -> Result<(), StoreError> {
-    match map.contains_key(&name) {
-        true => Err(StoreError::AlreadyExists(name.to_string())),
-        false => {
-            map.insert(name, value);
-            Ok(())
-        }
-    }
-}
-
-fn delete<N: Ord + ToString, T>(map: &mut BTreeMap<N, T>, name: &N) -> Result<(), StoreError> {
-    map.remove(name).map(drop).ok_or_else(|| StoreError::NotFound(name.to_string()))
-}
-
-pub(super) fn text(json: &Map<String, Value>, field: &str) -> String {
+pub(crate) fn text(json: &Map<String, Value>, field: &str) -> String {
     json.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

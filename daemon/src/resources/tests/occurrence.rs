@@ -23,6 +23,23 @@ async fn a_note_is_created_once_and_read_back_whole() {
 }
 
 #[tokio::test]
+async fn notes_are_listed_in_pages() {
+    let world = world();
+    for id in ["c", "a", "b"] {
+        world.resources.create_note(note(id, "ATTESTATION")).await.unwrap();
+    }
+    let (mut ids, mut request) =
+        (String::new(), PageRequest { size: Some(2), ..Default::default() });
+    for size in [2, 1] {
+        let page = world.resources.notes(project("p"), &request).await.unwrap();
+        assert_eq!(page.items.len(), size);
+        ids.extend(page.items.iter().map(|note| note.name.id()));
+        request.token = page.next_page_token;
+    }
+    assert_eq!((ids.as_str(), request.token.as_str()), ("abc", ""));
+}
+
+#[tokio::test]
 async fn an_occurrence_is_named_by_the_service_and_kept_whole() {
     let world = with_note().await;
     let created =

@@ -77,20 +77,16 @@ async fn attestors_that_a_policy_names_must_exist() {
         "{error}"
     );
 
-    assert!(
-        world
-            .resources
-            .put_policy(project("q"), requiring(&["projects/p/attestors/a"]))
-            .await
-            .is_ok()
-    );
+    let existing = requiring(&["projects/p/attestors/a"]);
+    world.resources.put_policy(project("q"), existing).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_read_only_store_refuses_with_what_to_do_instead() {
     let world = world();
     world.store.frozen.store(true, Ordering::Relaxed);
-    let error = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap_err();
+    let error =
+        world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap_err();
     assert!(
         matches!(&error, ResourceError::ReadOnly(text) if text.contains("--config-dir")),
         "{error}"

@@ -66,8 +66,28 @@ async fn a_project_that_cannot_be_read_after_its_write_is_withdrawn() {
     let (snapshot, p) = (world.snapshots.current(), project("p"));
     assert!(matches!(snapshot.policies(&p).policy, ProjectPolicy::UnknownProject));
     world.store.fail_reads.store(false, Ordering::Relaxed);
+    let again = world.resources.delete_attestor(attestor("a", vec![]).name).await;
+    assert!(matches!(again, Err(ResourceError::NotFound(_))), "{again:?}");
+    assert!(!world.snapshots.current().projects.contains_key(&p), "it holds nothing any more");
     world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     assert!(matches!(world.snapshots.current().policies(&p).policy, ProjectPolicy::Written(_)));
+}
+
+#[tokio::test]
+async fn a_refused_write_brings_a_withdrawn_project_back() {
+    let world = world();
+    let first = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
+    world.store.fail_reads.store(true, Ordering::Relaxed);
+    let mut changed = first.clone();
+    changed.description = "committed, not acknowledged".to_owned();
+    world.resources.put_policy(project("p"), changed.clone()).await.unwrap_err();
+    assert!(world.snapshots.current().projects.is_empty());
+    world.store.fail_reads.store(false, Ordering::Relaxed);
+    let retried = world.resources.put_policy(project("p"), changed.clone()).await;
+    assert!(matches!(retried, Err(ResourceError::EtagMismatch { .. })), "{retried:?}");
+    let snapshot = world.snapshots.current();
+    let in_force = snapshot.projects[&project("p")].policy.as_ref().unwrap();
+    assert_eq!(in_force.description, changed.description);
 }
 
 #[tokio::test]

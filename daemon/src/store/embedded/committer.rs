@@ -77,16 +77,19 @@ impl Drop for Committer {
 }
 
 fn run(shared: &Shared, metrics: &StoreMetrics, jobs: &Receiver<Job>) {
+    let mut said = None;
     loop {
         match jobs.recv_timeout(IDLE) {
             Ok(first) => commit(shared, metrics, &group(first, jobs)),
-            Err(RecvTimeoutError::Timeout) => {
-                if let Err(fault) = shared.heal() {
-                    tracing::error!(%fault, "the store takes no writes");
-                }
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        // Now, so that reads need not wait for the next write.
+        let fault = shared.heal().err().map(|fault| fault.to_string());
+        if let Some(fault) = fault.as_ref().filter(|_| fault != said) {
+            tracing::error!(fault, "the store takes no writes");
+        }
+        said = fault;
     }
 }
 
@@ -116,10 +119,6 @@ fn commit(shared: &Shared, metrics: &StoreMetrics, group: &[Job]) {
             for job in group {
                 answer(job, Err(StoreError::Unavailable(fault.to_string())));
             }
-            // Now, so that reads need not wait for the next write.
-            if let Err(fault) = shared.heal() {
-                tracing::error!(%fault, "the store takes no writes");
-            }
         }
     }
 }
@@ -134,8 +133,15 @@ fn answer(job: &Job, result: Answer) {
 fn transact(database: &redb::Database, group: &[Job]) -> Result<Vec<Answer>, Fault> {
     let transaction = database.begin_write()?;
     let mut tables = Tables::open(&transaction)?;
-    let answers =
-        group.iter().map(|job| job.write.run(&mut tables)).collect::<Result<Vec<_>, _>>()?;
+    let answers: Result<Vec<_>, Fault> = group
+        .iter()
+        .map(|job| match job.write.run(&mut tables) {
+            // Found where preconditions are checked, so nothing was touched.
+            Err(Fault::Damaged(damaged)) => Ok(Err(Fault::Damaged(damaged).into())),
+            outcome => outcome,
+        })
+        .collect();
+    let answers = answers?;
     drop(tables);
     if answers.iter().any(Result::is_ok) {
         transaction.commit()?;

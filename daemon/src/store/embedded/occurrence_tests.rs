@@ -88,13 +88,7 @@ fn json_that_is_spelled_in_another_way_comes_back_in_that_spelling() {
 fn nothing_that_the_evidence_holds_is_stored_twice() {
     let occurrence = attestation(NAME, NOTE, &uri(1));
     let record = encode(&occurrence);
-    assert_eq!(
-        record.len() < 200,
-        true,
-        "{} bytes: {}",
-        record.len(),
-        String::from_utf8_lossy(&record)
-    );
+    assert!(record.len() < 200, "{} bytes: {}", record.len(), String::from_utf8_lossy(&record));
 }
 
 #[test]
@@ -114,7 +108,7 @@ fn a_payload_of_gcloud_is_small_and_comes_back_byte_for_byte() {
         small + 200 < size(simple_signing::payload("r", digest(2))),
         "another digest's is kept whole"
     );
-    assert_eq!(size(simple_signing::payload("a\"b\\", digest(1))) < small, true);
+    assert!(size(simple_signing::payload("a\"b\\", digest(1))) < small);
     for position in 0..gcloud.len() {
         let mut flipped = gcloud.clone();
         flipped[position] ^= 1;
@@ -130,16 +124,12 @@ fn a_cut_record_is_damaged() {
     let record = Bytes::from(encode(&occurrence));
     for cut in 0..record.len() {
         let read = Stored::decode(occurrence.name.clone(), record.slice(..cut));
-        assert_eq!(read.is_err(), true, "{cut} of {}", record.len());
+        assert!(matches!(read, Err(Damaged(_))), "{cut} of {}", record.len());
     }
     let evidence =
         Bytes::from(encode_attestation(occurrence.attestation.as_ref().unwrap(), Some(digest(1))));
     for cut in 0..evidence.len() {
-        assert_eq!(
-            decode_attestation(evidence.slice(..cut), digest(1)).is_err(),
-            true,
-            "{cut} of {}",
-            evidence.len()
-        );
+        let read = decode_attestation(evidence.slice(..cut), digest(1));
+        assert!(matches!(read, Err(Damaged(_))), "{cut} of {}", evidence.len());
     }
 }

@@ -69,6 +69,25 @@ pub(super) fn note(view: &ReadTransaction, name: &NoteName) -> Result<Option<Not
     Ok(record.map(|record| record::decode_note(name, record.value())).transpose()?)
 }
 
+/// A page of the notes of `project`.
+pub(super) fn notes(
+    view: &ReadTransaction,
+    project: &ProjectId,
+    after: Option<&NoteName>,
+    limit: usize,
+) -> Result<Vec<Note>, Fault> {
+    let after = after.map(|name| key(name.project(), name.id()));
+    let entries = scan(&view.open_table(NOTES)?, &project_key(project), after.as_deref())?;
+    let note = |entry: Result<(Bytes, Bytes), Fault>| {
+        let (key, record) = entry?;
+        let (project, id) = split(&key)?;
+        let name =
+            NoteName::new(project, id).map_err(|_| Damaged::from("a note id is malformed"))?;
+        Ok(record::decode_note(&name, &record)?)
+    };
+    entries.take(limit).map(note).collect()
+}
+
 /// The attestations of each (note, digest).
 pub(super) fn evidence(
     view: &ReadTransaction,

@@ -36,17 +36,17 @@ pub(super) enum Prepared {
 pub(super) struct PreparedOccurrence {
     name: OccurrenceName,
     record: Vec<u8>,
-    evidence: Option<Vec<u8>>,
-    keys: Keys,
+    pub(super) evidence: Option<Vec<u8>>,
+    pub(super) keys: Keys,
 }
 
 /// Where one occurrence is filed.
 #[derive(Debug)]
-struct Keys {
+pub(super) struct Keys {
     own: Vec<u8>,
-    note: Vec<u8>,
-    evidence: Option<Vec<u8>>,
-    listing: Option<Vec<u8>>,
+    pub(super) note: Vec<u8>,
+    pub(super) evidence: Option<Vec<u8>>,
+    pub(super) listing: Option<Vec<u8>>,
 }
 
 impl Keys {
@@ -107,20 +107,6 @@ impl From<Occurrence> for PreparedOccurrence {
     }
 }
 
-#[cfg(test)]
-impl PreparedOccurrence {
-    /// Its key in the index by note, and its entries in the one by digest.
-    pub(super) fn filed(&self) -> (&[u8], Vec<(&[u8], &[u8])>) {
-        let evidence = self
-            .keys
-            .evidence
-            .iter()
-            .map(|key| (key.as_slice(), self.evidence.as_deref().unwrap_or(&[])));
-        let listing = self.keys.listing.iter().map(|key| (key.as_slice(), [].as_slice()));
-        (&self.keys.note, evidence.chain(listing).collect())
-    }
-}
-
 impl Prepared {
     /// Bytes of its records.
     pub(super) fn size(&self) -> usize {
@@ -141,10 +127,12 @@ impl Prepared {
     pub(super) fn run(&self, tables: &mut Tables<'_>) -> Outcome {
         match self {
             Self::PutPolicy { name, key, record, expected_etag } => {
-                let current = stored(&tables.policies, key)?;
-                let etag = current.as_deref().map_or(Ok(String::new()), record::etag)?;
-                if let Some(refusal) = stale(name, &etag, expected_etag.as_deref()) {
-                    return Ok(Err(refusal));
+                if let Some(expected) = expected_etag {
+                    let current = stored(&tables.policies, key)?;
+                    let etag = current.as_deref().map_or(Ok(String::new()), record::etag)?;
+                    if let Some(refusal) = stale(name, &etag, expected) {
+                        return Ok(Err(refusal));
+                    }
                 }
                 put(&mut tables.policies, key, record)
             }
@@ -193,15 +181,16 @@ fn update_attestor(
     let Some(current) = stored(table, &key)? else {
         return Ok(Err(StoreError::NotFound(name.to_string())));
     };
-    if let Some(refusal) = stale(&name.to_string(), &record::etag(&current)?, expected_etag) {
+    if let Some(expected) = expected_etag
+        && let Some(refusal) = stale(&name.to_string(), &record::etag(&current)?, expected)
+    {
         return Ok(Err(refusal));
     }
     put(table, &key, record)
 }
 
 /// The refusal where `expected` is no longer `current`.
-fn stale(name: &str, current: &str, expected: Option<&str>) -> Option<StoreError> {
-    let expected = expected?;
+fn stale(name: &str, current: &str, expected: &str) -> Option<StoreError> {
     (expected != current)
         .then(|| StoreError::EtagMismatch { name: name.to_owned(), current: current.to_owned() })
 }

@@ -1,7 +1,7 @@
 //! A real process that writes and is killed with SIGKILL, again and again, on the same files.
 
 use std::collections::HashSet;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -121,20 +121,23 @@ fn crash(dir: &Path, round: usize, lines: usize, acknowledged: &mut Acknowledged
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut seen = 0;
-    while seen < lines {
-        let line = output.next().expect("the child ended before it was killed").unwrap();
+    while let Some(line) = whole_line(&mut output) {
         seen += usize::from(acknowledged.read(&line));
+        if seen == lines {
+            child.kill().unwrap();
+        }
     }
-    child.kill().unwrap();
+    assert!(seen >= lines, "the child ended before it was killed");
     child.wait().unwrap();
-    // What it had said before it died is acknowledged as well. Its last line may be cut short: a
-    // whole one is followed by an empty one.
-    let rest: Vec<_> = output.map_while(Result::ok).collect();
-    for line in rest.iter().take(rest.len().saturating_sub(1)) {
-        acknowledged.read(line);
-    }
+}
+
+/// The next line, unless the child died before it had ended it.
+fn whole_line(output: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    line.strip_suffix('\n').map(str::to_owned)
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use std::thread;
 
-use redb::TableDefinition;
+use hallmark_core::names::AttestorName;
 
-use super::super::tables::{POLICIES, project_key};
+use super::super::tables::{ATTESTORS, POLICIES, key, project_key};
 use super::*;
 use crate::store::samples::{attestation, attestor, digest, note, policy, uri, vulnerability};
 
@@ -191,12 +191,44 @@ fn a_damaged_record_is_an_error_of_that_read_only() {
     // Requiring the attestation of nobody would allow everything.
     let record = br#"{"etag":"1","description":"","global":"enable","patterns":[],"default":
         {"evaluation":{"require_attestation":[]},"enforced":true},"specific":"none","update_time":""}"#;
-    let policies: TableDefinition<'_, &[u8], &[u8]> = POLICIES;
-    transaction.open_table(policies).unwrap().insert(key.as_slice(), record.as_slice()).unwrap();
+    transaction.open_table(POLICIES).unwrap().insert(key.as_slice(), record.as_slice()).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let store = open(dir.path());
     let error = store.project(&"p".parse().unwrap()).unwrap_err().to_string();
     assert!(error.contains("a stored record is damaged"), "{error}");
     assert_eq!(store.note(&NOTE.parse().unwrap()), Ok(Some(note(NOTE))));
+    assert_eq!(
+        store.apply(put("2", None)),
+        Ok(()),
+        "a new policy takes the place of a damaged one"
+    );
+    assert_eq!(store.project(&"p".parse().unwrap()).unwrap().policy.unwrap().etag, "2");
+}
+
+#[test]
+fn a_write_that_meets_a_damaged_record_spoils_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.apply(Write::CreateAttestor(attestor(ATTESTOR, NOTE, "1"))).unwrap();
+    drop(store);
+    let database = redb::Database::open(dir.path().join("hallmark.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let name: AttestorName = ATTESTOR.parse().unwrap();
+    let key = key(name.project(), name.id());
+    transaction.open_table(ATTESTORS).unwrap().insert(key.as_slice(), b"{".as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let store = open(dir.path());
+    thread::scope(|scope| {
+        for writer in 0..16 {
+            let store = &store;
+            scope.spawn(move || {
+                let refused = store.apply(update("2", Some("1")));
+                assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+                let own = attestation(&format!("projects/p/occurrences/{writer}"), NOTE, &uri(1));
+                assert_eq!(store.apply(Write::CreateOccurrences(vec![own])), Ok(()));
+            });
+        }
+    });
 }

@@ -1,0 +1,76 @@
+//! One ndjson stream of questions, read while it is written.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::connection::Connection;
+use crate::corpus::question;
+use crate::daemon::allows;
+
+/// What came of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Streamed {
+    /// From the first byte sent to the last answer.
+    pub(crate) elapsed: Duration,
+    /// How many answers said that they were cached.
+    pub(crate) cached: usize,
+}
+
+/// Asks for every image, in order; fails unless every one is allowed.
+pub(crate) fn ask(connection: Connection, images: &[String]) -> anyhow::Result<Streamed> {
+    let body: String = images.iter().map(|image| question(image) + "\n").collect();
+    let head = format!(
+        "POST /v1/decisions HTTP/1.1\r\nhost: 127.0.0.1\r\n\
+         content-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let socket = connection.into_socket();
+    let mut sending = socket.try_clone()?;
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let sent = scope.spawn(move || {
+            sending.write_all(head.as_bytes()).and_then(|()| sending.write_all(body.as_bytes()))
+        });
+        let (answers, cached) = receive(socket)?;
+        let elapsed = started.elapsed();
+        sent.join().ok().context("the sender panicked")??;
+        anyhow::ensure!(answers == images.len(), "{answers} answers to {} lines", images.len());
+        Ok(Streamed { elapsed, cached })
+    })
+}
+
+/// Counts the answers, and those that were cached.
+fn receive(socket: TcpStream) -> anyhow::Result<(usize, usize)> {
+    let mut reader = BufReader::with_capacity(1 << 20, socket);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    anyhow::ensure!(line.starts_with("HTTP/1.1 200"), "the stream was answered {line}");
+    while line.trim() != "" {
+        line.clear();
+        reader.read_line(&mut line)?;
+    }
+    let (mut chunk, mut answers, mut cached) = (Vec::new(), 0, 0);
+    while read_chunk(&mut reader, &mut chunk)? {
+        for answer in chunk.split(|&byte| byte == b'\n').filter(|answer| !answer.is_empty()) {
+            let text = || String::from_utf8_lossy(answer).into_owned();
+            anyhow::ensure!(allows(answer), "not allowed: {}", text());
+            answers += 1;
+            cached += usize::from(answer.ends_with(br#""cached":true}]}"#));
+        }
+    }
+    Ok((answers, cached))
+}
+
+/// Reads one chunk: the daemon's are whole lines. The last one is empty.
+fn read_chunk(reader: &mut impl BufRead, chunk: &mut Vec<u8>) -> anyhow::Result<bool> {
+    let mut size = String::new();
+    reader.read_line(&mut size)?;
+    let size = usize::from_str_radix(size.trim(), 16).context("the stream broke off")?;
+    chunk.resize(size + 2, 0);
+    reader.read_exact(chunk)?;
+    chunk.truncate(size);
+    Ok(size > 0)
+}

@@ -1,0 +1,131 @@
+//! From a plugin's key record to a key that the daemon verifies with.
+//!
+//! The record's SubjectPublicKeyInfo is parsed here, its type, size and curve are held against the
+//! algorithm, a compressed P-256 point is written out, and the fingerprint is computed: nothing in
+//! a [`VerificationKey`] rests on the word of a plugin but the ids and the validity.
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey,
+    VerificationAlgorithm,
+};
+use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Validity, VerificationKey};
+use hallmark_core::time::UnixTime;
+use hallmark_plugin_api::KeyFlags;
+use hallmark_plugin_api::host::KeyRecord;
+use p256::elliptic_curve::sec1::ToSec1Point;
+use sha2::{Digest, Sha256};
+
+use crate::public_key::{self, KeyType, KeyTypeError};
+
+/// A public key is not usable with its algorithm.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum WrongKey {
+    /// Not one of the types that verify attestations.
+    #[error(transparent)]
+    Type(#[from] KeyTypeError),
+    /// Points of this curve are read uncompressed only.
+    #[error("a {0} point must be uncompressed")]
+    Compressed(&'static str),
+    /// The key is fine, and of another algorithm.
+    #[error("the key is {found}, which {declared} cannot be verified with")]
+    Mismatch {
+        /// What it is.
+        found: String,
+        /// What it should be.
+        declared: SignatureAlgorithm,
+    },
+    /// The plugin says that the key must not be used for this.
+    #[error("the key may not be used to verify")]
+    Usage,
+}
+
+/// The keys of records that the host can verify with, one for each algorithm. Records that only
+/// sign, or that have no algorithm known here, give none.
+pub(super) fn of_records(records: &[KeyRecord]) -> Result<Vec<VerificationKey>, WrongKey> {
+    let usable = KeyFlags::VERIFY.with(KeyFlags::HOST_VERIFY);
+    let mut keys = Vec::with_capacity(records.len());
+    for record in records.iter().filter(|record| record.flags.contains(usable)) {
+        let names = std::iter::once(&record.id).chain(&record.other_ids);
+        let ids: Vec<_> = names.map(|id| KeyId::from(id.as_str())).collect();
+        let numbers = record.algorithms.iter().map(|algorithm| algorithm.number());
+        for algorithm in numbers.filter_map(SignatureAlgorithm::from_number) {
+            keys.push(verification_key(record, ids.clone(), algorithm)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// The key of a record, for one algorithm.
+pub(super) fn verification_key(
+    record: &KeyRecord,
+    ids: Vec<KeyId>,
+    algorithm: SignatureAlgorithm,
+) -> Result<VerificationKey, WrongKey> {
+    if !record.flags.contains(KeyFlags::VERIFY) {
+        return Err(WrongKey::Usage);
+    }
+    let (key_type, spki_der) = parse(&record.spki_der)?;
+    if !key_type.verifies(algorithm) {
+        return Err(WrongKey::Mismatch { found: key_type.to_string(), declared: algorithm });
+    }
+    Ok(VerificationKey {
+        ids,
+        fingerprint: Sha256::digest(&spki_der).into(),
+        spki_der: spki_der.into(),
+        algorithm,
+        validity: validity(record),
+    })
+}
+
+fn validity(record: &KeyRecord) -> Validity {
+    let hard = record.flags.contains(KeyFlags::HARD_REVOKED).then_some(i64::MIN);
+    Validity {
+        not_before: record.not_before.map(UnixTime),
+        not_after: record.not_after.map(UnixTime),
+        revoked_at: hard.or(record.revoked_at).map(UnixTime),
+    }
+}
+
+/// What the key is, and its SubjectPublicKeyInfo with the point written out.
+fn parse(spki_der: &[u8]) -> Result<(KeyType, Vec<u8>), WrongKey> {
+    let (key_type, bits) = public_key::read(spki_der)?;
+    match key_type {
+        KeyType::P256 => return Ok((key_type, p256(spki_der, bits)?)),
+        KeyType::P384 => point("P-384", &ECDSA_P384_SHA384_ASN1, bits, 97)?,
+        KeyType::P521 => point("P-521", &ECDSA_P521_SHA512_ASN1, bits, 133)?,
+        KeyType::Rsa(_) | KeyType::Ed25519 | KeyType::MlDsa65 => {}
+    }
+    Ok((key_type, spki_der.to_vec()))
+}
+
+/// A point on P-256, compressed or not; gives back the key with the point uncompressed.
+fn p256(spki_der: &[u8], bits: &[u8]) -> Result<Vec<u8>, WrongKey> {
+    if !matches!(bits, [2 | 3, ..] if bits.len() == 33) {
+        point("P-256", &ECDSA_P256_SHA256_ASN1, bits, 65)?;
+        return Ok(spki_der.to_vec());
+    }
+    let key = p256::PublicKey::from_sec1_bytes(bits).map_err(|_| KeyTypeError::Bits("P-256"))?;
+    // RFC 5480: the 26 bytes in front of every uncompressed P-256 point.
+    let head = [0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]
+        .into_iter()
+        .chain([0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00]);
+    Ok(head.chain(key.to_sec1_point(false).as_bytes().iter().copied()).collect())
+}
+
+/// An uncompressed point that is on its curve.
+fn point(
+    curve: &'static str,
+    rules: &'static impl VerificationAlgorithm,
+    bits: &[u8],
+    uncompressed_bytes: usize,
+) -> Result<(), WrongKey> {
+    if matches!(bits.first(), Some(2 | 3)) {
+        return Err(WrongKey::Compressed(curve));
+    }
+    let shaped = bits.len() == uncompressed_bytes && bits.first() == Some(&4);
+    if shaped && ParsedPublicKey::new(rules, bits).is_ok() {
+        Ok(())
+    } else {
+        Err(KeyTypeError::Bits(curve).into())
+    }
+}

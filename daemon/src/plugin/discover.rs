@@ -1,0 +1,111 @@
+//! Which plugin files there are, and which instances of them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hallmark_plugin_api::host::{Pin, PluginImage};
+use tokio::sync::Notify;
+
+use super::error::PluginError;
+use super::instance::PluginInstance;
+
+/// One instance as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginConfig {
+    /// Name of the instance, unique.
+    pub name: String,
+    /// The file; `None` for the bundled plugin of this name.
+    pub path: Option<PathBuf>,
+    /// SHA-256 sums that the file may have. None for a file of the daemon's own installation.
+    pub pins: Vec<[u8; 32]>,
+    /// Handed to the plugin as JSON.
+    pub config: serde_json::Value,
+    /// Secrets that the plugin may ask for by name, and the files that hold them; read whenever
+    /// it asks.
+    pub secrets: BTreeMap<String, PathBuf>,
+}
+
+const PREFIX: &str = "libhallmark_plugin_";
+const SUFFIX: &str = ".so";
+
+/// Where bundled plugins are looked for: beside the executable, as cargo leaves them, and in
+/// `../lib/hallmark/plugins` from there, as packages install them.
+pub(super) fn bundle_directories() -> Vec<PathBuf> {
+    let executable = std::env::current_exe().and_then(|path| path.canonicalize());
+    let Some(home) = executable.as_deref().ok().and_then(Path::parent) else { return Vec::new() };
+    vec![home.to_owned(), home.join("../lib/hallmark/plugins")]
+}
+
+/// Makes the configured instances, then one of every bundled plugin that was not configured.
+pub(super) fn instances(
+    configs: &[PluginConfig],
+    bundles: &[impl AsRef<Path>],
+    pushed: &Arc<Notify>,
+) -> Result<Vec<PluginInstance>, PluginError> {
+    let bundled = bundled(bundles)?;
+    let mut names = HashSet::new();
+    let mut instances = Vec::new();
+    for config in configs {
+        if !names.insert(config.name.as_str()) {
+            return Err(PluginError::Twice(config.name.clone()));
+        }
+        let path = match &config.path {
+            Some(path) => path,
+            None => bundled
+                .get(&config.name)
+                .ok_or_else(|| PluginError::NotBundled(config.name.clone()))?,
+        };
+        instances.push(instance(path, config, pushed)?);
+    }
+    for (name, path) in &bundled {
+        if !names.contains(name.as_str()) {
+            instances.push(instance(path, &unconfigured(name), pushed)?);
+        }
+    }
+    Ok(instances)
+}
+
+fn instance(
+    path: &Path,
+    config: &PluginConfig,
+    pushed: &Arc<Notify>,
+) -> Result<PluginInstance, PluginError> {
+    let pin = match config.pins.as_slice() {
+        [] => Pin::BesideExecutable,
+        pins => Pin::Sha256(pins.to_vec()),
+    };
+    let image = Arc::new(PluginImage::load(path, &pin)?);
+    PluginInstance::create(&image, config, pushed)
+}
+
+fn unconfigured(name: &str) -> PluginConfig {
+    PluginConfig {
+        name: name.to_owned(),
+        path: None,
+        pins: Vec::new(),
+        config: serde_json::Value::Object(serde_json::Map::new()),
+        secrets: BTreeMap::new(),
+    }
+}
+
+/// The bundled plugins by name; the first directory that has one wins.
+fn bundled(directories: &[impl AsRef<Path>]) -> Result<BTreeMap<String, PathBuf>, PluginError> {
+    let mut found = BTreeMap::new();
+    for dir in directories.iter().map(AsRef::as_ref) {
+        let fail = |source| PluginError::Directory { dir: dir.to_owned(), source };
+        let entries = match std::fs::read_dir(dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(fail)?,
+        };
+        for entry in entries {
+            let file = entry.map_err(fail)?.file_name();
+            let name =
+                file.to_str().and_then(|file| file.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+            if let Some(name) = name {
+                found.entry(name.to_owned()).or_insert_with(|| dir.join(&file));
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,244 @@
+//! One configured instance, and the last good picture of its keys.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use hallmark_core::attestor::{KeyId, VerificationKey};
+use hallmark_plugin_api::host::{Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage};
+use hallmark_plugin_api::{Caps, Material};
+
+use super::error::{KeyError, PluginError};
+use super::services::{self, InstanceServices};
+use super::{PluginConfig, convert};
+
+/// How long after a failure the next snapshot is tried, unless the plugin pushes.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long one snapshot may take; a plugin that looks at its deadline stops then.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An instance as metrics and people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceStatus {
+    /// Name of the instance.
+    pub name: String,
+    /// Name of the plugin.
+    pub plugin: String,
+    /// Version of the plugin.
+    pub version: String,
+    /// Who made the plugin.
+    pub vendor: String,
+    /// SHA-256 of the file that runs.
+    pub sha256: [u8; 32],
+    /// Whether it lists keys at all.
+    pub has_keys: bool,
+    /// Whether it can sign.
+    pub signs: bool,
+    /// URI schemes of its keys.
+    pub schemes: Vec<String>,
+    /// Forms of inline material it reads.
+    pub forms: Vec<String>,
+    /// The plugin's own generation of the last good snapshot; `None` before the first.
+    pub generation: Option<u64>,
+    /// Age of the last good snapshot.
+    pub snapshot_age: Option<Duration>,
+    /// Keys in the last good snapshot.
+    pub keys: usize,
+    /// Snapshots that failed since the start.
+    pub snapshot_errors: u64,
+    /// Signatures and inline keys that failed through the plugin's fault since the start.
+    pub call_errors: u64,
+    /// Why the last snapshot failed; `None` where it did not.
+    pub last_error: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct PluginInstance {
+    name: String,
+    instance: Arc<Instance>,
+    pub(super) services: Arc<InstanceServices>,
+    held: ArcSwapOption<Held>,
+    schedule: Mutex<Schedule>,
+    /// Held while a snapshot is taken, so that an older one never replaces a newer one.
+    refreshing: Mutex<()>,
+    snapshot_errors: AtomicU64,
+    call_errors: AtomicU64,
+}
+
+/// A good snapshot.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) snapshot: KeySnapshot,
+    /// The keys of the snapshot that the host can verify with.
+    keys: Vec<VerificationKey>,
+    taken: Instant,
+}
+
+#[derive(Debug)]
+struct Schedule {
+    /// `None` for never, unless pushed.
+    due: Option<Instant>,
+    last_error: Option<String>,
+}
+
+impl PluginInstance {
+    pub(super) fn create(
+        image: &Arc<PluginImage>,
+        config: &PluginConfig,
+        pushed: &Arc<tokio::sync::Notify>,
+    ) -> Result<Self, PluginError> {
+        let services = Arc::new(InstanceServices::new(&config.name, &config.secrets, pushed));
+        let json = config.config.to_string();
+        let instance = Instance::create(image, &json, Arc::clone(&services) as _)
+            .map_err(|error| PluginError::Create { name: config.name.clone(), error })?;
+        let lists_keys = image.info().caps.contains(Caps::KEYS);
+        Ok(Self {
+            name: config.name.clone(),
+            instance,
+            services,
+            held: ArcSwapOption::empty(),
+            schedule: Mutex::new(Schedule { due: lists_keys.then(Instant::now), last_error: None }),
+            refreshing: Mutex::new(()),
+            snapshot_errors: AtomicU64::new(0),
+            call_errors: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    pub(super) fn held(&self) -> Option<Arc<Held>> {
+        self.held.load_full()
+    }
+
+    pub(super) fn reads(&self, form: &str) -> bool {
+        self.instance.image().info().forms.iter().any(|it| it == form)
+    }
+
+    pub(super) fn claims(&self, scheme: &str) -> bool {
+        self.instance.image().info().schemes.iter().any(|it| it == scheme)
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.schedule().due
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.services.wanted.load(Ordering::Acquire) || self.due().is_some_and(|due| due <= now)
+    }
+
+    /// Takes a new snapshot; a failure keeps the last good one. Answers whether the keys differ.
+    pub(super) fn refresh(&self) -> bool {
+        if !self.lists_keys() {
+            return false;
+        }
+        let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        // Taken before the snapshot is: what is pushed while it is taken asks for another.
+        self.services.wanted.store(false, Ordering::Release);
+        match self.take_snapshot(now) {
+            Ok(held) => {
+                let due = held.snapshot.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+                *self.schedule() = Schedule { due, last_error: None };
+                let before = self.held.swap(Some(Arc::new(held)));
+                let after = self.held();
+                before.as_ref().map(|held| &held.keys) != after.as_ref().map(|held| &held.keys)
+            }
+            Err(error) => {
+                self.snapshot_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(plugin = self.name, error, "no key snapshot; the last one stays");
+                let due = Instant::now().checked_add(RETRY);
+                *self.schedule() = Schedule { due, last_error: Some(error) };
+                false
+            }
+        }
+    }
+
+    fn take_snapshot(&self, now: Instant) -> Result<Held, String> {
+        let at = Circumstances {
+            deadline: now.checked_add(SNAPSHOT_TIMEOUT),
+            ..Circumstances::at(services::unix_now())
+        };
+        let snapshot = self.instance.snapshot(&at).map_err(|error| error.to_string())?;
+        let keys = convert::of_records(&snapshot.keys).map_err(|wrong| wrong.to_string())?;
+        Ok(Held { snapshot, keys, taken: now })
+    }
+
+    /// The keys of this id, or all under it where it names a whole source.
+    pub(super) fn keys_named(&self, id: &KeyId) -> Result<Vec<VerificationKey>, KeyError> {
+        let Some(held) = self.held() else {
+            let why = self.schedule().last_error.clone();
+            let why = why.unwrap_or_else(|| "it lists no keys".to_owned());
+            return Err(KeyError::Unavailable(format!("plugin `{}`: {why}", self.name)));
+        };
+        let exact: Vec<_> = held.keys.iter().filter(|key| key.ids.contains(id)).cloned().collect();
+        if !exact.is_empty() {
+            return Ok(exact);
+        }
+        let below = |key: &&VerificationKey| key.ids.iter().any(|it| is_below(it, id));
+        Ok(held.keys.iter().filter(below).cloned().collect())
+    }
+
+    pub(super) fn read_material(
+        &self,
+        material: &Material<'_>,
+        at: &Circumstances<'_>,
+    ) -> Result<Vec<KeyRecord>, KeyError> {
+        self.instance.resolve_keys(material, at).map_err(|error| {
+            let error = KeyError::of_material(&self.name, error);
+            if matches!(error, KeyError::Unavailable(_)) {
+                self.count_call_error();
+            }
+            error
+        })
+    }
+
+    pub(super) fn count_call_error(&self) {
+        self.call_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn status(&self) -> InstanceStatus {
+        let image = self.instance.image();
+        let (info, held) = (image.info(), self.held());
+        InstanceStatus {
+            name: self.name.clone(),
+            plugin: info.name.clone(),
+            version: info.version.clone(),
+            vendor: info.vendor.clone(),
+            sha256: image.sha256(),
+            has_keys: self.lists_keys(),
+            signs: info.caps.contains(Caps::SIGN),
+            schemes: info.schemes.clone(),
+            forms: info.forms.clone(),
+            generation: held.as_ref().map(|held| held.snapshot.generation),
+            snapshot_age: held.as_ref().map(|held| held.taken.elapsed()),
+            keys: held.as_ref().map_or(0, |held| held.snapshot.keys.len()),
+            snapshot_errors: self.snapshot_errors.load(Ordering::Relaxed),
+            call_errors: self.call_errors.load(Ordering::Relaxed),
+            last_error: self.schedule().last_error.clone(),
+        }
+    }
+
+    fn lists_keys(&self) -> bool {
+        self.instance.image().info().caps.contains(Caps::KEYS)
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Is `id` one of the keys of the source `whole`? A source ends where a path segment, a fragment
+/// or a PKCS#11 attribute begins.
+fn is_below(id: &KeyId, whole: &KeyId) -> bool {
+    let whole = whole.as_str();
+    id.as_str().strip_prefix(whole).is_some_and(|rest| {
+        !rest.is_empty() && (whole.ends_with('/') || rest.starts_with(['/', '#', ';']))
+    })
+}

@@ -1,0 +1,111 @@
+//! The catalog over the demonstration plugin, which is written in C and says whatever its secret
+//! `mode` makes it say.
+
+mod catalog;
+mod key_types;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
+
+use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm};
+use sha2::{Digest, Sha256};
+
+use super::{Catalog, PluginConfig, PluginError};
+
+/// The documentation's key, as the demonstration plugin holds it, and its id.
+const DOC_PEM: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEXnpuYEfvLl1kj4fjxViFRwY1a+zC
+5qzlf9LJIK+rnjq42tiKGyyXMbnZKJiYPPdMDGyltnkrABnztg2jJ48aYQ==
+-----END PUBLIC KEY-----
+";
+const DOC_ID: &str = "ni:///sha-256;EwVxs8fNUAHq9FI2AMfh8WNIXVBuuTMeGtPH72U-I70";
+
+/// A catalog of one instance named `demo`.
+struct World {
+    catalog: Arc<Catalog>,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::in_mode("")
+    }
+
+    fn in_mode(mode: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("mode"), mode).unwrap();
+        let catalog = load(&[demo_config(dir.path())]).unwrap();
+        Self { catalog: Arc::new(catalog), dir }
+    }
+
+    fn set_mode(&self, mode: &str) {
+        std::fs::write(self.dir.path().join("mode"), mode).unwrap();
+    }
+}
+
+fn load(configs: &[PluginConfig]) -> Result<Catalog, PluginError> {
+    let nowhere: [&Path; 0] = [];
+    Catalog::load_from(configs, &nowhere)
+}
+
+fn demo_config(dir: &Path) -> PluginConfig {
+    let path = demo().clone();
+    let sum = Sha256::digest(std::fs::read(&path).unwrap());
+    PluginConfig {
+        name: "demo".to_owned(),
+        path: Some(path),
+        pins: vec![sum.into()],
+        config: serde_json::json!({}),
+        secrets: BTreeMap::from([("mode".to_owned(), dir.join("mode"))]),
+    }
+}
+
+/// The plugin, compiled once for all tests of this process.
+fn demo() -> &'static PathBuf {
+    static DEMO: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let build = || {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-api");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("libdemo.so");
+        let status = Command::new("cc")
+            .args(["-std=c11", "-fPIC", "-shared", "-fvisibility=hidden", "-I"])
+            .arg(source.join("include"))
+            .arg("-o")
+            .arg(&path)
+            .arg(source.join("tests/c-plugin/demo_plugin.c"))
+            .status();
+        assert!(status.unwrap().success());
+        Command::new("chmod").arg("755").arg(&path).status().unwrap();
+        (dir, path)
+    };
+    &DEMO.get_or_init(build).1
+}
+
+fn pkix(pem: &str, algorithm: SignatureAlgorithm) -> PublicKey {
+    let material =
+        KeyMaterial::Pkix { public_key_pem: pem.to_owned(), signature_algorithm: algorithm };
+    PublicKey { comment: String::new(), id: None, material }
+}
+
+fn reference(id: &str) -> PublicKey {
+    let id = Some(KeyId::from(id));
+    PublicKey { comment: String::new(), id, material: KeyMaterial::Reference }
+}
+
+/// The output of `openssl` for this input.
+fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("openssl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "openssl {arguments:?}");
+    output.stdout
+}

@@ -1,0 +1,143 @@
+//! The store of `--config-dir`: resources in files, read only.
+//!
+//! ```text
+//! DIR/projects/P/policy.yaml            or policy.yml, policy.json
+//! DIR/projects/P/attestors/A.yaml       a file holds one resource or a list of them
+//! DIR/projects/P/notes/N.json           a resource without `name` has that of its file
+//! DIR/projects/P/occurrences/….json
+//! ```
+//!
+//! [`tree`] reads all files whole, [`parse`] makes resources of them or says everything that is
+//! wrong with them, [`live`] watches the directory and swaps in what reads without a fault. Names
+//! that begin with a dot are passed over (a mounted ConfigMap has `..data`); any other file that
+//! does not belong is refused, since a policy under a misspelled name would be no policy.
+
+mod error;
+mod live;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use error::{FileFault, FilesError};
+pub use live::{FilesWatch, LiveFiles};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::path::Path;
+
+use hallmark_core::attestor::Attestor;
+use hallmark_core::image::Digest;
+use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::policy::Policy;
+
+use super::query::matches;
+use super::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
+
+/// What the files of one directory said when they were read; never changes.
+#[derive(Clone, Debug, Default)]
+pub struct FilesStore {
+    policies: BTreeMap<ProjectId, Policy>,
+    attestors: BTreeMap<AttestorName, Attestor>,
+    notes: BTreeMap<NoteName, Note>,
+    occurrences: BTreeMap<OccurrenceName, Occurrence>,
+    evidence: HashMap<(NoteName, Digest), Vec<Attestation>>,
+}
+
+impl FilesStore {
+    /// Reads all of `dir`, or says everything that is wrong with it.
+    pub fn load(dir: &Path) -> Result<Self, FilesError> {
+        parse::parse(&tree::Tree::read(dir)?)
+    }
+
+    /// Files the attestations by note and digest, each list in the order of names.
+    fn index_evidence(&mut self) {
+        for occurrence in self.occurrences.values() {
+            let (Some(digest), Some(body)) = (occurrence.digest, &occurrence.attestation) else {
+                continue;
+            };
+            let attestation = Attestation {
+                occurrence: occurrence.name.clone(),
+                payload: body.payload.clone(),
+                signatures: body.signatures.clone(),
+            };
+            self.evidence.entry((occurrence.note.clone(), digest)).or_default().push(attestation);
+        }
+    }
+}
+
+impl Store for FilesStore {
+    fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+        let mut projects: BTreeSet<_> = self.policies.keys().collect();
+        projects.extend(self.attestors.keys().map(AttestorName::project));
+        projects.extend(self.notes.keys().map(NoteName::project));
+        projects.extend(self.occurrences.keys().map(OccurrenceName::project));
+        Ok(projects.into_iter().cloned().collect())
+    }
+
+    fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
+        let policy = self.policies.get(project).cloned();
+        let attestors =
+            self.attestors.values().filter(|attestor| attestor.name.project() == project);
+        let attestors: Vec<_> = attestors.cloned().collect();
+        let known = policy.is_some()
+            || !attestors.is_empty()
+            || self.notes.keys().any(|name| name.project() == project)
+            || self.occurrences.keys().any(|name| name.project() == project);
+        Ok(ProjectResources { policy, attestors, known })
+    }
+
+    fn note(&self, name: &NoteName) -> Result<Option<Note>, StoreError> {
+        Ok(self.notes.get(name).cloned())
+    }
+
+    fn notes(
+        &self,
+        project: &ProjectId,
+        after: Option<&NoteName>,
+        limit: usize,
+    ) -> Result<Vec<Note>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = self.notes.range::<NoteName, _>((from, Bound::Unbounded));
+        let found = found.map(|(_, note)| note).filter(|note| note.name.project() == project);
+        Ok(found.take(limit).cloned().collect())
+    }
+
+    fn occurrence(&self, name: &OccurrenceName) -> Result<Option<Occurrence>, StoreError> {
+        Ok(self.occurrences.get(name).cloned())
+    }
+
+    fn occurrences(
+        &self,
+        query: &OccurrenceQuery,
+        after: Option<&OccurrenceName>,
+        limit: usize,
+    ) -> Result<Vec<Occurrence>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = self.occurrences.range::<OccurrenceName, _>((from, Bound::Unbounded));
+        let found =
+            found.map(|(_, occurrence)| occurrence).filter(|occurrence| matches(query, occurrence));
+        Ok(found.take(limit).cloned().collect())
+    }
+
+    fn evidence(
+        &self,
+        wanted: &[(NoteName, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
+        let one = |wanted| -> Vec<Attestation> {
+            let found = self.evidence.get(wanted).into_iter().flatten();
+            found.take(limit.saturating_add(1)).cloned().collect()
+        };
+        Ok(wanted.iter().map(one).collect())
+    }
+
+    fn apply(&self, _write: Write) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn read_only(&self) -> bool {
+        true
+    }
+}

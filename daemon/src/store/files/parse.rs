@@ -1,0 +1,120 @@
+//! From files to resources: all of them, or everything that is wrong with them.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt::Display;
+
+use hallmark_core::attestor::parse::attestor_from_document;
+use hallmark_core::document::read::FieldErrors;
+use hallmark_core::document::{Document, DocumentError, DocumentLimits, Value};
+use hallmark_core::limits::Limits;
+use hallmark_core::names::{AttestorName, NameError, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::parse::{note_from_document, occurrence_from_document};
+use hallmark_core::policy::parse::policy_from_document;
+
+use super::FilesStore;
+use super::error::{FileFault, FilesError};
+use super::tree::{Kind, Source, Tree};
+
+/// The resources of all files.
+pub(super) fn parse(tree: &Tree) -> Result<FilesStore, FilesError> {
+    let mut store = FilesStore::default();
+    let mut faults = FilesError::default();
+    for source in &tree.sources {
+        if let Err(fault) = file(source, &mut store, &mut faults) {
+            faults.push(&source.path, fault);
+        }
+    }
+    store.index_evidence();
+    faults.or(store)
+}
+
+fn file(source: &Source, store: &mut FilesStore, faults: &mut FilesError) -> Result<(), FileFault> {
+    let document = document(source)?;
+    if source.kind == Kind::Policy {
+        let policy = policy_from_document(&document).map_err(fields)?;
+        store.policies.insert(source.project.clone(), policy);
+        return Ok(());
+    }
+    for resource in document.elements() {
+        if let Err(fault) = one(source, &resource, store) {
+            faults.push(&source.path, fault);
+        }
+    }
+    Ok(())
+}
+
+fn document(source: &Source) -> Result<Document, FileFault> {
+    let name = source.path.file_name().unwrap_or_default().to_string_lossy();
+    let document = Document::from_file(&name, &source.bytes, &DocumentLimits::DEFAULT);
+    document.map_err(FileFault::Document)
+}
+
+fn one(source: &Source, document: &Document, store: &mut FilesStore) -> Result<(), FileFault> {
+    match source.kind {
+        Kind::Policy => Ok(()),
+        Kind::Attestors => {
+            let name = own_name(source, document, AttestorName::new)?;
+            let read = attestor_from_document(document, name.as_ref()).map_err(fields)?;
+            let name = read.name.clone();
+            add(source, &mut store.attestors, name.clone(), name.project(), read)
+        }
+        Kind::Notes => {
+            let name = own_name(source, document, NoteName::new)?;
+            let read = note_from_document(document, name.as_ref()).map_err(fields)?;
+            let name = read.name.clone();
+            add(source, &mut store.notes, name.clone(), name.project(), read)
+        }
+        Kind::Occurrences => {
+            let name = own_name(source, document, OccurrenceName::new)?;
+            let read = occurrence_from_document(document, name.as_ref(), &Limits::DEFAULT);
+            let read = read.map_err(fields)?;
+            let name = read.name.clone();
+            add(source, &mut store.occurrences, name.clone(), name.project(), read)
+        }
+    }
+}
+
+/// The name that the file gives to a resource that has none of its own.
+fn own_name<N>(
+    source: &Source,
+    document: &Document,
+    new: impl Fn(ProjectId, &str) -> Result<N, NameError>,
+) -> Result<Option<N>, FileFault> {
+    let named = match &document.root().value {
+        Value::Map(members) => members.iter().any(|(member, _)| member == "name"),
+        _ => false,
+    };
+    if named {
+        return Ok(None);
+    }
+    let name = new(source.project.clone(), &source.stem);
+    name.map(Some)
+        .map_err(|error| FileFault::Name(format!("{error}: rename the file, or set `name` in it")))
+}
+
+fn add<N: Ord + Display, R>(
+    source: &Source,
+    resources: &mut BTreeMap<N, R>,
+    name: N,
+    project: &ProjectId,
+    resource: R,
+) -> Result<(), FileFault> {
+    if *project != source.project {
+        let directory = &source.project;
+        return Err(FileFault::Name(format!(
+            "{name} does not belong in the directory of project {directory}"
+        )));
+    }
+    match resources.entry(name) {
+        Entry::Occupied(taken) => Err(FileFault::Twice(taken.key().to_string())),
+        Entry::Vacant(free) => {
+            free.insert(resource);
+            Ok(())
+        }
+    }
+}
+
+fn fields(errors: FieldErrors) -> FileFault {
+    FileFault::Document(DocumentError::Fields(errors))
+}

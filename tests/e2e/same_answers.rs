@@ -1,0 +1,292 @@
+//! Resources in a database and the same resources in files give the same answers; files are
+//! followed as they change, and the last good state outlives a bad one.
+
+use std::path::{Path, PathBuf};
+
+use hallmark_tests::client::Client;
+use hallmark_tests::daemon::{Daemon, eventually};
+use hallmark_tests::keys::Key;
+use hallmark_tests::project::{
+    KEY_ID, REPOSITORY, World, ask, assert_allowed, assert_denied, attest, attestor, attestor_body,
+    decide, digest, dry_run, file, image, occurrence, payload, policy, put_policy, reason, rule,
+};
+use serde_json::{Value, json};
+
+/// Writes what the API gives back of project `p` into `config`, as files.
+async fn export(client: &Client, config: &Path) {
+    let project = config.join("projects/p");
+    let policy = client.get("/v1/projects/p/policy").await.ok();
+    put(&project, "policy.json", &policy);
+    for (collection, path) in
+        [("attestors", "/v1/projects/p/attestors"), ("occurrences", "/v1/projects/p/occurrences")]
+    {
+        for resource in client.list(path, collection, 100).await {
+            put(&project.join(collection), &format!("{}.json", last(&resource["name"])), &resource);
+        }
+    }
+    for id in ["build", "qa"] {
+        let note = client.get(&format!("/v1/projects/p/notes/{id}")).await.ok();
+        put(&project.join("notes"), &format!("{id}.json"), &note);
+    }
+}
+
+fn put(dir: &Path, name: &str, resource: &Value) -> PathBuf {
+    std::fs::create_dir_all(dir).expect("creates");
+    hallmark_tests::keys::write(dir, name, resource.to_string().as_bytes())
+}
+
+fn last(name: &Value) -> &str {
+    name.as_str().and_then(|name| name.rsplit('/').next()).expect("a name")
+}
+
+/// Two attestors, attestations good and bad, and a policy with rules by cluster.
+async fn furnish(world: &World) {
+    let client = world.client();
+    let qa = Key::shared("ED25519");
+    attestor(client, "qa", &[("https://keys.example.com/qa", &qa)]).await;
+    for seed in ["both", "build only"] {
+        world.attest(&image(seed)).await;
+    }
+    for seed in ["both", "qa only"] {
+        attest(client, "qa", &image(seed), "https://keys.example.com/qa", &qa).await;
+    }
+    let (bytes, stranger) = (payload(&image("forged")), Key::generate("ECDSA_P256_SHA256"));
+    let forged = occurrence("build", &image("forged"), &bytes, KEY_ID, &stranger.sign(&bytes));
+    file(client, &forged).await;
+    let mut policy = policy("REQUIRE_ATTESTATION", &["build", "qa"]);
+    policy["globalPolicyEvaluationMode"] = json!("ENABLE");
+    policy["admissionWhitelistPatterns"] = json!([{"namePattern": "registry.example.com/base/**"}]);
+    policy["clusterAdmissionRules"] = json!({
+        "l.open": rule("ALWAYS_ALLOW", &[]),
+        "l.shut": rule("ALWAYS_DENY", &[]),
+        "l.build": rule("REQUIRE_ATTESTATION", &["build"]),
+        "l.trial": dry_run(rule("REQUIRE_ATTESTATION", &["qa"])),
+    });
+    put_policy(client, &policy).await;
+}
+
+#[tokio::test]
+async fn files_and_database_answer_alike() {
+    let world = World::new().await;
+    furnish(&world).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    export(world.client(), &dir.path().join("config")).await;
+    let files = Daemon::start_on_files(dir.path());
+    let images = ["both", "build only", "qa only", "forged", "plain"].map(image);
+    let others = [
+        format!("{REPOSITORY}:latest"),
+        "registry.example.com/base/x/debian:12".to_owned(),
+        "registry.k8s.io/pause:3.10".to_owned(),
+        format!("mirror.example.com/x@{}", digest("both")),
+        "NOT AN IMAGE".to_owned(),
+    ];
+    let mut allowed = 0;
+    for image in images.iter().chain(&others) {
+        for cluster in [None, Some("l.open"), Some("l.shut"), Some("l.build"), Some("l.trial")] {
+            for project in ["p", "typo"] {
+                let request = json!({"project": project, "cluster": cluster, "images": [image]});
+                let by_database = comparable(ask(world.client(), &request).await.ok());
+                let by_files = comparable(ask(&files.client, &request).await.ok());
+                assert_eq!(by_files, by_database, "{request}");
+                allowed += usize::from(by_files["allowed"] == json!(true));
+            }
+        }
+    }
+    assert!((20..80).contains(&allowed), "{allowed} of 100 are allowed");
+}
+
+/// Without what depends on the daemon's history.
+fn comparable(mut decision: Value) -> Value {
+    decision["generation"] = Value::Null;
+    for image in decision["images"].as_array_mut().expect("images") {
+        image["cached"] = Value::Null;
+    }
+    decision
+}
+
+/// A directory of files in YAML, as people write them, and a daemon on it.
+struct Files {
+    dir: tempfile::TempDir,
+    daemon: Daemon,
+    key: Key,
+    image: String,
+}
+
+impl Files {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (key, image) = (Key::shared("ECDSA_P256_SHA256"), image("attested"));
+        let project = dir.path().join("config/projects/p");
+        put(&project.join("attestors"), "build.json", &attestor_body("build", &[(KEY_ID, &key)]));
+        put(&project.join("notes"), "build.json", &json!({"attestation": {}}));
+        let bytes = payload(&image);
+        let attestation = occurrence("build", &image, &bytes, KEY_ID, &key.sign(&bytes));
+        put(&project.join("occurrences"), "one.json", &attestation);
+        std::fs::write(project.join("policy.yaml"), POLICY).expect("writes");
+        let daemon = Daemon::start_on_files(dir.path());
+        Self { dir, daemon, key, image }
+    }
+
+    fn client(&self) -> &Client {
+        &self.daemon.client
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("config/projects/p").join(name)
+    }
+
+    /// Replaces a file as editors and `kubectl` do: at once.
+    fn replace(&self, name: &str, content: &str) {
+        let aside = self.dir.path().join("aside");
+        std::fs::write(&aside, content).expect("writes");
+        std::fs::rename(aside, self.path(name)).expect("moves");
+    }
+
+    async fn until_reason_is(&self, image: &str, why: &str) {
+        eventually(why, || async {
+            (reason(&decide(self.client(), &[image]).await) == why).then_some(())
+        })
+        .await;
+    }
+
+    async fn until_reload_fails(&self, file: &str) -> String {
+        eventually("the fault", || async {
+            let ready = self.client().get("/readyz").await.json;
+            let error = ready["lastReloadError"].as_str()?;
+            error.contains(file).then(|| error.to_owned())
+        })
+        .await
+    }
+}
+
+const POLICY: &str = "\
+defaultAdmissionRule:
+  evaluationMode: REQUIRE_ATTESTATION
+  enforcementMode: ENFORCED_BLOCK_AND_AUDIT_LOG
+  requireAttestationsBy:
+  - projects/p/attestors/build
+";
+
+#[tokio::test]
+async fn a_changed_file_changes_the_answer() {
+    let files = Files::new();
+    assert_allowed(&decide(files.client(), &[&files.image]).await, "ATTESTED");
+    let plain = image("plain");
+    assert_denied(&decide(files.client(), &[&plain]).await, "NOT_ATTESTED");
+
+    // Evidence comes.
+    let bytes = payload(&plain);
+    let attestation = occurrence("build", &plain, &bytes, KEY_ID, &files.key.sign(&bytes));
+    put(&files.path("occurrences"), "two.json", &attestation);
+    files.until_reason_is(&plain, "ATTESTED").await;
+    // Evidence goes.
+    std::fs::remove_file(files.path("occurrences/one.json")).expect("removes");
+    files.until_reason_is(&files.image, "NOT_ATTESTED").await;
+    // The policy changes.
+    files.replace(
+        "policy.yaml",
+        &POLICY.replace("enforcementMode", "enforcementMode: DRYRUN_AUDIT_LOG_ONLY #"),
+    );
+    eventually("dry run", || async {
+        (decide(files.client(), &[&files.image]).await["dryRun"] == json!(true)).then_some(())
+    })
+    .await;
+    // The key changes.
+    let stranger = attestor_body("build", &[(KEY_ID, &Key::generate("ECDSA_P256_SHA256"))]);
+    files.replace("attestors/build.json", &stranger.to_string());
+    files.until_reason_is(&plain, "NOT_ATTESTED").await;
+}
+
+#[tokio::test]
+async fn a_broken_file_keeps_the_last_good_state_and_says_so() {
+    let files = Files::new();
+    files.replace("policy.yaml", "defaultAdmissionRule:\n  evaluationMode: ALWAYS_ALOW\n");
+    let error = files.until_reload_fails("policy.yaml").await;
+    assert!(error.contains("line 2") && error.contains("defaultAdmissionRule"), "{error}");
+    let ready = files.client().get("/readyz").await.ok();
+    assert_eq!(ready["ready"], true, "the last good state serves: {ready}");
+    assert_allowed(&decide(files.client(), &[&files.image]).await, "ATTESTED");
+    assert_denied(&decide(files.client(), &[&image("plain")]).await, "NOT_ATTESTED");
+    assert!(files.daemon.log().contains("policy.yaml"), "{}", files.daemon.log());
+
+    files.replace("policy.yaml", &policy("ALWAYS_ALLOW", &[]).to_string());
+    files.until_reason_is(&image("plain"), "ALWAYS_ALLOW").await;
+    eventually("no fault", || async {
+        let ready = files.client().get("/readyz").await.ok();
+        ready["lastReloadError"].is_null().then_some(())
+    })
+    .await;
+}
+
+/// SIGHUP does not make good what is still broken.
+#[tokio::test]
+async fn a_fault_is_told_as_long_as_it_is_there() {
+    let files = Files::new();
+    files.replace("policy.yaml", "{");
+    files.until_reload_fails("policy.yaml").await;
+    files.daemon.signal("HUP");
+    // What SIGHUP does is over when a change made after it is seen.
+    eventually("the reload", || async {
+        let log = files.daemon.log();
+        (log.matches("reloaded").count() >= 2).then_some(())
+    })
+    .await;
+    let ready = files.client().get("/readyz").await.ok();
+    let error = ready["lastReloadError"].as_str().unwrap_or_default();
+    assert!(error.contains("policy.yaml"), "{ready}");
+}
+
+#[tokio::test]
+async fn a_file_under_a_misspelled_name_is_a_fault() {
+    let files = Files::new();
+    std::fs::rename(files.path("policy.yaml"), files.path("polcy.yaml")).expect("moves");
+    files.until_reload_fails("polcy.yaml").await;
+    assert_allowed(&decide(files.client(), &[&files.image]).await, "ATTESTED");
+    assert_denied(&decide(files.client(), &[&image("plain")]).await, "NOT_ATTESTED");
+}
+
+#[tokio::test]
+async fn a_directory_that_makes_no_sense_is_refused_at_the_start() {
+    let Files { dir, daemon, .. } = Files::new();
+    daemon.stop();
+    let policy = dir.path().join("config/projects/p/policy.yaml");
+    std::fs::write(policy, "defaultAdmissionRule: {}\nunknown: 1\n").expect("writes");
+    let (config, audit) = (dir.path().join("config"), dir.path().join("audit"));
+    let refused = Daemon::try_start(
+        dir.path(),
+        &["--config-dir", &config.to_string_lossy(), "--audit-dir", &audit.to_string_lossy()],
+    );
+    let log = refused.expect_err("refused");
+    for says in ["policy.yaml", "unknown", "line 2", "evaluationMode"] {
+        assert!(log.contains(says), "{says}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn the_api_reads_and_does_not_write() {
+    let files = Files::new();
+    let client = files.client();
+    let read = client.get("/v1/projects/p/policy").await.ok();
+    assert_eq!(read["defaultAdmissionRule"]["evaluationMode"], "REQUIRE_ATTESTATION");
+    let body = attestor_body("other", &[(KEY_ID, &files.key)]);
+    let bytes = payload(&files.image);
+    let occurrence = occurrence("build", &files.image, &bytes, KEY_ID, b"x");
+    let one = "/v1/projects/p/attestors/build";
+    let note = json!({"attestation": {}});
+    for answer in [
+        client.put("/v1/projects/p/policy", &policy("ALWAYS_ALLOW", &[])).await,
+        client.post("/v1/projects/p/attestors?attestorId=other", &body).await,
+        client.put(one, &attestor_body("build", &[])).await,
+        client.delete(one).await,
+        client.post("/v1/projects/p/notes?noteId=other", &note).await,
+        client.post("/v1/projects/p/occurrences", &occurrence).await,
+        client
+            .post("/v1/projects/p/occurrences:batchCreate", &json!({"occurrences": [occurrence]}))
+            .await,
+        client.delete("/v1/projects/p/occurrences/one").await,
+    ] {
+        let message = answer.refused(400, "FAILED_PRECONDITION");
+        assert!(message.contains("--config-dir"), "{message}");
+    }
+    assert_allowed(&decide(client, &[&files.image]).await, "ATTESTED");
+}
