@@ -27,6 +27,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
     let images = signer.attest(per_pair..per_pair * (options.pairs as u64 + 1))?;
     daemon.file(&warm_up)?;
     daemon.file(&images)?;
+    eprintln!("  filed {} attestations", warm_up.len() + images.len());
     decide(&daemon, &warm_up)?;
     let lots: Vec<_> = images.chunks(usize::try_from(per_pair)?).collect();
     let point = signer.point();
