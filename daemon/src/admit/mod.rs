@@ -1,14 +1,15 @@
 //! The one path: plan → gather → pair → verify → decide → record.
 
 mod evaluate;
+mod validate;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hallmark_core::decision::Decision;
+use hallmark_core::evaluate::Request;
 use hallmark_core::evaluate::decide::{decide, unrecorded};
 use hallmark_core::evaluate::plan::plan;
-use hallmark_core::evaluate::Request;
 use hallmark_core::limits::Limits;
 use hallmark_core::time::UnixTime;
 
@@ -18,6 +19,8 @@ use crate::evidence::EvidenceSource;
 use crate::metrics::decision::DecisionMetrics;
 use crate::snapshot::Snapshots;
 use crate::verifier::Verifier;
+
+pub use validate::{Validation, validate};
 
 /// Part of a request's time that is kept back to record and to answer: a denial for lack of time
 /// has to be recorded in time, too.
@@ -70,11 +73,13 @@ pub async fn admit(
     let started = Instant::now();
     let now = UnixTime(jiff::Timestamp::now().as_second());
     let snapshot = gate.snapshots.current();
-    let plan = |request: &Request| plan(request, &snapshot.policies(&request.project), &gate.limits);
+    let plan =
+        |request: &Request| plan(request, &snapshot.policies(&request.project), &gate.limits);
     let plans: Vec<_> = requests.iter().map(plan).collect();
     let late = deadline - deadline.saturating_duration_since(started) / KEPT_BACK;
-    let mut evaluations =
-        evaluate::Batch { gate, snapshot: &snapshot, now, deadline: late }.run(&requests, &plans).await;
+    let mut evaluations = evaluate::Batch { gate, snapshot: &snapshot, now, deadline: late }
+        .run(&requests, &plans)
+        .await;
     let decide = |(request, plan): (&Request, _)| {
         decide(request, plan, evaluations.next_request(), snapshot.generation)
     };

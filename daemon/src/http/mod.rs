@@ -17,8 +17,10 @@ mod body;
 mod containeranalysis;
 mod decisions;
 mod dispatch;
+mod enums;
 mod google;
 mod guarded_io;
+mod iam;
 
 use std::fmt;
 use std::future::Future;
@@ -29,13 +31,15 @@ use std::time::Instant;
 use bytes::Bytes;
 use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
+use hallmark_core::names::AttestorName;
+use hallmark_core::occurrence::UnstoredAttestation;
 use http::Response;
 use http_body_util::channel::Channel;
 use hyper::body::Incoming;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::admit::{self, Gate, Origin};
+use crate::admit::{self, Gate, Origin, Validation};
 use crate::metrics::http::HttpMetrics;
 use crate::resources::Resources;
 use dispatch::StreamBroken;
@@ -52,31 +56,42 @@ routes! {
     BinaryAuthorization {
         GET "/v1/projects/{project}/policy" => binaryauthorization::get_policy;
         PUT "/v1/projects/{project}/policy" => binaryauthorization::update_policy;
+        GET "/v1/projects/{project}/policy:getIamPolicy" => iam::get_iam_policy;
+        POST "/v1/projects/{project}/policy:setIamPolicy" => iam::set_iam_policy;
+        POST "/v1/projects/{project}/policy:testIamPermissions" => iam::test_iam_permissions;
         GET "/v1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
         POST "/v1/projects/{project}/attestors" => binaryauthorization::create_attestor;
         GET "/v1/projects/{project}/attestors" => binaryauthorization::list_attestors;
         GET "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
         PUT "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
         DELETE "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
-        GET "/v1beta1/projects/{project}/policy" => binaryauthorization::get_policy;
-        PUT "/v1beta1/projects/{project}/policy" => binaryauthorization::update_policy;
-        GET "/v1beta1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
-        POST "/v1beta1/projects/{project}/attestors" => binaryauthorization::create_attestor;
-        GET "/v1beta1/projects/{project}/attestors" => binaryauthorization::list_attestors;
-        GET "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
-        PUT "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
-        DELETE "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
+        POST "/v1/projects/{project}/attestors/{attestor}:validateAttestationOccurrence" => binaryauthorization::validate_attestation_occurrence;
+        GET "/v1/projects/{project}/attestors/{attestor}:getIamPolicy" => iam::get_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:setIamPolicy" => iam::set_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:testIamPermissions" => iam::test_iam_permissions;
     }
     ContainerAnalysis {
         POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
+        POST "/v1/projects/{project}/notes:batchCreate" => containeranalysis::create_notes;
         GET "/v1/projects/{project}/notes" => containeranalysis::list_notes;
         GET "/v1/projects/{project}/notes/{note}" => containeranalysis::get_note;
+        PATCH "/v1/projects/{project}/notes/{note}" => containeranalysis::patch_note;
+        DELETE "/v1/projects/{project}/notes/{note}" => containeranalysis::delete_note;
+        POST "/v1/projects/{project}/notes/{note}:getIamPolicy" => iam::get_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:setIamPolicy" => iam::set_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:testIamPermissions" => iam::test_iam_permissions;
         GET "/v1/projects/{project}/notes/{note}/occurrences" => containeranalysis::list_note_occurrences;
         POST "/v1/projects/{project}/occurrences" => containeranalysis::create_occurrence;
         POST "/v1/projects/{project}/occurrences:batchCreate" => containeranalysis::create_occurrences;
         GET "/v1/projects/{project}/occurrences" => containeranalysis::list_occurrences;
         GET "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::get_occurrence;
+        PATCH "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::patch_occurrence;
         DELETE "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::delete_occurrence;
+        GET "/v1/projects/{project}/occurrences/{occurrence}/notes" => containeranalysis::get_occurrence_note;
+        GET "/v1/projects/{project}/occurrences:vulnerabilitySummary" => ready containeranalysis::summarize_vulnerabilities;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:getIamPolicy" => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:setIamPolicy" => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:testIamPermissions" => ready containeranalysis::no_occurrence_iam;
     }
     Operations {
         GET "/livez" => ready health::livez;
@@ -167,6 +182,20 @@ impl Doors {
     pub fn before_scrape(mut self, refresh: impl Fn() + Send + Sync + 'static) -> Self {
         self.before_scrape = Some(Box::new(refresh));
         self
+    }
+
+    /// Whether an attestor would accept an attestation; see [`admit::validate`].
+    pub async fn validate(
+        &self,
+        attestor: &AttestorName,
+        candidate: UnstoredAttestation,
+        deadline: Instant,
+    ) -> Result<Validation, HttpError> {
+        match &self.decider {
+            Decider::Gate(gate) => Ok(admit::validate(gate, attestor, candidate, deadline).await),
+            #[cfg(test)]
+            Decider::Test(_) => Err(HttpError::internal("there is no gate")),
+        }
     }
 
     fn refresh_metrics(&self) {

@@ -30,12 +30,23 @@ pub enum StoreOperation {
     Occurrences,
     /// The attestations of notes and digests.
     Evidence,
+    /// One IAM policy.
+    IamPolicy,
     /// A write, from being handed over to being durable.
     Apply,
 }
 
-const OPERATIONS: [&str; 8] =
-    ["projects", "project", "note", "notes", "occurrence", "occurrences", "evidence", "apply"];
+const OPERATIONS: [&str; 9] = [
+    "projects",
+    "project",
+    "note",
+    "notes",
+    "occurrence",
+    "occurrences",
+    "evidence",
+    "iam_policy",
+    "apply",
+];
 
 const KINDS: [&str; 5] =
     ["not_found", "already_exists", "etag_mismatch", "read_only", "unavailable"];

@@ -136,6 +136,12 @@ pub fn unrecorded(mut decision: Decision) -> Decision {
     decision
 }
 
+/// Why an attestor is not satisfied, in the words of Google's service followed by what was tried.
+/// Empty where it is satisfied.
+pub fn denial_reason(attestor: &AttestorResult) -> String {
+    message::unattested(attestor)
+}
+
 /// One attestor after its verdicts: OR over its trials.
 fn tried(
     attestor: PairedAttestor,
