@@ -28,7 +28,8 @@ async fn a_signature_attests_in_every_algorithm_and_a_flipped_bit_denies() {
     let dir = tempfile::tempdir().expect("a directory");
     let daemon = Daemon::start(dir.path());
     for algorithm in ALGORITHMS {
-        let case = Case { client: &daemon.client, key: Key::shared(algorithm), note: slug(algorithm) };
+        let case =
+            Case { client: &daemon.client, key: Key::shared(algorithm), note: slug(algorithm) };
         attestor(case.client, &case.note, &[(KEY_ID, &case.key)]).await;
         put_policy(case.client, &policy("REQUIRE_ATTESTATION", &[&case.note])).await;
         case.signed_as_it_is().await;

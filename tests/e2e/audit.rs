@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use hallmark_tests::daemon::{Daemon, binary, eventually, hallmark_offline};
 use hallmark_tests::project::{
-    World, assert_allowed, assert_denied, ask, decide, dry_run, image, policy, put_policy, rule,
+    World, ask, assert_allowed, assert_denied, decide, dry_run, image, policy, put_policy, rule,
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
@@ -39,8 +39,11 @@ async fn every_line_of_a_stream_is_recorded() {
     let request = |n| json!({"project": "p", "images": [image(&format!("streamed {n}"))]});
     let requests: Vec<_> = (0..500).map(request).collect();
     let answers = world.client().stream(&requests).await;
-    let recorded: Vec<_> =
-        records(world.dir.path()).split_off(before).into_iter().map(|mut r| r["decision"].take()).collect();
+    let recorded: Vec<_> = records(world.dir.path())
+        .split_off(before)
+        .into_iter()
+        .map(|mut r| r["decision"].take())
+        .collect();
     assert_eq!(recorded, answers);
 }
 
@@ -186,7 +189,8 @@ impl Unrecorded<'_> {
         let mut policy = policy("ALWAYS_ALLOW", &[]);
         policy["kubernetesNamespaceAdmissionRules"] =
             json!({"lab": dry_run(rule("ALWAYS_DENY", &[]))});
-        policy["admissionWhitelistPatterns"] = json!([{"namePattern": "registry.example.com/base/*"}]);
+        policy["admissionWhitelistPatterns"] =
+            json!([{"namePattern": "registry.example.com/base/*"}]);
         put_policy(client, &policy).await;
         assert_allowed(&decide(client, &[&image("any")]).await, "ALWAYS_ALLOW");
     }
@@ -211,7 +215,8 @@ impl Unrecorded<'_> {
         assert_denied(&answers[0], "AUDIT_UNAVAILABLE");
         assert_eq!(client.get("/livez").await.status, 200);
         let errors = client.get("/metrics").await.text;
-        let errors = errors.lines().find_map(|line| line.strip_prefix("hallmark_audit_errors_total "));
+        let errors =
+            errors.lines().find_map(|line| line.strip_prefix("hallmark_audit_errors_total "));
         assert!(errors.expect("counted").parse::<f64>().expect("a number") >= 5.0);
     }
 

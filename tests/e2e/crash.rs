@@ -226,7 +226,9 @@ async fn check(client: &Client, ledger: &mut Ledger) {
 fn batches_are_whole(listed: &[Value], there: &BTreeSet<String>, ledger: &Ledger) {
     let mut batches: BTreeMap<&str, usize> = BTreeMap::new();
     for occurrence in listed.iter().filter(|one| !ledger.occurrences.contains(&name(one))) {
-        if let Some((batch, _)) = occurrence["remediation"].as_str().and_then(|of| of.split_once('/')) {
+        if let Some((batch, _)) =
+            occurrence["remediation"].as_str().and_then(|of| of.split_once('/'))
+        {
             *batches.entry(batch).or_default() += 1;
         }
     }
@@ -248,10 +250,8 @@ fn every_decision_is_recorded(dir: &Path, ledger: &Ledger) {
     for entry in std::fs::read_dir(dir.join("data/audit")).expect("a log") {
         log += &std::fs::read_to_string(entry.expect("an entry").path()).expect("text");
     }
-    let recorded: BTreeSet<_> = log
-        .split('"')
-        .filter(|text| text.contains("@sha256:") && !text.contains(' '))
-        .collect();
+    let recorded: BTreeSet<_> =
+        log.split('"').filter(|text| text.contains("@sha256:") && !text.contains(' ')).collect();
     assert!(ledger.decided.len() >= KILLS, "{} decisions", ledger.decided.len());
     for image in &ledger.decided {
         assert!(recorded.contains(image.as_str()), "{image} was answered and is not recorded");

@@ -237,7 +237,8 @@ async fn the_specific_rule_that_matches_governs_alone() {
             "istio service identity admission rule for example.com/ns/shop/sa/web",
         ),
     ] {
-        for (default, specific) in [("ALWAYS_ALLOW", "ALWAYS_DENY"), ("ALWAYS_DENY", "ALWAYS_ALLOW")]
+        for (default, specific) in
+            [("ALWAYS_ALLOW", "ALWAYS_DENY"), ("ALWAYS_DENY", "ALWAYS_ALLOW")]
         {
             let mut policy = policy(default, &[]);
             policy[map] = json!({key: rule(specific, &[])});

@@ -42,7 +42,8 @@ async fn a_hundred_megabytes_are_refused_unread() {
 #[tokio::test]
 async fn many_large_bodies_at_once_do_not_add_up() {
     let world = World::new().await;
-    let body = [b"{\"project\":\"p\",\"images\":[\"".as_slice(), &vec![b'x'; 4 * MIB - 100]].concat();
+    let body =
+        [b"{\"project\":\"p\",\"images\":[\"".as_slice(), &vec![b'x'; 4 * MIB - 100]].concat();
     let mut pending = Vec::new();
     for _ in 0..200 {
         let mut wire = Wire::open(world.client()).await;
@@ -105,11 +106,13 @@ async fn what_is_no_request_gets_a_clear_error() {
 async fn a_document_that_is_no_resource_gets_a_clear_error() {
     let world = World::new().await;
     let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
-    let rule = r#"{"evaluationMode":"ALWAYS_ALLOW","enforcementMode":"ENFORCED_BLOCK_AND_AUDIT_LOG"}"#;
+    let rule =
+        r#"{"evaluationMode":"ALWAYS_ALLOW","enforcementMode":"ENFORCED_BLOCK_AND_AUDIT_LOG"}"#;
     for (body, says) in [
         (format!(r#"{{"defaultAdmissionRule":{deep}}}"#).into_bytes(), "nested deeper"),
         (
-            format!(r#"{{"defaultAdmissionRule":{rule},"defaultAdmissionRule":{rule}}}"#).into_bytes(),
+            format!(r#"{{"defaultAdmissionRule":{rule},"defaultAdmissionRule":{rule}}}"#)
+                .into_bytes(),
             "defaultAdmissionRule",
         ),
         (b"{\"description\":\"\xff\"}".to_vec(), "UTF-8"),
@@ -140,11 +143,8 @@ async fn the_slow_and_the_silent_are_given_up_on() {
     let mut half_head = Wire::open(world.client()).await;
     half_head.send(b"POST /v1/decisions HTTP/1.1\r\nhos").await;
     let mut silent = Wire::open(world.client()).await;
-    let (slow, nothing, ()) = tokio::join!(
-        half_body.read_to_end(),
-        silent.read_to_end(),
-        others_are_served(&world)
-    );
+    let (slow, nothing, ()) =
+        tokio::join!(half_body.read_to_end(), silent.read_to_end(), others_are_served(&world));
     assert!(slow.starts_with("HTTP/1.1 408 "), "{slow}");
     assert!(slow.contains("did not arrive within"), "{slow}");
     assert_eq!(nothing, "", "closed without a word");
@@ -225,8 +225,10 @@ async fn an_endless_line_of_a_stream_is_refused_and_the_next_one_is_not() {
     let world = World::new().await;
     let good = json!({"project": "p", "images": [image("plain")]}).to_string();
     let body = format!("{good}\n{}\n{good}\n", "x".repeat(3 * MIB));
-    let answer =
-        world.client().call(Method::POST, "/v1/decisions", "application/x-ndjson", body.into()).await;
+    let answer = world
+        .client()
+        .call(Method::POST, "/v1/decisions", "application/x-ndjson", body.into())
+        .await;
     let lines: Vec<Value> =
         answer.text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.len(), 3, "{}", answer.text);

@@ -102,7 +102,7 @@ impl Course {
 fn word(decision: &Value) -> &str {
     let image = &decision["images"][0];
     let attestor = image["attestors"][0]["reason"].as_str();
-    attestor.or(image["reason"].as_str()).unwrap_or_default()
+    attestor.or_else(|| image["reason"].as_str()).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,7 +135,8 @@ async fn keys_are_replaced_and_attestors_deleted() {
     let path = "/v1/projects/p/attestors/build";
     let with = |id, key| attestor_body("build", &[(id, key)]);
     let request = json!({"project": "p", "images": [image]});
-    let cycle = ["VERIFIED", "NONE_VERIFIED", "ATTESTOR_UNKNOWN", "NO_KEYS", "VERIFIED", "NONE_VERIFIED"];
+    let cycle =
+        ["VERIFIED", "NONE_VERIFIED", "ATTESTOR_UNKNOWN", "NO_KEYS", "VERIFIED", "NONE_VERIFIED"];
     let course = Course::new(request, &cycle, 15);
     course
         .run(client, async |state| {
@@ -159,7 +160,10 @@ async fn the_policy_flips() {
     let (client, image) = (world.client(), image("hammered"));
     world.attest(&image).await;
     note(client, "empty").await;
-    client.post("/v1/projects/p/attestors?attestorId=empty", &attestor_body("empty", &[])).await.ok();
+    client
+        .post("/v1/projects/p/attestors?attestorId=empty", &attestor_body("empty", &[]))
+        .await
+        .ok();
     let mut by_namespace = policy("ALWAYS_ALLOW", &[]);
     by_namespace["kubernetesNamespaceAdmissionRules"] =
         json!({"shop": rule("REQUIRE_ATTESTATION", &["empty"])});

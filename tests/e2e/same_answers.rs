@@ -17,10 +17,9 @@ async fn export(client: &Client, config: &Path) {
     let project = config.join("projects/p");
     let policy = client.get("/v1/projects/p/policy").await.ok();
     put(&project, "policy.json", &policy);
-    for (collection, path) in [
-        ("attestors", "/v1/projects/p/attestors"),
-        ("occurrences", "/v1/projects/p/occurrences"),
-    ] {
+    for (collection, path) in
+        [("attestors", "/v1/projects/p/attestors"), ("occurrences", "/v1/projects/p/occurrences")]
+    {
         for resource in client.list(path, collection, 100).await {
             put(&project.join(collection), &format!("{}.json", last(&resource["name"])), &resource);
         }
@@ -184,7 +183,10 @@ async fn a_changed_file_changes_the_answer() {
     std::fs::remove_file(files.path("occurrences/one.json")).expect("removes");
     files.until_reason_is(&files.image, "NOT_ATTESTED").await;
     // The policy changes.
-    files.replace("policy.yaml", &POLICY.replace("enforcementMode", "enforcementMode: DRYRUN_AUDIT_LOG_ONLY #"));
+    files.replace(
+        "policy.yaml",
+        &POLICY.replace("enforcementMode", "enforcementMode: DRYRUN_AUDIT_LOG_ONLY #"),
+    );
     eventually("dry run", || async {
         (decide(files.client(), &[&files.image]).await["dryRun"] == json!(true)).then_some(())
     })
@@ -247,10 +249,11 @@ async fn a_directory_that_makes_no_sense_is_refused_at_the_start() {
     let policy = dir.path().join("config/projects/p/policy.yaml");
     std::fs::write(policy, "defaultAdmissionRule: {}\nunknown: 1\n").expect("writes");
     let (config, audit) = (dir.path().join("config"), dir.path().join("audit"));
-    let refused = Daemon::try_start(dir.path(), &[
-        "--config-dir", &config.to_string_lossy(), "--audit-dir", &audit.to_string_lossy(),
-    ]);
-    let log = refused.err().expect("refused");
+    let refused = Daemon::try_start(
+        dir.path(),
+        &["--config-dir", &config.to_string_lossy(), "--audit-dir", &audit.to_string_lossy()],
+    );
+    let log = refused.expect_err("refused");
     for says in ["policy.yaml", "unknown", "line 2", "evaluationMode"] {
         assert!(log.contains(says), "{says}: {log}");
     }
@@ -274,7 +277,9 @@ async fn the_api_reads_and_does_not_write() {
         client.delete(one).await,
         client.post("/v1/projects/p/notes?noteId=other", &note).await,
         client.post("/v1/projects/p/occurrences", &occurrence).await,
-        client.post("/v1/projects/p/occurrences:batchCreate", &json!({"occurrences": [occurrence]})).await,
+        client
+            .post("/v1/projects/p/occurrences:batchCreate", &json!({"occurrences": [occurrence]}))
+            .await,
         client.delete("/v1/projects/p/occurrences/one").await,
     ] {
         let message = answer.refused(400, "FAILED_PRECONDITION");

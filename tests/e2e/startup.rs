@@ -27,9 +27,10 @@ fn refusal_of(toml: &str) -> String {
     let dir = tempfile::tempdir().expect("a directory");
     let config = write(dir.path(), "hallmark.toml", toml.as_bytes());
     let data = dir.path().join("data");
-    refusal(dir.path(), &[
-        "--data-dir", &data.to_string_lossy(), "--config", &config.to_string_lossy(),
-    ])
+    refusal(
+        dir.path(),
+        &["--data-dir", &data.to_string_lossy(), "--config", &config.to_string_lossy()],
+    )
 }
 
 #[test]

@@ -124,8 +124,7 @@ impl Key {
     }
 
     fn sign_ml_dsa(&self, message: &[u8]) -> Vec<u8> {
-        let body: String =
-            self.private_pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let body: String = self.private_pem.lines().filter(|line| !line.starts_with('-')).collect();
         let pkcs8 = STANDARD.decode(body).expect("base64");
         let pair = PqdsaKeyPair::from_pkcs8(&ML_DSA_65_SIGNING, &pkcs8).expect("loads");
         let mut signature = vec![0; ML_DSA_65_SIGNING.signature_len()];

@@ -154,8 +154,7 @@ impl Batch<'_> {
         let find = |note: &NoteName, digest| {
             wanted.index.get(&(note, digest)).and_then(|&at| evidence.get(at)).unwrap_or(&NOTHING)
         };
-        let pairings: Vec<_> =
-            questions.iter().map(|question| self.pair(question, find)).collect();
+        let pairings: Vec<_> = questions.iter().map(|question| self.pair(question, find)).collect();
         let checks: Vec<_> = pairings.iter().flat_map(Pairing::checks).cloned().collect();
         clock = Instant::now();
         let verdicts = match checks.is_empty() {

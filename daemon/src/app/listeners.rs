@@ -22,7 +22,8 @@ impl Listeners {
     pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
         let main = bind(config.listen)?;
         let bound = main.local_addr();
-        let address = bound.map_err(|source| StartError::Bind { address: config.listen, source })?;
+        let address =
+            bound.map_err(|source| StartError::Bind { address: config.listen, source })?;
         Ok(Self { main, address, metrics: config.listen_metrics.map(bind).transpose()? })
     }
 

@@ -7,7 +7,6 @@ mod error;
 mod listeners;
 mod parts;
 
-
 pub use error::StartError;
 pub use parts::{Parts, decide_offline, plugins, system_policy};
 

@@ -102,7 +102,8 @@ pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
             name: plugin.name.clone(),
             path: plugin.path.clone(),
             pins: pins.map_err(refused)?,
-            config: serde_json::to_value(&plugin.config).map_err(|error| refused(error.to_string()))?,
+            config: serde_json::to_value(&plugin.config)
+                .map_err(|error| refused(error.to_string()))?,
             secrets: plugin.secrets.clone(),
         })
     };

@@ -185,14 +185,17 @@ impl List {
         }
         let path = format!("/v1/{note}/occurrences?pageSize=100&filter={}", encode(&filter));
         let occurrences = client.list(&path, "occurrences")?;
-        let key = |occurrence: &Value| {
-            string(&occurrence["attestation"]["signatures"][0], "publicKeyId")
-        };
-        output::print_list(self.format, &occurrences, &[
-            ("NAME", |occurrence| string(occurrence, "name")),
-            ("RESOURCE", |occurrence| string(occurrence, "resourceUri")),
-            ("KEY", key),
-        ])
+        let key =
+            |occurrence: &Value| string(&occurrence["attestation"]["signatures"][0], "publicKeyId");
+        output::print_list(
+            self.format,
+            &occurrences,
+            &[
+                ("NAME", |occurrence| string(occurrence, "name")),
+                ("RESOURCE", |occurrence| string(occurrence, "resourceUri")),
+                ("KEY", key),
+            ],
+        )
     }
 }
 

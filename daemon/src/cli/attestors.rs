@@ -96,10 +96,11 @@ impl One {
 
 /// The path of an attestor given by id or by whole name.
 pub(super) fn attestor_path(target: &Target, attestor: &str) -> anyhow::Result<String> {
-    let (project, id) = match attestor.strip_prefix("projects/").and_then(|rest| rest.split_once('/')) {
-        Some((project, rest)) => (project, rest.strip_prefix("attestors/").unwrap_or(rest)),
-        None => (target.project()?, attestor),
-    };
+    let (project, id) =
+        match attestor.strip_prefix("projects/").and_then(|rest| rest.split_once('/')) {
+            Some((project, rest)) => (project, rest.strip_prefix("attestors/").unwrap_or(rest)),
+            None => (target.project()?, attestor),
+        };
     Ok(format!("/v1/projects/{}/attestors/{}", encode(project), encode(id)))
 }
 
@@ -125,18 +126,23 @@ impl Create {
 
 impl All {
     fn run(self) -> anyhow::Result<()> {
-        let path = format!("/v1/projects/{}/attestors?pageSize=200", encode(self.target.project()?));
+        let path =
+            format!("/v1/projects/{}/attestors?pageSize=200", encode(self.target.project()?));
         let attestors = self.target.connect()?.list(&path, "attestors")?;
         let note = |attestor: &Value| string(&attestor["userOwnedGrafeasNote"], "noteReference");
         let keys = |attestor: &Value| {
             let keys = attestor["userOwnedGrafeasNote"]["publicKeys"].as_array();
             keys.map_or(0, Vec::len).to_string()
         };
-        output::print_list(self.format, &attestors, &[
-            ("NAME", |attestor| string(attestor, "name")),
-            ("NOTE", note),
-            ("NUM_PUBLIC_KEYS", keys),
-        ])
+        output::print_list(
+            self.format,
+            &attestors,
+            &[
+                ("NAME", |attestor| string(attestor, "name")),
+                ("NOTE", note),
+                ("NUM_PUBLIC_KEYS", keys),
+            ],
+        )
     }
 }
 

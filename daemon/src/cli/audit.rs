@@ -46,7 +46,8 @@ impl Audit {
                 (true, report)
             }
             Ok(found) => {
-                let error = format!("the last line is {}: lines are missing at the end", found.head);
+                let error =
+                    format!("the last line is {}: lines are missing at the end", found.head);
                 (false, json!({"whole": false, "error": error}))
             }
             Err(error @ VerifyError::Broken { .. }) => {
@@ -65,7 +66,9 @@ fn print(format: Format, report: &serde_json::Value) {
         (Format::Text, Some(error)) => println!("the audit log is broken: {error}"),
         (Format::Text, None) => println!(
             "the audit log is whole: {} records in {} files, from number {}, head {}",
-            report["records"], report["files"], report["firstSeq"],
+            report["records"],
+            report["files"],
+            report["firstSeq"],
             report["head"].as_str().unwrap_or_default(),
         ),
     }

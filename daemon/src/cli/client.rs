@@ -36,7 +36,8 @@ impl Target {
     /// A client for the daemon.
     pub(super) fn connect(&self) -> anyhow::Result<Client> {
         let endpoint = self.endpoint.trim_end_matches('/').to_owned();
-        let scheme = endpoint.parse::<Uri>().ok().and_then(|uri| uri.scheme_str().map(str::to_owned));
+        let scheme =
+            endpoint.parse::<Uri>().ok().and_then(|uri| uri.scheme_str().map(str::to_owned));
         if scheme.as_deref() != Some("http") {
             bail!("--endpoint {endpoint}: expected http://HOST:PORT");
         }

@@ -24,11 +24,14 @@ pub(super) fn print(format: Format, value: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// Prints a list: `columns` name each column and how to read its cell from an item.
+/// A column of a table: its title, and how to read its cell from an item.
+pub(super) type Column = (&'static str, fn(&Value) -> String);
+
+/// Prints a list.
 pub(super) fn print_list(
     format: Format,
     items: &[Value],
-    columns: &[(&str, fn(&Value) -> String)],
+    columns: &[Column],
 ) -> anyhow::Result<()> {
     match format {
         Format::Json => line(&serde_json::to_string_pretty(items)?),
@@ -37,7 +40,7 @@ pub(super) fn print_list(
     }
 }
 
-fn table(items: &[Value], columns: &[(&str, fn(&Value) -> String)]) -> String {
+fn table(items: &[Value], columns: &[Column]) -> String {
     let mut rows = vec![columns.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>()];
     rows.extend(items.iter().map(|item| columns.iter().map(|(_, cell)| cell(item)).collect()));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();

@@ -46,17 +46,24 @@ pub(super) struct From {
 impl Plugins {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         match self {
-            Self::List { from, format } => output::print_list(format, &from.instances()?, &[
-                ("NAME", |instance| string(instance, "name")),
-                ("PLUGIN", |instance| string(instance, "plugin")),
-                ("VERSION", |instance| string(instance, "version")),
-                ("KEYS", |instance| instance["keys"].to_string()),
-                ("SHA256", |instance| string(instance, "sha256")),
-            ])?,
+            Self::List { from, format } => output::print_list(
+                format,
+                &from.instances()?,
+                &[
+                    ("NAME", |instance| string(instance, "name")),
+                    ("PLUGIN", |instance| string(instance, "plugin")),
+                    ("VERSION", |instance| string(instance, "version")),
+                    ("KEYS", |instance| instance["keys"].to_string()),
+                    ("SHA256", |instance| string(instance, "sha256")),
+                ],
+            )?,
             Self::Inspect { name, from, format } => {
                 let instances = from.instances()?;
                 let found = instances.iter().find(|instance| instance["name"] == json!(name));
-                output::print(format, found.with_context(|| format!("no plugin is named `{name}`"))?)?;
+                output::print(
+                    format,
+                    found.with_context(|| format!("no plugin is named `{name}`"))?,
+                )?;
             }
         }
         Ok(Outcome::Done)

@@ -90,5 +90,6 @@ fn read(file: &PathBuf) -> anyhow::Result<hallmark_core::policy::Policy> {
     let text = String::from_utf8(read_input(file)?)
         .with_context(|| format!("{} is not UTF-8", file.display()))?;
     let name = file.to_string_lossy();
-    policy_from_file_name(&name, &text).with_context(|| format!("{} is not a policy", file.display()))
+    policy_from_file_name(&name, &text)
+        .with_context(|| format!("{} is not a policy", file.display()))
 }

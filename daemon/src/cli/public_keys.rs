@@ -118,7 +118,9 @@ impl Common {
 
     fn find(&self, keys: &[Value], id: &str) -> anyhow::Result<usize> {
         let found = keys.iter().position(|key| key["id"] == json!(id));
-        found.with_context(|| format!("No matching public key found on attestor [{}]", self.attestor))
+        found.with_context(|| {
+            format!("No matching public key found on attestor [{}]", self.attestor)
+        })
     }
 }
 

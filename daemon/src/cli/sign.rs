@@ -32,7 +32,8 @@ impl Signer {
     /// Signs through the bundled plugin for key files.
     pub(super) fn sign(&self, payload: &[u8]) -> anyhow::Result<Signed> {
         let path = PathBuf::from(self.key.strip_prefix("file://").unwrap_or(&self.key));
-        let path = path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
+        let path =
+            path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
         let mut key = json!({"id": "signing-key", "path": path});
         if let Some(algorithm) = &self.algorithm {
             key["algorithm"] = json!(algorithm.parse::<SignatureAlgorithm>()?.name());

@@ -1,7 +1,7 @@
 //! The configuration as written: every key optional, unknown keys refused.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::{Audit, Cache, Config, ConfigError, Limits, Source, Verifier};
 use crate::audit::writer::Durability;
 
 const MIB: u64 = 1 << 20;
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// The whole file. Flags are laid over it by [`File::over`].
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -130,13 +131,16 @@ impl File {
     /// These settings where they are given, otherwise those of `below`: flags over a file.
     pub fn over(self, below: Self) -> Self {
         let source_given = self.data_dir.is_some() || self.config_dir.is_some();
-        let below_source = |dir: Option<PathBuf>| if source_given { None } else { dir };
+        let (data_below, config_below) = match source_given {
+            true => (None, None),
+            false => (below.data_dir, below.config_dir),
+        };
         Self {
             listen: self.listen.or(below.listen),
             listen_metrics: self.listen_metrics.or(below.listen_metrics),
             port_file: self.port_file.or(below.port_file),
-            data_dir: self.data_dir.or(below_source(below.data_dir)),
-            config_dir: self.config_dir.or(below_source(below.config_dir)),
+            data_dir: self.data_dir.or(data_below),
+            config_dir: self.config_dir.or(config_below),
             system_policy: self.system_policy.or(below.system_policy),
             serve_threads: self.serve_threads.or(below.serve_threads),
             audit: AuditSection {
@@ -153,7 +157,7 @@ impl File {
 
     /// Fills in every default and checks what can be checked without touching the world.
     pub fn resolve(self, cores: usize) -> Result<Config, ConfigError> {
-        let listen = self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let listen = self.listen.unwrap_or(LISTEN);
         for address in [Some(listen), self.listen_metrics].into_iter().flatten() {
             if !address.ip().is_loopback() {
                 return Err(ConfigError::NotLoopback(address));

@@ -40,7 +40,11 @@ impl EvidenceSource {
     ///
     /// # Cancel safety
     /// A read that has begun goes on without its caller, on its own thread.
-    pub async fn gather(&self, wanted: Vec<(NoteName, Digest)>, deadline: Instant) -> Vec<Evidence> {
+    pub async fn gather(
+        &self,
+        wanted: Vec<(NoteName, Digest)>,
+        deadline: Instant,
+    ) -> Vec<Evidence> {
         let count = wanted.len();
         if count == 0 {
             return Vec::new();

@@ -33,7 +33,10 @@ impl PluginMetrics {
         let gauge = |name: &str, help: &str| Opts::new(name, help);
         let metrics = Self {
             age: GaugeVec::new(
-                gauge("hallmark_plugin_key_snapshot_age_seconds", "Age of the last good key snapshot."),
+                gauge(
+                    "hallmark_plugin_key_snapshot_age_seconds",
+                    "Age of the last good key snapshot.",
+                ),
                 &["instance"],
             )?,
             keys: IntGaugeVec::new(
