@@ -1,0 +1,2 @@
+def walk(c, note):
+    return {}
