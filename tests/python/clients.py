@@ -55,9 +55,9 @@ def refused(call, *args, **kwargs):
         answer = call(*args, **kwargs)
     except exceptions.GoogleAPICallError as error:
         fields = [
-            violation.field
+            violation["field"]
             for detail in error.details
-            for violation in getattr(detail, "field_violations", [])
+            for violation in detail.get("fieldViolations", [])
         ]
         return {"error": type(error).__name__, "message": error.message, "fields": fields}
     raise AssertionError(f"accepted: {answer}")
