@@ -14,6 +14,7 @@ pub mod server;
 
 mod binaryauthorization;
 mod body;
+mod cloudkms;
 mod containeranalysis;
 mod decisions;
 mod dispatch;
@@ -29,7 +30,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
 use hallmark_core::names::AttestorName;
 use hallmark_core::occurrence::UnstoredAttestation;
@@ -39,8 +39,9 @@ use hyper::body::Incoming;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::admit::{self, Gate, Origin, Validation};
+use crate::admit::{self, Gate, Origin, Recorded, Validation};
 use crate::metrics::http::HttpMetrics;
+use crate::plugin::KeyVersions;
 use crate::resources::Resources;
 use dispatch::StreamBroken;
 use error::HttpError;
@@ -93,6 +94,11 @@ routes! {
         POST "/v1/projects/{project}/occurrences/{occurrence}:setIamPolicy" => ready containeranalysis::no_occurrence_iam;
         POST "/v1/projects/{project}/occurrences/{occurrence}:testIamPermissions" => ready containeranalysis::no_occurrence_iam;
     }
+    CloudKms {
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}" => ready cloudkms::get_key_version;
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}/publicKey" => ready cloudkms::get_public_key;
+        POST "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}:asymmetricSign" => cloudkms::asymmetric_sign;
+    }
     Operations {
         GET "/livez" => ready health::livez;
         GET "/readyz" => ready health::readyz;
@@ -128,6 +134,7 @@ pub struct Doors {
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
     before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
+    key_versions: Option<Arc<KeyVersions>>,
 }
 
 /// What decides.
@@ -173,6 +180,7 @@ impl Doors {
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             before_scrape: None,
+            key_versions: None,
         })
     }
 
@@ -198,6 +206,13 @@ impl Doors {
         }
     }
 
+    /// Answers for these key versions as Cloud KMS does.
+    #[must_use]
+    pub fn with_key_versions(mut self, key_versions: KeyVersions) -> Self {
+        self.key_versions = Some(Arc::new(key_versions));
+        self
+    }
+
     fn refresh_metrics(&self) {
         if let Some(refresh) = &self.before_scrape {
             refresh();
@@ -210,11 +225,13 @@ impl Doors {
         origin: &Origin,
         requests: Vec<Request>,
         deadline: Instant,
-    ) -> Vec<Decision> {
+    ) -> Vec<Recorded> {
         match &self.decider {
             Decider::Gate(gate) => admit::admit(gate, origin, requests, deadline).await,
             #[cfg(test)]
-            Decider::Test(decide) => decide(requests).await,
+            Decider::Test(decide) => {
+                decide(requests).await.into_iter().map(Recorded::without_record).collect()
+            }
         }
     }
 }

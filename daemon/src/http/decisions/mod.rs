@@ -5,15 +5,12 @@
 mod request;
 mod stream;
 
-use bytes::Bytes;
-use hallmark_core::decision::Decision;
 use http::StatusCode;
 
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, JSON, answer};
 use crate::admit::Origin;
-use crate::decision_json::DecisionJson;
 use crate::metrics::http::Door;
 
 pub(super) use stream::stream;
@@ -25,18 +22,8 @@ static ORIGIN: Origin = Origin { door: Door::Decisions.name(), principal: None }
 pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let request = request::parse(&exchange.body)?;
     let decisions = doors.admit(&ORIGIN, vec![request], exchange.deadline).await;
-    let [decision] = decisions.as_slice() else {
+    let [recorded] = decisions.as_slice() else {
         return Err(HttpError::internal(format!("{} decisions for a request", decisions.len())));
     };
-    let mut body = Vec::new();
-    render(decision, &mut body)?;
-    Ok(answer(StatusCode::OK, JSON, Bytes::from(body)))
-}
-
-/// Appends the decision as JSON, with no line break in it.
-fn render(decision: &Decision, out: &mut Vec<u8>) -> Result<(), HttpError> {
-    let json = DecisionJson(decision);
-    out.reserve(json.capacity());
-    serde_json::to_writer(out, &json)
-        .map_err(|error| HttpError::internal(format!("a decision did not render: {error}")))
+    Ok(answer(StatusCode::OK, JSON, recorded.json.clone()))
 }
