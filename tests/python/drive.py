@@ -12,6 +12,7 @@ import sys
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import field_mask_pb2
 
+import keys
 from clients import (
     Clients,
     binauthz,
@@ -22,7 +23,6 @@ from clients import (
     payload,
     refused,
 )
-import keys
 
 PROJECT = "projects/p"
 NOTE = f"{PROJECT}/notes/built"
@@ -299,7 +299,7 @@ def main():
     sections["occurrences"] = occurrences(c, key_id, private_key)
     sections["validation"] = validation(c, key_id, private_key)
     sections["iam"] = iam(c)
-    sections["kms"] = keys.walk(c, NOTE)
+    sections["kms"] = keys.walk(c, ATTESTOR, occurrence)
     sections["images"] = {seed: image(seed) for seed in ("web", "three", "kms")}
     json.dump(sections, sys.stdout)
 
