@@ -29,12 +29,23 @@ pub enum StoreOperation {
     Occurrences,
     /// The attestations of notes and digests.
     Evidence,
+    /// One IAM policy.
+    IamPolicy,
     /// A write, from being handed over to being durable.
     Apply,
 }
 
-const OPERATIONS: [&str; 8] =
-    ["projects", "project", "note", "notes", "occurrence", "occurrences", "evidence", "apply"];
+const OPERATIONS: [&str; 9] = [
+    "projects",
+    "project",
+    "note",
+    "notes",
+    "occurrence",
+    "occurrences",
+    "evidence",
+    "iam_policy",
+    "apply",
+];
 
 /// How the store did not do as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,6 +32,7 @@ use self::database::Shared;
 use self::disk::{Directory, Disk};
 use self::fault::Fault;
 use self::write::Prepared;
+use super::iam::{IamPolicy, IamResource};
 use super::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 use crate::metrics::store::{StoreMetrics, StoreOperation};
 
@@ -117,6 +118,10 @@ impl Store for EmbeddedStore {
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError> {
         self.read(StoreOperation::Evidence, |view| read::evidence(view, wanted, limit))
+    }
+
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        self.read(StoreOperation::IamPolicy, |view| read::iam_policy(view, resource))
     }
 
     fn apply(&self, write: Write) -> Result<(), StoreError> {

@@ -16,6 +16,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::error::{FileFault, FilesError};
 use super::tree::Tree;
 use super::{FilesStore, parse};
+use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 
 /// When the directory is looked at.
@@ -269,6 +270,10 @@ impl Store for LiveFiles {
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError> {
         self.now().evidence(wanted, limit)
+    }
+
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        self.now().iam_policy(resource)
     }
 
     fn apply(&self, write: Write) -> Result<(), StoreError> {
