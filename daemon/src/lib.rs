@@ -24,3 +24,4 @@ pub mod verifier;
 pub mod config;
 pub mod log;
 pub mod metrics;
+pub mod public_key;

@@ -4,11 +4,12 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::StartError;
 use crate::config::Config;
-use crate::http::{Doors, server};
+use crate::http::Doors;
+use crate::http::server::{self, Reach};
 
 /// Bound, not yet accepting.
 #[derive(Debug)]
@@ -33,33 +34,62 @@ impl Listeners {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
-    pub(super) async fn serve(self, doors: &Arc<Doors>) -> Result<(), StartError> {
+    pub(super) async fn serve(
+        self,
+        doors: &Arc<Doors>,
+        mut signals: StopSignals,
+    ) -> Result<(), StartError> {
         let main = listen(self.main)?;
         let metrics = self.metrics.map(listen).transpose()?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Runtime)?;
         let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            signals.received().await;
             tracing::info!("draining");
             doors.readiness.start_draining();
         };
         let metrics = async {
             if let Some(listener) = metrics {
-                server::serve(listener, Arc::clone(doors), doors.readiness.drained()).await;
+                let drained = doors.readiness.drained();
+                server::serve(listener, Arc::clone(doors), Reach::Operations, drained).await;
             }
         };
-        let (drained, ()) = tokio::join!(server::serve(main, Arc::clone(doors), stop), metrics);
+        let main = server::serve(main, Arc::clone(doors), Reach::Everything, stop);
+        let (drained, ()) = tokio::join!(main, metrics);
         tracing::info!(cut_off = drained.cut_off, "stopped");
         Ok(())
     }
 }
 
+/// SIGTERM and SIGINT. From now on they do not end the process by themselves.
+#[derive(Debug)]
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Needs a Tokio runtime.
+    pub(super) fn expect() -> Result<Self, StartError> {
+        let expect = |kind| signal(kind).map_err(StartError::Runtime);
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: expect(terminate)?, interrupt: expect(interrupt)? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Connections that wait to be accepted, up to the system's own limit: a fleet reconnects at once.
+/// The standard library asks for 128, and who comes beyond that waits a second to try again.
+const BACKLOG: i32 = 4_096;
+
 fn bind(address: SocketAddr) -> Result<StdListener, StartError> {
     let bound = StdListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
+        rustix::net::listen(&listener, BACKLOG)?;
         Ok(listener)
     });
     bound.map_err(|source| StartError::Bind { address, source })

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::reload;
-use listeners::Listeners;
+use listeners::{Listeners, StopSignals};
 
 /// Runs the daemon until SIGTERM or SIGINT, then lets what is under way finish.
 pub fn run(config: &Config) -> Result<(), StartError> {
@@ -30,17 +30,21 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         .map_err(StartError::Runtime)?;
     runtime.block_on(async {
         let reloading = reload::start(&parts, config)?;
+        // Whoever reads the address may send a signal at once.
+        let signals = StopSignals::expect()?;
         announce(config, listeners.address())?;
-        listeners.serve(&doors).await?;
+        listeners.serve(&doors, signals).await?;
         reloading.stop();
         Ok(())
     })
 }
 
-/// Says where the daemon listens: in the log, and in a file for those who asked for port 0. The
-/// file appears whole.
+/// Says where the daemon listens: on standard output, in the log, and in a file for those who asked
+/// for port 0. The file appears whole.
 fn announce(config: &Config, address: std::net::SocketAddr) -> Result<(), StartError> {
     tracing::info!(%address, "listening");
+    // Nobody may be reading, which is no reason not to serve.
+    drop(writeln!(std::io::stdout(), "listening on http://{address}"));
     let Some(path) = &config.port_file else { return Ok(()) };
     let write = || {
         let unfinished = path.with_extension("tmp");

@@ -28,9 +28,10 @@ use crate::metrics::audit::AuditMetrics;
 use crate::metrics::cache::CacheMetrics;
 use crate::metrics::decision::DecisionMetrics;
 use crate::metrics::plugin::{PluginMetrics, PluginReading};
+use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
-use crate::plugin::{Catalog, PluginConfig};
+use crate::plugin::{Catalog, KeyVersions, PluginConfig};
 use crate::resources::Resources;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub snapshots: Arc<Snapshots>,
     /// Tells cached evaluations from those that new evidence has overtaken.
     pub epochs: Arc<EvidenceEpochs>,
+    /// Counts what was taken up of changes to them, and what was not.
+    pub reloads: ReloadMetrics,
 }
 
 impl std::fmt::Debug for Parts {
@@ -71,6 +74,7 @@ impl Parts {
         let registry = Registry::new();
         let catalog = Arc::new(Catalog::load(&plugins(&config.plugins)?)?);
         let plugin_metrics = PluginMetrics::register(&registry)?;
+        let reloads = ReloadMetrics::register(&registry)?;
         let (store, files) = open(&config.source, &registry)?;
         let snapshots = Arc::new(Snapshots::default());
         let epochs = Arc::new(EvidenceEpochs::new());
@@ -85,10 +89,13 @@ impl Parts {
         );
         let limits = server_limits(&config.limits);
         let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
+        let versions = config.key_versions.clone();
+        let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
         let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics));
         doors.readiness.store_opened();
         doors.readiness.snapshot_loaded(generation);
-        Ok(Self { doors: Arc::new(doors), gate, store, files, catalog, snapshots, epochs })
+        let doors = Arc::new(doors);
+        Ok(Self { doors, gate, store, files, catalog, snapshots, epochs, reloads })
     }
 }
 

@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::log::{Log, files};
 use super::verify::{VerifyError, verify};
-use super::writer::{Audit, AuditConfig, Durability};
+use super::writer::{Audit, AuditConfig};
+use crate::config::Durability;
 use crate::metrics::audit::AuditMetrics;
 
 const ROTATE_NEVER: u64 = u64::MAX;

@@ -16,23 +16,13 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::Log;
+use crate::config::Durability;
 use crate::metrics::audit::AuditMetrics;
 
 /// Appends waiting for the thread; beyond it callers wait for a place, up to their deadline.
 const QUEUE_MAX: usize = 4_096;
 /// Most appends that share one write, so that a write stays in the low milliseconds.
 const GROUP_MAX: usize = 1_024;
-
-/// How hard an append is held on to before it is acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Durability {
-    /// Handed to the operating system: survives a crash of the daemon. Synced in the background.
-    #[default]
-    Write,
-    /// On the disk: survives a power failure. Appends that arrive together share one sync.
-    Fsync,
-}
 
 /// How the audit log is kept.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Outcome;
-use crate::audit::writer::Durability;
+use crate::config::Durability;
 use crate::config::file::{AuditSection, File};
 use crate::{app, log};
 

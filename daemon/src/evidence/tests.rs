@@ -8,6 +8,7 @@ use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
 use hallmark_core::occurrence::{Attestation, EvidenceError, Note, Occurrence};
 
 use super::{EvidenceSource, READS_MAX};
+use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 
 /// A store that answers evidence as told, and nothing else.
@@ -60,6 +61,9 @@ impl Store for Told {
         };
         let count = self.answer.clone()?;
         Ok(wanted.iter().map(|_| vec![attestation.clone(); count]).collect())
+    }
+    fn iam_policy(&self, _: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        Ok(None)
     }
     fn apply(&self, _: Write) -> Result<(), StoreError> {
         Err(StoreError::ReadOnly)

@@ -18,6 +18,7 @@ use tokio::time::timeout_at;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, Params};
 use super::routes::{self, Route};
+use super::server::Reach;
 use super::{Doors, body};
 use crate::metrics::http::{Door, ShedCause};
 
@@ -35,11 +36,16 @@ pub(super) const GRACE: Duration = Duration::from_millis(250);
 /// Answers one request, whatever happens.
 pub(super) async fn dispatch(
     doors: Arc<Doors>,
+    reach: Reach,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let started = Instant::now();
     let is_head = request.method() == Method::HEAD;
     let found = routes::find(request.method(), request.uri().path());
+    let found = found.and_then(|(route, params)| match (reach, route.door) {
+        (Reach::Everything, _) | (_, Door::Operations) => Ok((route, params)),
+        _ => Err(HttpError::NotFound("this listener is for operations only".to_owned())),
+    });
     let door = found.as_ref().map_or(Door::Unknown, |(route, _)| route.door);
     let answered = match found {
         Ok((route, params)) => answer(&doors, route, params, request).await,

@@ -22,7 +22,10 @@ pub(super) fn livez(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
 
 /// 200 where requests may come, else 503; either way with what is known.
 pub(super) fn readyz(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
-    let (state, draining) = (doors.readiness.state(), doors.readiness.is_draining());
+    let (mut state, draining) = (doors.readiness.state(), doors.readiness.is_draining());
+    if let (Some(_), Some(now)) = (state.generation, doors.generation()) {
+        state.generation = Some(now);
+    }
     let ready = state.store_open && state.generation.is_some() && !draining;
     let report = ReadinessReport { ready, draining, state };
     let mut answer = json(&report)?;
@@ -105,6 +108,11 @@ impl Readiness {
             state.generation = Some(generation);
             state.last_reload_error = None;
         });
+    }
+
+    /// A snapshot with other keys decides. Whether files could be reloaded is another matter.
+    pub fn keys_taken_up(&self, generation: u64) {
+        self.change(|state| state.generation = Some(generation));
     }
 
     /// A reload was not taken; the last good snapshot still decides.

@@ -45,15 +45,25 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
+/// What may be asked for at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Every route.
+    Everything,
+    /// The routes of operations; the others are not there.
+    Operations,
+}
+
 /// Serves until `stop` is done, then lets what is under way finish.
 ///
 /// Afterwards no connection is left.
 pub async fn serve(
     listener: TcpListener,
     doors: Arc<Doors>,
+    reach: Reach,
     stop: impl Future<Output = ()>,
 ) -> Drained {
-    let mut server = Server::new(doors);
+    let mut server = Server::new(doors, reach);
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -72,6 +82,7 @@ pub async fn serve(
 
 struct Server {
     doors: Arc<Doors>,
+    reach: Reach,
     protocol: Arc<Builder<TokioExecutor>>,
     places: Arc<Semaphore>,
     graceful: GracefulShutdown,
@@ -79,8 +90,9 @@ struct Server {
 }
 
 impl Server {
-    fn new(doors: Arc<Doors>) -> Self {
+    fn new(doors: Arc<Doors>, reach: Reach) -> Self {
         Self {
+            reach,
             protocol: Arc::new(protocol(&doors.limits)),
             places: Arc::new(Semaphore::new(doors.limits.connections_max)),
             graceful: GracefulShutdown::new(),
@@ -102,6 +114,7 @@ impl Server {
         }
         let connection = Connection {
             doors: Arc::clone(&self.doors),
+            reach: self.reach,
             protocol: Arc::clone(&self.protocol),
             watcher: self.graceful.watcher(),
             _place: place,
@@ -135,6 +148,7 @@ impl Server {
 /// One connection, whatever carries its bytes.
 struct Connection {
     doors: Arc<Doors>,
+    reach: Reach,
     protocol: Arc<Builder<TokioExecutor>>,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,
@@ -144,7 +158,7 @@ impl Connection {
     async fn serve(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let _open = Open::new(&self.doors);
         let io = TokioIo::new(GuardedIo::new(io, self.doors.limits));
-        let service = service_fn(|request| dispatch(Arc::clone(&self.doors), request));
+        let service = service_fn(|request| dispatch(Arc::clone(&self.doors), self.reach, request));
         let served = self.watcher.watch(self.protocol.serve_connection(io, service).into_owned());
         if let Err(error) = served.await {
             tracing::debug!("a connection ended early: {error}");

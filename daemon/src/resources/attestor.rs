@@ -103,7 +103,7 @@ impl Inner {
         Ok(attestor)
     }
 
-    fn attestor(&self, name: &AttestorName) -> Result<Attestor, ResourceError> {
+    pub(super) fn attestor(&self, name: &AttestorName) -> Result<Attestor, ResourceError> {
         let held = self.store.project(name.project())?.attestors;
         held.into_iter()
             .find(|held| held.name == *name)

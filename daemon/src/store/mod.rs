@@ -1,4 +1,4 @@
-//! Where resources live: policies, attestors, notes, occurrences.
+//! Where resources live: policies, attestors, notes, occurrences, and who may do what with them.
 //!
 //! One trait, two stores: `embedded` (redb, read and write) and `files` (a directory, read only).
 //! Every method blocks on the disk: call them from a blocking thread. A write is durable when
@@ -8,6 +8,7 @@
 mod conformance;
 pub mod embedded;
 pub mod files;
+pub mod iam;
 mod query;
 #[cfg(test)]
 mod samples;
@@ -19,6 +20,9 @@ use hallmark_core::image::Digest;
 use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
 use hallmark_core::policy::Policy;
+
+use crate::metrics::store::StoreFailure;
+use iam::{IamPolicy, IamResource};
 
 /// Reads and writes resources.
 pub trait Store: Debug + Send + Sync {
@@ -57,6 +61,9 @@ pub trait Store: Debug + Send + Sync {
         wanted: &[(NoteName, Digest)],
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError>;
+
+    /// Who may do what with a resource, where that was ever written. The resource need not exist.
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError>;
 
     /// Carries out one write, whole or not at all, and returns once it is durable.
     fn apply(&self, write: Write) -> Result<(), StoreError>;
@@ -126,9 +133,27 @@ pub enum Write {
     /// Fails with [`StoreError::AlreadyExists`] where the name is taken.
     CreateNote(Note),
     /// All or none. Fails with [`StoreError::AlreadyExists`] where a name is taken.
+    CreateNotes(Vec<Note>),
+    /// Replaces a note. Fails with [`StoreError::NotFound`] where it does not exist.
+    UpdateNote(Note),
+    /// Its occurrences stay, and are evidence of nothing as long as there is no note of this name.
+    /// Fails with [`StoreError::NotFound`] where it does not exist.
+    DeleteNote(NoteName),
+    /// All or none. Fails with [`StoreError::AlreadyExists`] where a name is taken.
     CreateOccurrences(Vec<Occurrence>),
+    /// Replaces an occurrence. Fails with [`StoreError::NotFound`] where it does not exist.
+    UpdateOccurrence(Occurrence),
     /// Fails with [`StoreError::NotFound`] where it does not exist.
     DeleteOccurrence(OccurrenceName),
+    /// Replaces the IAM policy of a resource, which need not exist.
+    PutIamPolicy {
+        /// Whose.
+        resource: IamResource,
+        /// The new policy, with its new etag.
+        policy: IamPolicy,
+        /// The etag that must still be current; `None` asks for nothing.
+        expected_etag: Option<String>,
+    },
 }
 
 /// Why the store did not do as asked.
@@ -154,4 +179,17 @@ pub enum StoreError {
     /// The disk, or what is on it, is at fault.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+}
+
+impl StoreError {
+    /// What it is counted as.
+    fn failure(&self) -> StoreFailure {
+        match self {
+            Self::NotFound(_) => StoreFailure::NotFound,
+            Self::AlreadyExists(_) => StoreFailure::AlreadyExists,
+            Self::EtagMismatch { .. } => StoreFailure::EtagMismatch,
+            Self::ReadOnly => StoreFailure::ReadOnly,
+            Self::Unavailable(_) => StoreFailure::Unavailable,
+        }
+    }
 }

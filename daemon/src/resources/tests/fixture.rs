@@ -22,6 +22,7 @@ use crate::plugin::{KeyError, ResolvedKey};
 use crate::resources::Resources;
 use crate::snapshot::{ResolveKeys, Snapshots};
 use crate::store::embedded::EmbeddedStore;
+use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 
 pub(crate) struct World {
@@ -216,6 +217,10 @@ impl Store for TestStore {
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError> {
         self.read()?.evidence(wanted, limit)
+    }
+
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        self.read()?.iam_policy(resource)
     }
 
     fn apply(&self, write: Write) -> Result<(), StoreError> {

@@ -32,6 +32,7 @@ use self::database::Shared;
 use self::disk::{Directory, Disk};
 use self::fault::Fault;
 use self::write::Prepared;
+use super::iam::{IamPolicy, IamResource};
 use super::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 use crate::metrics::store::{StoreMetrics, StoreOperation};
 
@@ -70,7 +71,7 @@ impl EmbeddedStore {
         operation: StoreOperation,
         work: impl FnOnce(&ReadTransaction) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        self.metrics.observe(operation, || Ok(self.shared.read(work)?))
+        self.metrics.observe(operation, StoreError::failure, || Ok(self.shared.read(work)?))
     }
 }
 
@@ -119,8 +120,14 @@ impl Store for EmbeddedStore {
         self.read(StoreOperation::Evidence, |view| read::evidence(view, wanted, limit))
     }
 
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        self.read(StoreOperation::IamPolicy, |view| read::iam_policy(view, resource))
+    }
+
     fn apply(&self, write: Write) -> Result<(), StoreError> {
-        self.metrics.observe(StoreOperation::Apply, || self.committer.apply(Prepared::from(write)))
+        self.metrics.observe(StoreOperation::Apply, StoreError::failure, || {
+            self.committer.apply(Prepared::from(write))
+        })
     }
 
     fn read_only(&self) -> bool {

@@ -14,10 +14,11 @@ use super::fields::Damaged;
 use super::occurrence::{Stored, decode_attestation};
 use super::record;
 use super::tables::{
-    ATTESTORS, BY_NOTE, EVIDENCE, NOTES, OCCURRENCES, OF_PROJECTS, POLICIES, RawTable,
-    evidence_key, evidence_prefix, key, note_key, note_prefix, occurrence_in_evidence_key,
+    ATTESTORS, BY_NOTE, EVIDENCE, IAM, NOTES, OCCURRENCES, OF_PROJECTS, POLICIES, RawTable,
+    evidence_key, evidence_prefix, iam_key, key, note_key, note_prefix, occurrence_in_evidence_key,
     occurrence_in_note_key, occurrence_key, occurrence_name, project_key, scan, split,
 };
+use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::query::{matches, wanted_digest};
 use crate::store::{OccurrenceQuery, OccurrenceScope, ProjectResources};
 
@@ -69,6 +70,15 @@ pub(super) fn note(view: &ReadTransaction, name: &NoteName) -> Result<Option<Not
     Ok(record.map(|record| record::decode_note(name, record.value())).transpose()?)
 }
 
+/// The IAM policy of a resource.
+pub(super) fn iam_policy(
+    view: &ReadTransaction,
+    resource: &IamResource,
+) -> Result<Option<IamPolicy>, Fault> {
+    let record = view.open_table(IAM)?.get(iam_key(resource).as_slice())?;
+    Ok(record.map(|record| record::decode_iam_policy(record.value())).transpose()?)
+}
+
 /// A page of the notes of `project`.
 pub(super) fn notes(
     view: &ReadTransaction,
@@ -94,8 +104,12 @@ pub(super) fn evidence(
     wanted: &[(NoteName, Digest)],
     limit: usize,
 ) -> Result<Vec<Vec<Attestation>>, Fault> {
-    let table = view.open_table(EVIDENCE)?;
+    let (table, notes) = (view.open_table(EVIDENCE)?, view.open_table(NOTES)?);
     let one = |(note, digest): &(NoteName, Digest)| {
+        // A note that was deleted vouches for nothing.
+        if notes.get(key(note.project(), note.id()).as_slice())?.is_none() {
+            return Ok(Vec::new());
+        }
         let entries = scan(&table, &evidence_prefix(note, digest), None)?;
         entries.take(limit.saturating_add(1)).map(|entry| attestation(entry?, *digest)).collect()
     };

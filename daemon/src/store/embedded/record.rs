@@ -14,6 +14,7 @@ use hallmark_core::policy::{
 use serde::{Deserialize, Serialize};
 
 use super::fields::Damaged;
+use crate::store::iam::{IamBinding, IamPolicy};
 
 impl From<serde_json::Error> for Damaged {
     fn from(error: serde_json::Error) -> Self {
@@ -259,6 +260,37 @@ pub(super) fn encode_note(note: &Note) -> Vec<u8> {
 /// Reads what [`encode_note`] wrote under `name`.
 pub(super) fn decode_note(name: &NoteName, record: &[u8]) -> Result<Note, Damaged> {
     Ok(Note { name: name.clone(), json: serde_json::from_slice(record)? })
+}
+
+#[derive(Serialize, Deserialize)]
+struct IamRecord {
+    etag: String,
+    bindings: Vec<IamBindingRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IamBindingRecord {
+    role: String,
+    members: Vec<String>,
+}
+
+/// An IAM policy without its resource, which is its key.
+pub(super) fn encode_iam_policy(policy: &IamPolicy) -> Vec<u8> {
+    let binding = |binding: &IamBinding| IamBindingRecord {
+        role: binding.role.clone(),
+        members: binding.members.clone(),
+    };
+    json(&IamRecord {
+        etag: policy.etag.clone(),
+        bindings: policy.bindings.iter().map(binding).collect(),
+    })
+}
+
+/// Reads what [`encode_iam_policy`] wrote.
+pub(super) fn decode_iam_policy(record: &[u8]) -> Result<IamPolicy, Damaged> {
+    let IamRecord { etag, bindings } = serde_json::from_slice(record)?;
+    let binding = |IamBindingRecord { role, members }| IamBinding { role, members };
+    Ok(IamPolicy { bindings: bindings.into_iter().map(binding).collect(), etag })
 }
 
 /// The etag of a stored policy or attestor.

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::fault::Fault;
 use super::fields::Damaged;
+use crate::store::iam::IamResource;
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -37,7 +38,10 @@ pub(super) const EVIDENCE: Definition = TableDefinition::new("evidence");
 /// Note hash, occurrence key → nothing.
 pub(super) const BY_NOTE: Definition = TableDefinition::new("by_note");
 
-/// The tables whose keys begin with a project.
+/// `PROJECT 0x00` and what follows in the name of the resource → IAM policy record.
+pub(super) const IAM: Definition = TableDefinition::new("iam");
+
+/// The tables whose keys begin with a project and whose entries make a project known.
 pub(super) const OF_PROJECTS: [Definition; 4] = [POLICIES, ATTESTORS, NOTES, OCCURRENCES];
 
 const NOTE_HASH_BYTES: usize = 16;
@@ -56,6 +60,7 @@ pub(super) struct Tables<'txn> {
     pub(super) occurrences: Table<'txn, &'static [u8], &'static [u8]>,
     pub(super) evidence: Table<'txn, &'static [u8], &'static [u8]>,
     pub(super) by_note: Table<'txn, &'static [u8], &'static [u8]>,
+    pub(super) iam: Table<'txn, &'static [u8], &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -68,6 +73,7 @@ impl<'txn> Tables<'txn> {
             occurrences: transaction.open_table(OCCURRENCES)?,
             evidence: transaction.open_table(EVIDENCE)?,
             by_note: transaction.open_table(BY_NOTE)?,
+            iam: transaction.open_table(IAM)?,
         })
     }
 }
@@ -80,6 +86,15 @@ pub(super) fn key(project: &ProjectId, id: &str) -> Vec<u8> {
 /// What the keys of all resources in `project` begin with, and the key of its policy.
 pub(super) fn project_key(project: &ProjectId) -> Vec<u8> {
     key(project, "")
+}
+
+/// The key of the IAM policy of a resource.
+pub(super) fn iam_key(resource: &IamResource) -> Vec<u8> {
+    match resource {
+        IamResource::Policy(project) => key(project, "policy"),
+        IamResource::Attestor(name) => key(name.project(), &format!("attestors/{}", name.id())),
+        IamResource::Note(name) => key(name.project(), &format!("notes/{}", name.id())),
+    }
 }
 
 /// The key of an occurrence.

@@ -2,15 +2,16 @@
 
 use bytes::Bytes;
 use hallmark_core::names::{AttestorName, NoteName, OccurrenceName};
-use hallmark_core::occurrence::Occurrence;
+use hallmark_core::occurrence::{Note, Occurrence};
 use redb::{ReadableTable as _, Table};
 
 use super::fault::Fault;
 use super::occurrence::{self, Stored};
 use super::record;
 use super::tables::{
-    Tables, evidence_key, key, listing_key, note_key, occurrence_key, project_key,
+    Tables, evidence_key, iam_key, key, listing_key, note_key, occurrence_key, project_key,
 };
+use crate::store::iam::IamResource;
 use crate::store::query::digest_at_end;
 use crate::store::{StoreError, Write};
 
@@ -26,9 +27,31 @@ pub(super) enum Prepared {
     CreateAttestor { name: AttestorName, record: Vec<u8> },
     UpdateAttestor { name: AttestorName, record: Vec<u8>, expected_etag: Option<String> },
     DeleteAttestor(AttestorName),
-    CreateNote { name: NoteName, record: Vec<u8> },
+    CreateNotes(Vec<PreparedNote>),
+    UpdateNote(PreparedNote),
+    DeleteNote(NoteName),
     CreateOccurrences(Vec<PreparedOccurrence>),
+    UpdateOccurrence(PreparedOccurrence),
     DeleteOccurrence(OccurrenceName),
+    PutIamPolicy { resource: IamResource, record: Vec<u8>, expected_etag: Option<String> },
+}
+
+/// A note as its table holds it.
+#[derive(Debug)]
+pub(super) struct PreparedNote {
+    name: NoteName,
+    key: Vec<u8>,
+    record: Vec<u8>,
+}
+
+impl From<Note> for PreparedNote {
+    fn from(note: Note) -> Self {
+        Self {
+            key: key(note.name.project(), note.name.id()),
+            record: record::encode_note(&note),
+            name: note.name,
+        }
+    }
 }
 
 /// An occurrence as the tables hold it.
@@ -83,13 +106,22 @@ impl From<Write> for Prepared {
                 expected_etag,
             },
             Write::DeleteAttestor(name) => Self::DeleteAttestor(name),
-            Write::CreateNote(note) => {
-                Self::CreateNote { record: record::encode_note(&note), name: note.name }
+            Write::CreateNote(note) => Self::CreateNotes(vec![note.into()]),
+            Write::CreateNotes(notes) => {
+                Self::CreateNotes(notes.into_iter().map(PreparedNote::from).collect())
             }
+            Write::UpdateNote(note) => Self::UpdateNote(note.into()),
+            Write::DeleteNote(name) => Self::DeleteNote(name),
             Write::CreateOccurrences(occurrences) => Self::CreateOccurrences(
                 occurrences.into_iter().map(PreparedOccurrence::from).collect(),
             ),
+            Write::UpdateOccurrence(occurrence) => Self::UpdateOccurrence(occurrence.into()),
             Write::DeleteOccurrence(name) => Self::DeleteOccurrence(name),
+            Write::PutIamPolicy { resource, policy, expected_etag } => Self::PutIamPolicy {
+                record: record::encode_iam_policy(&policy),
+                resource,
+                expected_etag,
+            },
         }
     }
 }
@@ -107,6 +139,12 @@ impl From<Occurrence> for PreparedOccurrence {
     }
 }
 
+impl PreparedOccurrence {
+    fn size(&self) -> usize {
+        self.record.len() + self.evidence.as_ref().map_or(0, Vec::len)
+    }
+}
+
 impl Prepared {
     /// Bytes of its records.
     pub(super) fn size(&self) -> usize {
@@ -114,12 +152,12 @@ impl Prepared {
             Self::PutPolicy { record, .. }
             | Self::CreateAttestor { record, .. }
             | Self::UpdateAttestor { record, .. }
-            | Self::CreateNote { record, .. } => record.len(),
-            Self::CreateOccurrences(all) => all
-                .iter()
-                .map(|one| one.record.len() + one.evidence.as_ref().map_or(0, Vec::len))
-                .sum(),
-            Self::DeleteAttestor(_) | Self::DeleteOccurrence(_) => 0,
+            | Self::PutIamPolicy { record, .. }
+            | Self::UpdateNote(PreparedNote { record, .. }) => record.len(),
+            Self::CreateNotes(notes) => notes.iter().map(|note| note.record.len()).sum(),
+            Self::CreateOccurrences(all) => all.iter().map(PreparedOccurrence::size).sum(),
+            Self::UpdateOccurrence(one) => one.size(),
+            Self::DeleteAttestor(_) | Self::DeleteNote(_) | Self::DeleteOccurrence(_) => 0,
         }
     }
 
@@ -127,14 +165,7 @@ impl Prepared {
     pub(super) fn run(&self, tables: &mut Tables<'_>) -> Outcome {
         match self {
             Self::PutPolicy { name, key, record, expected_etag } => {
-                if let Some(expected) = expected_etag {
-                    let current = stored(&tables.policies, key)?;
-                    let etag = current.as_deref().map_or(Ok(String::new()), record::etag)?;
-                    if let Some(refusal) = stale(name, &etag, expected) {
-                        return Ok(Err(refusal));
-                    }
-                }
-                put(&mut tables.policies, key, record)
+                put_at(&mut tables.policies, name, key, record, expected_etag.as_deref())
             }
             Self::CreateAttestor { name, record } => {
                 create(&mut tables.attestors, &key(name.project(), name.id()), record, name)
@@ -143,14 +174,30 @@ impl Prepared {
                 update_attestor(&mut tables.attestors, name, record, expected_etag.as_deref())
             }
             Self::DeleteAttestor(name) => {
-                let removed = tables.attestors.remove(key(name.project(), name.id()).as_slice())?;
-                Ok(removed.map(drop).ok_or_else(|| StoreError::NotFound(name.to_string())))
+                let deleted = delete(&mut tables.attestors, &key(name.project(), name.id()), name)?;
+                forget(tables, &IamResource::Attestor(name.clone()), deleted)
             }
-            Self::CreateNote { name, record } => {
-                create(&mut tables.notes, &key(name.project(), name.id()), record, name)
+            Self::CreateNotes(notes) => create_notes(&mut tables.notes, notes),
+            Self::UpdateNote(note) => match stored(&tables.notes, &note.key)? {
+                Some(_) => put(&mut tables.notes, &note.key, &note.record),
+                None => Ok(Err(StoreError::NotFound(note.name.to_string()))),
+            },
+            Self::DeleteNote(name) => {
+                let deleted = delete(&mut tables.notes, &key(name.project(), name.id()), name)?;
+                forget(tables, &IamResource::Note(name.clone()), deleted)
             }
             Self::CreateOccurrences(occurrences) => create_occurrences(tables, occurrences),
+            Self::UpdateOccurrence(occurrence) => {
+                match delete_occurrence(tables, &occurrence.name)? {
+                    Ok(()) => insert_occurrence(tables, occurrence).map(Ok),
+                    refused => Ok(refused),
+                }
+            }
             Self::DeleteOccurrence(name) => delete_occurrence(tables, name),
+            Self::PutIamPolicy { resource, record, expected_etag } => {
+                let (name, key) = (resource.to_string(), iam_key(resource));
+                put_at(&mut tables.iam, &name, &key, record, expected_etag.as_deref())
+            }
         }
     }
 }
@@ -161,6 +208,53 @@ fn stored(table: &RawTable<'_>, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
 
 fn put(table: &mut RawTable<'_>, key: &[u8], record: &[u8]) -> Outcome {
     table.insert(key, record)?;
+    Ok(Ok(()))
+}
+
+/// Puts a record where `expected_etag`, if there is one, is the etag of the one before.
+fn put_at(
+    table: &mut RawTable<'_>,
+    name: &str,
+    key: &[u8],
+    record: &[u8],
+    expected_etag: Option<&str>,
+) -> Outcome {
+    if let Some(expected) = expected_etag {
+        let current = stored(table, key)?;
+        let etag = current.as_deref().map_or(Ok(String::new()), record::etag)?;
+        if let Some(refusal) = stale(name, &etag, expected) {
+            return Ok(Err(refusal));
+        }
+    }
+    put(table, key, record)
+}
+
+fn delete(table: &mut RawTable<'_>, key: &[u8], name: &impl ToString) -> Outcome {
+    let removed = table.remove(key)?;
+    Ok(removed.map(drop).ok_or_else(|| StoreError::NotFound(name.to_string())))
+}
+
+/// Removes the IAM policy of a resource that was deleted: another of its name starts afresh.
+fn forget(
+    tables: &mut Tables<'_>,
+    resource: &IamResource,
+    deleted: Result<(), StoreError>,
+) -> Outcome {
+    if deleted.is_ok() {
+        tables.iam.remove(iam_key(resource).as_slice())?;
+    }
+    Ok(deleted)
+}
+
+fn create_notes(table: &mut RawTable<'_>, notes: &[PreparedNote]) -> Outcome {
+    for note in notes {
+        if table.get(note.key.as_slice())?.is_some() {
+            return Ok(Err(StoreError::AlreadyExists(note.name.to_string())));
+        }
+    }
+    for note in notes {
+        table.insert(note.key.as_slice(), note.record.as_slice())?;
+    }
     Ok(Ok(()))
 }
 
@@ -203,17 +297,22 @@ fn create_occurrences(tables: &mut Tables<'_>, occurrences: &[PreparedOccurrence
         }
     }
     for one in occurrences {
-        let nothing: &[u8] = &[];
-        tables.occurrences.insert(one.keys.own.as_slice(), one.record.as_slice())?;
-        tables.by_note.insert(one.keys.note.as_slice(), nothing)?;
-        if let (Some(key), Some(record)) = (&one.keys.evidence, &one.evidence) {
-            tables.evidence.insert(key.as_slice(), record.as_slice())?;
-        }
-        if let Some(key) = &one.keys.listing {
-            tables.evidence.insert(key.as_slice(), nothing)?;
-        }
+        insert_occurrence(tables, one)?;
     }
     Ok(Ok(()))
+}
+
+fn insert_occurrence(tables: &mut Tables<'_>, one: &PreparedOccurrence) -> Result<(), Fault> {
+    let nothing: &[u8] = &[];
+    tables.occurrences.insert(one.keys.own.as_slice(), one.record.as_slice())?;
+    tables.by_note.insert(one.keys.note.as_slice(), nothing)?;
+    if let (Some(key), Some(record)) = (&one.keys.evidence, &one.evidence) {
+        tables.evidence.insert(key.as_slice(), record.as_slice())?;
+    }
+    if let Some(key) = &one.keys.listing {
+        tables.evidence.insert(key.as_slice(), nothing)?;
+    }
+    Ok(())
 }
 
 fn delete_occurrence(tables: &mut Tables<'_>, name: &OccurrenceName) -> Outcome {

@@ -32,6 +32,7 @@ use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
 use hallmark_core::policy::Policy;
 
+use super::iam::{IamPolicy, IamResource};
 use super::query::matches;
 use super::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 
@@ -131,6 +132,10 @@ impl Store for FilesStore {
             found.take(limit.saturating_add(1)).cloned().collect()
         };
         Ok(wanted.iter().map(one).collect())
+    }
+
+    fn iam_policy(&self, _resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        Ok(None)
     }
 
     fn apply(&self, _write: Write) -> Result<(), StoreError> {
