@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 6] = [
     &["http"],
     &["admit", "snapshot", "resources"],
     &["verifier", "evidence", "cache", "store", "plugin", "audit", "decision_json"],
-    &["config", "metrics", "log"],
+    &["config", "metrics", "public_key", "log"],
 ];
 
 /// The world, which the core knows nothing of. Addresses and writers are only values.

@@ -93,6 +93,11 @@ fn no_pod_conforms_by_what_is_missing() {
             let nothing = conclude(pair(planned(), &[], NOW, &row.limits()), &[]);
             assert_ne!(nothing.verdict(), Conformance::Conformant, "{at}: no evidence");
 
+            let mut more = row.gathered(&planned());
+            more.push(Ok(Vec::new()));
+            let pairing = pair(planned(), &more, NOW, &row.limits());
+            assert!(pairing.checks().is_empty(), "{at}: evidence of another question");
+
             let verified = Verdict::Verified(Verified::assertion(SignedForm::Raw));
             for answer in [Verdict::BadSignature, Verdict::Unavailable(Unavailable::Panicked)] {
                 let pairing = row.pair(&policy);
@@ -429,12 +434,13 @@ impl Row {
 
     fn pair<'p>(&self, policy: &'p TrustedGkePolicy) -> Pairing<'p> {
         let plan = self.plan(policy);
-        let lookups = plan.lookups();
-        let evidence: Vec<_> = lookups
-            .iter()
-            .map(|(project, digest)| self.evidence(project.as_str(), *digest))
-            .collect();
+        let evidence = self.gathered(&plan);
         pair(plan, &evidence, NOW, &self.limits())
+    }
+
+    fn gathered(&self, plan: &Plan<'_>) -> Vec<Evidence> {
+        let lookups = plan.lookups();
+        lookups.iter().map(|(project, digest)| self.evidence(project.as_str(), *digest)).collect()
     }
 
     /// What is stored in `project` for `digest`.

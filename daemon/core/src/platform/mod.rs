@@ -97,8 +97,8 @@ pub struct CheckSet {
     pub checks: Vec<PolicyCheck>,
 }
 
-/// Which pods a check set is for, the most specific first: the order in which check sets stand.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Which pods a check set is for, the most specific kind first: the order in which check sets stand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// `NAMESPACE:SERVICE_ACCOUNT`.
     KubernetesServiceAccount(String),

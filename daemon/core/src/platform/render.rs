@@ -9,10 +9,10 @@ use super::{
     PolicyCheck, Scope, SigstoreAuthority, SimpleSigningAttestationCheck, TrustedBuilder,
     VerificationRule, VulnerabilityCheck,
 };
-use crate::attestor::render::public_key_to_json;
+use crate::attestor::render::{insert_text, public_key_to_json};
 use crate::attestor::{KeyMaterial, PublicKey};
 use crate::names::ProjectId;
-use crate::policy::EnforcementMode;
+use crate::policy::render::enforcement_mode;
 
 /// The resource in JSON.
 pub fn platform_policy_to_json(policy: &PlatformPolicy) -> Value {
@@ -21,11 +21,11 @@ pub fn platform_policy_to_json(policy: &PlatformPolicy) -> Value {
         PlatformRules::CloudRun(policy) => ("cloudRunPolicy", cloud_run_policy(policy)),
     };
     let mut object = Map::new();
-    set_text(&mut object, "description", &policy.description);
-    set_text(&mut object, "etag", &policy.etag);
+    insert_text(&mut object, "description", &policy.description);
+    insert_text(&mut object, "etag", &policy.etag);
     object.insert(member.to_owned(), rules);
     object.insert("name".to_owned(), policy.name.to_string().into());
-    set_text(&mut object, "updateTime", &policy.update_time);
+    insert_text(&mut object, "updateTime", &policy.update_time);
     object.into()
 }
 
@@ -49,24 +49,24 @@ pub(super) fn scope(scope: &Scope) -> Option<Value> {
 
 fn gke_policy(policy: &GkePolicy) -> Value {
     let mut object = Map::new();
-    set_list(&mut object, "checkSets", &policy.check_sets, check_set);
-    set_allowlist(&mut object, &policy.image_allowlist);
+    insert_list(&mut object, "checkSets", &policy.check_sets, check_set);
+    insert_allowlist(&mut object, &policy.image_allowlist);
     object.into()
 }
 
 fn check_set(set: &CheckSet) -> Value {
     let mut object = Map::new();
-    set_list(&mut object, "checks", &set.checks, check);
-    set_text(&mut object, "displayName", &set.display_name);
-    set_allowlist(&mut object, &set.image_allowlist);
+    insert_list(&mut object, "checks", &set.checks, check);
+    insert_text(&mut object, "displayName", &set.display_name);
+    insert_allowlist(&mut object, &set.image_allowlist);
     object.extend(scope(&set.scope).map(|scope| ("scope".to_owned(), scope)));
     object.into()
 }
 
 fn check(check: &PolicyCheck) -> Value {
     let mut object = Map::new();
-    set_text(&mut object, "displayName", &check.display_name);
-    set_allowlist(&mut object, &check.image_allowlist);
+    insert_text(&mut object, "displayName", &check.display_name);
+    insert_allowlist(&mut object, &check.image_allowlist);
     let (member, kind) = match &check.kind {
         CheckKind::AlwaysDeny => ("alwaysDeny", true.into()),
         CheckKind::ImageFreshness(days) => {
@@ -95,14 +95,14 @@ fn check(check: &PolicyCheck) -> Value {
 
 fn simple_signing(check: &SimpleSigningAttestationCheck) -> Value {
     let mut object = Map::new();
-    set_list(&mut object, "attestationAuthenticators", &check.authenticators, authenticator);
-    set_list(&mut object, "containerAnalysisAttestationProjects", &check.projects, project);
+    insert_list(&mut object, "attestationAuthenticators", &check.authenticators, authenticator);
+    insert_list(&mut object, "containerAnalysisAttestationProjects", &check.projects, project);
     object.into()
 }
 
 fn authenticator(authenticator: &AttestationAuthenticator) -> Value {
     let mut object = Map::new();
-    set_text(&mut object, "displayName", &authenticator.display_name);
+    insert_text(&mut object, "displayName", &authenticator.display_name);
     let keys: Vec<_> = authenticator.public_keys.iter().map(pkix_public_key).collect();
     object.insert("pkixPublicKeySet".to_owned(), json!({"pkixPublicKeys": keys}));
     object.into()
@@ -111,17 +111,17 @@ fn authenticator(authenticator: &AttestationAuthenticator) -> Value {
 /// A key with no wrapper around it has its id in itself.
 fn pkix_public_key(key: &PublicKey) -> Value {
     let mut object = Map::new();
-    set_text(&mut object, "keyId", key.id.as_ref().map_or("", |id| id.as_str()));
+    insert_text(&mut object, "keyId", key.id.as_ref().map_or("", |id| id.as_str()));
     if let KeyMaterial::Pkix { public_key_pem, signature_algorithm } = &key.material {
-        set_text(&mut object, "publicKeyPem", public_key_pem);
-        set_text(&mut object, "signatureAlgorithm", signature_algorithm.name());
+        insert_text(&mut object, "publicKeyPem", public_key_pem);
+        insert_text(&mut object, "signatureAlgorithm", signature_algorithm.name());
     }
     object.into()
 }
 
 fn sigstore_authority(authority: &SigstoreAuthority) -> Value {
     let mut object = Map::new();
-    set_text(&mut object, "displayName", &authority.display_name);
+    insert_text(&mut object, "displayName", &authority.display_name);
     let keys = authority.public_key_pems.iter();
     let keys: Vec<_> = keys.map(|pem| json!({"publicKeyPem": pem})).collect();
     object.insert("publicKeySet".to_owned(), json!({"publicKeys": keys}));
@@ -133,29 +133,29 @@ fn verification_rule(rule: &VerificationRule) -> Value {
     if !rule.attestation_projects.is_empty() {
         let mut source = Map::new();
         let projects = &rule.attestation_projects;
-        set_list(&mut source, "containerAnalysisAttestationProjects", projects, project);
+        insert_list(&mut source, "containerAnalysisAttestationProjects", projects, project);
         object.insert("attestationSource".to_owned(), source.into());
     }
     if rule.config_based_build_required {
         object.insert("configBasedBuildRequired".to_owned(), true.into());
     }
-    set_text(&mut object, "customConstraints", &rule.custom_constraints);
+    insert_text(&mut object, "customConstraints", &rule.custom_constraints);
     let TrustedBuilder::GoogleCloudBuild = rule.trusted_builder;
-    set_text(&mut object, "trustedBuilder", "GOOGLE_CLOUD_BUILD");
+    insert_text(&mut object, "trustedBuilder", "GOOGLE_CLOUD_BUILD");
     let patterns = &rule.trusted_source_repo_patterns;
-    set_list(&mut object, "trustedSourceRepoPatterns", patterns, |text| text.clone().into());
+    insert_list(&mut object, "trustedSourceRepoPatterns", patterns, |text| text.clone().into());
     object.into()
 }
 
 fn vulnerability(check: &VulnerabilityCheck) -> Value {
     let mut object = Map::new();
     let text = |text: &String| text.clone().into();
-    set_list(&mut object, "allowedCves", &check.allowed_cves, text);
-    set_list(&mut object, "blockedCves", &check.blocked_cves, text);
-    set_list(&mut object, "containerAnalysisVulnerabilityProjects", &check.projects, project);
+    insert_list(&mut object, "allowedCves", &check.allowed_cves, text);
+    insert_list(&mut object, "blockedCves", &check.blocked_cves, text);
+    insert_list(&mut object, "containerAnalysisVulnerabilityProjects", &check.projects, project);
     let (fixable, unfixable) = (check.maximum_fixable_severity, check.maximum_unfixable_severity);
-    set_text(&mut object, "maximumFixableSeverity", severity(fixable));
-    set_text(&mut object, "maximumUnfixableSeverity", severity(unfixable));
+    insert_text(&mut object, "maximumFixableSeverity", severity(fixable));
+    insert_text(&mut object, "maximumUnfixableSeverity", severity(unfixable));
     object.into()
 }
 
@@ -173,7 +173,7 @@ fn severity(severity: MaximumSeverity) -> &'static str {
 
 fn cloud_run_policy(policy: &InlineCloudRunPolicy) -> Value {
     let mut object = Map::new();
-    set_list(
+    insert_list(
         &mut object,
         "allowlistPatterns",
         &policy.allowlist_patterns,
@@ -185,29 +185,25 @@ fn cloud_run_policy(policy: &InlineCloudRunPolicy) -> Value {
 
 fn evaluation_rule(rule: &EvaluationRule) -> Value {
     let mut object = Map::new();
-    let enforcement = match rule.enforcement {
-        EnforcementMode::EnforcedBlockAndAuditLog => "ENFORCED_BLOCK_AND_AUDIT_LOG",
-        EnforcementMode::DryrunAuditLogOnly => "DRYRUN_AUDIT_LOG_ONLY",
-    };
-    set_text(&mut object, "enforcementMode", enforcement);
+    insert_text(&mut object, "enforcementMode", enforcement_mode(rule.enforcement));
     let evaluation = match &rule.evaluation {
         InlineEvaluation::AlwaysAllow => "ALWAYS_ALLOW",
         InlineEvaluation::AlwaysDeny => "ALWAYS_DENY",
         InlineEvaluation::RequireAttestation(attestors) => {
-            set_list(&mut object, "requiredAttestors", attestors, inline_attestor);
+            insert_list(&mut object, "requiredAttestors", attestors, inline_attestor);
             "REQUIRE_ATTESTATION"
         }
     };
-    set_text(&mut object, "evaluationMode", evaluation);
+    insert_text(&mut object, "evaluationMode", evaluation);
     object.into()
 }
 
 fn inline_attestor(attestor: &InlineAttestor) -> Value {
     let mut object = Map::new();
-    set_text(&mut object, "attestationNote", &attestor.attestation_note.to_string());
-    set_text(&mut object, "description", &attestor.description);
-    set_text(&mut object, "id", &attestor.id);
-    set_list(&mut object, "publicKeys", &attestor.public_keys, public_key_to_json);
+    insert_text(&mut object, "attestationNote", &attestor.attestation_note.to_string());
+    insert_text(&mut object, "description", &attestor.description);
+    insert_text(&mut object, "id", &attestor.id);
+    insert_list(&mut object, "publicKeys", &attestor.public_keys, public_key_to_json);
     object.into()
 }
 
@@ -215,20 +211,14 @@ fn project(project: &ProjectId) -> Value {
     format!("projects/{project}").into()
 }
 
-fn set_allowlist(object: &mut Map<String, Value>, patterns: &[AllowPattern]) {
+fn insert_allowlist(object: &mut Map<String, Value>, patterns: &[AllowPattern]) {
     if !patterns.is_empty() {
         let patterns: Vec<_> = patterns.iter().map(AllowPattern::as_str).collect();
         object.insert("imageAllowlist".to_owned(), json!({"allowPattern": patterns}));
     }
 }
 
-fn set_text(object: &mut Map<String, Value>, name: &str, text: &str) {
-    if !text.is_empty() {
-        object.insert(name.to_owned(), text.into());
-    }
-}
-
-fn set_list<T>(
+fn insert_list<T>(
     object: &mut Map<String, Value>,
     name: &str,
     elements: &[T],

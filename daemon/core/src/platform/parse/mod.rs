@@ -125,8 +125,8 @@ fn gke_policy(field: &Field<'_>) -> Option<GkePolicy> {
     Some(GkePolicy { image_allowlist: image_allowlist?, check_sets })
 }
 
-/// Whether the first check set that matches a pod is the most specific one, and one always
-/// matches.
+/// Puts down what keeps the first check set that matches a pod from being the most specific one,
+/// or leaves a pod without any.
 fn in_order(fields: &[Field<'_>], sets: &[CheckSet]) {
     let mut scopes = HashSet::new();
     for (index, (field, set)) in fields.iter().zip(sets).enumerate() {
