@@ -25,7 +25,7 @@ pub use live::{FilesWatch, LiveFiles};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hallmark_core::attestor::Attestor;
 use hallmark_core::image::Digest;
@@ -57,6 +57,15 @@ impl FilesStore {
     /// Reads all of `dir`, or says everything that is wrong with it.
     pub fn load(dir: &Path) -> Result<Self, FilesError> {
         parse::parse(&tree::Tree::read(dir)?)
+    }
+
+    /// As [`FilesStore::load`], with the file that each resource was read from, by its name.
+    pub fn load_with_places(dir: &Path) -> Result<(Self, BTreeMap<String, PathBuf>), FilesError> {
+        let mut places = BTreeMap::new();
+        let store = parse::parse_placed(&tree::Tree::read(dir)?, &mut |name, path| {
+            places.insert(name.to_string(), path.to_owned());
+        })?;
+        Ok((store, places))
     }
 
     /// Files the attestations by note and digest, each list in the order of names.
