@@ -11,6 +11,7 @@ mod hostile;
 mod key_sources;
 mod metrics;
 mod never_stale;
+mod platforms;
 mod same_answers;
 mod startup;
 mod vectors;
