@@ -3,6 +3,7 @@
 mod algorithms;
 mod api;
 mod audit;
+mod changes;
 mod cli;
 mod crash;
 mod decisions;
