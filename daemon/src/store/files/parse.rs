@@ -9,8 +9,11 @@ use hallmark_core::attestor::parse::attestor_from_document;
 use hallmark_core::document::read::FieldErrors;
 use hallmark_core::document::{Document, DocumentError, DocumentLimits, Value};
 use hallmark_core::limits::Limits;
-use hallmark_core::names::{AttestorName, NameError, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{
+    AttestorName, NameError, NoteName, OccurrenceName, PlatformPolicyName, ProjectId,
+};
 use hallmark_core::occurrence::parse::{note_from_document, occurrence_from_document};
+use hallmark_core::platform::parse::platform_policy_from_document;
 use hallmark_core::policy::parse::policy_from_document;
 
 use super::FilesStore;
@@ -88,6 +91,17 @@ fn one(source: &Source, document: &Document, store: &mut FilesStore) -> Result<S
             let read = read.map_err(fields)?;
             let name = read.name.clone();
             add(source, &mut store.occurrences, name.clone(), name.project(), read)
+        }
+        Kind::PlatformPolicies(platform) => {
+            let new = |project, id: &str| PlatformPolicyName::new(project, platform, id);
+            let name = own_name(source, document, new)?;
+            let read = platform_policy_from_document(document, name.as_ref()).map_err(fields)?;
+            let name = read.name.clone();
+            if name.platform() != platform {
+                let text = format!("{name} does not belong in the directory of {platform}");
+                return Err(FileFault::Name(text));
+            }
+            add(source, &mut store.platform_policies, name.clone(), name.project(), read)
         }
     }
 }
