@@ -1,5 +1,6 @@
 //! The one path: plan → gather → pair → verify → decide → record.
 
+mod conformance;
 mod evaluate;
 mod validate;
 
@@ -22,6 +23,7 @@ use crate::metrics::decision::DecisionMetrics;
 use crate::snapshot::Snapshots;
 use crate::verifier::Verifier;
 
+pub use conformance::conformance;
 pub use validate::{Validation, validate};
 
 /// Part of a request's time that is kept back to record and to answer: a denial for lack of time

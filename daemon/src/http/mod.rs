@@ -22,6 +22,8 @@ mod enums;
 mod google;
 mod guarded_io;
 mod iam;
+mod platforms;
+mod pods;
 
 use std::fmt;
 use std::future::Future;
@@ -33,6 +35,9 @@ use bytes::Bytes;
 use hallmark_core::evaluate::Request;
 use hallmark_core::names::AttestorName;
 use hallmark_core::occurrence::UnstoredAttestation;
+use hallmark_core::platform::TrustedGkePolicy;
+use hallmark_core::platform::evaluate::Pod;
+use hallmark_core::platform::result::PodResult;
 use http::Response;
 use http_body_util::channel::Channel;
 use hyper::body::Incoming;
@@ -70,6 +75,13 @@ routes! {
         GET "/v1/projects/{project}/attestors/{attestor}:getIamPolicy" => iam::get_iam_policy;
         POST "/v1/projects/{project}/attestors/{attestor}:setIamPolicy" => iam::set_iam_policy;
         POST "/v1/projects/{project}/attestors/{attestor}:testIamPermissions" => iam::test_iam_permissions;
+        GET "/v1/projects/{project}/platforms" => ready platforms::list_platforms;
+        POST "/v1/projects/{project}/platforms/{platform}/policies" => platforms::create_platform_policy;
+        GET "/v1/projects/{project}/platforms/{platform}/policies" => platforms::list_platform_policies;
+        GET "/v1/projects/{project}/platforms/{platform}/policies/{policy}" => platforms::get_platform_policy;
+        PUT "/v1/projects/{project}/platforms/{platform}/policies/{policy}" => platforms::replace_platform_policy;
+        DELETE "/v1/projects/{project}/platforms/{platform}/policies/{policy}" => platforms::delete_platform_policy;
+        POST "/v1/projects/{project}/platforms/{platform}/policies/{policy}:evaluate" => platforms::evaluate;
     }
     ContainerAnalysis {
         POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
@@ -211,6 +223,20 @@ impl Doors {
     pub fn with_key_versions(mut self, key_versions: KeyVersions) -> Self {
         self.key_versions = Some(Arc::new(key_versions));
         self
+    }
+
+    /// Whether pods conform to a platform policy; see [`admit::conformance`].
+    pub async fn conformance(
+        &self,
+        policy: &TrustedGkePolicy,
+        pods: Vec<Pod>,
+        deadline: Instant,
+    ) -> Result<Vec<PodResult>, HttpError> {
+        match &self.decider {
+            Decider::Gate(gate) => Ok(admit::conformance(gate, policy, pods, deadline).await),
+            #[cfg(test)]
+            Decider::Test(_) => Err(HttpError::internal("there is no gate")),
+        }
     }
 
     fn refresh_metrics(&self) {

@@ -31,11 +31,15 @@ pub enum StoreOperation {
     Evidence,
     /// One IAM policy.
     IamPolicy,
+    /// One platform policy.
+    PlatformPolicy,
+    /// A page of platform policies.
+    PlatformPolicies,
     /// A write, from being handed over to being durable.
     Apply,
 }
 
-const OPERATIONS: [&str; 9] = [
+const OPERATIONS: [&str; 11] = [
     "projects",
     "project",
     "note",
@@ -44,6 +48,8 @@ const OPERATIONS: [&str; 9] = [
     "occurrences",
     "evidence",
     "iam_policy",
+    "platform_policy",
+    "platform_policies",
     "apply",
 ];
 

@@ -145,7 +145,7 @@ impl Inner {
 
     /// Gives a key its id: the one given, else the default; an OpenPGP key is always named by its
     /// fingerprint.
-    fn identify(&self, key: &mut PublicKey, path: &str) -> Result<(), ResourceError> {
+    pub(super) fn identify(&self, key: &mut PublicKey, path: &str) -> Result<(), ResourceError> {
         let resolved =
             self.keys.resolve(key).map_err(|error| refused(&error, &key.material, path))?;
         let overwrite = matches!(key.material, KeyMaterial::Pgp { .. });

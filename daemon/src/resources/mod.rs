@@ -14,6 +14,7 @@ mod note;
 mod occurrence;
 mod page;
 mod patch;
+mod platform;
 mod policy;
 
 #[cfg(test)]

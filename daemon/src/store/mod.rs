@@ -17,8 +17,11 @@ use std::fmt::Debug;
 
 use hallmark_core::attestor::Attestor;
 use hallmark_core::image::Digest;
-use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{
+    AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
+};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
 
 use crate::metrics::store::StoreFailure;
@@ -61,6 +64,30 @@ pub trait Store: Debug + Send + Sync {
         wanted: &[(NoteName, Digest)],
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError>;
+
+    /// The attestations of each digest that live in a project, whatever their note, in the order
+    /// asked, all from one consistent read, each at most `limit` + 1.
+    fn evidence_in_projects(
+        &self,
+        wanted: &[(ProjectId, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError>;
+
+    /// One platform policy.
+    fn platform_policy(
+        &self,
+        name: &PlatformPolicyName,
+    ) -> Result<Option<PlatformPolicy>, StoreError>;
+
+    /// The policies of a project for a platform in the order of their names, after `after`, at
+    /// most `limit`.
+    fn platform_policies(
+        &self,
+        project: &ProjectId,
+        platform: Platform,
+        after: Option<&PlatformPolicyName>,
+        limit: usize,
+    ) -> Result<Vec<PlatformPolicy>, StoreError>;
 
     /// Who may do what with a resource, where that was ever written. The resource need not exist.
     fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError>;
@@ -145,6 +172,22 @@ pub enum Write {
     UpdateOccurrence(Occurrence),
     /// Fails with [`StoreError::NotFound`] where it does not exist.
     DeleteOccurrence(OccurrenceName),
+    /// Fails with [`StoreError::AlreadyExists`] where the name is taken.
+    CreatePlatformPolicy(PlatformPolicy),
+    /// Fails with [`StoreError::NotFound`] where it does not exist.
+    ReplacePlatformPolicy {
+        /// The whole new policy, with its new etag.
+        policy: PlatformPolicy,
+        /// The etag that must still be current; `None` asks for nothing.
+        expected_etag: Option<String>,
+    },
+    /// Fails with [`StoreError::NotFound`] where it does not exist.
+    DeletePlatformPolicy {
+        /// Which.
+        name: PlatformPolicyName,
+        /// The etag that must still be current; `None` asks for nothing.
+        expected_etag: Option<String>,
+    },
     /// Replaces the IAM policy of a resource, which need not exist.
     PutIamPolicy {
         /// Whose.

@@ -10,7 +10,7 @@ use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase a
 
 use super::disk::{DatabaseFile, Disk, RESERVE_BYTES, Reserve};
 use super::fault::Fault;
-use super::tables::{FORMAT, IAM, META, Tables};
+use super::tables::{FORMAT, META, PLATFORM_POLICIES, Tables};
 
 /// Pages kept in memory beside the operating system's own cache.
 const CACHE_BYTES: usize = 128 << 20;
@@ -135,7 +135,7 @@ fn format_of(database: &Database) -> Result<Option<u64>, Fault> {
 
 /// Whether it has the tables that its format has gained since its first day.
 fn is_complete(database: &Database) -> Result<bool, Fault> {
-    match database.begin_read()?.open_table(IAM) {
+    match database.begin_read()?.open_table(PLATFORM_POLICIES) {
         Ok(_) => Ok(true),
         Err(TableError::TableDoesNotExist(_)) => Ok(false),
         Err(error) => Err(error.into()),

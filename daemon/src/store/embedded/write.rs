@@ -1,7 +1,7 @@
 //! One write: encoded on its caller's thread, carried out in the committer's transaction.
 
 use bytes::Bytes;
-use hallmark_core::names::{AttestorName, NoteName, OccurrenceName};
+use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, PlatformPolicyName};
 use hallmark_core::occurrence::{Note, Occurrence};
 use redb::{ReadableTable as _, Table};
 
@@ -9,7 +9,8 @@ use super::fault::Fault;
 use super::occurrence::{self, Stored};
 use super::record;
 use super::tables::{
-    Tables, evidence_key, iam_key, key, listing_key, note_key, occurrence_key, project_key,
+    Tables, evidence_key, iam_key, key, listing_key, note_key, occurrence_key, platform_policy_key,
+    project_key,
 };
 use crate::store::iam::IamResource;
 use crate::store::query::digest_at_end;
@@ -23,9 +24,21 @@ type Outcome = Result<Result<(), StoreError>, Fault>;
 /// A write with its records encoded.
 #[derive(Debug)]
 pub(super) enum Prepared {
-    PutPolicy { name: String, key: Vec<u8>, record: Vec<u8>, expected_etag: Option<String> },
-    CreateAttestor { name: AttestorName, record: Vec<u8> },
-    UpdateAttestor { name: AttestorName, record: Vec<u8>, expected_etag: Option<String> },
+    PutPolicy {
+        name: String,
+        key: Vec<u8>,
+        record: Vec<u8>,
+        expected_etag: Option<String>,
+    },
+    CreateAttestor {
+        name: AttestorName,
+        record: Vec<u8>,
+    },
+    UpdateAttestor {
+        name: AttestorName,
+        record: Vec<u8>,
+        expected_etag: Option<String>,
+    },
     DeleteAttestor(AttestorName),
     CreateNotes(Vec<PreparedNote>),
     UpdateNote(PreparedNote),
@@ -33,7 +46,24 @@ pub(super) enum Prepared {
     CreateOccurrences(Vec<PreparedOccurrence>),
     UpdateOccurrence(PreparedOccurrence),
     DeleteOccurrence(OccurrenceName),
-    PutIamPolicy { resource: IamResource, record: Vec<u8>, expected_etag: Option<String> },
+    CreatePlatformPolicy {
+        name: PlatformPolicyName,
+        record: Vec<u8>,
+    },
+    ReplacePlatformPolicy {
+        name: PlatformPolicyName,
+        record: Vec<u8>,
+        expected_etag: Option<String>,
+    },
+    DeletePlatformPolicy {
+        name: PlatformPolicyName,
+        expected_etag: Option<String>,
+    },
+    PutIamPolicy {
+        resource: IamResource,
+        record: Vec<u8>,
+        expected_etag: Option<String>,
+    },
 }
 
 /// A note as its table holds it.
@@ -117,6 +147,18 @@ impl From<Write> for Prepared {
             ),
             Write::UpdateOccurrence(occurrence) => Self::UpdateOccurrence(occurrence.into()),
             Write::DeleteOccurrence(name) => Self::DeleteOccurrence(name),
+            Write::CreatePlatformPolicy(policy) => Self::CreatePlatformPolicy {
+                record: record::encode_platform_policy(&policy),
+                name: policy.name,
+            },
+            Write::ReplacePlatformPolicy { policy, expected_etag } => Self::ReplacePlatformPolicy {
+                record: record::encode_platform_policy(&policy),
+                name: policy.name,
+                expected_etag,
+            },
+            Write::DeletePlatformPolicy { name, expected_etag } => {
+                Self::DeletePlatformPolicy { name, expected_etag }
+            }
             Write::PutIamPolicy { resource, policy, expected_etag } => Self::PutIamPolicy {
                 record: record::encode_iam_policy(&policy),
                 resource,
@@ -152,12 +194,17 @@ impl Prepared {
             Self::PutPolicy { record, .. }
             | Self::CreateAttestor { record, .. }
             | Self::UpdateAttestor { record, .. }
+            | Self::CreatePlatformPolicy { record, .. }
+            | Self::ReplacePlatformPolicy { record, .. }
             | Self::PutIamPolicy { record, .. }
             | Self::UpdateNote(PreparedNote { record, .. }) => record.len(),
             Self::CreateNotes(notes) => notes.iter().map(|note| note.record.len()).sum(),
             Self::CreateOccurrences(all) => all.iter().map(PreparedOccurrence::size).sum(),
             Self::UpdateOccurrence(one) => one.size(),
-            Self::DeleteAttestor(_) | Self::DeleteNote(_) | Self::DeleteOccurrence(_) => 0,
+            Self::DeleteAttestor(_)
+            | Self::DeleteNote(_)
+            | Self::DeleteOccurrence(_)
+            | Self::DeletePlatformPolicy { .. } => 0,
         }
     }
 
@@ -171,7 +218,8 @@ impl Prepared {
                 create(&mut tables.attestors, &key(name.project(), name.id()), record, name)
             }
             Self::UpdateAttestor { name, record, expected_etag } => {
-                update_attestor(&mut tables.attestors, name, record, expected_etag.as_deref())
+                let key = key(name.project(), name.id());
+                update(&mut tables.attestors, &key, name, record, expected_etag.as_deref())
             }
             Self::DeleteAttestor(name) => {
                 let deleted = delete(&mut tables.attestors, &key(name.project(), name.id()), name)?;
@@ -194,6 +242,20 @@ impl Prepared {
                 }
             }
             Self::DeleteOccurrence(name) => delete_occurrence(tables, name),
+            Self::CreatePlatformPolicy { name, record } => {
+                create(&mut tables.platform_policies, &platform_policy_key(name), record, name)
+            }
+            Self::ReplacePlatformPolicy { name, record, expected_etag } => {
+                let (table, key) = (&mut tables.platform_policies, platform_policy_key(name));
+                update(table, &key, name, record, expected_etag.as_deref())
+            }
+            Self::DeletePlatformPolicy { name, expected_etag } => {
+                let (table, key) = (&mut tables.platform_policies, platform_policy_key(name));
+                match current(table, &key, name, expected_etag.as_deref())? {
+                    Ok(()) => delete(table, &key, name),
+                    refused => Ok(refused),
+                }
+            }
             Self::PutIamPolicy { resource, record, expected_etag } => {
                 let (name, key) = (resource.to_string(), iam_key(resource));
                 put_at(&mut tables.iam, &name, &key, record, expected_etag.as_deref())
@@ -265,14 +327,27 @@ fn create(table: &mut RawTable<'_>, key: &[u8], record: &[u8], name: &impl ToStr
     put(table, key, record)
 }
 
-fn update_attestor(
+fn update(
     table: &mut RawTable<'_>,
-    name: &AttestorName,
+    key: &[u8],
+    name: &impl ToString,
     record: &[u8],
     expected_etag: Option<&str>,
 ) -> Outcome {
-    let key = key(name.project(), name.id());
-    let Some(current) = stored(table, &key)? else {
+    match current(table, key, name, expected_etag)? {
+        Ok(()) => put(table, key, record),
+        refused => Ok(refused),
+    }
+}
+
+/// Whether there is a record, of the etag that is expected.
+fn current(
+    table: &RawTable<'_>,
+    key: &[u8],
+    name: &impl ToString,
+    expected_etag: Option<&str>,
+) -> Outcome {
+    let Some(current) = stored(table, key)? else {
         return Ok(Err(StoreError::NotFound(name.to_string())));
     };
     if let Some(expected) = expected_etag
@@ -280,7 +355,7 @@ fn update_attestor(
     {
         return Ok(Err(refusal));
     }
-    put(table, &key, record)
+    Ok(Ok(()))
 }
 
 /// The refusal where `expected` is no longer `current`.
