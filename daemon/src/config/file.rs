@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Audit, Cache, Config, ConfigError, Durability, Limits, Source, Verifier};
+use super::{
+    Audit, Cache, Config, ConfigError, Durability, Kubernetes, Limits, Source, UnknownKinds,
+    Verifier, Workloads,
+};
 
 const MIB: u64 = 1 << 20;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -42,6 +45,9 @@ pub struct File {
     /// `[cache]`.
     #[serde(default)]
     pub cache: CacheSection,
+    /// `[kubernetes]`.
+    #[serde(default)]
+    pub kubernetes: KubernetesSection,
     /// `[[plugins]]`.
     #[serde(default)]
     pub plugins: Vec<Plugin>,
@@ -97,6 +103,16 @@ pub struct CacheSection {
     pub evaluation_mib: Option<u64>,
 }
 
+/// `[kubernetes]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesSection {
+    /// `warn` (default), `deny` or `ignore`.
+    pub workloads: Option<Workloads>,
+    /// `deny` (default) or `allow`.
+    pub unknown_kinds: Option<UnknownKinds>,
+}
+
 /// One plugin file, pinned by its bytes, and the configuration of one instance of it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,6 +166,7 @@ impl File {
             limits: below.limits,
             verifier: below.verifier,
             cache: below.cache,
+            kubernetes: below.kubernetes,
             plugins: below.plugins,
         }
     }
@@ -173,6 +190,10 @@ impl File {
             limits: self.limits.resolve()?,
             verifier: self.verifier.resolve(cores)?,
             cache: self.cache.resolve()?,
+            kubernetes: Kubernetes {
+                workloads: self.kubernetes.workloads.unwrap_or_default(),
+                unknown_kinds: self.kubernetes.unknown_kinds.unwrap_or_default(),
+            },
             plugins: self.plugins,
             serve_threads: threads("serve_threads", self.serve_threads, cores)?,
         })

@@ -44,6 +44,9 @@ fn every_key_is_heard() {
         "verifier.batch_checks = 1",
         "cache.verdict_mib = 1",
         "cache.evaluation_mib = 1",
+        r#"kubernetes.workloads = "deny""#,
+        r#"kubernetes.workloads = "ignore""#,
+        r#"kubernetes.unknown_kinds = "allow""#,
         r#"plugins = [{ name = "acme" }]"#,
     ] {
         let changed = config(&format!("data_dir = \"d\"\n{line}")).expect(line);

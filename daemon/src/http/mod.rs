@@ -12,13 +12,17 @@ pub mod limits;
 pub mod routes;
 pub mod server;
 
+mod admission_review;
 mod binaryauthorization;
 mod body;
 mod containeranalysis;
 mod decisions;
 mod dispatch;
+mod external_data;
 mod google;
 mod guarded_io;
+mod image_review;
+mod webhook;
 
 use std::fmt;
 use std::future::Future;
@@ -35,6 +39,7 @@ use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin, Recorded};
+use crate::config::Kubernetes;
 use crate::metrics::http::HttpMetrics;
 use crate::resources::Resources;
 use dispatch::StreamBroken;
@@ -47,6 +52,15 @@ use routes::routes;
 routes! {
     Decisions {
         POST "/v1/decisions" => decisions::decide, ndjson decisions::stream;
+    }
+    AdmissionReview {
+        POST "/k8s/projects/{project}/clusters/{cluster}/admission" => admission_review::review;
+    }
+    ImageReview {
+        POST "/k8s/projects/{project}/clusters/{cluster}/imagereview" => image_review::review;
+    }
+    ExternalData {
+        POST "/gatekeeper/projects/{project}/clusters/{cluster}/validate" => external_data::validate;
     }
     BinaryAuthorization {
         GET "/v1/projects/{project}/policy" => binaryauthorization::get_policy;
@@ -108,6 +122,8 @@ pub struct Doors {
     pub readiness: Arc<Readiness>,
     /// What the outside may ask of this server.
     pub limits: ServerLimits,
+    /// What Kubernetes API servers are told beside the verdicts on pods.
+    pub kubernetes: Kubernetes,
     in_flight: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
@@ -153,11 +169,19 @@ impl Doors {
             registry,
             readiness: Arc::default(),
             limits,
+            kubernetes: Kubernetes::default(),
             in_flight: Semaphore::new(limits.in_flight_max),
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             before_scrape: None,
         })
+    }
+
+    /// Reviews objects of Kubernetes as `kubernetes` says.
+    #[must_use]
+    pub fn reviewing(mut self, kubernetes: Kubernetes) -> Self {
+        self.kubernetes = kubernetes;
+        self
     }
 
     /// Calls `refresh` before each answer of `/metrics`, for what is only measured when somebody
