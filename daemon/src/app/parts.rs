@@ -31,7 +31,7 @@ use crate::metrics::plugin::{PluginMetrics, PluginReading};
 use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
-use crate::plugin::{Catalog, PluginConfig};
+use crate::plugin::{Catalog, KeyVersions, PluginConfig};
 use crate::resources::Resources;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -90,6 +90,8 @@ impl Parts {
         let limits = server_limits(&config.limits);
         let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
         let doors = doors.reviewing(config.kubernetes);
+        let versions = config.key_versions.clone();
+        let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
         let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics));
         doors.readiness.store_opened();
         doors.readiness.snapshot_loaded(generation);

@@ -1,30 +1,54 @@
 //! Google's Container Analysis API, which is Grafeas v1: notes and occurrences.
 
+use hallmark_core::document::read::resource;
 use hallmark_core::document::{DocumentError, DocumentLimits};
 use hallmark_core::limits::Limits;
 use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
 use hallmark_core::occurrence::parse::{
-    note_from_document, occurrence_from_document, occurrences_from_batch,
+    note_from_document, notes_from_batch, occurrence_from_document, occurrences_from_batch,
 };
 use hallmark_core::occurrence::render::{note_to_json, occurrence_to_json};
 use serde_json::{Value, json as value};
 
 use super::Doors;
 use super::error::HttpError;
-use super::exchange::{Answer, Exchange, json};
-use super::google::{document, empty, listing, named, page, project, required};
+use super::exchange::{Answer, Exchange};
+use super::google::{answer, document, empty, listing, named, page, project, required};
+use crate::resources::Patch;
 
 /// `POST projects/*/notes?noteId=`.
 pub(super) async fn create_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let name: NoteName = named(&exchange, "notes", &required(&exchange, "noteId")?)?;
     let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
     let note = note_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
-    json(&note_to_json(&doors.resources.create_note(note).await?))
+    answer(&exchange, note_to_json(&doors.resources.create_note(note).await?))
+}
+
+/// `POST projects/*/notes:batchCreate`: all or none.
+pub(super) async fn create_notes(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    let project = project(&exchange)?;
+    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let notes = notes_from_batch(&document, &project)?;
+    let created = doors.resources.create_notes(project, notes).await?;
+    let created: Vec<Value> = created.iter().map(note_to_json).collect();
+    answer(&exchange, value!({"notes": created}))
+}
+
+/// `PATCH projects/*/notes/*?updateMask=`.
+pub(super) async fn patch_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    let note = doors.resources.patch_note(note_name(&exchange)?, patch(&exchange)?).await?;
+    answer(&exchange, note_to_json(&note))
+}
+
+/// `DELETE projects/*/notes/*`.
+pub(super) async fn delete_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    doors.resources.delete_note(note_name(&exchange)?).await?;
+    empty()
 }
 
 /// `GET projects/*/notes/*`.
 pub(super) async fn get_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
-    json(&note_to_json(&doors.resources.note(note_name(&exchange)?).await?))
+    answer(&exchange, note_to_json(&doors.resources.note(note_name(&exchange)?).await?))
 }
 
 /// `GET projects/*/notes`. Only an empty filter is understood.
@@ -34,7 +58,7 @@ pub(super) async fn list_notes(doors: &Doors, exchange: Exchange) -> Result<Answ
         return Err(HttpError::InvalidArgument(problem));
     }
     let found = doors.resources.notes(project(&exchange)?, &page(&exchange)?).await?;
-    listing("notes", &found, note_to_json)
+    listing(&exchange, "notes", &found, note_to_json)
 }
 
 /// `POST projects/*/occurrences`.
@@ -48,7 +72,7 @@ pub(super) async fn create_occurrence(
     let occurrence = occurrence_from_document(&document, Some(&name), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
     let occurrence = doors.resources.create_occurrence(project, occurrence).await?;
-    json(&occurrence_to_json(&occurrence))
+    answer(&exchange, occurrence_to_json(&occurrence))
 }
 
 /// `POST projects/*/occurrences:batchCreate`: all or none.
@@ -63,12 +87,48 @@ pub(super) async fn create_occurrences(
         .map_err(DocumentError::from)?;
     let created = doors.resources.create_occurrences(project, occurrences).await?;
     let created: Vec<Value> = created.iter().map(occurrence_to_json).collect();
-    json(&value!({"occurrences": created}))
+    answer(&exchange, value!({"occurrences": created}))
 }
 
 /// `GET projects/*/occurrences/*`.
 pub(super) async fn get_occurrence(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
-    json(&occurrence_to_json(&doors.resources.occurrence(occurrence_name(&exchange)?).await?))
+    let occurrence = doors.resources.occurrence(occurrence_name(&exchange)?).await?;
+    answer(&exchange, occurrence_to_json(&occurrence))
+}
+
+/// `PATCH projects/*/occurrences/*?updateMask=`.
+pub(super) async fn patch_occurrence(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let (name, patch) = (occurrence_name(&exchange)?, patch(&exchange)?);
+    let occurrence = doors.resources.patch_occurrence(name, patch).await?;
+    answer(&exchange, occurrence_to_json(&occurrence))
+}
+
+/// `GET projects/*/occurrences/*/notes`: the note of an occurrence.
+pub(super) async fn get_occurrence_note(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let note = doors.resources.note_of_occurrence(occurrence_name(&exchange)?).await?;
+    answer(&exchange, note_to_json(&note))
+}
+
+/// `GET projects/*/occurrences:vulnerabilitySummary`.
+pub(super) fn summarize_vulnerabilities(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+    Err(HttpError::Unimplemented(
+        "vulnerabilities are kept, not counted: list the occurrences with \
+         filter=kind=\"VULNERABILITY\" and count them"
+            .to_owned(),
+    ))
+}
+
+/// The IAM verbs on `projects/*/occurrences/*`.
+pub(super) fn no_occurrence_iam(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+    Err(HttpError::Unimplemented(
+        "an occurrence has no IAM policy of its own: set the one of its note".to_owned(),
+    ))
 }
 
 /// `GET projects/*/occurrences?filter=`.
@@ -78,7 +138,7 @@ pub(super) async fn list_occurrences(
 ) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
     let found = doors.resources.occurrences(project(&exchange)?, &filter, &page).await?;
-    listing("occurrences", &found, occurrence_to_json)
+    listing(&exchange, "occurrences", &found, occurrence_to_json)
 }
 
 /// `GET projects/*/notes/*/occurrences?filter=`, in whatever project they live.
@@ -88,7 +148,7 @@ pub(super) async fn list_note_occurrences(
 ) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
     let found = doors.resources.occurrences_of_note(note_name(&exchange)?, &filter, &page).await?;
-    listing("occurrences", &found, occurrence_to_json)
+    listing(&exchange, "occurrences", &found, occurrence_to_json)
 }
 
 /// `DELETE projects/*/occurrences/*`.
@@ -111,6 +171,15 @@ fn occurrence_name(exchange: &Exchange) -> Result<OccurrenceName, HttpError> {
 /// The name that an occurrence is read under until it gets its own.
 fn unnamed(project: &ProjectId) -> Result<OccurrenceName, HttpError> {
     Ok(OccurrenceName::new(project.clone(), "unnamed")?)
+}
+
+fn patch(exchange: &Exchange) -> Result<Patch, HttpError> {
+    let document = document(exchange, &DocumentLimits::OCCURRENCE)?;
+    let body = resource(document.root(), |root| root.json())?;
+    let Value::Object(fields) = body else {
+        return Err(HttpError::InvalidArgument("the body is not an object".to_owned()));
+    };
+    Ok(Patch { fields, mask: exchange.query("updateMask")?.unwrap_or_default() })
 }
 
 fn filter(exchange: &Exchange) -> Result<String, HttpError> {

@@ -22,7 +22,10 @@ pub(super) fn livez(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
 
 /// 200 where requests may come, else 503; either way with what is known.
 pub(super) fn readyz(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
-    let (state, draining) = (doors.readiness.state(), doors.readiness.is_draining());
+    let (mut state, draining) = (doors.readiness.state(), doors.readiness.is_draining());
+    if let (Some(_), Some(now)) = (state.generation, doors.generation()) {
+        state.generation = Some(now);
+    }
     let ready = state.store_open && state.generation.is_some() && !draining;
     let report = ReadinessReport { ready, draining, state };
     let mut answer = json(&report)?;

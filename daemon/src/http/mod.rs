@@ -15,13 +15,18 @@ pub mod server;
 mod admission_review;
 mod binaryauthorization;
 mod body;
+mod cloudkms;
 mod containeranalysis;
 mod decisions;
 mod dispatch;
+mod enums;
 mod external_data;
 mod google;
 mod guarded_io;
+mod iam;
 mod image_review;
+mod platforms;
+mod pods;
 mod webhook;
 
 use std::fmt;
@@ -32,15 +37,21 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hallmark_core::evaluate::Request;
+use hallmark_core::names::AttestorName;
+use hallmark_core::occurrence::UnstoredAttestation;
+use hallmark_core::platform::TrustedGkePolicy;
+use hallmark_core::platform::evaluate::Pod;
+use hallmark_core::platform::result::PodResult;
 use http::Response;
 use http_body_util::channel::Channel;
 use hyper::body::Incoming;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::admit::{self, Gate, Origin, Recorded};
+use crate::admit::{self, Gate, Origin, Recorded, Validation};
 use crate::config::Kubernetes;
 use crate::metrics::http::HttpMetrics;
+use crate::plugin::KeyVersions;
 use crate::resources::Resources;
 use dispatch::StreamBroken;
 use error::HttpError;
@@ -65,31 +76,54 @@ routes! {
     BinaryAuthorization {
         GET "/v1/projects/{project}/policy" => binaryauthorization::get_policy;
         PUT "/v1/projects/{project}/policy" => binaryauthorization::update_policy;
+        GET "/v1/projects/{project}/policy:getIamPolicy" => iam::get_iam_policy;
+        POST "/v1/projects/{project}/policy:setIamPolicy" => iam::set_iam_policy;
+        POST "/v1/projects/{project}/policy:testIamPermissions" => iam::test_iam_permissions;
         GET "/v1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
         POST "/v1/projects/{project}/attestors" => binaryauthorization::create_attestor;
         GET "/v1/projects/{project}/attestors" => binaryauthorization::list_attestors;
         GET "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
         PUT "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
         DELETE "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
-        GET "/v1beta1/projects/{project}/policy" => binaryauthorization::get_policy;
-        PUT "/v1beta1/projects/{project}/policy" => binaryauthorization::update_policy;
-        GET "/v1beta1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
-        POST "/v1beta1/projects/{project}/attestors" => binaryauthorization::create_attestor;
-        GET "/v1beta1/projects/{project}/attestors" => binaryauthorization::list_attestors;
-        GET "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
-        PUT "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
-        DELETE "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
+        POST "/v1/projects/{project}/attestors/{attestor}:validateAttestationOccurrence" => binaryauthorization::validate_attestation_occurrence;
+        GET "/v1/projects/{project}/attestors/{attestor}:getIamPolicy" => iam::get_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:setIamPolicy" => iam::set_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:testIamPermissions" => iam::test_iam_permissions;
+        GET "/v1/projects/{project}/platforms" => ready platforms::list_platforms;
+        POST "/v1/projects/{project}/platforms/{platform}/policies" => platforms::create_platform_policy;
+        GET "/v1/projects/{project}/platforms/{platform}/policies" => platforms::list_platform_policies;
+        GET "/v1/projects/{project}/platforms/{platform}/policies/{policy}" => platforms::get_platform_policy;
+        PUT "/v1/projects/{project}/platforms/{platform}/policies/{policy}" => platforms::replace_platform_policy;
+        DELETE "/v1/projects/{project}/platforms/{platform}/policies/{policy}" => platforms::delete_platform_policy;
+        POST "/v1/projects/{project}/platforms/{platform}/policies/{policy}:evaluate" => platforms::evaluate;
     }
     ContainerAnalysis {
         POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
+        POST "/v1/projects/{project}/notes:batchCreate" => containeranalysis::create_notes;
         GET "/v1/projects/{project}/notes" => containeranalysis::list_notes;
         GET "/v1/projects/{project}/notes/{note}" => containeranalysis::get_note;
+        PATCH "/v1/projects/{project}/notes/{note}" => containeranalysis::patch_note;
+        DELETE "/v1/projects/{project}/notes/{note}" => containeranalysis::delete_note;
+        POST "/v1/projects/{project}/notes/{note}:getIamPolicy" => iam::get_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:setIamPolicy" => iam::set_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:testIamPermissions" => iam::test_iam_permissions;
         GET "/v1/projects/{project}/notes/{note}/occurrences" => containeranalysis::list_note_occurrences;
         POST "/v1/projects/{project}/occurrences" => containeranalysis::create_occurrence;
         POST "/v1/projects/{project}/occurrences:batchCreate" => containeranalysis::create_occurrences;
         GET "/v1/projects/{project}/occurrences" => containeranalysis::list_occurrences;
         GET "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::get_occurrence;
+        PATCH "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::patch_occurrence;
         DELETE "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::delete_occurrence;
+        GET "/v1/projects/{project}/occurrences/{occurrence}/notes" => containeranalysis::get_occurrence_note;
+        GET "/v1/projects/{project}/occurrences:vulnerabilitySummary" => ready containeranalysis::summarize_vulnerabilities;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:getIamPolicy" => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:setIamPolicy" => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:testIamPermissions" => ready containeranalysis::no_occurrence_iam;
+    }
+    CloudKms {
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}" => ready cloudkms::get_key_version;
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}/publicKey" => ready cloudkms::get_public_key;
+        POST "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}:asymmetricSign" => cloudkms::asymmetric_sign;
     }
     Operations {
         GET "/livez" => ready health::livez;
@@ -128,6 +162,7 @@ pub struct Doors {
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
     before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
+    key_versions: Option<Arc<KeyVersions>>,
 }
 
 /// What decides.
@@ -174,6 +209,7 @@ impl Doors {
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             before_scrape: None,
+            key_versions: None,
         })
     }
 
@@ -192,9 +228,53 @@ impl Doors {
         self
     }
 
+    /// Whether an attestor would accept an attestation; see [`admit::validate`].
+    pub async fn validate(
+        &self,
+        attestor: &AttestorName,
+        candidate: UnstoredAttestation,
+        deadline: Instant,
+    ) -> Result<Validation, HttpError> {
+        match &self.decider {
+            Decider::Gate(gate) => Ok(admit::validate(gate, attestor, candidate, deadline).await),
+            #[cfg(test)]
+            Decider::Test(_) => Err(HttpError::internal("there is no gate")),
+        }
+    }
+
+    /// Answers for these key versions as Cloud KMS does.
+    #[must_use]
+    pub fn with_key_versions(mut self, key_versions: KeyVersions) -> Self {
+        self.key_versions = Some(Arc::new(key_versions));
+        self
+    }
+
+    /// Whether pods conform to a platform policy; see [`admit::conformance`].
+    pub async fn conformance(
+        &self,
+        policy: &TrustedGkePolicy,
+        pods: Vec<Pod>,
+        deadline: Instant,
+    ) -> Result<Vec<PodResult>, HttpError> {
+        match &self.decider {
+            Decider::Gate(gate) => Ok(admit::conformance(gate, policy, pods, deadline).await),
+            #[cfg(test)]
+            Decider::Test(_) => Err(HttpError::internal("there is no gate")),
+        }
+    }
+
     fn refresh_metrics(&self) {
         if let Some(refresh) = &self.before_scrape {
             refresh();
+        }
+    }
+
+    /// Of the snapshot that decides now: writes move it, as reloads do.
+    fn generation(&self) -> Option<u64> {
+        match &self.decider {
+            Decider::Gate(gate) => Some(gate.snapshots.current().generation),
+            #[cfg(test)]
+            Decider::Test(_) => None,
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Door {
     BinaryAuthorization,
     /// Google's Container Analysis API.
     ContainerAnalysis,
+    /// The sliver of Google's Cloud KMS API.
+    CloudKms,
     /// `/livez`, `/readyz`, `/version`, `/metrics`.
     Operations,
     /// No route was found.
@@ -28,13 +30,14 @@ pub enum Door {
 }
 
 impl Door {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Decisions,
         Self::AdmissionReview,
         Self::ImageReview,
         Self::ExternalData,
         Self::BinaryAuthorization,
         Self::ContainerAnalysis,
+        Self::CloudKms,
         Self::Operations,
         Self::Unknown,
     ];
@@ -48,6 +51,7 @@ impl Door {
             Self::ExternalData => "external_data",
             Self::BinaryAuthorization => "binaryauthorization",
             Self::ContainerAnalysis => "containeranalysis",
+            Self::CloudKms => "cloudkms",
             Self::Operations => "operations",
             Self::Unknown => "unknown",
         }

@@ -9,9 +9,12 @@ mod attestor;
 mod error;
 mod etag;
 mod filter;
+mod iam;
 mod note;
 mod occurrence;
 mod page;
+mod patch;
+mod platform;
 mod policy;
 
 #[cfg(test)]
@@ -24,6 +27,7 @@ use hallmark_core::names::ProjectId;
 pub use error::ResourceError;
 pub use occurrence::OCCURRENCES_PER_BATCH_MAX;
 pub use page::{Page, PageRequest};
+pub use patch::Patch;
 
 use crate::cache::EvidenceEpochs;
 use crate::snapshot::{ResolveKeys, Snapshots};
