@@ -3,6 +3,7 @@
 mod algorithms;
 mod api;
 mod audit;
+mod changes;
 mod cli;
 mod crash;
 mod decisions;
@@ -12,6 +13,7 @@ mod hostile;
 mod key_sources;
 mod metrics;
 mod never_stale;
+mod platforms;
 mod same_answers;
 mod startup;
 mod transfer;
