@@ -5,6 +5,7 @@
 //! calls its endpoint. An endpoint is a function of the [`Doors`] and one [`Exchange`]; it answers
 //! or fails with an [`HttpError`], which is rendered in one place.
 
+pub mod decisions;
 pub mod error;
 pub mod exchange;
 pub mod health;
@@ -17,7 +18,6 @@ mod binaryauthorization;
 mod body;
 mod cloudkms;
 mod containeranalysis;
-mod decisions;
 mod dispatch;
 mod enums;
 mod external_data;

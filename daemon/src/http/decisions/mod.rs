@@ -13,6 +13,7 @@ use super::exchange::{Answer, Exchange, JSON, answer};
 use crate::admit::Origin;
 use crate::metrics::http::Door;
 
+pub use request::parse;
 pub(super) use stream::stream;
 
 /// Who asks is not known until callers are authenticated.
@@ -20,7 +21,7 @@ static ORIGIN: Origin = Origin { door: Door::Decisions.name(), principal: None, 
 
 /// One request, one decision.
 pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
-    let request = request::parse(&exchange.body)?;
+    let request = parse(&exchange.body)?;
     let decisions = doors.admit(&ORIGIN, vec![request], exchange.deadline).await;
     let [recorded] = decisions.as_slice() else {
         return Err(HttpError::internal(format!("{} decisions for a request", decisions.len())));
