@@ -48,7 +48,7 @@ pub(super) async fn dispatch(
     });
     let door = found.as_ref().map_or(Door::Unknown, |(route, _)| route.door);
     let answered = match found {
-        Ok((route, params)) => answer(&doors, route, params, request).await,
+        Ok((route, params)) => answer(&doors, route, params, request, started).await,
         Err(error) => Err(error),
     };
     let answer = answered.unwrap_or_else(|error| {
@@ -69,6 +69,7 @@ async fn answer(
     route: &Route,
     params: Params,
     request: Request<Incoming>,
+    received: Instant,
 ) -> Result<Response<AnswerBody>, HttpError> {
     let is_empty = request.body().is_end_stream();
     if content(request.headers(), is_empty)? == Content::Lines {
@@ -80,10 +81,10 @@ async fn answer(
         }
     }
     if route.door == Door::Operations {
-        return whole(doors, route, params, request).await;
+        return whole(doors, route, params, request, received).await;
     }
     let _working = doors.start_work()?;
-    whole(doors, route, params, request).await
+    whole(doors, route, params, request, received).await
 }
 
 async fn whole(
@@ -91,6 +92,7 @@ async fn whole(
     route: &Route,
     params: Params,
     request: Request<Incoming>,
+    received: Instant,
 ) -> Result<Response<AnswerBody>, HttpError> {
     let (head, incoming) = request.into_parts();
     let read = body::read(incoming, &doors.limits, &doors.body_bytes).await?;
@@ -101,6 +103,7 @@ async fn whole(
         params,
         headers: head.headers,
         body: read.bytes,
+        received,
         deadline,
     };
     let reply = caught((route.endpoint)(doors, exchange));

@@ -30,6 +30,8 @@ pub struct Exchange {
     pub headers: HeaderMap,
     /// Empty where none was sent.
     pub body: Bytes,
+    /// When its head had arrived.
+    pub received: Instant,
     /// When the answer must be there; later, the caller is told 504.
     pub deadline: Instant,
 }

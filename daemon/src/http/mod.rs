@@ -12,6 +12,7 @@ pub mod limits;
 pub mod routes;
 pub mod server;
 
+mod admission_review;
 mod binaryauthorization;
 mod body;
 mod cloudkms;
@@ -19,11 +20,14 @@ mod containeranalysis;
 mod decisions;
 mod dispatch;
 mod enums;
+mod external_data;
 mod google;
 mod guarded_io;
 mod iam;
+mod image_review;
 mod platforms;
 mod pods;
+mod webhook;
 
 use std::fmt;
 use std::future::Future;
@@ -45,6 +49,7 @@ use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin, Recorded, Validation};
+use crate::config::Kubernetes;
 use crate::metrics::http::HttpMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
@@ -58,6 +63,15 @@ use routes::routes;
 routes! {
     Decisions {
         POST "/v1/decisions" => decisions::decide, ndjson decisions::stream;
+    }
+    AdmissionReview {
+        POST "/k8s/projects/{project}/clusters/{cluster}/admission" => admission_review::review;
+    }
+    ImageReview {
+        POST "/k8s/projects/{project}/clusters/{cluster}/imagereview" => image_review::review;
+    }
+    ExternalData {
+        POST "/gatekeeper/projects/{project}/clusters/{cluster}/validate" => external_data::validate;
     }
     BinaryAuthorization {
         GET "/v1/projects/{project}/policy" => binaryauthorization::get_policy;
@@ -142,6 +156,8 @@ pub struct Doors {
     pub readiness: Arc<Readiness>,
     /// What the outside may ask of this server.
     pub limits: ServerLimits,
+    /// What Kubernetes API servers are told beside the verdicts on pods.
+    pub kubernetes: Kubernetes,
     in_flight: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
@@ -188,12 +204,20 @@ impl Doors {
             registry,
             readiness: Arc::default(),
             limits,
+            kubernetes: Kubernetes::default(),
             in_flight: Semaphore::new(limits.in_flight_max),
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             before_scrape: None,
             key_versions: None,
         })
+    }
+
+    /// Reviews objects of Kubernetes as `kubernetes` says.
+    #[must_use]
+    pub fn reviewing(mut self, kubernetes: Kubernetes) -> Self {
+        self.kubernetes = kubernetes;
+        self
     }
 
     /// Calls `refresh` before each answer of `/metrics`, for what is only measured when somebody

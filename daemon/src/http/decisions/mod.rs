@@ -16,7 +16,7 @@ use crate::metrics::http::Door;
 pub(super) use stream::stream;
 
 /// Who asks is not known until callers are authenticated.
-static ORIGIN: Origin = Origin { door: Door::Decisions.name(), principal: None };
+static ORIGIN: Origin = Origin { door: Door::Decisions.name(), principal: None, review: None };
 
 /// One request, one decision.
 pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
