@@ -10,8 +10,9 @@ use serde_json::{Value, json as value};
 
 use super::Doors;
 use super::error::HttpError;
-use super::exchange::{Answer, Exchange, json};
+use super::exchange::{Answer, Change, Exchange, changed, json};
 use super::google::{document, empty, listing, named, page, project, required};
+use crate::resources::Written;
 
 /// `GET projects/*/policy`: the policy, or Google's default where none was written.
 pub(super) async fn get_policy(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
@@ -26,7 +27,8 @@ pub(super) async fn update_policy(doors: &Doors, exchange: Exchange) -> Result<A
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = policy_from_document(&document).map_err(DocumentError::from)?;
     let policy = doors.resources.put_policy(project.clone(), policy).await?;
-    json(&policy_to_json(&policy, &project))
+    let answer = json(&policy_to_json(&policy, &project))?;
+    Ok(changed(answer, replaced(&policy, &policy.etag)))
 }
 
 /// `GET locations/*/policy`: the system policy, the same everywhere.
@@ -57,7 +59,10 @@ pub(super) async fn create_attestor(
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
     let attestor = doors.resources.create_attestor(attestor).await?;
-    json(&attestor_to_json(&attestor, version(&exchange)))
+    let answer = json(&attestor_to_json(&attestor, version(&exchange)))?;
+    let resources = vec![attestor.name.to_string()];
+    let change = Change { resources, etag_after: Some(attestor.etag), etag_before: None };
+    Ok(changed(answer, change))
 }
 
 /// `GET projects/*/attestors/*`.
@@ -82,7 +87,8 @@ pub(super) async fn update_attestor(
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
     let attestor = doors.resources.update_attestor(attestor).await?;
-    json(&attestor_to_json(&attestor, version(&exchange)))
+    let answer = json(&attestor_to_json(&attestor, version(&exchange)))?;
+    Ok(changed(answer, replaced(&attestor, &attestor.etag)))
 }
 
 /// `DELETE projects/*/attestors/*`.
@@ -90,8 +96,16 @@ pub(super) async fn delete_attestor(
     doors: &Doors,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    doors.resources.delete_attestor(attestor_name(&exchange)?).await?;
-    empty()
+    let etag_before = doors.resources.delete_attestor(attestor_name(&exchange)?).await?;
+    Ok(changed(empty()?, Change { etag_before, ..Change::default() }))
+}
+
+fn replaced<T>(written: &Written<T>, etag: &str) -> Change {
+    Change {
+        etag_before: written.etag_before.clone(),
+        etag_after: Some(etag.to_owned()),
+        ..Change::default()
+    }
 }
 
 fn attestor_name(exchange: &Exchange) -> Result<AttestorName, HttpError> {

@@ -1,8 +1,11 @@
 //! Google's Container Analysis API, which is Grafeas v1: notes and occurrences.
 
+use std::fmt::Display;
+
 use hallmark_core::document::{DocumentError, DocumentLimits};
 use hallmark_core::limits::Limits;
 use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::Occurrence;
 use hallmark_core::occurrence::parse::{
     note_from_document, occurrence_from_document, occurrences_from_batch,
 };
@@ -11,15 +14,17 @@ use serde_json::{Value, json as value};
 
 use super::Doors;
 use super::error::HttpError;
-use super::exchange::{Answer, Exchange, json};
+use super::exchange::{Answer, Change, Exchange, changed, json};
 use super::google::{document, empty, listing, named, page, project, required};
+use crate::auth::permission::Permission;
 
 /// `POST projects/*/notes?noteId=`.
 pub(super) async fn create_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let name: NoteName = named(&exchange, "notes", &required(&exchange, "noteId")?)?;
     let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
     let note = note_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
-    json(&note_to_json(&doors.resources.create_note(note).await?))
+    let note = doors.resources.create_note(note).await?;
+    Ok(changed(json(&note_to_json(&note))?, created([&note.name])))
 }
 
 /// `GET projects/*/notes/*`.
@@ -47,8 +52,9 @@ pub(super) async fn create_occurrence(
     let name = unnamed(&project)?;
     let occurrence = occurrence_from_document(&document, Some(&name), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
+    may_attach(doors, &exchange, [&occurrence])?;
     let occurrence = doors.resources.create_occurrence(project, occurrence).await?;
-    json(&occurrence_to_json(&occurrence))
+    Ok(changed(json(&occurrence_to_json(&occurrence))?, created([&occurrence.name])))
 }
 
 /// `POST projects/*/occurrences:batchCreate`: all or none.
@@ -61,9 +67,11 @@ pub(super) async fn create_occurrences(
     let name = unnamed(&project)?;
     let occurrences = occurrences_from_batch(&document, || name.clone(), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
-    let created = doors.resources.create_occurrences(project, occurrences).await?;
-    let created: Vec<Value> = created.iter().map(occurrence_to_json).collect();
-    json(&value!({"occurrences": created}))
+    may_attach(doors, &exchange, &occurrences)?;
+    let occurrences = doors.resources.create_occurrences(project, occurrences).await?;
+    let rendered: Vec<Value> = occurrences.iter().map(occurrence_to_json).collect();
+    let answer = json(&value!({"occurrences": rendered}))?;
+    Ok(changed(answer, created(occurrences.iter().map(|occurrence| &occurrence.name))))
 }
 
 /// `GET projects/*/occurrences/*`.
@@ -98,6 +106,24 @@ pub(super) async fn delete_occurrence(
 ) -> Result<Answer, HttpError> {
     doors.resources.delete_occurrence(occurrence_name(&exchange)?).await?;
     empty()
+}
+
+/// An occurrence speaks for its note, so the note's project has a say, too.
+fn may_attach<'a>(
+    doors: &Doors,
+    exchange: &Exchange,
+    occurrences: impl IntoIterator<Item = &'a Occurrence>,
+) -> Result<(), HttpError> {
+    let permission = Permission::NotesAttachOccurrence;
+    occurrences.into_iter().try_for_each(|occurrence| {
+        let note = &occurrence.note;
+        doors.check(&exchange.caller, permission, note.project().as_str(), &note.to_string())
+    })
+}
+
+fn created<'a, N: Display + 'a>(names: impl IntoIterator<Item = &'a N>) -> Change {
+    let resources = names.into_iter().map(ToString::to_string).collect();
+    Change { resources, ..Change::default() }
 }
 
 fn note_name(exchange: &Exchange) -> Result<NoteName, HttpError> {

@@ -1,10 +1,11 @@
 //! The wire: one file per dialect, wire types live and die here.
 //!
-//! [`ROUTES`] is the contents page of the API. `server` owns sockets, limits and draining and
+//! [`ROUTES`] is the contents page of the API; every route says what it takes to be used. `server` owns sockets, limits and draining and
 //! hands every request to `dispatch`, which finds its route, reads its body under the limits and
 //! calls its endpoint. An endpoint is a function of the [`Doors`] and one [`Exchange`]; it answers
 //! or fails with an [`HttpError`], which is rendered in one place.
 
+pub mod access;
 pub mod error;
 pub mod exchange;
 pub mod health;
@@ -19,6 +20,7 @@ mod decisions;
 mod dispatch;
 mod google;
 mod guarded_io;
+mod writing;
 
 use std::fmt;
 use std::future::Future;
@@ -36,7 +38,9 @@ use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin};
+use crate::auth::{Credentials, Guard};
 use crate::metrics::http::HttpMetrics;
+use crate::metrics::tls::TlsMetrics;
 use crate::resources::Resources;
 use dispatch::StreamBroken;
 use error::HttpError;
@@ -44,45 +48,46 @@ use exchange::{Answer, Exchange};
 use health::Readiness;
 use limits::ServerLimits;
 use routes::routes;
+use writing::Nameless;
 
 routes! {
     Decisions {
-        POST "/v1/decisions" => decisions::decide, ndjson decisions::stream;
+        POST "/v1/decisions" [in_body DecisionsCreate] => decisions::decide, ndjson decisions::stream;
     }
     BinaryAuthorization {
-        GET "/v1/projects/{project}/policy" => binaryauthorization::get_policy;
-        PUT "/v1/projects/{project}/policy" => binaryauthorization::update_policy;
-        GET "/v1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
-        POST "/v1/projects/{project}/attestors" => binaryauthorization::create_attestor;
-        GET "/v1/projects/{project}/attestors" => binaryauthorization::list_attestors;
-        GET "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
-        PUT "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
-        DELETE "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
-        GET "/v1beta1/projects/{project}/policy" => binaryauthorization::get_policy;
-        PUT "/v1beta1/projects/{project}/policy" => binaryauthorization::update_policy;
-        GET "/v1beta1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
-        POST "/v1beta1/projects/{project}/attestors" => binaryauthorization::create_attestor;
-        GET "/v1beta1/projects/{project}/attestors" => binaryauthorization::list_attestors;
-        GET "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
-        PUT "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
-        DELETE "/v1beta1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
+        GET "/v1/projects/{project}/policy" [PolicyGet] => binaryauthorization::get_policy;
+        PUT "/v1/projects/{project}/policy" [PolicyUpdate] => binaryauthorization::update_policy;
+        GET "/v1/locations/{location}/policy" [authenticated] => ready binaryauthorization::get_system_policy;
+        POST "/v1/projects/{project}/attestors" [AttestorsCreate] => binaryauthorization::create_attestor;
+        GET "/v1/projects/{project}/attestors" [AttestorsList] => binaryauthorization::list_attestors;
+        GET "/v1/projects/{project}/attestors/{attestor}" [AttestorsGet] => binaryauthorization::get_attestor;
+        PUT "/v1/projects/{project}/attestors/{attestor}" [AttestorsUpdate] => binaryauthorization::update_attestor;
+        DELETE "/v1/projects/{project}/attestors/{attestor}" [AttestorsDelete] => binaryauthorization::delete_attestor;
+        GET "/v1beta1/projects/{project}/policy" [PolicyGet] => binaryauthorization::get_policy;
+        PUT "/v1beta1/projects/{project}/policy" [PolicyUpdate] => binaryauthorization::update_policy;
+        GET "/v1beta1/locations/{location}/policy" [authenticated] => ready binaryauthorization::get_system_policy;
+        POST "/v1beta1/projects/{project}/attestors" [AttestorsCreate] => binaryauthorization::create_attestor;
+        GET "/v1beta1/projects/{project}/attestors" [AttestorsList] => binaryauthorization::list_attestors;
+        GET "/v1beta1/projects/{project}/attestors/{attestor}" [AttestorsGet] => binaryauthorization::get_attestor;
+        PUT "/v1beta1/projects/{project}/attestors/{attestor}" [AttestorsUpdate] => binaryauthorization::update_attestor;
+        DELETE "/v1beta1/projects/{project}/attestors/{attestor}" [AttestorsDelete] => binaryauthorization::delete_attestor;
     }
     ContainerAnalysis {
-        POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
-        GET "/v1/projects/{project}/notes" => containeranalysis::list_notes;
-        GET "/v1/projects/{project}/notes/{note}" => containeranalysis::get_note;
-        GET "/v1/projects/{project}/notes/{note}/occurrences" => containeranalysis::list_note_occurrences;
-        POST "/v1/projects/{project}/occurrences" => containeranalysis::create_occurrence;
-        POST "/v1/projects/{project}/occurrences:batchCreate" => containeranalysis::create_occurrences;
-        GET "/v1/projects/{project}/occurrences" => containeranalysis::list_occurrences;
-        GET "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::get_occurrence;
-        DELETE "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::delete_occurrence;
+        POST "/v1/projects/{project}/notes" [NotesCreate] => containeranalysis::create_note;
+        GET "/v1/projects/{project}/notes" [NotesList] => containeranalysis::list_notes;
+        GET "/v1/projects/{project}/notes/{note}" [NotesGet] => containeranalysis::get_note;
+        GET "/v1/projects/{project}/notes/{note}/occurrences" [NotesListOccurrences] => containeranalysis::list_note_occurrences;
+        POST "/v1/projects/{project}/occurrences" [OccurrencesCreate] => containeranalysis::create_occurrence;
+        POST "/v1/projects/{project}/occurrences:batchCreate" [OccurrencesCreate] => containeranalysis::create_occurrences;
+        GET "/v1/projects/{project}/occurrences" [OccurrencesList] => containeranalysis::list_occurrences;
+        GET "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesGet] => containeranalysis::get_occurrence;
+        DELETE "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesDelete] => containeranalysis::delete_occurrence;
     }
     Operations {
-        GET "/livez" => ready health::livez;
-        GET "/readyz" => ready health::readyz;
-        GET "/version" => ready health::version;
-        GET "/metrics" => ready health::metrics;
+        GET "/livez" [anybody] => ready health::livez;
+        GET "/readyz" [anybody] => ready health::readyz;
+        GET "/version" [anybody] => ready health::version;
+        GET "/metrics" [OperationsGet] => ready health::metrics;
     }
 }
 
@@ -93,8 +98,11 @@ pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, HttpError>> + Se
 pub type Endpoint = for<'a> fn(&'a Doors, Exchange) -> Reply<'a>;
 
 /// Answers a stream of requests as it arrives.
-type StreamEndpoint =
-    fn(&Arc<Doors>, Incoming) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
+type StreamEndpoint = fn(
+    &Arc<Doors>,
+    Credentials,
+    Incoming,
+) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
 
 /// Everything behind the routes. One per daemon.
 pub struct Doors {
@@ -109,9 +117,14 @@ pub struct Doors {
     pub readiness: Arc<Readiness>,
     /// What the outside may ask of this server.
     pub limits: ServerLimits,
+    /// Who may do what.
+    pub guard: Arc<Guard>,
+    /// What TLS comes to.
+    pub tls_metrics: TlsMetrics,
     in_flight: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
+    nameless: Nameless,
     before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -151,6 +164,9 @@ impl Doors {
             decider,
             resources,
             metrics: HttpMetrics::register(&registry)?,
+            tls_metrics: TlsMetrics::register(&registry)?,
+            guard: Arc::default(),
+            nameless: Nameless::default(),
             registry,
             readiness: Arc::default(),
             limits,
@@ -159,6 +175,13 @@ impl Doors {
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             before_scrape: None,
         })
+    }
+
+    /// Asks callers who they are, as `guard` says. Without it nobody is asked.
+    #[must_use]
+    pub fn guarded_by(mut self, guard: Guard) -> Self {
+        self.guard = Arc::new(guard);
+        self
     }
 
     /// Calls `refresh` before each answer of `/metrics`, for what is only measured when somebody

@@ -7,6 +7,7 @@ pub mod decision;
 pub mod http;
 pub mod plugin;
 pub mod store;
+pub mod tls;
 pub mod verifier;
 
 use prometheus::{HistogramOpts, Opts};

@@ -13,6 +13,7 @@ mod note;
 mod occurrence;
 mod page;
 mod policy;
+mod written;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,6 +25,7 @@ use hallmark_core::names::ProjectId;
 pub use error::ResourceError;
 pub use occurrence::OCCURRENCES_PER_BATCH_MAX;
 pub use page::{Page, PageRequest};
+pub use written::Written;
 
 use crate::cache::EvidenceEpochs;
 use crate::snapshot::{ResolveKeys, Snapshots};
