@@ -6,6 +6,7 @@ mod attestors;
 mod audit;
 mod client;
 mod decide;
+mod identity;
 mod notes;
 mod output;
 mod plugins;

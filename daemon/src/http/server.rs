@@ -130,15 +130,16 @@ impl Server {
             watcher: self.graceful.watcher(),
             _place: place,
         };
-        match &self.entrance.tls {
-            None => self.connections.spawn(connection.serve_clear(socket)),
-            Some(tls) => match Arc::clone(&self.handshakes).try_acquire_owned() {
-                Ok(turn) => {
-                    self.connections.spawn(connection.serve_tls(socket, tls.config(), turn))
-                }
-                Err(_) => self.doors.metrics.shed(ShedCause::Handshakes),
-            },
+        let Some(tls) = &self.entrance.tls else {
+            self.connections.spawn(connection.serve_clear(socket));
+            return;
         };
+        match Arc::clone(&self.handshakes).try_acquire_owned() {
+            Ok(turn) => {
+                self.connections.spawn(connection.serve_tls(socket, tls.config(), turn));
+            }
+            Err(_) => self.doors.metrics.shed(ShedCause::Handshakes),
+        }
     }
 
     /// A client that is gone already costs nothing; a process without descriptors needs a rest.
