@@ -1,4 +1,7 @@
 //! As many answers as a server gives: on each connection the next request follows the answer.
+//!
+//! The side of the load never sleeps. If it did, the slower server would also pay for waking it,
+//! an interrupt to another core with each answer, and the faster one would not.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -6,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
+use rustix::time::Timespec;
 
 use crate::connection::Connection;
 
@@ -40,17 +44,15 @@ impl Connections {
         Ok(self.all[index].send(request)?)
     }
 
-    /// Waits for answers, at most `timeout`, and gives the index of each connection that has one.
-    /// Fails where an answer is not 200 or `good` does not hold of its body.
-    pub(crate) fn wait(
+    /// Looks for answers and gives the index of each connection that has one. Fails where an
+    /// answer is not 200 or `good` does not hold of its body.
+    pub(crate) fn poll(
         &mut self,
-        timeout: Option<Duration>,
         good: fn(&[u8]) -> bool,
         answered: &mut Vec<usize>,
     ) -> anyhow::Result<()> {
-        let timeout = timeout.map(rustix::time::Timespec::try_from).transpose()?;
         self.events.clear();
-        epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout.as_ref())?;
+        epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&Timespec::default()))?;
         for event in &self.events {
             let index = usize::try_from(event.data.u64())?;
             if let Some(answer) = self.all[index].receive()? {
@@ -86,7 +88,7 @@ pub(crate) fn run(
     }
     let (started, mut count, mut answered) = (Instant::now(), 0, Vec::new());
     while started.elapsed() < duration {
-        connections.wait(None, good, &mut answered)?;
+        connections.poll(good, &mut answered)?;
         count += answered.len() as u64;
         for index in answered.drain(..) {
             send(&mut connections, index)?;

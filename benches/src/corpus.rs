@@ -1,9 +1,11 @@
 //! Images by distinct digests, each with an attestation of its own: a P-256 signature that *ring*
 //! made over the payload that Google's tool writes.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hallmark_core::image::Digest;
 use hallmark_core::payload::simple_signing;
 use ring::rand::SystemRandom;
@@ -15,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) const PROJECT: &str = "bench";
 /// The repository of every image.
 const REPOSITORY: &str = "registry.example.com/shop/web";
-/// The id of the attestor, of its note and of its key.
+/// The id of the attestor and of its note.
 const ATTESTOR: &str = "built";
 
 /// SubjectPublicKeyInfo of a P-256 key up to its point, RFC 5480.
@@ -29,6 +31,7 @@ const P256_SPKI: [u8; 26] = [
 pub(crate) struct Signer {
     pair: EcdsaKeyPair,
     random: SystemRandom,
+    key_id: Arc<str>,
 }
 
 /// One image and its attestation.
@@ -38,6 +41,7 @@ pub(crate) struct Attested {
     pub(crate) image: String,
     pub(crate) payload: Vec<u8>,
     pub(crate) signature: Vec<u8>,
+    key_id: Arc<str>,
 }
 
 impl Signer {
@@ -47,7 +51,9 @@ impl Signer {
         let rules = &ECDSA_P256_SHA256_ASN1_SIGNING;
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(rules, &random).ok().context("no randomness")?;
         let pair = EcdsaKeyPair::from_pkcs8(rules, pkcs8.as_ref(), &random)?;
-        Ok(Self { pair, random })
+        let key_id = Sha256::digest(spki(&pair));
+        let key_id = format!("ni:///sha-256;{}", URL_SAFE_NO_PAD.encode(key_id)).into();
+        Ok(Self { pair, random, key_id })
     }
 
     /// The public key as *ring* takes it: an uncompressed point.
@@ -63,13 +69,18 @@ impl Signer {
     fn attest_one(&self, number: u64) -> anyhow::Result<Attested> {
         let payload = simple_signing::payload(REPOSITORY, digest(number));
         let signature = self.pair.sign(&self.random, &payload).ok().context("no randomness")?;
-        Ok(Attested { image: image(number), payload, signature: signature.as_ref().to_vec() })
+        Ok(Attested {
+            image: image(number),
+            payload,
+            signature: signature.as_ref().to_vec(),
+            key_id: Arc::clone(&self.key_id),
+        })
     }
 
     /// What a daemon must be told first: method, path and body of each call.
     pub(crate) fn setup(&self) -> Vec<(&'static str, String, Value)> {
         let parent = format!("projects/{PROJECT}");
-        let spki = [P256_SPKI.as_slice(), &self.point()].concat();
+        let spki = spki(&self.pair);
         let pem = format!(
             "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
             STANDARD.encode(spki)
@@ -79,7 +90,7 @@ impl Signer {
             "name": format!("{parent}/attestors/{ATTESTOR}"),
             "userOwnedGrafeasNote": {
                 "noteReference": format!("{parent}/notes/{ATTESTOR}"),
-                "publicKeys": [{"id": ATTESTOR, "pkixPublicKey": {
+                "publicKeys": [{"id": *self.key_id, "pkixPublicKey": {
                     "publicKeyPem": pem, "signatureAlgorithm": "ECDSA_P256_SHA256",
                 }}],
             },
@@ -106,11 +117,15 @@ impl Attested {
             "attestation": {
                 "serializedPayload": STANDARD.encode(&self.payload),
                 "signatures": [{
-                    "publicKeyId": ATTESTOR, "signature": STANDARD.encode(&self.signature),
+                    "publicKeyId": *self.key_id, "signature": STANDARD.encode(&self.signature),
                 }],
             },
         })
     }
+}
+
+fn spki(pair: &EcdsaKeyPair) -> Vec<u8> {
+    [P256_SPKI.as_slice(), pair.public_key().as_ref()].concat()
 }
 
 /// The image of a number, by digest.

@@ -1,126 +1,122 @@
 //! The JSON form of a decision: one spelling for answers, streams, audit records and the command
-//! line, written from the decision itself with no tree between.
+//! line.
+//!
+//! Written straight into the bytes, with no tree and no serialiser between: a cached decision is
+//! little else than its text.
 
+use std::io::Write;
+
+use bytes::Bytes;
 use hallmark_core::attestor::SignatureAlgorithm;
 use hallmark_core::decision::{
     AttestorReason, AttestorResult, Decision, ImageDecision, Trial, TrialOutcome,
 };
+use hallmark_core::image::Digest;
+use hallmark_core::policy::RuleMatch;
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::SignedForm;
 use jiff::Timestamp;
-use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
-/// A decision that serialises as `allowed`, `enforced`, `dryRun`, `breakGlass`, `generation` and
-/// `images` with their whole explanation.
-#[derive(Clone, Copy, Debug)]
-pub struct DecisionJson<'a>(pub &'a Decision);
-
-impl DecisionJson<'_> {
-    /// Bytes that hold nearly every decision: an image with an attestation or two.
-    pub fn capacity(self) -> usize {
-        let trials: usize = self
-            .0
-            .images
-            .iter()
-            .flat_map(|image| image.attestors.iter())
-            .map(|attestor| 1 + attestor.trials.len())
-            .sum();
-        128 + 512 * self.0.images.len() + 256 * trials
-    }
+/// The decision as JSON: `allowed`, `enforced`, `dryRun`, `breakGlass`, `generation` and `images`
+/// with their whole explanation. Without a line break.
+pub fn to_bytes(decision: &Decision) -> Bytes {
+    let mut out = Vec::with_capacity(capacity(decision));
+    write_decision(decision, &mut out);
+    out.into()
 }
 
-impl Serialize for DecisionJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Wire(self.0).serialize(serializer)
-    }
+/// Bytes that hold nearly every decision: an image with an attestation or two.
+pub(crate) fn capacity(decision: &Decision) -> usize {
+    let trials: usize = decision
+        .images
+        .iter()
+        .flat_map(|image| image.attestors.iter())
+        .map(|attestor| 1 + attestor.trials.len())
+        .sum();
+    128 + 512 * decision.images.len() + 256 * trials
 }
 
-/// A core type in its wire form.
-struct Wire<T>(T);
-
-impl Serialize for Wire<&Decision> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let decision = self.0;
-        let mut fields = serializer.serialize_struct("Decision", 6)?;
-        fields.serialize_field("allowed", &decision.allowed)?;
-        fields.serialize_field("enforced", &decision.enforced())?;
-        fields.serialize_field("dryRun", &decision.dry_run)?;
-        fields.serialize_field("breakGlass", &decision.break_glass)?;
-        fields.serialize_field("generation", &decision.generation)?;
-        fields.serialize_field("images", &Wire(decision.images.as_slice()))?;
-        fields.end()
-    }
+/// Appends what [`to_bytes`] gives.
+pub(crate) fn write_decision(decision: &Decision, out: &mut Vec<u8>) {
+    member(out, "{", "allowed", decision.allowed);
+    member(out, ",", "enforced", decision.enforced());
+    member(out, ",", "dryRun", decision.dry_run);
+    member(out, ",", "breakGlass", decision.break_glass);
+    raw(out, r#","generation":"#);
+    number(out, decision.generation);
+    raw(out, r#","images":"#);
+    list(out, &decision.images, image);
+    raw(out, "}");
 }
 
-impl<'a, T> Serialize for Wire<&'a [T]>
-where
-    Wire<&'a T>: Serialize,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for element in self.0 {
-            list.serialize_element(&Wire(element))?;
-        }
-        list.end()
+/// Appends a JSON string.
+pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
+    let escaped = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Without an early exit, for the loop to run on vectors: nearly no text has such a byte.
+    if text.bytes().fold(false, |any, byte| any | escaped(byte)) {
+        let quoted = serde_json::Value::from(text).to_string();
+        return raw(out, &quoted);
     }
+    raw(out, "\"");
+    raw(out, text);
+    raw(out, "\"");
 }
 
-impl Serialize for Wire<&ImageDecision> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let image = self.0;
-        let mut fields = serializer.serialize_struct("ImageDecision", 8)?;
-        fields.serialize_field("image", &image.image)?;
-        fields.serialize_field("digest", &image.digest.as_ref().map(Text))?;
-        fields.serialize_field("allowed", &image.allowed)?;
-        fields.serialize_field("rule", &image.rule.as_ref().map(Text))?;
-        fields.serialize_field("reason", image.reason.code())?;
-        fields.serialize_field("message", &image.message)?;
-        fields.serialize_field("attestors", &Wire(&*image.attestors))?;
-        fields.serialize_field("cached", &image.cached)?;
-        fields.end()
-    }
+pub(crate) fn raw(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
 }
 
-impl Serialize for Wire<&AttestorResult> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let result = self.0;
-        let mut fields = serializer.serialize_struct("AttestorResult", 5)?;
-        fields.serialize_field("attestor", &Text(&result.attestor))?;
-        fields.serialize_field("satisfied", &(result.reason == AttestorReason::Verified))?;
-        fields.serialize_field("reason", result.reason.code())?;
-        if let AttestorReason::EvidenceUnavailable(detail)
-        | AttestorReason::KeysUnavailable(detail) = &result.reason
-        {
-            fields.serialize_field("detail", detail)?;
-        }
-        fields.serialize_field("trials", &Wire(result.trials.as_slice()))?;
-        fields.end()
-    }
+fn image(out: &mut Vec<u8>, image: &ImageDecision) {
+    raw(out, r#"{"image":"#);
+    text(out, &image.image);
+    raw(out, r#","digest":"#);
+    or_null(out, image.digest, digest);
+    member(out, ",", "allowed", image.allowed);
+    raw(out, r#","rule":"#);
+    or_null(out, image.rule.as_ref(), rule);
+    raw(out, r#","reason":"#);
+    word(out, image.reason.code());
+    raw(out, r#","message":"#);
+    text(out, &image.message);
+    raw(out, r#","attestors":"#);
+    list(out, &image.attestors, attestor);
+    member(out, ",", "cached", image.cached);
+    raw(out, "}");
 }
 
-impl Serialize for Wire<&Trial> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let trial = self.0;
-        let mut fields = serializer.serialize_struct("Trial", 6)?;
-        fields.serialize_field("occurrence", &Text(&trial.occurrence))?;
-        fields.serialize_field("signature", &trial.signature_index)?;
-        fields.serialize_field("keyId", trial.key_id.as_str())?;
-        fields.serialize_field("algorithm", &trial.algorithm.map(SignatureAlgorithm::name))?;
-        fields.serialize_field("outcome", trial.outcome.code())?;
-        if let Some(detail) = detail(&trial.outcome) {
-            fields.serialize_field("detail", &detail)?;
-        }
-        fields.end()
+fn attestor(out: &mut Vec<u8>, result: &AttestorResult) {
+    let name = &result.attestor;
+    resource_name(out, r#"{"attestor":"#, [name.project().as_str(), "attestors", name.id()]);
+    member(out, ",", "satisfied", result.reason == AttestorReason::Verified);
+    raw(out, r#","reason":"#);
+    word(out, result.reason.code());
+    if let AttestorReason::EvidenceUnavailable(detail) | AttestorReason::KeysUnavailable(detail) =
+        &result.reason
+    {
+        raw(out, r#","detail":"#);
+        text(out, detail);
     }
+    raw(out, r#","trials":"#);
+    list(out, &result.trials, trial);
+    raw(out, "}");
 }
 
-/// A value by its `Display`.
-struct Text<T>(T);
-
-impl<T: std::fmt::Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+fn trial(out: &mut Vec<u8>, trial: &Trial) {
+    let name = &trial.occurrence;
+    resource_name(out, r#"{"occurrence":"#, [name.project().as_str(), "occurrences", name.id()]);
+    raw(out, r#","signature":"#);
+    number(out, trial.signature_index as u64);
+    raw(out, r#","keyId":"#);
+    text(out, trial.key_id.as_str());
+    raw(out, r#","algorithm":"#);
+    or_null(out, trial.algorithm.map(SignatureAlgorithm::name), word);
+    raw(out, r#","outcome":"#);
+    word(out, trial.outcome.code());
+    if let Some(detail) = detail(&trial.outcome) {
+        raw(out, r#","detail":"#);
+        text(out, &detail);
     }
+    raw(out, "}");
 }
 
 /// What the outcome's word leaves open.
@@ -144,4 +140,163 @@ fn detail(outcome: &TrialOutcome) -> Option<String> {
 fn rfc3339(time: UnixTime) -> String {
     Timestamp::from_second(time.0)
         .map_or_else(|_| format!("second {} since 1970", time.0), |stamp| stamp.to_string())
+}
+
+fn rule(out: &mut Vec<u8>, rule: &RuleMatch) {
+    text(out, &rule.to_string());
+}
+
+fn digest(out: &mut Vec<u8>, digest: Digest) {
+    write(out, format_args!("\"{digest}\""));
+}
+
+fn number(out: &mut Vec<u8>, number: u64) {
+    write(out, format_args!("{number}"));
+}
+
+fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // A vector takes whatever is written.
+    drop(out.write_fmt(text));
+}
+
+/// A word of our own, with nothing to escape.
+fn word(out: &mut Vec<u8>, word: &str) {
+    raw(out, "\"");
+    raw(out, word);
+    raw(out, "\"");
+}
+
+/// A member whose value is the name of a resource; no id holds what would have to be escaped.
+fn resource_name(out: &mut Vec<u8>, key: &str, [project, collection, id]: [&str; 3]) {
+    raw(out, key);
+    for part in ["\"projects/", project, "/", collection, "/", id, "\""] {
+        raw(out, part);
+    }
+}
+
+fn member(out: &mut Vec<u8>, before: &str, key: &str, value: bool) {
+    for part in [before, "\"", key, if value { "\":true" } else { "\":false" }] {
+        raw(out, part);
+    }
+}
+
+fn or_null<T>(out: &mut Vec<u8>, value: Option<T>, write: fn(&mut Vec<u8>, T)) {
+    match value {
+        Some(value) => write(out, value),
+        None => raw(out, "null"),
+    }
+}
+
+fn list<T>(out: &mut Vec<u8>, items: &[T], write: fn(&mut Vec<u8>, &T)) {
+    raw(out, "[");
+    for (nth, item) in items.iter().enumerate() {
+        if nth > 0 {
+            raw(out, ",");
+        }
+        write(out, item);
+    }
+    raw(out, "]");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hallmark_core::decision::Reason;
+    use hallmark_core::verdict::Unavailable;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn tried(outcome: TrialOutcome) -> Trial {
+        Trial {
+            occurrence: "projects/p/occurrences/0c5f".parse().expect("a name"),
+            signature_index: 12,
+            key_id: "key \"1\"".into(),
+            algorithm: Some(SignatureAlgorithm::EcdsaP256Sha256),
+            outcome,
+        }
+    }
+
+    fn decided(attestors: Arc<[AttestorResult]>) -> Decision {
+        let image = ImageDecision {
+            image: "r/\u{e9}\u{1}\\@x".into(),
+            digest: Some(Digest([0xab; 32])),
+            allowed: false,
+            rule: Some(RuleMatch::Cluster("a\"b".to_owned())),
+            enforcement: None,
+            reason: Reason::NotAttested,
+            message: "line\nbreak".to_owned(),
+            attestors,
+            cached: true,
+        };
+        let bare = ImageDecision {
+            digest: None,
+            rule: None,
+            attestors: [].into(),
+            cached: false,
+            ..image.clone()
+        };
+        Decision {
+            allowed: false,
+            dry_run: true,
+            break_glass: false,
+            generation: u64::MAX,
+            images: vec![image, bare],
+        }
+    }
+
+    #[test]
+    fn every_member_is_spelled_and_escaped() {
+        let outcomes = [
+            TrialOutcome::BadSignature,
+            TrialOutcome::KeyExpired { not_after: UnixTime(0) },
+            TrialOutcome::Unavailable(Unavailable::Deadline),
+        ];
+        let trials = outcomes.into_iter().map(tried).collect();
+        let reason = AttestorReason::KeysUnavailable("gone\t".to_owned());
+        let attestor = "projects/q/attestors/built".parse().expect("a name");
+        let decision = decided([AttestorResult { attestor, reason, trials }].into());
+        let bytes = to_bytes(&decision);
+        assert!(!bytes.contains(&b'\n'));
+        let trial = |outcome: &str| {
+            json!({
+                "occurrence": "projects/p/occurrences/0c5f", "signature": 12,
+                "keyId": "key \"1\"", "algorithm": "ECDSA_P256_SHA256", "outcome": outcome,
+            })
+        };
+        let mut expired = trial("KEY_EXPIRED");
+        expired["detail"] = json!("valid until 1970-01-01T00:00:00Z");
+        let image = json!({
+            "image": "r/\u{e9}\u{1}\\@x", "digest": format!("sha256:{}", "ab".repeat(32)),
+            "allowed": false, "rule": "cluster admission rule for a\"b",
+            "reason": "NOT_ATTESTED", "message": "line\nbreak", "cached": true,
+            "attestors": [{
+                "attestor": "projects/q/attestors/built", "satisfied": false,
+                "reason": "KEYS_UNAVAILABLE", "detail": "gone\t",
+                "trials": [trial("BAD_SIGNATURE"), expired, trial("DEADLINE_EXCEEDED")],
+            }],
+        });
+        let mut bare = image.clone();
+        bare["digest"] = Value::Null;
+        bare["rule"] = Value::Null;
+        bare["attestors"] = json!([]);
+        bare["cached"] = json!(false);
+        let expected = json!({
+            "allowed": false, "enforced": decision.enforced(), "dryRun": true,
+            "breakGlass": false, "generation": u64::MAX, "images": [image, bare],
+        });
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).expect("JSON"), expected);
+    }
+
+    #[test]
+    fn a_text_is_escaped_wherever_json_demands_it() {
+        for code in 0..0x250_u32 {
+            let given: String =
+                ["ab", "c"].join(&char::from_u32(code).expect("a char").to_string());
+            let mut out = Vec::new();
+            text(&mut out, &given);
+            assert_eq!(out, serde_json::to_vec(&given).expect("JSON"), "{code:#x}");
+        }
+    }
 }

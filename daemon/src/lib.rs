@@ -26,4 +26,5 @@ pub mod config;
 pub mod followed;
 pub mod log;
 pub mod metrics;
+pub mod public_key;
 pub mod tls;

@@ -14,10 +14,11 @@ use crate::auth::AuthFileError;
 use crate::cache::EvidenceEpochs;
 use crate::config::Config;
 use crate::http::Doors;
+use crate::metrics::reload::ReloadMetrics;
 use crate::plugin::Catalog;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
-use crate::store::files::FilesWatch;
+use crate::store::files::{FilesWatch, LiveFiles};
 use crate::tls::{Tls, TlsError};
 
 /// Whatever reloads, until stopped.
@@ -50,6 +51,8 @@ pub fn start(
         snapshots: Arc::clone(&parts.snapshots),
         epochs: Arc::clone(&parts.epochs),
         doors: Arc::clone(&parts.doors),
+        files: parts.files.clone(),
+        metrics: parts.reloads.clone(),
         config: Arc::new(config.clone()),
         tls,
     };
@@ -80,6 +83,8 @@ struct Reload {
     snapshots: Arc<Snapshots>,
     epochs: Arc<EvidenceEpochs>,
     doors: Arc<Doors>,
+    files: Option<Arc<LiveFiles>>,
+    metrics: ReloadMetrics,
     config: Arc<Config>,
     tls: Option<Arc<Tls>>,
 }
@@ -103,11 +108,13 @@ impl Reload {
 
     fn loaded(&self, generation: u64) {
         tracing::info!(generation, "reloaded");
+        self.metrics.taken();
         self.doors.readiness.snapshot_loaded(generation);
     }
 
     fn failed(&self, error: &dyn std::error::Error) {
         let chain = chain(error);
+        self.metrics.refused();
         tracing::error!(error = %chain, "not reloaded: the last good state stays in force");
         self.doors.readiness.reload_failed(chain);
     }
@@ -120,7 +127,10 @@ impl Reload {
                 let guard = &reload.doors.guard;
                 reload.auth_reloaded(guard.asks().then(|| guard.reload()));
                 reload.catalog.refresh();
-                reload.everything();
+                match reload.files.as_ref().map_or(Ok(()), |files| files.reload()) {
+                    Ok(()) => reload.everything(),
+                    Err(error) => reload.failed(&error),
+                }
             });
             if work.await.is_err() {
                 tracing::error!("a reload panicked: the last good state stays in force");
@@ -183,7 +193,8 @@ impl Reload {
     /// Takes up the keys that the catalog holds now. Blocks while keys are resolved.
     fn keys(&self) {
         let generation = self.snapshots.keys_changed(&*self.catalog);
-        self.loaded(generation);
+        tracing::info!(generation, "took up changed keys");
+        self.doors.readiness.keys_taken_up(generation);
     }
 }
 

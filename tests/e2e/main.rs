@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod decisions;
 mod hostile;
+mod key_sources;
 mod metrics;
 mod never_stale;
 mod same_answers;

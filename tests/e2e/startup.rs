@@ -89,12 +89,17 @@ fn a_plugin_that_is_not_the_one_named_is_refused() {
     let sum = sha256_hex(&std::fs::read(&plugin).expect("built"));
     let wrong = sum.chars().rev().collect::<String>();
     let path = plugin.display();
+    // Beside the daemon's own executable a file needs no sum; anywhere else it does.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let elsewhere = elsewhere.path().join("plugin.so");
+    std::fs::copy(&plugin, &elsewhere).expect("copies");
+    let elsewhere = elsewhere.display();
     let not_a_plugin = binary("hallmark");
     let not_a_plugin_sum = sha256_hex(&std::fs::read(&not_a_plugin).expect("built"));
     let not_a_plugin = not_a_plugin.display();
     for (toml, sentence) in [
         (format!("path = '{path}'\nsha256 = ['{wrong}']"), sum.as_str()),
-        (format!("path = '{path}'"), "sha256"),
+        (format!("path = '{elsewhere}'"), "sha256"),
         (format!("path = '{path}'\nsha256 = ['abc']"), "abc"),
         (format!("path = '/nowhere.so'\nsha256 = ['{sum}']"), "/nowhere.so"),
         (format!("path = '{not_a_plugin}'\nsha256 = ['{not_a_plugin_sum}']"), "hallmark"),
@@ -117,7 +122,7 @@ async fn an_attestor_may_name_a_key_in_a_file() {
     let id = format!("file://{}", public.display());
     let toml = format!(
         "[[plugins]]\nname = 'release'\npath = '{}'\nsha256 = ['{sum}']\n\
-         config = {{ sources = [{{ file = '{}' }}] }}",
+         config = {{ sources = [{{ path = '{}' }}] }}",
         plugin.display(),
         public.display()
     );
@@ -178,6 +183,9 @@ async fn operations_may_have_a_listener_of_their_own() {
     let operations = Client::new(&address);
     assert_eq!(operations.get("/livez").await.status, 200);
     assert!(operations.get("/metrics").await.text.contains("hallmark_decisions_total"));
+    operations.get("/v1/projects/p/policy").await.refused(404, "NOT_FOUND");
+    let request = json!({"project": "p", "images": [image("plain")]});
+    operations.post("/v1/decisions", &request).await.refused(404, "NOT_FOUND");
     drop(world);
 }
 

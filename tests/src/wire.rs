@@ -33,6 +33,11 @@ impl Wire {
         assert!(self.send(head.as_bytes()).await, "nobody listens");
     }
 
+    /// Says that nothing more will be sent; the other direction stays open.
+    pub async fn finish(&mut self) {
+        drop(self.0.shutdown().await);
+    }
+
     /// What comes until the other side closes.
     pub async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();

@@ -106,6 +106,12 @@ impl ImageReference {
         &self.text[..self.repository_len]
     }
 
+    /// The tag, where the reference names one.
+    pub fn tag(&self) -> Option<&str> {
+        let rest = &self.text[self.repository_len..];
+        rest.split_once('@').map_or(rest, |(tag, _)| tag).strip_prefix(':')
+    }
+
     /// The digest, where the reference names one.
     pub fn digest(&self) -> Option<Digest> {
         self.digest
@@ -210,10 +216,12 @@ mod tests {
                     (repository, None),
                     "{tagged}"
                 );
+                assert_eq!(reference.tag(), tag.strip_prefix(':'), "{tagged}");
                 let digested = format!("{tagged}@{DIGEST}");
                 let reference = ImageReference::parse(&digested).unwrap();
                 assert_eq!(reference.as_str(), digested);
                 assert_eq!(reference.repository(), repository);
+                assert_eq!(reference.tag(), tag.strip_prefix(':'), "{digested}");
                 assert_eq!(reference.digest().unwrap().to_string(), DIGEST);
             }
         }

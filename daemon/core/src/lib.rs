@@ -21,6 +21,7 @@ pub mod limits;
 pub mod names;
 pub mod occurrence;
 pub mod payload;
+pub mod platform;
 pub mod policy;
 pub mod time;
 pub mod verdict;

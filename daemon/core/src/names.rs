@@ -1,5 +1,6 @@
 //! Resource names as types: `projects/P`, `projects/P/attestors/A`, `projects/P/notes/N`,
-//! `projects/P/occurrences/O`. Parsed once at the edge, never strings afterwards.
+//! `projects/P/occurrences/O`, `projects/P/platforms/gke/policies/I`. Parsed once at the edge, never
+//! strings afterwards.
 
 use std::fmt;
 use std::str::FromStr;
@@ -96,7 +97,7 @@ macro_rules! resource_name {
                     [Some("projects"), Some(project), Some($collection), Some(id), None] => {
                         Self::new(project.parse()?, id)
                     }
-                    _ => Err(NameError::Form { given: text.chars().take(256).collect(), form: $form }),
+                    _ => Err(form(text, $form)),
                 }
             }
         }
@@ -121,6 +122,96 @@ resource_name!(
     /// `projects/P/occurrences/O`.
     OccurrenceName, "occurrences", "projects/*/occurrences/*"
 );
+
+/// A platform that platform policies exist for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Platform {
+    /// Kubernetes.
+    Gke,
+    /// Cloud Run.
+    CloudRun,
+}
+
+impl Platform {
+    /// Every platform, in the order of their names.
+    pub const ALL: [Self; 2] = [Self::CloudRun, Self::Gke];
+
+    /// The segment in names, such as `gke`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gke => "gke",
+            Self::CloudRun => "cloudRun",
+        }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let known = Self::ALL.into_iter().find(|platform| platform.as_str() == text);
+        known.ok_or_else(|| form(text, "gke` or `cloudRun"))
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// `projects/P/platforms/gke/policies/I`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlatformPolicyName {
+    project: ProjectId,
+    platform: Platform,
+    id: Arc<str>,
+}
+
+impl PlatformPolicyName {
+    /// The name of policy `policy` for `platform` in `project`.
+    pub fn new(project: ProjectId, platform: Platform, policy: &str) -> Result<Self, NameError> {
+        Ok(Self { project, platform, id: id(policy)? })
+    }
+
+    /// The project it lives in.
+    pub fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// The platform it is for.
+    pub fn platform(&self) -> Platform {
+        self.platform
+    }
+
+    /// The last segment.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl FromStr for PlatformPolicyName {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let parts: Vec<_> = text.split('/').take(7).collect();
+        match parts[..] {
+            ["projects", project, "platforms", platform, "policies", id] => {
+                Self::new(project.parse()?, platform.parse()?, id)
+            }
+            _ => Err(form(text, "projects/*/platforms/*/policies/*")),
+        }
+    }
+}
+
+impl fmt::Display for PlatformPolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { project, platform, id } = self;
+        write!(f, "projects/{project}/platforms/{platform}/policies/{id}")
+    }
+}
+
+fn form(given: &str, form: &'static str) -> NameError {
+    NameError::Form { given: given.chars().take(256).collect(), form }
+}
 
 #[cfg(test)]
 mod tests {
@@ -152,6 +243,30 @@ mod tests {
             "projects/p/attestors/a b",
         ] {
             assert!(text.parse::<AttestorName>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn platform_policies_are_of_a_known_platform() {
+        for (text, platform) in [
+            ("projects/p/platforms/gke/policies/my-policy", Platform::Gke),
+            ("projects/example.com:p/platforms/cloudRun/policies/i", Platform::CloudRun),
+        ] {
+            let name: PlatformPolicyName = text.parse().unwrap();
+            assert_eq!((name.to_string().as_str(), name.platform()), (text, platform));
+        }
+        for text in [
+            "projects/p/platforms/GKE/policies/i",
+            "projects/p/platforms/cloudrun/policies/i",
+            "projects/p/platforms/gke/policies",
+            "projects/p/platforms/gke/policies/",
+            "projects/p/platforms/gke/policies/i/x",
+            "projects/p/platforms/gke/policy/i",
+            "projects//platforms/gke/policies/i",
+            "platforms/gke/policies/i",
+            "",
+        ] {
+            text.parse::<PlatformPolicyName>().expect_err(text);
         }
     }
 }

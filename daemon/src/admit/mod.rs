@@ -5,6 +5,7 @@ mod evaluate;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
 use hallmark_core::evaluate::decide::{decide, unrecorded};
@@ -14,6 +15,7 @@ use hallmark_core::time::UnixTime;
 
 use crate::audit::{Audit, record};
 use crate::cache::{EvaluationCache, EvidenceEpochs};
+use crate::decision_json;
 use crate::evidence::EvidenceSource;
 use crate::metrics::decision::DecisionMetrics;
 use crate::snapshot::Snapshots;
@@ -53,6 +55,22 @@ pub struct Origin {
     pub principal: Option<String>,
 }
 
+/// A decision as it was recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// The decision.
+    pub decision: Decision,
+    /// The decision as JSON, the same bytes as in the audit log. See [`decision_json`].
+    pub json: Bytes,
+}
+
+impl Recorded {
+    /// A decision that no record holds.
+    pub(crate) fn without_record(decision: Decision) -> Self {
+        Self { json: decision_json::to_bytes(&decision), decision }
+    }
+}
+
 /// Decides requests, each on its own, and records every decision before it returns.
 ///
 /// A batch is the base case: requests that arrive together share one read of the store, one batch
@@ -66,7 +84,7 @@ pub async fn admit(
     origin: &Origin,
     requests: Vec<Request>,
     deadline: Instant,
-) -> Vec<Decision> {
+) -> Vec<Recorded> {
     let started = Instant::now();
     let now = UnixTime(jiff::Timestamp::now().as_second());
     let snapshot = gate.snapshots.current();
@@ -83,7 +101,7 @@ pub async fn admit(
     let decisions: Vec<_> = requests.iter().zip(plans).map(decide).collect();
     let decisions = record(gate, origin, &requests, decisions, deadline).await;
     let elapsed = started.elapsed();
-    decisions.iter().for_each(|decision| gate.metrics.decided(decision, elapsed));
+    decisions.iter().for_each(|one| gate.metrics.decided(&one.decision, elapsed));
     decisions
 }
 
@@ -94,16 +112,20 @@ async fn record(
     requests: &[Request],
     decisions: Vec<Decision>,
     deadline: Instant,
-) -> Vec<Decision> {
-    let body = |(request, decision)| {
-        record::decision(origin.door, origin.principal.as_deref(), request, decision)
-    };
-    let bodies = requests.iter().zip(&decisions).map(body).collect();
-    match gate.audit.append(bodies, deadline).await {
-        Ok(()) => decisions,
+) -> Vec<Recorded> {
+    let principal = origin.principal.as_deref();
+    let (mut lines, mut recorded) = (Vec::new(), Vec::new());
+    for (request, decision) in requests.iter().zip(decisions) {
+        let record = record::decision(origin.door, principal, request, &decision);
+        lines.push(record.line);
+        recorded.push(Recorded { decision, json: record.decision });
+    }
+    match gate.audit.append(lines, deadline).await {
+        Ok(()) => recorded,
         Err(error) => {
             tracing::error!(%error, requests = requests.len(), "denied: not recorded");
-            decisions.into_iter().map(unrecorded).collect()
+            let deny = |one: Recorded| Recorded::without_record(unrecorded(one.decision));
+            recorded.into_iter().map(deny).collect()
         }
     }
 }

@@ -4,12 +4,12 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::StartError;
 use crate::config::Config;
 use crate::http::Doors;
-use crate::http::server::{self, Entrance};
+use crate::http::server::{self, Entrance, Reach};
 use crate::tls::Tls;
 
 /// Bound, not yet accepting.
@@ -36,31 +36,53 @@ impl Listeners {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
-    pub(super) async fn serve(self, doors: &Arc<Doors>) -> Result<(), StartError> {
+    pub(super) async fn serve(
+        self,
+        doors: &Arc<Doors>,
+        mut signals: StopSignals,
+    ) -> Result<(), StartError> {
         let main = listen(self.main)?;
         let metrics = self.metrics.map(listen).transpose()?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Runtime)?;
         let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            signals.received().await;
             tracing::info!("draining");
             doors.readiness.start_draining();
         };
         let metrics = async {
             if let Some(listener) = metrics {
-                let entrance = Entrance { tls: self.tls.clone(), operations_only: true };
-                let until = doors.readiness.drained();
-                server::serve(listener, Arc::clone(doors), entrance, until).await;
+                let entrance = Entrance { tls: self.tls.clone(), reach: Reach::Operations };
+                let drained = doors.readiness.drained();
+                server::serve(listener, Arc::clone(doors), entrance, drained).await;
             }
         };
-        let entrance = Entrance { tls: self.tls.clone(), operations_only: false };
+        let entrance = Entrance { tls: self.tls.clone(), reach: Reach::Everything };
         let main = server::serve(main, Arc::clone(doors), entrance, stop);
         let (drained, ()) = tokio::join!(main, metrics);
         tracing::info!(cut_off = drained.cut_off, "stopped");
         Ok(())
+    }
+}
+
+/// SIGTERM and SIGINT. From now on they do not end the process by themselves.
+#[derive(Debug)]
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Needs a Tokio runtime.
+    pub(super) fn expect() -> Result<Self, StartError> {
+        let expect = |kind| signal(kind).map_err(StartError::Runtime);
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: expect(terminate)?, interrupt: expect(interrupt)? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::reload;
 use crate::tls::Tls;
-use listeners::Listeners;
+use listeners::{Listeners, StopSignals};
 
 /// Runs the daemon until SIGTERM or SIGINT, then lets what is under way finish.
 pub fn run(config: &Config) -> Result<(), StartError> {
@@ -32,8 +32,10 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         .map_err(StartError::Runtime)?;
     runtime.block_on(async {
         let reloading = reload::start(&parts, config, tls)?;
+        // Whoever reads the address may send a signal at once.
+        let signals = StopSignals::expect()?;
         announce(config, listeners.address())?;
-        listeners.serve(&doors).await?;
+        listeners.serve(&doors, signals).await?;
         reloading.stop();
         Ok(())
     })

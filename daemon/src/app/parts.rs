@@ -22,7 +22,6 @@ use crate::auth::Guard;
 use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::config::file::Plugin;
 use crate::config::{self, Config, Source};
-use crate::decision_json::DecisionJson;
 use crate::evidence::EvidenceSource;
 use crate::http::Doors;
 use crate::http::limits::ServerLimits;
@@ -30,6 +29,7 @@ use crate::metrics::audit::AuditMetrics;
 use crate::metrics::cache::CacheMetrics;
 use crate::metrics::decision::DecisionMetrics;
 use crate::metrics::plugin::{PluginMetrics, PluginReading};
+use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
 use crate::plugin::{Catalog, PluginConfig};
@@ -59,6 +59,8 @@ pub struct Parts {
     pub snapshots: Arc<Snapshots>,
     /// Tells cached evaluations from those that new evidence has overtaken.
     pub epochs: Arc<EvidenceEpochs>,
+    /// Counts what was taken up of changes to them, and what was not.
+    pub reloads: ReloadMetrics,
 }
 
 impl std::fmt::Debug for Parts {
@@ -73,6 +75,7 @@ impl Parts {
         let registry = Registry::new();
         let catalog = Arc::new(Catalog::load(&plugins(&config.plugins)?)?);
         let plugin_metrics = PluginMetrics::register(&registry)?;
+        let reloads = ReloadMetrics::register(&registry)?;
         let (store, files) = open(&config.source, &registry)?;
         let snapshots = Arc::new(Snapshots::default());
         let epochs = Arc::new(EvidenceEpochs::new());
@@ -91,7 +94,8 @@ impl Parts {
         let doors = doors.guarded_by(guard).before_scrape(scrape(&gate, &catalog, plugin_metrics));
         doors.readiness.store_opened();
         doors.readiness.snapshot_loaded(generation);
-        Ok(Self { doors: Arc::new(doors), gate, store, files, catalog, snapshots, epochs })
+        let doors = Arc::new(doors);
+        Ok(Self { doors, gate, store, files, catalog, snapshots, epochs, reloads })
     }
 }
 
@@ -253,6 +257,6 @@ fn decide_once(config: &Config, request: Request) -> Result<Value, StartError> {
     let origin = Origin { door: "offline", principal: None };
     let deadline = Instant::now() + config.limits.request_timeout;
     let decisions = runtime.block_on(admit(&parts.gate, &origin, vec![request], deadline));
-    let decision = decisions.first().map(|decision| serde_json::to_value(DecisionJson(decision)));
+    let decision = decisions.first().map(|recorded| serde_json::from_slice(&recorded.json));
     Ok(decision.and_then(Result::ok).unwrap_or_default())
 }

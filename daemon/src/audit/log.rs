@@ -81,11 +81,12 @@ impl Log {
             self.rotate()?;
         }
         let (mut seq, mut prev) = (self.next_seq, self.prev);
+        let time = format!("{time:.6}");
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         for body in bodies {
             let start = buffer.len();
-            write!(buffer, r#"{{"seq":{seq},"time":"{time:.6}","prev":"{}","#, Hex(&prev))?;
+            write!(buffer, r#"{{"seq":{seq},"time":"{time}","prev":"{}","#, Hex(&prev))?;
             buffer.extend_from_slice(body.get(1..).unwrap_or_default());
             prev = Sha256::digest(&buffer[start..]).into();
             seq += 1;
@@ -225,15 +226,16 @@ fn last_hash_before(dir: &Path, first_seq: u64) -> io::Result<[u8; 32]> {
 
 /// Lower-case hexadecimal.
 #[derive(Debug)]
-pub struct Hex<'a>(pub &'a [u8]);
+pub struct Hex<'a>(pub &'a [u8; 32]);
 
 impl std::fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for &byte in self.0 {
-            let pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-            f.write_str(str::from_utf8(&pair).map_err(|_| std::fmt::Error)?)?;
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
         }
-        Ok(())
+        f.write_str(str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
     }
 }

@@ -1,106 +1,51 @@
 //! What a line of the audit log holds.
 
+use bytes::Bytes;
 use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
-use serde::Serialize;
 
-use crate::decision_json::DecisionJson;
+use crate::decision_json::{capacity, raw, text, write_decision};
 
-/// The line of a decision, as a JSON object.
+/// The line of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionRecord {
+    /// A JSON object.
+    pub line: Bytes,
+    /// Its member `decision`: the very bytes that are recorded, for whoever asked.
+    pub decision: Bytes,
+}
+
+/// Bytes of a line beside its decision, nearly always.
+const CIRCUMSTANCES_BYTES: usize = 512;
+
+/// The line of a decision on `request`, which came in at `door` from `principal`.
 pub fn decision(
     door: &str,
     principal: Option<&str>,
     request: &Request,
     decision: &Decision,
-) -> Vec<u8> {
-    object(&DecisionRecord {
-        r#type: "decision",
-        door,
-        principal,
-        project: request.project.as_str(),
-        cluster: request.cluster.as_deref(),
-        namespace: request.namespace.as_deref(),
-        service_account: request.service_account.as_deref(),
-        istio_identity: request.istio_identity.as_deref(),
-        decision: DecisionJson(decision),
-    })
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct DecisionRecord<'a> {
-    r#type: &'static str,
-    door: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    principal: Option<&'a str>,
-    project: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service_account: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    istio_identity: Option<&'a str>,
-    decision: DecisionJson<'a>,
-}
-
-/// What is recorded of a write.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WriteRecord<'a> {
-    /// Joins intent and outcome; empty where the write was refused before it was begun.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub write: &'a str,
-    /// Who, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal: Option<&'a str>,
-    /// Method and path of the route, such as `PUT /v1/projects/{project}/policy`.
-    pub method: &'a str,
-    /// What the path names.
-    pub resource: &'a str,
-    /// `OK`, or the status of Google's APIs; empty in an intent.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub outcome: &'a str,
-    /// Why it was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<&'a str>,
-    /// What was created, changed or deleted, where the path does not say.
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    pub resources: &'a [String],
-    /// The etag before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub etag_before: Option<&'a str>,
-    /// The etag after.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub etag_after: Option<&'a str>,
-    /// Refusals of callers without a name that were too many to record, since the last that was.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub unrecorded: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-/// The line of a write that is about to be carried out.
-pub fn write_intent(record: &WriteRecord<'_>) -> Vec<u8> {
-    object(&Typed { r#type: "writeIntent", record })
-}
-
-/// The line of a write that was carried out or refused.
-pub fn write(record: &WriteRecord<'_>) -> Vec<u8> {
-    object(&Typed { r#type: "write", record })
-}
-
-#[derive(Serialize)]
-struct Typed<'a> {
-    r#type: &'static str,
-    #[serde(flatten)]
-    record: &'a WriteRecord<'a>,
-}
-
-fn object(record: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(record).expect("strings, numbers and booleans serialise into memory")
+) -> DecisionRecord {
+    let mut line = Vec::with_capacity(CIRCUMSTANCES_BYTES + capacity(decision));
+    raw(&mut line, r#"{"type":"decision""#);
+    for (member, value) in [
+        (r#","door":"#, Some(door)),
+        (r#","principal":"#, principal),
+        (r#","project":"#, Some(request.project.as_str())),
+        (r#","cluster":"#, request.cluster.as_deref()),
+        (r#","namespace":"#, request.namespace.as_deref()),
+        (r#","serviceAccount":"#, request.service_account.as_deref()),
+        (r#","istioIdentity":"#, request.istio_identity.as_deref()),
+    ] {
+        if let Some(value) = value {
+            raw(&mut line, member);
+            text(&mut line, value);
+        }
+    }
+    raw(&mut line, r#","decision":"#);
+    let start = line.len();
+    write_decision(decision, &mut line);
+    let end = line.len();
+    raw(&mut line, "}");
+    let line = Bytes::from(line);
+    DecisionRecord { decision: line.slice(start..end), line }
 }

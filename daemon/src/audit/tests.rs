@@ -4,20 +4,23 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::log::{Log, files};
 use super::verify::{VerifyError, verify};
-use super::writer::{Audit, AuditConfig, Durability};
+use super::writer::{Audit, AuditConfig};
+use crate::config::Durability;
 use crate::metrics::audit::AuditMetrics;
 
 const ROTATE_NEVER: u64 = u64::MAX;
 
-fn bodies(range: std::ops::Range<u32>) -> Vec<Vec<u8>> {
-    range.map(|n| format!(r#"{{"type":"decision","n":{n}}}"#).into_bytes()).collect()
+fn bodies(range: std::ops::Range<u32>) -> Vec<Bytes> {
+    range.map(|n| format!(r#"{{"type":"decision","n":{n}}}"#).into()).collect()
 }
 
 fn append(log: &mut Log, range: std::ops::Range<u32>) {
     let bodies = bodies(range);
-    log.append(jiff::Timestamp::UNIX_EPOCH, bodies.iter().map(Vec::as_slice)).expect("appends");
+    log.append(jiff::Timestamp::UNIX_EPOCH, bodies.iter().map(Bytes::as_ref)).expect("appends");
 }
 
 fn newest(dir: &Path) -> std::path::PathBuf {
@@ -121,6 +124,25 @@ async fn nothing_is_written_for_a_caller_who_has_given_up() {
     audit.append(bodies(0..1), Instant::now()).await.expect_err("is late");
     audit.append(bodies(1..2), soon()).await.expect("is in time");
     assert_eq!(verify(dir.path()).expect("a chain").lines, 1);
+}
+
+/// The first of a group wakes the writer for all of them.
+#[tokio::test]
+async fn the_group_of_a_caller_who_went_away_is_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let audit = open(dir.path(), Durability::Write);
+    let mut first = Box::pin(audit.append(bodies(0..1), soon()));
+    let mut second = Box::pin(audit.append(bodies(1..2), soon()));
+    for append in [&mut first, &mut second] {
+        std::future::poll_fn(|context| {
+            assert!(append.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    drop(first);
+    assert_eq!(second.await, Ok(()));
+    assert_eq!(verify(dir.path()).expect("a chain").lines, 2);
 }
 
 fn open(dir: &Path, durability: Durability) -> Audit {

@@ -1,33 +1,28 @@
 //! The one thread that appends to the log.
 //!
 //! It takes whatever is queued and appends it with one write, so under load many answers share a
-//! system call and a lone one waits for nobody.
+//! system call and a lone one waits for nobody. It is woken as late as that allows: whoever queues
+//! first lets the other tasks that are ready to run queue theirs, then wakes it for all of them.
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::Log;
+use crate::config::Durability;
 use crate::metrics::audit::AuditMetrics;
 
 /// Appends waiting for the thread; beyond it callers wait for a place, up to their deadline.
 const QUEUE_MAX: usize = 4_096;
 /// Most appends that share one write, so that a write stays in the low milliseconds.
 const GROUP_MAX: usize = 1_024;
-
-/// How hard an append is held on to before it is acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Durability {
-    /// Handed to the operating system: survives a crash of the daemon. Synced in the background.
-    #[default]
-    Write,
-    /// On the disk: survives a power failure. Appends that arrive together share one sync.
-    Fsync,
-}
 
 /// How the audit log is kept.
 #[derive(Clone, Debug)]
@@ -59,12 +54,14 @@ pub enum AuditError {
 /// The audit log, from the side of those who append to it.
 #[derive(Clone, Debug)]
 pub struct Audit {
+    // Before `bell`: when the last one rings, nobody holds the queue open any more.
     queue: mpsc::Sender<Append>,
+    bell: Arc<Bell>,
 }
 
 #[derive(Debug)]
 struct Append {
-    bodies: Vec<Vec<u8>>,
+    bodies: Vec<Bytes>,
     /// Past it the caller has answered without the record, so it must not be written.
     deadline: Instant,
     answer: oneshot::Sender<Result<(), AuditError>>,
@@ -82,19 +79,20 @@ impl Audit {
             spawn("hallmark-audit-sync", move || sync_periodically(&unsynced, interval, &metrics))?;
         }
         let writer = Writer { log, durability: config.durability, unsynced, metrics };
-        spawn("hallmark-audit", move || writer.run(appends))?;
-        Ok(Self { queue })
+        let thread = spawn("hallmark-audit", move || writer.run(appends))?;
+        Ok(Self { queue, bell: Arc::new(Bell { thread, promised: AtomicBool::new(false) }) })
     }
 
     /// Appends one line for each body and returns once they are as durable as configured.
     ///
     /// # Cancel safety
     /// Dropping the future does not withdraw what is queued.
-    pub async fn append(&self, bodies: Vec<Vec<u8>>, deadline: Instant) -> Result<(), AuditError> {
+    pub async fn append(&self, bodies: Vec<Bytes>, deadline: Instant) -> Result<(), AuditError> {
         let (answer, answered) = oneshot::channel();
         let append = Append { bodies, deadline, answer };
         let acknowledged = async {
             self.queue.send(append).await.map_err(|_| AuditError::Closed)?;
+            self.bell.ring().await;
             answered.await.map_err(|_| AuditError::Closed)?
         };
         tokio::time::timeout_at(deadline.into(), acknowledged)
@@ -103,8 +101,62 @@ impl Audit {
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    Ok(thread.thread().clone())
+}
+
+/// Wakes the writer: once for all who queued before the first of them had its next turn.
+#[derive(Debug)]
+struct Bell {
+    thread: Thread,
+    /// Somebody is going to wake the thread, and has not yet.
+    promised: AtomicBool,
+}
+
+impl Bell {
+    /// Call it after queueing. The thread is woken later, at the latest when this is dropped.
+    async fn ring(&self) {
+        if !self.promised.swap(true, Ordering::AcqRel) {
+            let promise = Promise(self);
+            tokio::task::yield_now().await;
+            drop(promise);
+        }
+    }
+}
+
+impl Drop for Bell {
+    /// For the thread to see that the queue is closed.
+    fn drop(&mut self) {
+        self.thread.unpark();
+    }
+}
+
+/// Kept when dropped, whether its caller got its turn or was given up.
+struct Promise<'a>(&'a Bell);
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        // First the flag: who queues from here on makes a promise of their own. Swapped, not stored,
+        // so that the queueing of whoever relied on this one is seen.
+        self.0.promised.swap(false, Ordering::AcqRel);
+        self.0.thread.unpark();
+    }
+}
+
+/// Waits for appends and takes up to [`GROUP_MAX`]; `false` where none can come any more.
+fn take(appends: &mut mpsc::Receiver<Append>, group: &mut Vec<Append>) -> bool {
+    loop {
+        match appends.try_recv() {
+            Ok(append) => group.push(append),
+            Err(_) if !group.is_empty() => return true,
+            Err(TryRecvError::Empty) => std::thread::park(),
+            Err(TryRecvError::Disconnected) => return false,
+        }
+        if group.len() == GROUP_MAX {
+            return true;
+        }
+    }
 }
 
 struct Writer {
@@ -117,7 +169,7 @@ struct Writer {
 impl Writer {
     fn run(mut self, mut appends: mpsc::Receiver<Append>) {
         let mut group = Vec::new();
-        while appends.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        while take(&mut appends, &mut group) {
             let now = Instant::now();
             group.retain(|append| now < append.deadline);
             let result = self.write(&group);
@@ -133,7 +185,7 @@ impl Writer {
 
     fn write(&mut self, group: &[Append]) -> Result<(), AuditError> {
         let started = Instant::now();
-        let bodies = group.iter().flat_map(|append| append.bodies.iter().map(Vec::as_slice));
+        let bodies = group.iter().flat_map(|append| append.bodies.iter().map(Bytes::as_ref));
         let lines = group.iter().map(|append| append.bodies.len()).sum();
         let result = self.log.append(jiff::Timestamp::now(), bodies).and_then(|()| self.hold());
         match result {

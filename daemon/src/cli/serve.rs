@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Outcome;
-use crate::audit::writer::Durability;
+use crate::config::Durability;
 use crate::config::auth::AuthSection;
 use crate::config::file::{AuditSection, File, TlsSection};
 use crate::{app, log};

@@ -8,8 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::auth::AuthSection;
-use super::{Audit, Cache, Config, ConfigError, Limits, Source, Verifier};
-use crate::audit::writer::Durability;
+use super::{Audit, Cache, Config, ConfigError, Durability, Limits, Source, Verifier};
 use crate::tls::TlsFiles;
 
 const MIB: u64 = 1 << 20;

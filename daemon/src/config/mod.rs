@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::audit::writer::Durability;
 use crate::tls::TlsFiles;
 use auth::AuthSource;
 
@@ -66,6 +65,17 @@ pub struct Audit {
     pub durability: Durability,
     /// Bytes after which a new file is begun.
     pub rotate_bytes: u64,
+}
+
+/// How hard an audit record is held on to before it is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Handed to the operating system: survives a crash of the daemon. Synced in the background.
+    #[default]
+    Write,
+    /// On the disk: survives a power failure. Records that arrive together share one sync.
+    Fsync,
 }
 
 /// What requests may cost together.

@@ -8,6 +8,7 @@ use super::Doors;
 use super::error::HttpError;
 use super::exchange::Params;
 use super::routes::Route;
+use super::server::Reach;
 use crate::auth::certificate::ClientCertificate;
 use crate::auth::permission::Permission;
 use crate::auth::token::BearerToken;
@@ -44,8 +45,8 @@ impl Access {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) certificate: Option<Arc<ClientCertificate>>,
-    /// The listener answers metrics and health alone.
-    pub(super) operations_only: bool,
+    /// What may be asked for at the listener.
+    pub(super) reach: Reach,
 }
 
 impl Peer {

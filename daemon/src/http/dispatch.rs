@@ -19,6 +19,7 @@ use super::access::{Access, Peer};
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, Params};
 use super::routes::{self, Route};
+use super::server::Reach;
 use super::{Doors, body, writing};
 use crate::auth::{Caller, Credentials};
 use crate::metrics::http::{Door, ShedCause};
@@ -43,11 +44,12 @@ pub(super) async fn dispatch(
     let started = Instant::now();
     let is_head = request.method() == Method::HEAD;
     let found = routes::find(request.method(), request.uri().path());
+    let found = found.and_then(|(route, params)| match (peer.reach, route.door) {
+        (Reach::Everything, _) | (_, Door::Operations) => Ok((route, params)),
+        _ => Err(HttpError::NotFound("this listener is for operations only".to_owned())),
+    });
     let door = found.as_ref().map_or(Door::Unknown, |(route, _)| route.door);
     let answered = match found {
-        Ok((route, _)) if peer.operations_only && route.door != Door::Operations => {
-            Err(HttpError::NotFound("this listener answers metrics and health only".to_owned()))
-        }
         Ok((route, params)) => answer(&doors, &peer, route, params, request).await,
         Err(error) => Err(error),
     };

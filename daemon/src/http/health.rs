@@ -122,6 +122,11 @@ impl Readiness {
         });
     }
 
+    /// A snapshot with other keys decides. Whether files could be reloaded is another matter.
+    pub fn keys_taken_up(&self, generation: u64) {
+        self.change(|state| state.generation = Some(generation));
+    }
+
     /// A reload was not taken; the last good snapshot still decides.
     pub fn reload_failed(&self, error: String) {
         self.change(|state| state.last_reload_error = Some(error));

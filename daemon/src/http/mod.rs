@@ -29,7 +29,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
 use http::Response;
 use http_body_util::channel::Channel;
@@ -37,7 +36,7 @@ use hyper::body::Incoming;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::admit::{self, Gate, Origin};
+use crate::admit::{self, Gate, Origin, Recorded};
 use crate::auth::{Credentials, Guard};
 use crate::metrics::http::HttpMetrics;
 use crate::metrics::tls::TlsMetrics;
@@ -204,11 +203,13 @@ impl Doors {
         origin: &Origin,
         requests: Vec<Request>,
         deadline: Instant,
-    ) -> Vec<Decision> {
+    ) -> Vec<Recorded> {
         match &self.decider {
             Decider::Gate(gate) => admit::admit(gate, origin, requests, deadline).await,
             #[cfg(test)]
-            Decider::Test(decide) => decide(requests).await,
+            Decider::Test(decide) => {
+                decide(requests).await.into_iter().map(Recorded::without_record).collect()
+            }
         }
     }
 }

@@ -52,13 +52,22 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
+/// What may be asked for at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Every route.
+    Everything,
+    /// The routes of operations; the others are not there.
+    Operations,
+}
+
 /// What a listener is there for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Entrance {
+    /// What may be asked for.
+    pub reach: Reach,
     /// How its connections are protected; `None`: not at all.
     pub tls: Option<Arc<Tls>>,
-    /// Metrics and health alone are answered.
-    pub operations_only: bool,
 }
 
 /// Serves until `stop` is done, then lets what is under way finish.
@@ -126,7 +135,7 @@ impl Server {
         let connection = Connection {
             doors: Arc::clone(&self.doors),
             protocols: Arc::clone(&self.protocols),
-            operations_only: self.entrance.operations_only,
+            reach: self.entrance.reach,
             watcher: self.graceful.watcher(),
             _place: place,
         };
@@ -169,7 +178,7 @@ impl Server {
 struct Connection {
     doors: Arc<Doors>,
     protocols: Arc<Protocols>,
-    operations_only: bool,
+    reach: Reach,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,
 }
@@ -217,7 +226,7 @@ impl Connection {
     ) {
         let _open = Open::new(&self.doors);
         let io = TokioIo::new(GuardedIo::new(io, self.doors.limits));
-        let peer = Arc::new(Peer { certificate, operations_only: self.operations_only });
+        let peer = Arc::new(Peer { certificate, reach: self.reach });
         let service =
             service_fn(|request| dispatch(Arc::clone(&self.doors), Arc::clone(&peer), request));
         let served = self.watcher.watch(protocol.serve_connection(io, service).into_owned());

@@ -8,6 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::access;
@@ -17,7 +18,7 @@ use super::exchange::{Answer, Change, Exchange, Params};
 use super::routes::Route;
 use super::{Decider, Doors};
 use crate::audit::AuditError;
-use crate::audit::record::{self, WriteRecord};
+use crate::audit::write_record::{self, WriteRecord};
 use crate::auth::Caller;
 
 /// How long the record of an outcome may take: the write is done, and this must not be lost for
@@ -46,7 +47,7 @@ pub(super) async fn write(
         resource: &resource,
         ..WriteRecord::default()
     };
-    let intended = doors.record(record::write_intent(&record), exchange.deadline).await;
+    let intended = doors.record(write_record::intent(&record), exchange.deadline).await;
     intended.map_err(|error| unrecorded("nothing was done", &error))?;
     let mut answered = caught((route.endpoint)(&doors, exchange)).await;
     let change =
@@ -58,7 +59,8 @@ pub(super) async fn write(
     record.resources = &change.resources;
     record.etag_before = change.etag_before.as_deref();
     record.etag_after = change.etag_after.as_deref();
-    let recorded = doors.record(record::write(&record), Instant::now() + OUTCOME_TIMEOUT).await;
+    let recorded =
+        doors.record(write_record::outcome(&record), Instant::now() + OUTCOME_TIMEOUT).await;
     recorded.map_err(|error| unrecorded("a write was carried out", &error))?;
     answered
 }
@@ -98,12 +100,12 @@ impl Doors {
             ..WriteRecord::default()
         };
         let deadline = Instant::now() + self.limits.request_deadline;
-        if let Err(error) = self.record(record::write(&record), deadline).await {
+        if let Err(error) = self.record(write_record::outcome(&record), deadline).await {
             tracing::error!(%error, "a refusal was not recorded");
         }
     }
 
-    async fn record(&self, record: Vec<u8>, deadline: Instant) -> Result<(), AuditError> {
+    async fn record(&self, record: Bytes, deadline: Instant) -> Result<(), AuditError> {
         match &self.decider {
             Decider::Gate(gate) => gate.audit.append(vec![record], deadline).await,
             #[cfg(test)]

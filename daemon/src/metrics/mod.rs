@@ -6,6 +6,7 @@ pub mod cache;
 pub mod decision;
 pub mod http;
 pub mod plugin;
+pub mod reload;
 pub mod store;
 pub mod tls;
 pub mod verifier;

@@ -7,7 +7,6 @@ use prometheus::{
 };
 
 use super::latency;
-use crate::store::StoreError;
 
 /// Writes in one commit; ends at the committer's group limit.
 const GROUP_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
@@ -37,18 +36,24 @@ pub enum StoreOperation {
 const OPERATIONS: [&str; 8] =
     ["projects", "project", "note", "notes", "occurrence", "occurrences", "evidence", "apply"];
 
-const KINDS: [&str; 5] =
-    ["not_found", "already_exists", "etag_mismatch", "read_only", "unavailable"];
-
-fn kind(error: &StoreError) -> usize {
-    match error {
-        StoreError::NotFound(_) => 0,
-        StoreError::AlreadyExists(_) => 1,
-        StoreError::EtagMismatch { .. } => 2,
-        StoreError::ReadOnly => 3,
-        StoreError::Unavailable(_) => 4,
-    }
+/// How the store did not do as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum StoreFailure {
+    /// There is no such resource.
+    NotFound,
+    /// The name is taken.
+    AlreadyExists,
+    /// Somebody wrote in between.
+    EtagMismatch,
+    /// This store is not written to.
+    ReadOnly,
+    /// The disk is at fault.
+    Unavailable,
 }
+
+const FAILURES: [&str; 5] =
+    ["not_found", "already_exists", "etag_mismatch", "read_only", "unavailable"];
 
 /// The metrics of the embedded store. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -91,7 +96,7 @@ impl StoreMetrics {
             errors: OPERATIONS
                 .iter()
                 .flat_map(|operation| {
-                    KINDS.map(|kind| errors.with_label_values(&[operation, kind]))
+                    FAILURES.map(|kind| errors.with_label_values(&[operation, kind]))
                 })
                 .collect(),
             commit_writes,
@@ -99,16 +104,17 @@ impl StoreMetrics {
     }
 
     /// Runs `work` and records how long it took and how it failed.
-    pub fn observe<T>(
+    pub fn observe<T, E>(
         &self,
         operation: StoreOperation,
-        work: impl FnOnce() -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        failure: impl FnOnce(&E) -> StoreFailure,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let start = Instant::now();
         let result = work();
         self.seconds[operation as usize].observe(start.elapsed().as_secs_f64());
         if let Err(error) = &result {
-            self.errors[operation as usize * KINDS.len() + kind(error)].inc();
+            self.errors[operation as usize * FAILURES.len() + failure(error) as usize].inc();
         }
         result
     }
@@ -130,11 +136,12 @@ mod tests {
     fn a_failure_is_counted_by_operation_and_kind() {
         let registry = Registry::new();
         let metrics = StoreMetrics::register(&registry).unwrap();
-        let failed: Result<(), _> = metrics.observe(StoreOperation::Apply, || {
-            Err(StoreError::NotFound("projects/p/notes/n".into()))
-        });
-        assert_eq!(failed, Err(StoreError::NotFound("projects/p/notes/n".into())));
-        metrics.observe(StoreOperation::Evidence, || Ok(())).unwrap();
+        let fails = || Err("gone");
+        let failed: Result<(), _> =
+            metrics.observe(StoreOperation::Apply, |_| StoreFailure::NotFound, fails);
+        assert_eq!(failed, Err("gone"));
+        let done = || Ok::<_, &str>(());
+        metrics.observe(StoreOperation::Evidence, |_| StoreFailure::Unavailable, done).unwrap();
         metrics.committed(3);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         for line in [

@@ -20,6 +20,8 @@ use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
 use hallmark_core::policy::Policy;
 
+use crate::metrics::store::StoreFailure;
+
 /// Reads and writes resources.
 pub trait Store: Debug + Send + Sync {
     /// Every project that holds a resource.
@@ -154,4 +156,17 @@ pub enum StoreError {
     /// The disk, or what is on it, is at fault.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+}
+
+impl StoreError {
+    /// What it is counted as.
+    fn failure(&self) -> StoreFailure {
+        match self {
+            Self::NotFound(_) => StoreFailure::NotFound,
+            Self::AlreadyExists(_) => StoreFailure::AlreadyExists,
+            Self::EtagMismatch { .. } => StoreFailure::EtagMismatch,
+            Self::ReadOnly => StoreFailure::ReadOnly,
+            Self::Unavailable(_) => StoreFailure::Unavailable,
+        }
+    }
 }

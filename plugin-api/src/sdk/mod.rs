@@ -1,6 +1,6 @@
 //! The Rust SDK: what the author of a plugin implements.
 //!
-//! [`Plugin`] is safe; [`crate::export_plugin!`] makes the C table out of it. `types` holds the
+//! [`Plugin`] is safe; [`crate::export_plugin!`] makes the C table out of it. `vocabulary` holds the
 //! words the trait speaks in, `algorithm` the registry, `host` the services of the daemon,
 //! `thunks` the functions in the table with `rows` (batches) and `panic` (where unwinding ends),
 //! `manifest` the passive section.
@@ -13,11 +13,11 @@ mod panic;
 mod rows;
 #[doc(hidden)]
 pub mod thunks;
-mod types;
+mod vocabulary;
 
 pub use algorithm::Algorithm;
 pub use host::{Host, LogLevel};
-pub use types::{
+pub use vocabulary::{
     Call, Caps, Decoded, Error, ErrorKind, Failure, Info, Item, Key, KeyFlags, Material, Snapshot,
 };
 

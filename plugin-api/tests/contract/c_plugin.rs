@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::common::{NOW, Recorder, at, compile_demo, instance, pin};
+use crate::fixture::{NOW, Recorder, at, compile_demo, instance, pin};
 use hallmark_plugin_api::host::{CallError, Circumstances, Instance, PluginImage, limits};
 use hallmark_plugin_api::{Algorithm, Caps, ErrorKind, Failure, Item, KeyFlags, Material};
 use sha2::{Digest, Sha256};

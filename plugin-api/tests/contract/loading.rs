@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{compile_demo, pin, set_mode};
+use crate::fixture::{compile_demo, pin, set_mode};
 use hallmark_plugin_api::host::{LoadReason, Pin, PluginImage, limits};
 
 fn refusal(path: &Path, pin: &Pin) -> LoadReason {

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod c_plugin;
-mod common;
+mod fixture;
 mod header;
 mod loading;
 mod rust_plugin;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use crate::common::{NOW, Recorder, at, instance, pin};
+use crate::fixture::{NOW, Recorder, at, instance, pin};
 use hallmark_plugin_api::host::{CallError, Circumstances, Instance, PluginImage};
 use hallmark_plugin_api::{Algorithm, ErrorKind, Failure, Item, Material};
 

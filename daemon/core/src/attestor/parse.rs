@@ -77,7 +77,8 @@ fn note_name(text: &str) -> Result<NoteName, NameError> {
     }
 }
 
-fn public_keys(note: &Object<'_>) -> Option<Vec<PublicKey>> {
+/// The `publicKeys` of an attestor, wherever it stands.
+pub(crate) fn public_keys(note: &Object<'_>) -> Option<Vec<PublicKey>> {
     let elements = note.list("publicKeys");
     if elements.len() > KEYS_MAX {
         let given = elements.len();
@@ -146,11 +147,14 @@ fn pkix_public_key(
     if !key_id.is_empty() && id.as_ref().map(KeyId::as_str) != Some(&*key_id) {
         object.get("keyId")?.fail("must equal the id of the key, or be empty");
     }
+    Some((id, pkix_material(&object)?))
+}
+
+/// The key of a `PkixPublicKey`, without its id.
+pub(crate) fn pkix_material(object: &Object<'_>) -> Option<KeyMaterial> {
     let public_key_pem = object.required("publicKeyPem").and_then(|field| filled(&field));
     let algorithm = object.required("signatureAlgorithm").and_then(|field| algorithm(&field));
-    let material =
-        KeyMaterial::Pkix { public_key_pem: public_key_pem?, signature_algorithm: algorithm? };
-    Some((id, material))
+    Some(KeyMaterial::Pkix { public_key_pem: public_key_pem?, signature_algorithm: algorithm? })
 }
 
 fn algorithm(field: &Field<'_>) -> Option<SignatureAlgorithm> {
@@ -167,7 +171,8 @@ fn algorithm(field: &Field<'_>) -> Option<SignatureAlgorithm> {
     found
 }
 
-fn filled(field: &Field<'_>) -> Option<String> {
+/// A string that says something.
+pub(crate) fn filled(field: &Field<'_>) -> Option<String> {
     let text = field.string()?;
     if text.trim().is_empty() {
         field.fail("required; it is empty");

@@ -55,7 +55,8 @@ pub fn public_key_to_json(key: &PublicKey) -> Value {
     object.into()
 }
 
-fn insert_text(object: &mut Map<String, Value>, name: &str, text: &str) {
+/// Sets a text unless it is empty.
+pub(crate) fn insert_text(object: &mut Map<String, Value>, name: &str, text: &str) {
     if !text.is_empty() {
         object.insert(name.to_owned(), text.into());
     }

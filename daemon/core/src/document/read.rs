@@ -6,8 +6,8 @@
 //!
 //! Tolerated, as `gcloud` does: `null` is not set; a scalar or object where a list belongs is a
 //! list of one; `[]` where no list belongs is not set; names in camelCase or snake_case; enums by
-//! name or number; bytes in either base64 alphabet, padded or not. An unknown field or enum name
-//! is an error, always.
+//! name or number; integers in strings; bytes in either base64 alphabet, padded or not. An unknown
+//! field or enum name is an error, always.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -210,6 +210,33 @@ impl<'a> Field<'a> {
         found.map(|&(_, _, value)| value)
     }
 
+    /// `true` or `false`.
+    pub fn boolean(&self) -> Option<bool> {
+        match &self.node.value {
+            Value::Bool(value) => Some(*value),
+            other => {
+                self.fail(format!("expected true or false, not {other}"));
+                None
+            }
+        }
+    }
+
+    /// A whole number between `min` and `max`, as a number or in a string.
+    pub fn integer(&self, min: i64, max: i64) -> Option<i64> {
+        let text = match &self.node.value {
+            Value::Number(text) | Value::String(text) => text,
+            other => {
+                self.fail(format!("expected a whole number, not {other}"));
+                return None;
+            }
+        };
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        if number.is_none() {
+            self.fail(format!("expected a whole number from {min} to {max}"));
+        }
+        number
+    }
+
     /// Bytes in base64.
     pub fn bytes(&self) -> Option<Vec<u8>> {
         let text = self.string()?;
@@ -265,10 +292,15 @@ impl<'a> Object<'a> {
     pub fn required(&self, name: &'static str) -> Option<Field<'a>> {
         let field = self.get(name);
         if field.is_none() {
-            let message = "required; set it".to_owned();
-            self.field.fail_at(self.field.child(name), self.field.node.line, message);
+            self.missing(name);
         }
         field
+    }
+
+    /// Puts down that a field must be set.
+    pub fn missing(&self, name: &'static str) {
+        let message = "required; set it".to_owned();
+        self.field.fail_at(self.field.child(name), self.field.node.line, message);
     }
 
     /// The elements of a list, none where it is not set.

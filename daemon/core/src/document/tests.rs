@@ -252,6 +252,31 @@ fn tolerance_is_that_of_googles_tools() {
 }
 
 #[test]
+fn whole_numbers_may_stand_in_strings_and_have_bounds() {
+    let read = |text: &str| {
+        reading(text, |root| root.object(&["n"])?.required("n")?.integer(1, 2_147_483_647))
+    };
+    for (text, number) in [("n: 1", 1), ("n: '30'", 30), ("n: 2147483647", 2_147_483_647)] {
+        assert_eq!(read(text), Ok(number), "{text}");
+    }
+    for text in ["n: 0", "n: -1", "n: 2147483648", "n: 1.5", "n: 1e99", "n: x", "n: ''"] {
+        let error = "line 1: n: expected a whole number from 1 to 2147483647";
+        assert_eq!(read(text), Err(error.to_owned()), "{text}");
+    }
+    let error = "line 1: n: expected a whole number, not a boolean";
+    assert_eq!(read("n: true"), Err(error.to_owned()));
+}
+
+#[test]
+fn booleans_are_true_and_false_only() {
+    let read = |text: &str| reading(text, |root| root.object(&["b"])?.required("b")?.boolean());
+    assert_eq!((read("b: true"), read("b: false")), (Ok(true), Ok(false)));
+    for (text, kind) in [("b: 'true'", "a string"), ("b: 1", "a number"), ("b: {}", "an object")] {
+        assert_eq!(read(text), Err(format!("line 1: b: expected true or false, not {kind}")));
+    }
+}
+
+#[test]
 fn every_error_is_told_at_once_with_its_path_and_line() {
     let text = "colour: BLEU\nnames:\n- a\n- 1\nrules:\n  us.prod:\n    colour: REDD\n    shade: 1\nNames: x\n\
                 light_blue: a\nlightBlue: b\n";

@@ -4,7 +4,7 @@ use std::iter::Zip;
 use std::slice::Iter;
 use std::sync::Arc;
 
-use super::pair::{PairedAttestor, PairedTrial, Pairing};
+use super::pair::{PairedTrial, PairedTrials, Pairing};
 use super::plan::{ImagePlan, Plan};
 use super::{Request, message};
 use crate::decision::{
@@ -60,17 +60,20 @@ impl Evaluation {
 /// The signature comes first: no payload is read before it is verified. With more or fewer
 /// verdicts than checks none is believed.
 pub fn conclude(pairing: Pairing, verdicts: &[Verdict]) -> Evaluation {
-    let Pairing { digest, attestors, checks, unchanging } = pairing;
-    let verdicts = if verdicts.len() == checks.len() { verdicts } else { &[] };
-    let mut answers = checks.iter().zip(verdicts);
-    let attestors: Arc<[AttestorResult]> =
-        attestors.into_iter().map(|attestor| tried(attestor, digest, &mut answers)).collect();
+    let Pairing { digest, attestors, pairs } = pairing;
+    let mut answers = answers(&pairs.checks, verdicts);
+    let result = |(attestor, trials)| {
+        let (reason, trials) = tried(trials, digest, &mut answers);
+        AttestorResult { attestor, reason, trials }
+    };
+    let attestors = attestors.into_iter().map(|paired| (paired.name, paired.trials));
+    let attestors: Arc<[AttestorResult]> = attestors.map(result).collect();
     Evaluation {
         digest,
         reason: standing(&attestors),
         attestors,
-        valid_from: unchanging.from,
-        valid_until: unchanging.until,
+        valid_from: pairs.unchanging.from,
+        valid_until: pairs.unchanging.until,
     }
 }
 
@@ -136,28 +139,36 @@ pub fn unrecorded(mut decision: Decision) -> Decision {
     decision
 }
 
-/// One attestor after its verdicts: OR over its trials.
-fn tried(
-    attestor: PairedAttestor,
+/// Checks with their verdicts, handed out in order.
+pub(crate) type Answers<'a> = Zip<Iter<'a, Check>, Iter<'a, Verdict>>;
+
+/// With more or fewer verdicts than checks none is believed.
+pub(crate) fn answers<'a>(checks: &'a [Check], verdicts: &'a [Verdict]) -> Answers<'a> {
+    let verdicts = if verdicts.len() == checks.len() { verdicts } else { &[] };
+    checks.iter().zip(verdicts)
+}
+
+/// One set of keys after its verdicts: OR over its trials.
+pub(crate) fn tried(
+    trials: PairedTrials,
     digest: Digest,
-    answers: &mut Zip<Iter<'_, Check>, Iter<'_, Verdict>>,
-) -> AttestorResult {
-    let trials = attestor.trials.map(|trials| {
-        let conclude = |mut paired: PairedTrial| {
-            if paired.awaits_verdict
-                && let Some((check, verdict)) = answers.next()
-            {
-                paired.trial.outcome = outcome(check, *verdict, digest);
-            }
-            paired.trial
-        };
-        trials.into_iter().map(conclude).collect::<Vec<_>>()
-    });
-    let (reason, trials) = match trials {
-        Ok(trials) => (found(&trials), trials),
-        Err(reason) => (reason, Vec::new()),
+    answers: &mut Answers<'_>,
+) -> (AttestorReason, Vec<Trial>) {
+    let conclude = |mut paired: PairedTrial| {
+        if paired.awaits_verdict
+            && let Some((check, verdict)) = answers.next()
+        {
+            paired.trial.outcome = outcome(check, *verdict, digest);
+        }
+        paired.trial
     };
-    AttestorResult { attestor: attestor.name, reason, trials }
+    match trials {
+        Ok(trials) => {
+            let trials: Vec<_> = trials.into_iter().map(conclude).collect();
+            (found(&trials), trials)
+        }
+        Err(reason) => (reason, Vec::new()),
+    }
 }
 
 fn outcome(check: &Check, verdict: Verdict, digest: Digest) -> TrialOutcome {

@@ -8,13 +8,15 @@ use crate::names::AttestorName;
 use crate::policy::RuleMatch;
 use crate::verdict::{SignedForm, Unavailable};
 
-const NOT_ATTESTED: &str =
+pub(crate) const NOT_ATTESTED: &str =
     "No attestations found that were valid and signed by a key trusted by the attestor";
-const DIGEST_REQUIRED: &str = "Expected digest with sha256 scheme, but got tag or malformed digest";
+pub(crate) const DIGEST_REQUIRED: &str =
+    "Expected digest with sha256 scheme, but got tag or malformed digest";
+pub(crate) const UNDETERMINED: &str = "Could not be determined";
 
 /// Most bytes of causes in one message, Google's sentences aside. Kubernetes cuts the message of an
 /// event, where a denial surfaces, at as many; the whole explanation is in the decision.
-const CAUSES_BYTES_MAX: usize = 1_024;
+pub(crate) const CAUSES_BYTES_MAX: usize = 1_024;
 
 /// Most characters shown of a text that may be of any length and hold anything.
 const SHOWN_CHARS_MAX: usize = 128;
@@ -75,7 +77,7 @@ pub(super) fn evaluated(
     }
     let mut room = CAUSES_BYTES_MAX;
     for attestor in attestors.iter().filter(|each| each.reason != AttestorReason::Verified) {
-        let (sentence, cause) = denial(attestor, room);
+        let (sentence, cause) = denial(&attestor.reason, &attestor.trials, room);
         denied_by_attestor(&mut text, image, &attestor.attestor, sentence);
         if cause.len() <= room {
             room -= cause.len();
@@ -90,16 +92,19 @@ fn denied_by_attestor(text: &mut String, image: &str, attestor: &AttestorName, s
 }
 
 /// Google's sentence, or ours where Google has none, and the cause in at most about `room` bytes.
-fn denial(attestor: &AttestorResult, room: usize) -> (&'static str, String) {
-    const UNDETERMINED: &str = "Could not be determined";
-    match &attestor.reason {
+pub(crate) fn denial(
+    reason: &AttestorReason,
+    trials: &[Trial],
+    room: usize,
+) -> (&'static str, String) {
+    match reason {
         AttestorReason::Verified => ("", String::new()),
         AttestorReason::AttestorUnknown => (NOT_ATTESTED, " (there is no such attestor)".into()),
         AttestorReason::NoKeys => (NOT_ATTESTED, " (the attestor trusts no key)".into()),
         AttestorReason::NoAttestations => {
             (NOT_ATTESTED, " (its note has no attestation of this digest)".into())
         }
-        AttestorReason::NoneVerified => (NOT_ATTESTED, tried(&attestor.trials, room)),
+        AttestorReason::NoneVerified => (NOT_ATTESTED, tried(trials, room)),
         AttestorReason::LimitExceeded => {
             ("More attestations or signatures than are examined", String::new())
         }
@@ -168,7 +173,7 @@ fn passing(why: Unavailable) -> &'static str {
 }
 
 /// A text from outside: no control characters, and an end.
-struct Shown<'a>(&'a str);
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

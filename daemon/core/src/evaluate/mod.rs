@@ -6,7 +6,7 @@
 //! [`decide::decide`] joins those to the decision.
 
 pub mod decide;
-mod message;
+pub(crate) mod message;
 pub mod pair;
 pub mod plan;
 #[cfg(test)]

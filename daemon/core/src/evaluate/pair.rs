@@ -28,15 +28,14 @@ pub struct AttestorEvidence<'a> {
 pub struct Pairing {
     pub(super) digest: Digest,
     pub(super) attestors: Vec<PairedAttestor>,
-    pub(super) checks: Vec<Check>,
-    pub(super) unchanging: Unchanging,
+    pub(super) pairs: Pairs,
 }
 
 impl Pairing {
     /// The signatures to verify; [`super::decide::conclude`] wants one verdict for each, in this
     /// order.
     pub fn checks(&self) -> &[Check] {
-        &self.checks
+        &self.pairs.checks
     }
 }
 
@@ -44,13 +43,15 @@ impl Pairing {
 #[derive(Clone, Debug)]
 pub(super) struct PairedAttestor {
     pub(super) name: AttestorName,
-    /// Or why nothing was tried.
-    pub(super) trials: Result<Vec<PairedTrial>, AttestorReason>,
+    pub(super) trials: PairedTrials,
 }
+
+/// Every signature held against one set of keys, or why nothing was tried.
+pub(crate) type PairedTrials = Result<Vec<PairedTrial>, AttestorReason>;
 
 /// One signature, up to the arithmetic.
 #[derive(Clone, Debug)]
-pub(super) struct PairedTrial {
+pub(crate) struct PairedTrial {
     pub(super) trial: Trial,
     /// Whether the next verdict is the one of this trial. Until then its outcome is a failure.
     pub(super) awaits_verdict: bool,
@@ -74,37 +75,45 @@ pub fn pair(
     now: UnixTime,
     limits: &Limits,
 ) -> Pairing {
-    let unchanging = Unchanging { from: UnixTime(i64::MIN), until: None };
-    let attestors = Vec::with_capacity(sources.len());
-    let mut pairing = Pairing { digest, attestors, checks: Vec::new(), unchanging };
+    let mut pairs = Pairs::default();
+    let mut attestors = Vec::with_capacity(sources.len());
     for source in sources {
-        let trials = material(source, limits).map(|(keys, attestations)| {
-            let keys = KeysById::new(keys);
-            let mut trials = Vec::new();
-            for attestation in attestations {
-                for numbered in attestation.signatures.iter().enumerate() {
-                    trials.push(pairing.trial(&keys, attestation, numbered, now, limits));
-                }
-            }
-            trials
-        });
-        pairing.attestors.push(PairedAttestor { name: source.name.clone(), trials });
+        let trials = match source.attestor {
+            Some(attestor) => pairs.trials(&attestor.keys, source.evidence, now, limits),
+            None => Err(AttestorReason::AttestorUnknown),
+        };
+        attestors.push(PairedAttestor { name: source.name.clone(), trials });
     }
-    pairing
+    Pairing { digest, attestors, pairs }
+}
+
+/// The signatures to verify, as they come together from several sets of keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Pairs {
+    /// One for each trial that awaits a verdict, in the order of the trials.
+    pub(crate) checks: Vec<Check>,
+    pub(super) unchanging: Unchanging,
+}
+
+impl Default for Pairs {
+    fn default() -> Self {
+        let unchanging = Unchanging { from: UnixTime(i64::MIN), until: None };
+        Self { checks: Vec::new(), unchanging }
+    }
 }
 
 /// The keys and the attestations to try, or why there is nothing to try.
 fn material<'a>(
-    source: &AttestorEvidence<'a>,
+    keys: &'a Result<Vec<Arc<VerificationKey>>, String>,
+    evidence: &'a Evidence,
     limits: &Limits,
 ) -> Result<(&'a [Arc<VerificationKey>], &'a [Attestation]), AttestorReason> {
-    let attestor = source.attestor.ok_or(AttestorReason::AttestorUnknown)?;
-    let keys = match &attestor.keys {
+    let keys = match keys {
         Ok(keys) if keys.is_empty() => return Err(AttestorReason::NoKeys),
         Ok(keys) => keys,
         Err(error) => return Err(AttestorReason::KeysUnavailable(error.clone())),
     };
-    let attestations = match source.evidence {
+    let attestations = match evidence {
         Ok(attestations) if attestations.is_empty() => return Err(AttestorReason::NoAttestations),
         Ok(attestations) => attestations,
         Err(EvidenceError::TooMany(_)) => return Err(AttestorReason::LimitExceeded),
@@ -117,7 +126,26 @@ fn material<'a>(
     Ok((keys, attestations))
 }
 
-impl Pairing {
+impl Pairs {
+    /// Holds what is stored against one set of keys.
+    pub(crate) fn trials(
+        &mut self,
+        keys: &Result<Vec<Arc<VerificationKey>>, String>,
+        evidence: &Evidence,
+        now: UnixTime,
+        limits: &Limits,
+    ) -> PairedTrials {
+        let (keys, attestations) = material(keys, evidence, limits)?;
+        let keys = KeysById::new(keys);
+        let mut trials = Vec::new();
+        for attestation in attestations {
+            for numbered in attestation.signatures.iter().enumerate() {
+                trials.push(self.trial(&keys, attestation, numbered, now, limits));
+            }
+        }
+        Ok(trials)
+    }
+
     fn trial(
         &mut self,
         keys: &KeysById<'_>,

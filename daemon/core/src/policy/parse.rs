@@ -122,12 +122,18 @@ fn policy_name(text: &str) -> Result<(), String> {
 }
 
 fn patterns(object: &Object<'_>) -> Option<Vec<AllowlistPattern>> {
-    let elements = object.list("admissionWhitelistPatterns");
+    pattern_list(object, "admissionWhitelistPatterns")
+}
+
+/// The patterns in the field `name`.
+pub(crate) fn pattern_list(
+    object: &Object<'_>,
+    name: &'static str,
+) -> Option<Vec<AllowlistPattern>> {
+    let elements = object.list(name);
     if elements.len() > PATTERNS_MAX {
         let given = elements.len();
-        object.field().fail(format!(
-            "{given} admissionWhitelistPatterns; at most {PATTERNS_MAX}: use wildcards"
-        ));
+        object.field().fail(format!("{given} {name}; at most {PATTERNS_MAX}: use wildcards"));
         return None;
     }
     let patterns: Vec<_> = elements.iter().map(pattern).collect();
@@ -212,18 +218,17 @@ struct References {
 
 /// `evaluationMode` by itself.
 #[derive(Clone, Copy)]
-enum Mode {
-    Unspecified,
+pub(crate) enum Mode {
     AlwaysAllow,
     RequireAttestation,
     AlwaysDeny,
 }
 
-const EVALUATION_MODES: [(&str, u32, Mode); 4] = [
-    ("EVALUATION_MODE_UNSPECIFIED", 0, Mode::Unspecified),
-    ("ALWAYS_ALLOW", 1, Mode::AlwaysAllow),
-    ("REQUIRE_ATTESTATION", 2, Mode::RequireAttestation),
-    ("ALWAYS_DENY", 3, Mode::AlwaysDeny),
+const EVALUATION_MODES: [(&str, u32, Option<Mode>); 4] = [
+    ("EVALUATION_MODE_UNSPECIFIED", 0, None),
+    ("ALWAYS_ALLOW", 1, Some(Mode::AlwaysAllow)),
+    ("REQUIRE_ATTESTATION", 2, Some(Mode::RequireAttestation)),
+    ("ALWAYS_DENY", 3, Some(Mode::AlwaysDeny)),
 ];
 
 const ENFORCEMENT_MODES: [(&str, u32, Option<EnforcementMode>); 3] = [
@@ -265,31 +270,44 @@ impl References {
 }
 
 fn evaluation(object: &Object<'_>, attestors: Option<Vec<AttestorName>>) -> Option<EvaluationMode> {
-    let field = object.required("evaluationMode")?;
-    let mode = match (field.enumeration(&EVALUATION_MODES)?, attestors?) {
-        (Mode::Unspecified, _) => {
-            field.fail("required; say ALWAYS_ALLOW, REQUIRE_ATTESTATION or ALWAYS_DENY");
-            return None;
-        }
-        (Mode::RequireAttestation, attestors) if attestors.is_empty() => {
-            field.fail(
-                "REQUIRE_ATTESTATION needs requireAttestationsBy; name at least one attestor",
-            );
-            return None;
-        }
+    let given = attestors.as_ref().map(Vec::len);
+    let mode = evaluation_mode(object, "requireAttestationsBy", given);
+    Some(match (mode?, attestors?) {
+        (Mode::AlwaysAllow, _) => EvaluationMode::AlwaysAllow,
         (Mode::RequireAttestation, attestors) => EvaluationMode::RequireAttestation(attestors),
-        (Mode::AlwaysAllow, none) if none.is_empty() => EvaluationMode::AlwaysAllow,
-        (Mode::AlwaysDeny, none) if none.is_empty() => EvaluationMode::AlwaysDeny,
-        (Mode::AlwaysAllow | Mode::AlwaysDeny, _) => {
-            let by = object.get("requireAttestationsBy").unwrap_or(field);
-            by.fail("goes with REQUIRE_ATTESTATION only; remove it, or change evaluationMode");
-            return None;
-        }
-    };
-    Some(mode)
+        (Mode::AlwaysDeny, _) => EvaluationMode::AlwaysDeny,
+    })
 }
 
-fn enforcement(object: &Object<'_>) -> Option<EnforcementMode> {
+/// `evaluationMode`, where it goes with as many attestors as the field `list` holds; `None` of
+/// them could not be read.
+pub(crate) fn evaluation_mode(
+    object: &Object<'_>,
+    list: &'static str,
+    attestors: Option<usize>,
+) -> Option<Mode> {
+    let field = object.required("evaluationMode")?;
+    let mode = field.enumeration(&EVALUATION_MODES)?;
+    match (mode, attestors?) {
+        (None, _) => {
+            field.fail("required; say ALWAYS_ALLOW, REQUIRE_ATTESTATION or ALWAYS_DENY");
+            None
+        }
+        (Some(Mode::RequireAttestation), 0) => {
+            field.fail(format!("REQUIRE_ATTESTATION needs {list}; name at least one attestor"));
+            None
+        }
+        (Some(Mode::AlwaysAllow | Mode::AlwaysDeny), 1..) => {
+            let by = object.get(list).unwrap_or(field);
+            by.fail("goes with REQUIRE_ATTESTATION only; remove it, or change evaluationMode");
+            None
+        }
+        (mode, _) => mode,
+    }
+}
+
+/// `enforcementMode`, which must be said.
+pub(crate) fn enforcement(object: &Object<'_>) -> Option<EnforcementMode> {
     let field = object.required("enforcementMode")?;
     let mode = field.enumeration(&ENFORCEMENT_MODES)?;
     if mode.is_none() {
@@ -348,12 +366,12 @@ fn istio_identity(key: &str) -> Result<String, String> {
 }
 
 /// An RFC 1123 label.
-fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     text.len() <= LABEL_BYTES_MAX && is_dns_word(text)
 }
 
 /// An RFC 1123 subdomain as Kubernetes has it: its labels may have any length.
-fn is_subdomain(text: &str) -> bool {
+pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= SUBDOMAIN_BYTES_MAX && text.split('.').all(is_dns_word)
 }
 

@@ -67,11 +67,16 @@ fn rules_to_json(rules: &BTreeMap<String, AdmissionRule>) -> Value {
     rules.iter().map(|(key, rule)| (key.clone(), rule_to_json(rule))).collect()
 }
 
-fn rule_to_json(rule: &AdmissionRule) -> Value {
-    let enforcement = match rule.enforcement {
+/// The enum name of an enforcement mode.
+pub(crate) fn enforcement_mode(mode: EnforcementMode) -> &'static str {
+    match mode {
         EnforcementMode::EnforcedBlockAndAuditLog => "ENFORCED_BLOCK_AND_AUDIT_LOG",
         EnforcementMode::DryrunAuditLogOnly => "DRYRUN_AUDIT_LOG_ONLY",
-    };
+    }
+}
+
+fn rule_to_json(rule: &AdmissionRule) -> Value {
+    let enforcement = enforcement_mode(rule.enforcement);
     match &rule.evaluation {
         EvaluationMode::AlwaysAllow => {
             json!({"enforcementMode": enforcement, "evaluationMode": "ALWAYS_ALLOW"})

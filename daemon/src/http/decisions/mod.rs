@@ -5,8 +5,6 @@
 mod request;
 mod stream;
 
-use bytes::Bytes;
-use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
 use http::StatusCode;
 
@@ -16,7 +14,6 @@ use super::exchange::{Answer, Exchange, JSON, answer};
 use crate::admit::Origin;
 use crate::auth::Caller;
 use crate::auth::permission::Permission;
-use crate::decision_json::DecisionJson;
 use crate::metrics::http::Door;
 
 pub(super) use stream::stream;
@@ -26,12 +23,10 @@ pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, 
     let request = request::parse(&exchange.body)?;
     may_ask(doors, &exchange.caller, &request)?;
     let decisions = doors.admit(&origin(&exchange.caller), vec![request], exchange.deadline).await;
-    let [decision] = decisions.as_slice() else {
+    let [recorded] = decisions.as_slice() else {
         return Err(HttpError::internal(format!("{} decisions for a request", decisions.len())));
     };
-    let mut body = Vec::new();
-    render(decision, &mut body)?;
-    Ok(answer(StatusCode::OK, JSON, Bytes::from(body)))
+    Ok(answer(StatusCode::OK, JSON, recorded.json.clone()))
 }
 
 fn may_ask(doors: &Doors, caller: &Caller, request: &Request) -> Result<(), HttpError> {
@@ -41,12 +36,4 @@ fn may_ask(doors: &Doors, caller: &Caller, request: &Request) -> Result<(), Http
 
 fn origin(caller: &Caller) -> Origin {
     Origin { door: Door::Decisions.name(), principal: caller.principal().map(str::to_owned) }
-}
-
-/// Appends the decision as JSON, with no line break in it.
-fn render(decision: &Decision, out: &mut Vec<u8>) -> Result<(), HttpError> {
-    let json = DecisionJson(decision);
-    out.reserve(json.capacity());
-    serde_json::to_writer(out, &json)
-        .map_err(|error| HttpError::internal(format!("a decision did not render: {error}")))
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -23,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::request;
+use crate::admit::Recorded;
 use crate::auth::{Caller, Credentials};
 use crate::http::Doors;
 use crate::http::dispatch::{GRACE, StreamBroken};
@@ -188,25 +188,21 @@ fn parse(
     (lines, requests)
 }
 
-fn render(lines: &[Line], decisions: &Result<Vec<Decision>, HttpError>) -> Vec<u8> {
+fn render(lines: &[Line], decisions: &Result<Vec<Recorded>, HttpError>) -> Vec<u8> {
     let decided = decisions.as_deref().unwrap_or_default();
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(decided.iter().map(|one| one.json.len() + 1).sum());
     let mut decided = decided.iter();
     for (number, line) in lines {
-        let before = out.len();
-        let rendered = line.clone().and_then(|()| {
-            let missing = || match decisions {
-                Err(error) => error.clone(),
-                Ok(_) => HttpError::internal("fewer decisions than requests"),
-            };
-            super::render(decided.next().ok_or_else(missing)?, &mut out)
-        });
-        match rendered {
-            Ok(()) => out.push(b'\n'),
-            Err(error) => {
-                out.truncate(before);
-                error.line(*number, &mut out);
+        let missing = || match decisions {
+            Err(error) => error.clone(),
+            Ok(_) => HttpError::internal("fewer decisions than requests"),
+        };
+        match line.clone().and_then(|()| decided.next().ok_or_else(missing)) {
+            Ok(recorded) => {
+                out.extend_from_slice(&recorded.json);
+                out.push(b'\n');
             }
+            Err(error) => error.line(*number, &mut out),
         }
     }
     out

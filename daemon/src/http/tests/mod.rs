@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::limits::ServerLimits;
-use super::server::{Drained, Entrance, serve};
+use super::server::{Drained, Entrance, Reach, serve};
 use super::{Decider, Doors};
 use crate::resources::Resources;
 use crate::resources::tests::fixture::world;
@@ -73,8 +73,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
-        let serving =
-            serve(listener, Arc::clone(&doors), Entrance::default(), async { drop(stopped.await) });
+        let entrance = Entrance { reach: Reach::Everything, tls: None };
+        let serving = serve(listener, Arc::clone(&doors), entrance, async { drop(stopped.await) });
         Self { address, doors, stop, serving: tokio::spawn(serving) }
     }
 

@@ -6,6 +6,7 @@ use hallmark_plugin_api::host::KeyRecord;
 use super::super::KeyError;
 use super::super::convert::{WrongKey, of_records, verification_key};
 use super::*;
+use crate::public_key::KeyTypeError;
 
 /// A fresh public key in DER: `openssl genpkey` with these arguments.
 fn public_der(genpkey: &[&str], pkey: &[&str]) -> Vec<u8> {
@@ -145,13 +146,20 @@ fn keys_that_verify_no_attestation_are_refused() {
 
     let mut der = ec("P-256", &[]);
     *der.last_mut().unwrap() ^= 1;
-    assert_eq!(convert(&der, p256), Err(WrongKey::Bits("P-256")), "a point off the curve");
+    assert_eq!(
+        convert(&der, p256),
+        Err(WrongKey::Type(KeyTypeError::Bits("P-256"))),
+        "a point off the curve"
+    );
     *der.last_mut().unwrap() ^= 1;
     der.push(0);
-    assert!(matches!(convert(&der, p256), Err(WrongKey::Der(_))), "something behind it");
+    assert!(
+        matches!(convert(&der, p256), Err(WrongKey::Type(KeyTypeError::Der(_)))),
+        "something behind it"
+    );
 
     let long = convert(&ml_dsa_65(1953), SignatureAlgorithm::MlDsa65);
-    assert_eq!(long, Err(WrongKey::Bits("ML-DSA-65")));
+    assert_eq!(long, Err(WrongKey::Type(KeyTypeError::Bits("ML-DSA-65"))));
 }
 
 #[test]
@@ -162,7 +170,10 @@ fn an_rsa_exponent_is_odd_and_of_a_size_that_verifiers_take() {
     assert!(good.ends_with(&[0x02, 0x03, 0x01, 0x00, 0x01]));
     let head = &good[..good.len() - 3];
     for exponent in [[0x01, 0x00, 0x02], [0x7f, 0xff, 0xfe]] {
-        assert_eq!(convert(&[head, &exponent].concat()), Err(WrongKey::Exponent));
+        assert_eq!(
+            convert(&[head, &exponent].concat()),
+            Err(WrongKey::Type(KeyTypeError::Exponent))
+        );
     }
     let large = public_der(
         &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-pkeyopt"]
@@ -171,7 +182,7 @@ fn an_rsa_exponent_is_odd_and_of_a_size_that_verifiers_take() {
             .collect::<Vec<_>>(),
         &[],
     );
-    assert_eq!(convert(&large), Err(WrongKey::Exponent));
+    assert_eq!(convert(&large), Err(WrongKey::Type(KeyTypeError::Exponent)));
 }
 
 #[test]

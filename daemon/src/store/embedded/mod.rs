@@ -70,7 +70,7 @@ impl EmbeddedStore {
         operation: StoreOperation,
         work: impl FnOnce(&ReadTransaction) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        self.metrics.observe(operation, || Ok(self.shared.read(work)?))
+        self.metrics.observe(operation, StoreError::failure, || Ok(self.shared.read(work)?))
     }
 }
 
@@ -120,7 +120,9 @@ impl Store for EmbeddedStore {
     }
 
     fn apply(&self, write: Write) -> Result<(), StoreError> {
-        self.metrics.observe(StoreOperation::Apply, || self.committer.apply(Prepared::from(write)))
+        self.metrics.observe(StoreOperation::Apply, StoreError::failure, || {
+            self.committer.apply(Prepared::from(write))
+        })
     }
 
     fn read_only(&self) -> bool {

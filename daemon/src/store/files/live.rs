@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,10 @@ const PACE: Pace = Pace {
 pub struct LiveFiles {
     dir: PathBuf,
     current: ArcSwap<FilesStore>,
-    /// Of the files that `current` was read from.
+    /// Of the files that `current` was read from at first.
     hash: [u8; 32],
+    /// Held from a look at the files to the swap, so that an older look cannot replace a later one.
+    looking: Mutex<()>,
 }
 
 impl LiveFiles {
@@ -50,7 +52,15 @@ impl LiveFiles {
     pub fn load(dir: &Path) -> Result<Self, FilesError> {
         let tree = Tree::read(dir)?;
         let current = ArcSwap::from_pointee(parse::parse(&tree)?);
-        Ok(Self { dir: dir.to_owned(), current, hash: tree.hash })
+        Ok(Self { dir: dir.to_owned(), current, hash: tree.hash, looking: Mutex::new(()) })
+    }
+
+    /// Reads the files at once, whatever the watch has seen. What does not make sense changes
+    /// nothing.
+    pub fn reload(&self) -> Result<(), FilesError> {
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        self.current.store(Arc::new(parse::parse(&Tree::read(&self.dir)?)?));
+        Ok(())
     }
 
     /// Follows the directory until the answer is dropped. `on_change` is called, from a thread of
@@ -182,6 +192,8 @@ impl<F: FnMut(Result<(), FilesError>)> Follower<F> {
     }
 
     fn look(&mut self) {
+        let live = Arc::clone(&self.live);
+        let looking = live.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let tree = Tree::read(&self.live.dir);
         let seen = match &tree {
             Ok(tree) => Seen::Tree(tree.hash),
@@ -198,6 +210,7 @@ impl<F: FnMut(Result<(), FilesError>)> Follower<F> {
         let outcome = tree
             .and_then(|tree| parse::parse(&tree))
             .map(|store| self.live.current.store(Arc::new(store)));
+        drop(looking);
         (self.on_change)(outcome);
     }
 }

@@ -1,0 +1,23 @@
+//! plan → pair → conclude, for one pod under one policy.
+//!
+//! [`plan::plan`] chooses the check set and answers what names alone answer; its
+//! [`plan::Plan::lookups`] are the attestations that the other checks need. [`pair::pair`] finds the
+//! signatures to verify in them, [`pair::conclude`] joins those with their verdicts to the answer
+//! for the pod. The arithmetic and its verdicts are those of [`crate::evaluate`].
+
+mod message;
+pub mod pair;
+pub mod plan;
+
+/// The pod that is asked about, whatever platform or document it comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// For the answer only; empty where it has none.
+    pub name: Box<str>,
+    /// Kubernetes namespace. Without one, no check set of a namespace or service account matches.
+    pub namespace: Option<Box<str>>,
+    /// Kubernetes service account, without its namespace.
+    pub service_account: Option<Box<str>>,
+    /// One to [`crate::limits::Limits::images_max`], exactly as the pod names them.
+    pub images: Vec<Box<str>>,
+}

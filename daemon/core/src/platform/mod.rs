@@ -1,0 +1,314 @@
+//! Platform policies: checks that the images of a pod must pass.
+//!
+//! [`parse`] reads the documents of Google's service, [`render`] writes them. [`allow_pattern`] and
+//! [`trusted_directory`] are the two grammars of image patterns there. [`evaluate`] answers for one
+//! pod; [`result`] is that answer. Every kind of check is read, checked for validity and kept; those
+//! that need more than attestations, time and names conform to nothing.
+
+pub mod allow_pattern;
+pub mod evaluate;
+pub mod parse;
+pub mod render;
+pub mod result;
+pub mod trusted_directory;
+
+use std::sync::Arc;
+
+use crate::attestor::{PublicKey, VerificationKey};
+use crate::names::{NoteName, PlatformPolicyName, ProjectId};
+use crate::policy::EnforcementMode;
+use crate::policy::pattern::AllowlistPattern;
+use allow_pattern::AllowPattern;
+use trusted_directory::TrustedDirectory;
+
+/// A policy for one platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformPolicy {
+    /// `projects/P/platforms/PL/policies/I`; immutable. Its platform is that of `rules`.
+    pub name: PlatformPolicyName,
+    /// Free text.
+    pub description: String,
+    /// What it asks for.
+    pub rules: PlatformRules,
+    /// Changes with every write; quoted, opaque; empty where never written.
+    pub etag: String,
+    /// RFC 3339, set by the daemon; empty where never written.
+    pub update_time: String,
+}
+
+impl PlatformPolicy {
+    /// Every key with an algorithm that the policy holds, wherever it stands: a write resolves
+    /// each and fills in the ids that are missing.
+    pub fn public_keys_mut(&mut self) -> Box<dyn Iterator<Item = &mut PublicKey> + '_> {
+        match &mut self.rules {
+            PlatformRules::Gke(policy) => Box::new(
+                policy
+                    .check_sets
+                    .iter_mut()
+                    .flat_map(|set| &mut set.checks)
+                    .filter_map(|check| match &mut check.kind {
+                        CheckKind::SimpleSigningAttestation(check) => Some(check),
+                        _ => None,
+                    })
+                    .flat_map(|check| &mut check.authenticators)
+                    .flat_map(|authenticator| &mut authenticator.public_keys),
+            ),
+            PlatformRules::CloudRun(policy) => match &mut policy.rule.evaluation {
+                InlineEvaluation::RequireAttestation(attestors) => {
+                    Box::new(attestors.iter_mut().flat_map(|attestor| &mut attestor.public_keys))
+                }
+                InlineEvaluation::AlwaysAllow | InlineEvaluation::AlwaysDeny => {
+                    Box::new(std::iter::empty())
+                }
+            },
+        }
+    }
+}
+
+/// The part of a platform policy that only its platform has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlatformRules {
+    /// `gkePolicy`.
+    Gke(GkePolicy),
+    /// `cloudRunPolicy`.
+    CloudRun(InlineCloudRunPolicy),
+}
+
+/// Checks for the pods of Kubernetes clusters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GkePolicy {
+    /// Images exempt from all of it, tags included.
+    pub image_allowlist: Vec<AllowPattern>,
+    /// The first whose scope matches a pod is the one that is evaluated. Where there are any, the
+    /// last matches every pod; without any, every image conforms.
+    pub check_sets: Vec<CheckSet>,
+}
+
+/// Checks for the pods of one scope; all of them must conform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckSet {
+    /// Free text.
+    pub display_name: String,
+    /// Which pods it is for.
+    pub scope: Scope,
+    /// Images exempt from all of its checks.
+    pub image_allowlist: Vec<AllowPattern>,
+    /// Without any, every image conforms.
+    pub checks: Vec<PolicyCheck>,
+}
+
+/// Which pods a check set is for, the most specific kind first: the order in which check sets stand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// `NAMESPACE:SERVICE_ACCOUNT`.
+    KubernetesServiceAccount(String),
+    /// One namespace.
+    KubernetesNamespace(String),
+    /// Every pod.
+    Default,
+}
+
+/// One check of a check set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyCheck {
+    /// Free text.
+    pub display_name: String,
+    /// Images exempt from this check.
+    pub image_allowlist: Vec<AllowPattern>,
+    /// What it asks for.
+    pub kind: CheckKind,
+}
+
+/// What a check asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckKind {
+    /// Nothing conforms.
+    AlwaysDeny,
+    /// `imageFreshnessCheck.maxUploadAgeDays`, at least 1. Not evaluated.
+    ImageFreshness(u32),
+    /// `sigstoreSignatureCheck.sigstoreAuthorities`, never empty. Not evaluated.
+    SigstoreSignature(Vec<SigstoreAuthority>),
+    /// The image is attested by one of several authenticators.
+    SimpleSigningAttestation(SimpleSigningAttestationCheck),
+    /// `slsaCheck.rules`, never empty. Not evaluated.
+    Slsa(Vec<VerificationRule>),
+    /// The image resides in one of these; never empty.
+    TrustedDirectory(Vec<TrustedDirectory>),
+    /// The image has no vulnerability beyond these bounds. Not evaluated.
+    Vulnerability(VulnerabilityCheck),
+}
+
+impl CheckKind {
+    /// The name that Google's logs and answers give it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::AlwaysDeny => "AlwaysDeny",
+            Self::ImageFreshness(_) => "ImageFreshnessCheck",
+            Self::SigstoreSignature(_) => "SigstoreSignatureCheck",
+            Self::SimpleSigningAttestation(_) => "SimpleSigningAttestationCheck",
+            Self::Slsa(_) => "SlsaCheck",
+            Self::TrustedDirectory(_) => "TrustedDirectoryCheck",
+            Self::Vulnerability(_) => "VulnerabilityCheck",
+        }
+    }
+}
+
+/// One attestation in any of `projects`, by any key of any authenticator, is enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimpleSigningAttestationCheck {
+    /// Where attestations are looked for, whatever their note; each once. Empty: nothing is found.
+    pub projects: Vec<ProjectId>,
+    /// Never empty.
+    pub authenticators: Vec<AttestationAuthenticator>,
+}
+
+/// A set of keys of which any may have signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttestationAuthenticator {
+    /// Free text.
+    pub display_name: String,
+    /// Each of PKIX form, without a comment; never empty.
+    pub public_keys: Vec<PublicKey>,
+}
+
+/// A set of keys of which any may have made a cosign signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigstoreAuthority {
+    /// Free text.
+    pub display_name: String,
+    /// `publicKeySet.publicKeys[].publicKeyPem`; never empty.
+    pub public_key_pems: Vec<String>,
+}
+
+/// What a provenance attestation must state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerificationRule {
+    /// Who built the image.
+    pub trusted_builder: TrustedBuilder,
+    /// Where provenance is looked for; each once.
+    pub attestation_projects: Vec<ProjectId>,
+    /// Whether the build must come from a configuration at the top of a trusted repository.
+    pub config_based_build_required: bool,
+    /// Repository URLs without scheme; `/*` and `/**` may end one.
+    pub trusted_source_repo_patterns: Vec<String>,
+    /// An expression in CEL on the provenance; empty where there is none.
+    pub custom_constraints: String,
+}
+
+/// `trustedBuilder`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustedBuilder {
+    /// Cloud Build.
+    GoogleCloudBuild,
+}
+
+/// How severe the vulnerabilities of an image may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VulnerabilityCheck {
+    /// Of vulnerabilities with a fix.
+    pub maximum_fixable_severity: MaximumSeverity,
+    /// Of vulnerabilities without one.
+    pub maximum_unfixable_severity: MaximumSeverity,
+    /// Never counted; stronger than `blocked_cves`.
+    pub allowed_cves: Vec<String>,
+    /// Always counted.
+    pub blocked_cves: Vec<String>,
+    /// Where scans are looked for; each once.
+    pub projects: Vec<ProjectId>,
+}
+
+/// `MaximumAllowedSeverity`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaximumSeverity {
+    /// No vulnerability at all.
+    BlockAll,
+    /// Up to minimal.
+    Minimal,
+    /// Up to low.
+    Low,
+    /// Up to medium.
+    Medium,
+    /// Up to high.
+    High,
+    /// Up to critical.
+    Critical,
+    /// Any, even of unknown severity.
+    AllowAll,
+}
+
+/// A policy for Cloud Run with its attestors inline. Stored for clients that keep it here; no
+/// pod is evaluated under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InlineCloudRunPolicy {
+    /// Images that are always allowed.
+    pub allowlist_patterns: Vec<AllowlistPattern>,
+    /// The one rule.
+    pub rule: EvaluationRule,
+}
+
+/// What a Cloud Run policy asks for and what a denial does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluationRule {
+    /// What is asked for.
+    pub evaluation: InlineEvaluation,
+    /// What a denial does.
+    pub enforcement: EnforcementMode,
+}
+
+/// `evaluationMode` together with `requiredAttestors`, which belongs to one mode only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InlineEvaluation {
+    /// Everything is allowed.
+    AlwaysAllow,
+    /// Every one of these must have attested the digest. Never empty.
+    RequireAttestation(Vec<InlineAttestor>),
+    /// Everything is denied.
+    AlwaysDeny,
+}
+
+/// An attestor that exists in its policy only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InlineAttestor {
+    /// Unique in its policy.
+    pub id: String,
+    /// Free text.
+    pub description: String,
+    /// Where its attestations are found.
+    pub attestation_note: NoteName,
+    /// The keys it trusts. Empty: nothing it is asked about is ever attested.
+    pub public_keys: Vec<PublicKey>,
+}
+
+/// The keys of an authenticator, or why they could not be had.
+pub type AuthenticatorKeys = Result<Vec<Arc<VerificationKey>>, String>;
+
+/// A policy ready to evaluate with: every authenticator's keys are resolved.
+#[derive(Clone, Debug)]
+pub struct TrustedGkePolicy {
+    policy: GkePolicy,
+    /// By check set, check and authenticator; empty for checks that have none.
+    keys: Vec<Vec<Vec<AuthenticatorKeys>>>,
+}
+
+impl TrustedGkePolicy {
+    /// `policy` with the keys that `trust` finds for each of its authenticators.
+    pub fn new(
+        policy: GkePolicy,
+        mut trust: impl FnMut(&AttestationAuthenticator) -> AuthenticatorKeys,
+    ) -> Self {
+        let mut of_check = |check: &PolicyCheck| match &check.kind {
+            CheckKind::SimpleSigningAttestation(check) => {
+                check.authenticators.iter().map(&mut trust).collect()
+            }
+            _ => Vec::new(),
+        };
+        let of_set = |set: &CheckSet| set.checks.iter().map(&mut of_check).collect();
+        let keys = policy.check_sets.iter().map(of_set).collect();
+        Self { policy, keys }
+    }
+
+    /// The policy as written.
+    pub fn policy(&self) -> &GkePolicy {
+        &self.policy
+    }
+}

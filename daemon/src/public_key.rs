@@ -1,0 +1,149 @@
+//! What a public key is: the one place that reads SubjectPublicKeyInfo.
+//!
+//! Structure only. Whether a point lies on its curve is asked where a key enters
+//! ([`crate::plugin`]) and again by whoever computes with it.
+
+use std::fmt;
+
+use der::asn1::{BitStringRef, ObjectIdentifier, UintRef};
+use der::{Decode, Reader, SliceReader};
+use hallmark_core::attestor::SignatureAlgorithm;
+use spki::SubjectPublicKeyInfoRef;
+
+/// Type, size and curve of a public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// With this many bits of modulus.
+    Rsa(usize),
+    /// NIST P-256.
+    P256,
+    /// NIST P-384.
+    P384,
+    /// NIST P-521.
+    P521,
+    /// RFC 8032.
+    Ed25519,
+    /// FIPS 204.
+    MlDsa65,
+}
+
+/// The bytes are no public key that verifies attestations.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyTypeError {
+    /// Not DER.
+    #[error("the public key is no SubjectPublicKeyInfo in DER: {0}")]
+    Der(der::Error),
+    /// A type of key that verifies no attestation.
+    #[error("a public key of type {0} is not supported")]
+    Type(ObjectIdentifier),
+    /// A curve that verifies no attestation.
+    #[error("an elliptic curve key must name its curve, P-256, P-384 or P-521")]
+    Curve,
+    /// The bits are not a key of this type.
+    #[error("the public key is not a valid {0} key")]
+    Bits(&'static str),
+    /// RFC 8017 §3.1: odd and at least 3. Larger than 33 bits is what no verifier takes.
+    #[error("the RSA exponent must be odd, at least 3 and at most 33 bits long")]
+    Exponent,
+}
+
+impl KeyType {
+    /// Whether keys of this type verify signatures of `algorithm`.
+    pub fn verifies(self, algorithm: SignatureAlgorithm) -> bool {
+        use SignatureAlgorithm as A;
+        self == match algorithm {
+            A::RsaPss2048Sha256 | A::RsaPkcs1_2048Sha256 => Self::Rsa(2048),
+            A::RsaPss3072Sha256 | A::RsaPkcs1_3072Sha256 => Self::Rsa(3072),
+            A::RsaPss4096Sha256
+            | A::RsaPss4096Sha512
+            | A::RsaPkcs1_4096Sha256
+            | A::RsaPkcs1_4096Sha512 => Self::Rsa(4096),
+            A::EcdsaP256Sha256 => Self::P256,
+            A::EcdsaP384Sha384 => Self::P384,
+            A::EcdsaP521Sha512 => Self::P521,
+            A::MlDsa65 => Self::MlDsa65,
+            A::Ed25519 => Self::Ed25519,
+        }
+    }
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rsa(bits) => write!(f, "RSA with {bits} bits"),
+            Self::P256 => f.write_str("EC P-256"),
+            Self::P384 => f.write_str("EC P-384"),
+            Self::P521 => f.write_str("EC P-521"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+            Self::MlDsa65 => f.write_str("ML-DSA-65"),
+        }
+    }
+}
+
+/// RFC 8017 appendix A.1.
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+/// RFC 5480 §2.1.1.
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+/// RFC 5480 §2.1.1.1.
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+/// RFC 5480 §2.1.1.1.
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+/// RFC 5480 §2.1.1.1.
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+/// RFC 8410 §3.
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// RFC 9881 §2.
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+/// FIPS 204 table 2.
+const ML_DSA_65_BYTES: usize = 1952;
+
+/// The type of a key and the bits of its subject public key: an RSAPublicKey, a point, or the key
+/// itself.
+pub fn read(spki_der: &[u8]) -> Result<(KeyType, &[u8]), KeyTypeError> {
+    let spki = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(KeyTypeError::Der)?;
+    let bits = BitStringRef::as_bytes(&spki.subject_public_key);
+    let bits = bits.ok_or(KeyTypeError::Bits("whole"))?;
+    let bare = spki.algorithm.parameters.is_none();
+    let key_type = match spki.algorithm.oid {
+        RSA_ENCRYPTION => KeyType::Rsa(rsa_bits(bits)?),
+        EC_PUBLIC_KEY => match spki.algorithm.parameters_oid() {
+            Ok(P256) => KeyType::P256,
+            Ok(P384) => KeyType::P384,
+            Ok(P521) => KeyType::P521,
+            _ => return Err(KeyTypeError::Curve),
+        },
+        ED25519 if bare && bits.len() == 32 => KeyType::Ed25519,
+        ED25519 => return Err(KeyTypeError::Bits("Ed25519")),
+        ML_DSA_65 if bare && bits.len() == ML_DSA_65_BYTES => KeyType::MlDsa65,
+        ML_DSA_65 => return Err(KeyTypeError::Bits("ML-DSA-65")),
+        other => return Err(KeyTypeError::Type(other)),
+    };
+    Ok((key_type, bits))
+}
+
+/// The size of the modulus in an `RSAPublicKey` (RFC 8017 appendix A.1.1).
+fn rsa_bits(public_key: &[u8]) -> Result<usize, KeyTypeError> {
+    let wrong = KeyTypeError::Bits("RSA");
+    let mut reader = SliceReader::new(public_key).map_err(|_| wrong.clone())?;
+    let numbers = reader.sequence(|numbers| {
+        let modulus = UintRef::decode(numbers)?;
+        let exponent = UintRef::decode(numbers)?;
+        Ok::<_, der::Error>((modulus, exponent))
+    });
+    let (modulus, exponent) = numbers.map_err(|_| wrong.clone())?;
+    let odd = |number: &UintRef<'_>| number.as_bytes().last().is_some_and(|last| last & 1 == 1);
+    if !reader.is_finished() || !odd(&modulus) {
+        return Err(wrong);
+    }
+    let one = exponent.as_bytes() == [1];
+    if one || !odd(&exponent) || bit_length(&exponent) > 33 {
+        return Err(KeyTypeError::Exponent);
+    }
+    Ok(bit_length(&modulus))
+}
+
+fn bit_length(number: &UintRef<'_>) -> usize {
+    let bytes = number.as_bytes();
+    let leading = bytes.first().map_or(8, |first| first.leading_zeros() as usize);
+    (bytes.len() * 8).saturating_sub(leading)
+}

@@ -1,0 +1,97 @@
+//! Which package may depend on which.
+
+use std::collections::BTreeSet;
+
+use toml::Table;
+
+use super::source::{files, name, none};
+
+/// What each package may depend on of ours. A plugin is loaded, never linked.
+const EDGES: [(&str, &[&str]); 9] = [
+    ("hallmark", &["hallmark-core", "hallmark-lanes", "hallmark-plugin-api"]),
+    ("hallmark-core", &[]),
+    ("hallmark-lanes", &[]),
+    ("hallmark-plugin-api", &[]),
+    ("hallmark-plugin-pkix", &["hallmark-plugin-api"]),
+    ("hallmark-plugin-pgp", &["hallmark-plugin-api"]),
+    ("hallmark-plugin-hsm", &["hallmark-plugin-api"]),
+    ("hallmark-tests", &["hallmark", "hallmark-core"]),
+    ("hallmark-benches", &["hallmark", "hallmark-core", "hallmark-tests"]),
+];
+/// All that the pure core is made of: no IO, no clock, no threads among them.
+const CORE: [&str; 8] =
+    ["base64", "bytes", "serde", "serde-saphyr", "serde_json", "sha2", "strsim", "thiserror"];
+
+fn manifests() -> Vec<(String, Table)> {
+    let manifests = files("toml").into_iter().filter(|path| path.ends_with("Cargo.toml"));
+    let read = |path: std::path::PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("reads");
+        (name(&path), text.parse().expect("TOML"))
+    };
+    let manifests: Vec<(String, Table)> = manifests.map(read).collect();
+    manifests.into_iter().filter(|(_, table)| table.contains_key("package")).collect()
+}
+
+fn package(table: &Table) -> &str {
+    table["package"]["name"].as_str().expect("a name")
+}
+
+/// The names in a table of dependencies.
+fn dependencies(table: &Table, section: &str) -> BTreeSet<String> {
+    let section = table.get(section).and_then(toml::Value::as_table);
+    section.map(|section| section.keys().cloned().collect()).unwrap_or_default()
+}
+
+#[test]
+fn packages_depend_downwards_only() {
+    let mut faults = Vec::new();
+    for (path, table) in manifests() {
+        let package = package(&table);
+        let allowed = EDGES.iter().find(|(known, _)| *known == package).map(|(_, edges)| *edges);
+        let Some(allowed) = allowed else {
+            faults.push(format!("{path}: what may {package} depend on?"));
+            continue;
+        };
+        let all = ["dependencies", "dev-dependencies", "build-dependencies"];
+        for used in all.iter().flat_map(|section| dependencies(&table, section)) {
+            let ours = used.starts_with("hallmark") && used != package;
+            if ours && !allowed.contains(&used.as_str()) {
+                faults.push(format!("{path}: {package} depends on {used}"));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn the_core_is_made_of_what_is_pure() {
+    let manifests = manifests();
+    let (_, core) =
+        manifests.iter().find(|(path, _)| path == "daemon/core/Cargo.toml").expect("the core");
+    let known: BTreeSet<_> = CORE.iter().map(|name| (*name).to_owned()).collect();
+    let used = dependencies(core, "dependencies");
+    let foreign: Vec<_> = used.difference(&known).cloned().collect();
+    none(&foreign);
+}
+
+/// Versions and features are said once, in the workspace.
+#[test]
+fn versions_are_those_of_the_workspace() {
+    let mut faults = Vec::new();
+    for (path, table) in manifests() {
+        let section = table.get("dependencies").and_then(toml::Value::as_table);
+        for (name, given) in section.into_iter().flatten() {
+            let inherited = given.get("workspace").and_then(toml::Value::as_bool) == Some(true);
+            if !inherited {
+                faults.push(format!("{path}: {name} has a version of its own"));
+            }
+        }
+        let package = table["package"].as_table().expect("a package");
+        for inherited in ["version", "edition", "rust-version", "license", "publish"] {
+            if package.get(inherited).and_then(|value| value.get("workspace")).is_none() {
+                faults.push(format!("{path}: {inherited} is not the workspace's"));
+            }
+        }
+    }
+    none(&faults);
+}
