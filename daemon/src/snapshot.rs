@@ -105,7 +105,7 @@ impl ResolvedAttestor {
     /// field (an etag would not do, files may hold any), its keys are its own text, and that was
     /// understood.
     fn holds_for(&self, written: &Attestor) -> bool {
-        self.written == *written && !has_references(written) && self.trusted.keys.is_ok()
+        self.written == *written && !has_references(written) && self.trusted.missing.is_none()
     }
 }
 
@@ -178,7 +178,7 @@ impl Snapshots {
         let mut resolved = self.lock();
         let mut changed = Vec::new();
         for attestor in resolved.values_mut() {
-            if !has_references(&attestor.written) && attestor.trusted.keys.is_ok() {
+            if !has_references(&attestor.written) && attestor.trusted.missing.is_none() {
                 continue;
             }
             let trusted = trust(&attestor.written, keys);
@@ -235,17 +235,26 @@ fn resolve(
     Arc::new(ProjectSnapshot { policy: resources.policy, attestors })
 }
 
-/// The attestor to decide with. Where one key cannot be had none counts: the attestor stays, and
-/// denies with the reason.
+/// The attestor to decide with. A key that cannot be had takes nothing from the others; the
+/// attestor says that it is missing.
 fn trust(written: &Attestor, keys: &dyn ResolveKeys) -> TrustedAttestor {
-    let keys =
-        written.public_keys.iter().enumerate().try_fold(Vec::new(), |mut trusted, (i, key)| {
-            let resolved =
-                keys.resolve(key).map_err(|error| format!("publicKeys[{i}]: {error}"))?;
-            trusted.extend(resolved.keys.into_iter().map(Arc::<VerificationKey>::new));
-            Ok(trusted)
-        });
-    TrustedAttestor { name: written.name.clone(), note: written.note.clone(), keys }
+    let (mut trusted, mut missing) = (Vec::new(), Vec::new());
+    for (i, key) in written.public_keys.iter().enumerate() {
+        match keys.resolve(key) {
+            Ok(found) => trusted.extend(found.keys.into_iter().map(Arc::<VerificationKey>::new)),
+            Err(error) => missing.push(format!("publicKeys[{i}]: {error}")),
+        }
+    }
+    let missing = (!missing.is_empty()).then(|| missing.join("; "));
+    TrustedAttestor {
+        name: written.name.clone(),
+        note: written.note.clone(),
+        keys: match &missing {
+            Some(why) if trusted.is_empty() => Err(why.clone()),
+            _ => Ok(trusted),
+        },
+        missing,
+    }
 }
 
 fn has_references(attestor: &Attestor) -> bool {

@@ -1,5 +1,6 @@
 //! Hallmark from outside: each test is something that a user would notice.
 
+mod access;
 mod algorithms;
 mod api;
 mod audit;
@@ -12,4 +13,5 @@ mod metrics;
 mod never_stale;
 mod same_answers;
 mod startup;
+mod tls;
 mod vectors;

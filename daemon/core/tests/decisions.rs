@@ -367,7 +367,11 @@ impl AttestorRow {
         TrustedAttestor {
             name: name.clone(),
             note: "projects/p/notes/n".parse().expect("a name"),
-            keys: self.unavailable.clone().map_or_else(|| Ok(keys.collect()), Err),
+            keys: match &self.unavailable {
+                Some(why) if self.keys.is_empty() => Err(why.clone()),
+                _ => Ok(keys.collect()),
+            },
+            missing: self.unavailable.clone(),
         }
     }
 }

@@ -86,9 +86,14 @@ impl StopSignals {
     }
 }
 
+/// Connections that wait to be accepted, up to the system's own limit: a fleet reconnects at once.
+/// The standard library asks for 128, and who comes beyond that waits a second to try again.
+const BACKLOG: i32 = 4_096;
+
 fn bind(address: SocketAddr) -> Result<StdListener, StartError> {
     let bound = StdListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
+        rustix::net::listen(&listener, BACKLOG)?;
         Ok(listener)
     });
     bound.map_err(|source| StartError::Bind { address, source })

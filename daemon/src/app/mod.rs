@@ -41,10 +41,12 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     })
 }
 
-/// Says where the daemon listens: in the log, and in a file for those who asked for port 0. The
-/// file appears whole.
+/// Says where the daemon listens: on standard output, in the log, and in a file for those who asked
+/// for port 0. The file appears whole.
 fn announce(config: &Config, address: std::net::SocketAddr) -> Result<(), StartError> {
     tracing::info!(%address, "listening");
+    // Nobody may be reading, which is no reason not to serve.
+    drop(writeln!(std::io::stdout(), "listening on http://{address}"));
     let Some(path) = &config.port_file else { return Ok(()) };
     let write = || {
         let unfinished = path.with_extension("tmp");

@@ -23,7 +23,10 @@ pub(super) fn livez(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
 
 /// 200 where requests may come, else 503; to operators with what is known.
 pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
-    let (state, draining) = (doors.readiness.state(), doors.readiness.is_draining());
+    let (mut state, draining) = (doors.readiness.state(), doors.readiness.is_draining());
+    if let (Some(_), Some(now)) = (state.generation, doors.generation()) {
+        state.generation = Some(now);
+    }
     let ready = state.store_open && state.generation.is_some() && !draining;
     let permission = Permission::OperationsGet;
     let mut answer = match doors.guard.permits(&exchange.caller, permission, None, "/readyz") {

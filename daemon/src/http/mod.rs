@@ -197,6 +197,15 @@ impl Doors {
         }
     }
 
+    /// Of the snapshot that decides now: writes move it, as reloads do.
+    fn generation(&self) -> Option<u64> {
+        match &self.decider {
+            Decider::Gate(gate) => Some(gate.snapshots.current().generation),
+            #[cfg(test)]
+            Decider::Test(_) => None,
+        }
+    }
+
     /// Decides requests, each on its own; see [`admit::admit`].
     pub async fn admit(
         &self,

@@ -239,9 +239,12 @@ pub struct TrustedAttestor {
     pub name: AttestorName,
     /// Where its attestations are found.
     pub note: NoteName,
-    /// Its keys, or why they could not be had (a key source that is down): then it denies with
+    /// Its keys, or why none could be had (a key source that is down): then it denies with
     /// [`crate::decision::AttestorReason::KeysUnavailable`].
     pub keys: Result<Vec<Arc<VerificationKey>>, String>,
+    /// Why some of its keys could not be had. What the others verify stands; where they verify
+    /// nothing, it is not known whether the missing ones would have.
+    pub missing: Option<String>,
 }
 
 /// A public key that the host can verify with.

@@ -4,7 +4,7 @@ use std::iter::Zip;
 use std::slice::Iter;
 use std::sync::Arc;
 
-use super::pair::{PairedTrial, PairedTrials, Pairing};
+use super::pair::{PairedAttestor, PairedTrial, PairedTrials, Pairing};
 use super::plan::{ImagePlan, Plan};
 use super::{Request, message};
 use crate::decision::{
@@ -62,12 +62,15 @@ impl Evaluation {
 pub fn conclude(pairing: Pairing, verdicts: &[Verdict]) -> Evaluation {
     let Pairing { digest, attestors, pairs } = pairing;
     let mut answers = answers(&pairs.checks, verdicts);
-    let result = |(attestor, trials)| {
-        let (reason, trials) = tried(trials, digest, &mut answers);
-        AttestorResult { attestor, reason, trials }
+    let result = |paired: PairedAttestor| {
+        let (reason, trials) = tried(paired.trials, digest, &mut answers);
+        let reason = match (reason, paired.missing) {
+            (AttestorReason::NoneVerified, Some(why)) => AttestorReason::KeysUnavailable(why),
+            (reason, _) => reason,
+        };
+        AttestorResult { attestor: paired.name, reason, trials }
     };
-    let attestors = attestors.into_iter().map(|paired| (paired.name, paired.trials));
-    let attestors: Arc<[AttestorResult]> = attestors.map(result).collect();
+    let attestors: Arc<[AttestorResult]> = attestors.into_iter().map(result).collect();
     Evaluation {
         digest,
         reason: standing(&attestors),

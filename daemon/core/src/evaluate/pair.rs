@@ -43,6 +43,8 @@ impl Pairing {
 #[derive(Clone, Debug)]
 pub(super) struct PairedAttestor {
     pub(super) name: AttestorName,
+    /// Why some of its keys could not be had.
+    pub(super) missing: Option<String>,
     pub(super) trials: PairedTrials,
 }
 
@@ -82,7 +84,8 @@ pub fn pair(
             Some(attestor) => pairs.trials(&attestor.keys, source.evidence, now, limits),
             None => Err(AttestorReason::AttestorUnknown),
         };
-        attestors.push(PairedAttestor { name: source.name.clone(), trials });
+        let missing = source.attestor.and_then(|attestor| attestor.missing.clone());
+        attestors.push(PairedAttestor { name: source.name.clone(), missing, trials });
     }
     Pairing { digest, attestors, pairs }
 }

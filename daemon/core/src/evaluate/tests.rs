@@ -41,7 +41,12 @@ fn attestor(keys: &[(&str, Validity)]) -> TrustedAttestor {
         })
     };
     let note = "projects/p/notes/n".parse().unwrap();
-    TrustedAttestor { name: name("built"), note, keys: Ok(keys.iter().map(key).collect()) }
+    TrustedAttestor {
+        name: name("built"),
+        note,
+        keys: Ok(keys.iter().map(key).collect()),
+        missing: None,
+    }
 }
 
 fn signed_by<'k>(digest: Digest, keys: impl IntoIterator<Item = &'k str>) -> Evidence {
