@@ -354,7 +354,7 @@ async fn no_token_is_in_the_log_or_the_audit_log() {
         !log.contains(SECRET) && !log.contains(&sha256_hex(token("admin").as_bytes())),
         "{log}"
     );
-    assert!(log.len() > 1_000, "a trace says much: {log}");
+    assert!(log.contains("TRACE"), "{log}");
 }
 
 /// A token that is withdrawn is of no use a moment later, and a file that makes no sense changes

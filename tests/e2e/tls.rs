@@ -125,7 +125,7 @@ async fn a_client_certificate_is_a_principal() {
     nameless.get("/v1/projects/p/policy").await.refused(401, "UNAUTHENTICATED");
     // A stranger's, and one whose time is over, do not come through the handshake.
     let strangers = Authority::new("clients");
-    for certificate in [strangers.issue("old", "", 30), tls.clients.issue("old", "", 0)] {
+    for certificate in [strangers.issue("old", "", 30), tls.clients.issue("old", "", -1)] {
         let client = tls.client(certificate.identity());
         let call = client.try_call(hyper::Method::GET, "/livez", "", bytes::Bytes::new());
         call.await.expect_err("not let in");

@@ -38,8 +38,9 @@ impl Authority {
     }
 
     /// A certificate for `/CN=` and, where not empty, subject alternative names such as
-    /// `IP:127.0.0.1`, valid for `days`.
-    pub fn issue(&self, common_name: &str, names: &str, days: u32) -> Certificate {
+    /// `IP:127.0.0.1`, valid for `days`;
+    /// -1: expired.
+    pub fn issue(&self, common_name: &str, names: &str, days: i32) -> Certificate {
         let key = path(&self.dir, "leaf.key");
         let subject = format!("/CN={common_name}");
         let request = ["req", "-new", "-keyout", &key, "-subj", &subject];
