@@ -399,6 +399,29 @@ fn what_cannot_be_is_refused_with_its_place_and_without_its_value() {
 }
 
 #[test]
+fn the_documented_example_is_one() {
+    let document = include_str!("../../../docs/security.md");
+    let example = document.split("```toml").nth(1).and_then(|rest| rest.split("```").next());
+    let signer = Signer::new("RS256");
+    let jwks = json!({"keys": [signer.jwk]}).to_string();
+    let jwks = write(signer.dir.path(), "jwks.json", &jwks);
+    let example = example
+        .expect("an example")
+        .replace("…64 digits…", &hex("t"))
+        .replace("/etc/hallmark/github.jwks.json", &jwks.to_string_lossy());
+    let guard = guard(signer.dir.path(), &example);
+    assert_eq!(asks(&guard, "t"), Ok("user:alice".to_owned()));
+    let alice = Caller::Known("user:alice".parse().expect("a principal"));
+    assert!(guard.permits(&alice, Permission::OccurrencesCreate, Some("my-app-prod"), "r"));
+    for role in Role::ALL.iter().map(|role| role.as_str()) {
+        let (service, name) = role.rsplit_once('.').expect("service.name");
+        let said =
+            document.contains(role) || service == "roles/cloudkms" && document.contains(name);
+        assert!(said, "docs/security.md does not say what {role} permits");
+    }
+}
+
+#[test]
 fn an_issuer_that_cannot_be_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let signer = Signer::new("ES256");
