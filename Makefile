@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. `make bench` takes its time.
 # The umask: the daemon refuses to load a plugin that others may write.
-.PHONY: demo test bench
+.PHONY: demo test bench bench-lanes
 
 demo:
 	umask 022 && cargo build --release --package hallmark --package hallmark-plugin-pkix
@@ -17,3 +17,7 @@ test:
 bench:
 	umask 022 && cargo build --release --workspace
 	cargo run --release --package hallmark-benches
+
+# One core, whichever it is.
+bench-lanes:
+	taskset -c 0 cargo bench --package hallmark-lanes --bench bench-lanes

@@ -9,12 +9,15 @@ need cc gcc
 need c++ g++
 need openssl openssl
 need python3 python3
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
-[ ${#missing[@]} -eq 0 ] && exit 0
-if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+if [ ${#missing[@]} -eq 0 ]; then
+    :
+elif command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 else
     echo "the tests need these Debian packages: ${missing[*]}" >&2
     exit 1
 fi
+"$(dirname "$0")/python/venv.sh"

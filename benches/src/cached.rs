@@ -53,13 +53,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
         let (started, used) = (Instant::now(), server.used()?);
         let count = closed_loop::run(server.address, &rivals.requests, duration, allows)?;
         let used = server.used()? - used;
-        Ok(Rate::new(count, started.elapsed().as_secs_f64(), used.as_secs_f64()))
+        Ok(Rate::new(count, used.as_secs_f64(), started.elapsed().as_secs_f64()))
     };
     let pairs =
         Pairs::measure(options.pairs, |_| rate(&rivals.daemon.server), |_| rate(&rivals.nginx))?;
     Ok(Line::new("cached")
         .ratio("vs_nginx", &pairs, AIM)
-        .fact("decisions/s", format!("{:.0}", pairs.ours.median()))
+        .fact("decisions/cpu s", format!("{:.0}", pairs.ours.median()))
         .fact("nginx", format!("{:.0}", pairs.theirs.median()))
         .fact("answer bytes", rivals.answer_bytes))
 }

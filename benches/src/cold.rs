@@ -27,6 +27,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
     let images = signer.attest(per_pair..per_pair * (options.pairs as u64 + 1))?;
     daemon.file(&warm_up)?;
     daemon.file(&images)?;
+    eprintln!("  filed {} attestations", warm_up.len() + images.len());
     decide(&daemon, &warm_up)?;
     let lots: Vec<_> = images.chunks(usize::try_from(per_pair)?).collect();
     let point = signer.point();
@@ -37,7 +38,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
     )?;
     Ok(Line::new("cold")
         .ratio("vs_ring", &pairs, AIM)
-        .fact("decisions/s", format!("{:.0}", pairs.ours.median()))
+        .fact("decisions/cpu s", format!("{:.0}", pairs.ours.median()))
         .fact("ring", format!("{:.0}", pairs.theirs.median()))
         .fact("distinct signatures", images.len()))
 }
@@ -48,7 +49,7 @@ fn decide(daemon: &Daemon, images: &[Attested]) -> anyhow::Result<Rate> {
     let streamed = daemon.stream(&names)?;
     let used = daemon.server.used()? - used;
     anyhow::ensure!(streamed.cached == 0, "{} decisions were cached", streamed.cached);
-    Ok(Rate::new(images.len() as u64, streamed.elapsed.as_secs_f64(), used.as_secs_f64()))
+    Ok(Rate::new(images.len() as u64, used.as_secs_f64(), streamed.elapsed.as_secs_f64()))
 }
 
 /// The bare loop, on a thread of its own on the core of the daemon, which has nothing to do.
@@ -61,7 +62,7 @@ fn verify(point: &[u8], images: &[Attested]) -> anyhow::Result<Rate> {
             key.verify(&image.payload, &image.signature).ok().context("a bad signature")?;
         }
         let (elapsed, used) = (started.elapsed().as_secs_f64(), thread_seconds() - used);
-        Ok(Rate::new(images.len() as u64, elapsed, used))
+        Ok(Rate::new(images.len() as u64, used, elapsed))
     };
     std::thread::scope(|scope| scope.spawn(looping).join()).ok().context("the loop panicked")?
 }

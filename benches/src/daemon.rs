@@ -1,6 +1,7 @@
 //! `hallmark serve` on one core: one thread that serves, one that verifies, audit log on.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::Context;
 use serde_json::json;
@@ -44,7 +45,7 @@ impl Daemon {
         command.arg("--config").arg(&config);
         command.arg("--data-dir").arg(dir.join("data"));
         command.arg("--port-file").arg(&port_file);
-        command.env("HALLMARK_LOG", "warn");
+        command.env("HALLMARK_LOG", "warn").stdout(Stdio::null());
         let address = || std::fs::read_to_string(&port_file).ok()?.trim().parse().ok();
         Ok(Self { server: Server::start(&mut command, address)? })
     }

@@ -2,8 +2,8 @@
 //!
 //! Every server runs on core 0 and the load on core 1. What is compared is measured in interleaved
 //! pairs, and the median of the pairs' ratios counts, with the least and the greatest beside it:
-//! so a slow or shared machine spoils the spread before it spoils the ratio. The ratio by
-//! processor time leaves out what other programs took of the core. `docs/benchmarks.md` has the
+//! so a slow or shared machine spoils the spread before it spoils the ratio. Rates are by processor
+//! time, which leaves out what other programs took of the core. `docs/benchmarks.md` has the
 //! method and the results.
 
 mod cached;

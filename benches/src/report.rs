@@ -17,10 +17,10 @@ impl Line {
         Self { name, ratio: None, facts: Vec::new() }
     }
 
-    /// Ours over theirs by the clock; by processor time it is a fact.
+    /// Ours over theirs by processor time; by the clock it is a fact.
     pub(crate) fn ratio(mut self, against: &str, pairs: &Pairs, aim: f64) -> Self {
         self.ratio = Some(format!("{against}={} aim {aim:.2}", pairs.ratio));
-        self.fact("pairs", pairs.count()).fact("by processor time", &pairs.cpu_ratio)
+        self.fact("pairs", pairs.count()).fact("by the clock", &pairs.clock_ratio)
     }
 
     pub(crate) fn fact(mut self, name: &str, value: impl fmt::Display) -> Self {

@@ -110,6 +110,10 @@ typedef struct hallmark_snapshot hallmark_snapshot; /* an immutable set of keys 
 // Key flag: revoked as compromised: nothing it ever signed counts.
 #define HALLMARK_KEY_HARD_REVOKED 8
 
+// Item flag, sign: `message` is the digest that the algorithm makes of the message, as long as
+// its hash. For algorithms that hash once: RSA and ECDSA.
+#define HALLMARK_ITEM_PREHASHED 1
+
 // A time that is not given. Times are seconds since 1970-01-01 UTC.
 #define HALLMARK_TIME_ABSENT INT64_MIN
 
@@ -257,7 +261,7 @@ typedef struct hallmark_item {
   uint64_t key_handle;
   // `HALLMARK_ALG_*`, or 0 where the plugin finds out.
   uint32_t alg;
-  // Zero in 1.0. Bits you do not know: `HALLMARK_ALG_UNSUPPORTED`.
+  // `HALLMARK_ITEM_*`. Bits you do not know: `HALLMARK_ALG_UNSUPPORTED`.
   uint32_t flags;
   // verify: SPKI DER of a key that is in no snapshot, or empty. decode, sign: empty.
   struct hallmark_bytes key;

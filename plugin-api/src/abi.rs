@@ -136,6 +136,10 @@ pub const HALLMARK_KEY_HOST_VERIFY: u32 = 4;
 /// Key flag: revoked as compromised: nothing it ever signed counts.
 pub const HALLMARK_KEY_HARD_REVOKED: u32 = 8;
 
+/// Item flag, sign: `message` is the digest that the algorithm makes of the message, as long as
+/// its hash. For algorithms that hash once: RSA and ECDSA.
+pub const HALLMARK_ITEM_PREHASHED: u32 = 1;
+
 /// A time that is not given. Times are seconds since 1970-01-01 UTC.
 pub const HALLMARK_TIME_ABSENT: i64 = i64::MIN;
 
@@ -299,7 +303,7 @@ pub struct Item {
     pub key_handle: u64,
     /// `HALLMARK_ALG_*`, or 0 where the plugin finds out.
     pub alg: u32,
-    /// Zero in 1.0. Bits you do not know: `HALLMARK_ALG_UNSUPPORTED`.
+    /// `HALLMARK_ITEM_*`. Bits you do not know: `HALLMARK_ALG_UNSUPPORTED`.
     pub flags: u32,
     /// verify: SPKI DER of a key that is in no snapshot, or empty. decode, sign: empty.
     pub key: Bytes,

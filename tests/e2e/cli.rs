@@ -223,7 +223,7 @@ fn attestors_and_their_keys_are_looked_after() {
     let listed = cli.json(&["attestors", "list"]);
     assert_eq!(listed[0]["userOwnedGrafeasNote"]["publicKeys"][0]["comment"], "rotated in May");
     let table = cli.run(&["attestors", "list"]);
-    assert!(table.starts_with("NAME") && table.contains("projects/p/attestors/a"), "{table}");
+    assert!(table.starts_with("NAME") && table.contains("projects/p/notes/n"), "{table}");
 
     cli.run(&["attestors", "public-keys", "remove", &id, "--attestor", "a"]);
     let gone = cli.fails(&["attestors", "public-keys", "remove", &id, "--attestor", "a"]);
@@ -308,7 +308,7 @@ fn policy_check_names_the_line_and_the_field() {
 }
 
 #[test]
-fn policy_evaluate_decides_without_a_daemon() {
+fn policy_try_decides_without_a_daemon() {
     let dir = tempfile::tempdir().expect("a directory");
     let project = dir.path().join("projects/p");
     for sub in ["attestors", "notes", "occurrences"] {
@@ -324,15 +324,7 @@ fn policy_evaluate_decides_without_a_daemon() {
     put("occurrences/o.json", &filed);
     let config = dir.path().to_string_lossy();
     let evaluate = |image: &str| {
-        hallmark_offline(&[
-            "policy",
-            "evaluate",
-            image,
-            "--config-dir",
-            &config,
-            "--format",
-            "json",
-        ])
+        hallmark_offline(&["policy", "try", image, "--config-dir", &config, "--format", "json"])
     };
     let decision: Value = serde_json::from_str(&printed(&evaluate(&attested), 0)).expect("JSON");
     assert_eq!(decision["images"][0]["reason"], "ATTESTED");

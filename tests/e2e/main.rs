@@ -7,6 +7,7 @@ mod audit;
 mod cli;
 mod crash;
 mod decisions;
+mod google_clients;
 mod hostile;
 mod key_sources;
 mod metrics;

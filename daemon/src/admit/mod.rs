@@ -1,6 +1,8 @@
 //! The one path: plan → gather → pair → verify → decide → record.
 
+mod conformance;
 mod evaluate;
+mod validate;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +22,9 @@ use crate::evidence::EvidenceSource;
 use crate::metrics::decision::DecisionMetrics;
 use crate::snapshot::Snapshots;
 use crate::verifier::Verifier;
+
+pub use conformance::conformance;
+pub use validate::{Validation, validate};
 
 /// Part of a request's time that is kept back to record and to answer: a denial for lack of time
 /// has to be recorded in time, too.

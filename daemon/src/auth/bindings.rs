@@ -56,24 +56,29 @@ pub struct Bindings {
 }
 
 impl Bindings {
-    /// Whether `principal` may do this to `resource`, which lives in `project`; `None` stands for
-    /// the daemon itself.
+    /// Whether `principal` may do this in `project`; `None` stands for the daemon itself.
     pub fn permit(
         &self,
         principal: &Principal,
         permission: Permission,
         project: Option<&str>,
-        resource: &str,
     ) -> bool {
-        self.bindings(project, resource)
-            .filter(|binding| binding.role.permits(permission))
+        self.bindings
+            .iter()
+            .filter(|binding| binding.scope.covers(project) && binding.role.permits(permission))
             .any(|binding| binding.members.iter().any(|member| self.is(principal, member)))
     }
 
-    /// The bindings in force on `resource` of `project`. They come from the configuration, which
-    /// binds whole projects; IAM policies stored with a resource join here.
-    fn bindings(&self, project: Option<&str>, _resource: &str) -> impl Iterator<Item = &Binding> {
-        self.bindings.iter().filter(move |binding| binding.scope.covers(project))
+    /// Whether one who is stored with a resource as a `member` of an IAM policy is `principal`.
+    /// What is not known names nobody.
+    pub fn is_named(&self, principal: &Principal, member: &str) -> bool {
+        match member {
+            "allUsers" | "allAuthenticatedUsers" => true,
+            _ if member.starts_with("group:") => {
+                self.is(principal, &Member::Group(member.to_owned()))
+            }
+            _ => principal.as_str() == member,
+        }
     }
 
     fn is(&self, principal: &Principal, member: &Member) -> bool {

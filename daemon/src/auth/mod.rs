@@ -30,6 +30,7 @@ use certificate::ClientCertificate;
 use jwt::Issuers;
 use permission::Permission;
 use principal::Principal;
+use role::Role;
 use token::{BearerToken, StaticToken};
 
 /// Lets in whoever may, or everybody where nothing is configured.
@@ -73,16 +74,6 @@ impl Caller {
     }
 }
 
-/// What is wanted was not permitted. The caller is at fault.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Permission '{permission}' denied on resource '{resource}' (or it may not exist).")]
-pub struct Denied {
-    /// What was wanted.
-    pub permission: Permission,
-    /// On what.
-    pub resource: String,
-}
-
 impl Guard {
     /// Asks everybody who they are.
     pub fn load(source: AuthSource) -> Result<Self, AuthFileError> {
@@ -116,36 +107,32 @@ impl Guard {
         .map(Caller::Known)
     }
 
-    /// Whether the caller may do this to `resource`, which lives in `project`; `None` stands for
-    /// the daemon itself.
-    pub fn permits(
-        &self,
-        caller: &Caller,
-        permission: Permission,
-        project: Option<&str>,
-        resource: &str,
-    ) -> bool {
+    /// Whether the configuration lets the caller do this in `project`; `None` stands for the daemon
+    /// itself.
+    pub fn permits(&self, caller: &Caller, permission: Permission, project: Option<&str>) -> bool {
         match (&self.0, caller) {
             (None, _) => true,
             (Some(_), Caller::Anybody) => false,
             (Some(auth), Caller::Known(principal)) => {
-                auth.current().bindings.permit(principal, permission, project, resource)
+                auth.current().bindings.permit(principal, permission, project)
             }
         }
     }
 
-    /// As [`Guard::permits`], with the refusal in Google's words.
-    pub fn check(
+    /// Whether bindings that are stored with a resource, each a role and its members, let the
+    /// caller do this to it. A role that is not known permits nothing.
+    pub fn permits_by<'a>(
         &self,
+        bindings: impl IntoIterator<Item = (&'a str, &'a [String])>,
         caller: &Caller,
         permission: Permission,
-        project: Option<&str>,
-        resource: &str,
-    ) -> Result<(), Denied> {
-        match self.permits(caller, permission, project, resource) {
-            true => Ok(()),
-            false => Err(Denied { permission, resource: resource.to_owned() }),
-        }
+    ) -> bool {
+        let (Some(auth), Caller::Known(principal)) = (&self.0, caller) else { return false };
+        let auth = auth.current();
+        let permits = |role: &str| role.parse().is_ok_and(|role: Role| role.permits(permission));
+        let is_member =
+            |members: &[String]| members.iter().any(|one| auth.bindings.is_named(principal, one));
+        bindings.into_iter().any(|(role, members)| permits(role) && is_member(members))
     }
 }
 

@@ -412,7 +412,7 @@ fn the_documented_example_is_one() {
     let guard = guard(signer.dir.path(), &example);
     assert_eq!(asks(&guard, "t"), Ok("user:alice".to_owned()));
     let alice = Caller::Known("user:alice".parse().expect("a principal"));
-    assert!(guard.permits(&alice, Permission::OccurrencesCreate, Some("my-app-prod"), "r"));
+    assert!(guard.permits(&alice, Permission::OccurrencesCreate, Some("my-app-prod")));
     for role in Role::ALL.iter().map(|role| role.as_str()) {
         let (service, name) = role.rsplit_once('.').expect("service.name");
         let said =
@@ -478,7 +478,7 @@ fn roles_are_held_where_they_are_bound_and_nowhere_else() {
          [[bindings]]\nrole = 'roles/hallmark.decider'\nmembers = ['allAuthenticatedUsers']\nprojects = ['d']",
     );
     let permits = |name: &str, permission, project| {
-        guard.permits(&Caller::Known(name.parse().expect("a principal")), permission, project, "r")
+        guard.permits(&Caller::Known(name.parse().expect("a principal")), permission, project)
     };
     use Permission::{AttestorsGet, DecisionsCreate, OperationsGet, PolicyUpdate};
     for (name, permission, project, expected) in [
@@ -497,8 +497,8 @@ fn roles_are_held_where_they_are_bound_and_nowhere_else() {
     ] {
         assert_eq!(permits(name, permission, project), expected, "{name} {permission} {project:?}");
     }
-    assert!(!guard.permits(&Caller::Anybody, DecisionsCreate, Some("d"), "r"));
-    assert!(Guard::default().permits(&Caller::Anybody, PolicyUpdate, Some("p"), "r"));
+    assert!(!guard.permits(&Caller::Anybody, DecisionsCreate, Some("d")));
+    assert!(Guard::default().permits(&Caller::Anybody, PolicyUpdate, Some("p")));
 }
 
 #[test]

@@ -1,12 +1,15 @@
-//! `hallmark attestors create|list|describe|update|delete`.
+//! `hallmark attestors create|list|describe|update|delete` and the IAM verbs of attestors.
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::Outcome;
 use super::client::{Target, encode};
-use super::output::{self, Format, string};
+use super::on_daemon::OnDaemon;
+use super::output::{self, Format, id, string};
 use super::public_keys::PublicKeys;
+use super::{Outcome, iam};
 
 /// The authorities whose keys are trusted.
 #[derive(Debug, Subcommand)]
@@ -21,9 +24,32 @@ pub(super) enum Attestors {
     Update(Update),
     /// Delete an attestor. Policies that name it deny from then on.
     Delete(One),
+    /// Print who may do what with an attestor.
+    GetIamPolicy(One),
+    /// Replace who may do what with an attestor.
+    SetIamPolicy {
+        #[command(flatten)]
+        one: One,
+        /// A YAML or JSON file in the form that `get-iam-policy` prints.
+        policy_file: PathBuf,
+    },
+    /// Let somebody do something with an attestor.
+    AddIamPolicyBinding {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        binding: iam::Binding,
+    },
+    /// Let somebody do something with an attestor no longer.
+    RemoveIamPolicyBinding {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        binding: iam::Binding,
+    },
     /// The keys of an attestor.
     #[command(subcommand)]
-    PublicKeys(PublicKeys),
+    PublicKeys(Box<PublicKeys>),
 }
 
 #[derive(Debug, Args)]
@@ -40,10 +66,7 @@ pub(super) struct One {
     /// Id of the attestor, or its whole name.
     attestor: String,
     #[command(flatten)]
-    target: Target,
-    /// How to print it.
-    #[arg(long, default_value = "yaml")]
-    format: Format,
+    on: OnDaemon,
 }
 
 #[derive(Debug, Args)]
@@ -76,11 +99,23 @@ impl Attestors {
             Self::Create(create) => create.run()?,
             Self::List(all) => all.run()?,
             Self::Describe(one) => {
-                output::print(one.format, &one.target.connect()?.get(&one.path()?)?)?;
+                one.on.print(&one.on.connect()?.get(&one.path()?)?)?;
             }
             Self::Update(update) => update.run()?,
             Self::Delete(one) => {
-                one.target.connect()?.delete(&one.path()?)?;
+                one.on.connect()?.delete(&one.path()?)?;
+            }
+            Self::GetIamPolicy(one) => {
+                iam::get(&one.on.connect()?, &one.path()?, one.on.format)?;
+            }
+            Self::SetIamPolicy { one, policy_file } => {
+                iam::set(&one.on.connect()?, &one.path()?, &policy_file, one.on.format)?;
+            }
+            Self::AddIamPolicyBinding { one, binding } => {
+                binding.add(&one.on.connect()?, &one.path()?, one.on.format)?;
+            }
+            Self::RemoveIamPolicyBinding { one, binding } => {
+                binding.remove(&one.on.connect()?, &one.path()?, one.on.format)?;
             }
             Self::PublicKeys(keys) => return keys.run(),
         }
@@ -90,7 +125,7 @@ impl Attestors {
 
 impl One {
     fn path(&self) -> anyhow::Result<String> {
-        attestor_path(&self.target, &self.attestor)
+        attestor_path(&self.on.target, &self.attestor)
     }
 }
 
@@ -104,9 +139,23 @@ pub(super) fn attestor_path(target: &Target, attestor: &str) -> anyhow::Result<S
     Ok(format!("/v1/projects/{}/attestors/{}", encode(project), encode(id)))
 }
 
+/// As [`attestor_path`]; an id is looked for in `project`, where that is given.
+pub(super) fn attestor_path_in(
+    target: &Target,
+    project: Option<&str>,
+    attestor: &str,
+) -> anyhow::Result<String> {
+    match project {
+        Some(project) if !attestor.starts_with("projects/") => {
+            attestor_path(target, &format!("projects/{project}/attestors/{attestor}"))
+        }
+        _ => attestor_path(target, attestor),
+    }
+}
+
 impl Create {
     fn run(self) -> anyhow::Result<()> {
-        let project = self.one.target.project()?;
+        let project = self.one.on.target.project()?;
         let note = match self.attestation_authority_note {
             whole if whole.starts_with("projects/") => whole,
             id => {
@@ -120,7 +169,7 @@ impl Create {
         });
         let (project, id) = (encode(project), encode(&self.one.attestor));
         let path = format!("/v1/projects/{project}/attestors?attestorId={id}");
-        output::print(self.one.format, &self.one.target.connect()?.post(&path, &body)?)
+        self.one.on.print(&self.one.on.connect()?.post(&path, &body)?)
     }
 }
 
@@ -137,21 +186,17 @@ impl All {
         output::print_list(
             self.format,
             &attestors,
-            &[
-                ("NAME", |attestor| string(attestor, "name")),
-                ("NOTE", note),
-                ("NUM_PUBLIC_KEYS", keys),
-            ],
+            &[("NAME", id), ("NOTE", note), ("NUM_PUBLIC_KEYS", keys)],
         )
     }
 }
 
 impl Update {
     fn run(self) -> anyhow::Result<()> {
-        let client = self.one.target.connect()?;
+        let client = self.one.on.connect()?;
         let path = self.one.path()?;
         let mut attestor = client.get(&path)?;
         attestor["description"] = json!(self.description);
-        output::print(self.one.format, &client.put(&path, &attestor)?)
+        self.one.on.print(&client.put(&path, &attestor)?)
     }
 }

@@ -29,6 +29,9 @@ pub(super) struct Target {
     /// The project that resources are named in.
     #[arg(long, global = true, env = "HALLMARK_PROJECT")]
     project: Option<String>,
+    /// Never ask: go on where Google's tool would ask whether to.
+    #[arg(long, short, global = true)]
+    quiet: bool,
     #[command(flatten)]
     identity: Identity,
 }
@@ -37,6 +40,11 @@ impl Target {
     /// The project, or a sentence that says how to name it.
     pub(super) fn project(&self) -> anyhow::Result<&str> {
         self.project.as_deref().context("which project? say --project P or set HALLMARK_PROJECT")
+    }
+
+    /// Whether to go on without asking.
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
     }
 
     /// A client for the daemon.
@@ -56,6 +64,22 @@ impl Target {
         let connector = self.identity.connector(scheme == Some("https"))?;
         let client = HyperClient::builder(TokioExecutor::new()).build(connector);
         Ok(Client { endpoint, runtime, client, authorization })
+    }
+}
+
+/// The daemon answered, and the answer is no.
+#[derive(Debug, thiserror::Error)]
+#[error("{word}: {message}")]
+pub(super) struct Refused {
+    /// Google's status word, such as `NOT_FOUND`.
+    word: String,
+    message: String,
+}
+
+impl Refused {
+    /// Whether `error` is a refusal with this status word.
+    pub(super) fn is(error: &anyhow::Error, word: &str) -> bool {
+        error.downcast_ref::<Self>().is_some_and(|refused| refused.word == word)
     }
 }
 
@@ -85,6 +109,20 @@ impl Client {
         self.call(Method::PUT, path, Some(body))
     }
 
+    /// As [`Client::get`]; nothing where the daemon holds nothing of this name.
+    pub(super) fn find(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        match self.get(path) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if Refused::is(&error, "NOT_FOUND") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `PATCH` of a JSON body.
+    pub(super) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(Method::PATCH, path, Some(body))
+    }
+
     /// `DELETE`.
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
         self.call(Method::DELETE, path, None)
@@ -93,15 +131,29 @@ impl Client {
     /// Every item of a paged listing; `path` has a query already, `member` holds the items.
     pub(super) fn list(&self, path: &str, member: &str) -> anyhow::Result<Vec<Value>> {
         let mut items = Vec::new();
+        self.each(path, member, |item| {
+            items.push(item);
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
+    /// As [`Client::list`], one item after the other, for listings that are long.
+    pub(super) fn each(
+        &self,
+        path: &str,
+        member: &str,
+        mut take: impl FnMut(Value) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let mut token = String::new();
         loop {
             let mut page = self.get(&format!("{path}&pageToken={}", encode(&token)))?;
             if let Some(Value::Array(found)) = page.get_mut(member).map(Value::take) {
-                items.extend(found);
+                found.into_iter().try_for_each(&mut take)?;
             }
             match page["nextPageToken"].as_str() {
                 Some(next) if !next.is_empty() => token = next.to_owned(),
-                _ => return Ok(items),
+                _ => return Ok(()),
             }
         }
     }
@@ -123,8 +175,10 @@ impl Client {
             return Ok(answer);
         }
         let error = &answer["error"];
-        let word = error["status"].as_str().unwrap_or_default();
-        Err(anyhow!("{word}: {}", error["message"].as_str().unwrap_or(status.as_str())))
+        let text = |member: &str| error[member].as_str().map(str::to_owned);
+        let word = text("status").unwrap_or_default();
+        let message = text("message").unwrap_or_else(|| status.as_str().to_owned());
+        Err(Refused { word, message }.into())
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {

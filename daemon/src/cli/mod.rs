@@ -1,25 +1,37 @@
 //! The command line: one file for each noun. `serve` runs the daemon, `audit` and `plugins` look
-//! after what it keeps and loads, the others talk to a daemon over HTTP.
+//! after what it keeps and loads, the others talk to a daemon over HTTP. `gcloud` is why a script
+//! for Google's tool runs.
 
 mod attestations;
 mod attestors;
 mod audit;
 mod client;
 mod decide;
+mod documents;
+mod gcloud;
+mod iam;
 mod identity;
+mod kms;
 mod notes;
+mod on_daemon;
 mod output;
+mod platform;
 mod plugins;
 mod policy;
 mod public_keys;
 mod serve;
 mod sign;
+mod transfer;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Binary Authorization that anyone can run.
+///
+/// A script for Google's tool runs with `hallmark` in the place of `gcloud`: the words `container
+/// binauthz`, with `beta` or `alpha` before them, and --project, --format and --quiet before all
+/// words are understood.
 ///
 /// Exit codes: 0 done or allowed, 2 denied, 1 failed.
 #[derive(Debug, Parser)]
@@ -45,8 +57,10 @@ enum Command {
     Notes(notes::Notes),
     /// Signed statements about image digests.
     #[command(subcommand)]
-    Attestations(attestations::Attestations),
+    Attestations(Box<attestations::Attestations>),
     CreateSignaturePayload(attestations::CreateSignaturePayload),
+    Export(transfer::Export),
+    Import(transfer::Import),
     /// Look at plugins.
     #[command(subcommand)]
     Plugins(plugins::Plugins),
@@ -71,7 +85,7 @@ enum Outcome {
 
 /// Runs the command that the arguments name. 0: done or allowed; 2: denied; 1: failed.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(gcloud::arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -104,6 +118,8 @@ impl Command {
             Self::Notes(notes) => notes.run(),
             Self::Attestations(attestations) => attestations.run(),
             Self::CreateSignaturePayload(create) => create.run(),
+            Self::Export(export) => export.run(),
+            Self::Import(import) => import.run(),
             Self::Plugins(plugins) => plugins.run(),
             Self::Audit(audit) => audit.run(),
             Self::Completions { shell } => {

@@ -1,8 +1,11 @@
 //! How results are printed.
 
+use std::ffi::OsStr;
 use std::io::Write;
 
-use clap::ValueEnum;
+use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser, ValueParserFactory};
+use clap::error::ErrorKind;
+use clap::{Arg, Command, ValueEnum};
 use serde_json::Value;
 
 /// How results are printed.
@@ -14,6 +17,43 @@ pub(super) enum Format {
     Json,
     /// Columns for people.
     Table,
+}
+
+impl ValueParserFactory for Format {
+    type Parser = FormatParser;
+
+    fn value_parser() -> FormatParser {
+        FormatParser
+    }
+}
+
+/// Reads a format, and says what to do instead where a script asks for a projection.
+#[derive(Clone, Debug)]
+pub(super) struct FormatParser;
+
+impl TypedValueParser for FormatParser {
+    type Value = Format;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Format, clap::Error> {
+        if value.to_string_lossy().contains('(') {
+            let sentence = format!(
+                "--format {}: projections are not understood; print json and take the field out of \
+                 it, such as `--format json | jq -r .name`\n",
+                value.to_string_lossy()
+            );
+            return Err(command.clone().error(ErrorKind::InvalidValue, sentence));
+        }
+        EnumValueParser::<Format>::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Format::value_variants().iter().filter_map(ValueEnum::to_possible_value)))
+    }
 }
 
 /// Prints one resource.
@@ -70,6 +110,11 @@ pub(super) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// The last segment of the name of a resource.
+pub(super) fn id(resource: &Value) -> String {
+    string(resource, "name").rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// A string member, or nothing.

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use hallmark_core::attestor::SignatureAlgorithm;
 use serde_json::{Value, json};
 
 use super::Outcome;
-use super::attestors::attestor_path;
-use super::client::{Client, Target, read_input};
-use super::output::{self, Format};
+use super::attestors::attestor_path_in;
+use super::client::{Client, read_input};
+use super::kms::KeyVersion;
+use super::on_daemon::OnDaemon;
 
 /// The keys of an attestor.
 #[derive(Debug, Subcommand)]
@@ -27,11 +29,11 @@ pub(super) struct Common {
     /// The attestor, an id or a whole name.
     #[arg(long)]
     attestor: String,
+    /// The project of the attestor, where it is another.
+    #[arg(long, value_name = "PROJECT")]
+    attestor_project: Option<String>,
     #[command(flatten)]
-    target: Target,
-    /// How to print the result.
-    #[arg(long, default_value = "yaml")]
-    format: Format,
+    on: OnDaemon,
 }
 
 #[derive(Debug, Args)]
@@ -50,8 +52,10 @@ pub(super) struct Add {
     /// A file with the armored OpenPGP certificate.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["pkix_public_key_file", "public_key_id_override"])]
     pgp_public_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    key_version: KeyVersion,
     /// A key that a plugin holds, by its URI, such as file:///etc/hallmark/keys/release.pem.
-    #[arg(long, value_name = "URI", conflicts_with_all = ["pkix_public_key_file", "pgp_public_key_file"])]
+    #[arg(long, value_name = "URI", conflicts_with_all = ["pkix_public_key_file", "pgp_public_key_file", "public_key_id_override"])]
     key_reference: Option<String>,
     /// What signatures name the key by, instead of the hash of the key.
     #[arg(long, value_name = "ID")]
@@ -95,10 +99,10 @@ impl Common {
     /// Reads the attestor, changes its keys, writes it back. `change` returns which key to print.
     fn change(
         &self,
+        client: &Client,
         change: impl FnOnce(&mut Vec<Value>) -> anyhow::Result<Option<usize>>,
     ) -> anyhow::Result<()> {
-        let client: Client = self.target.connect()?;
-        let path = attestor_path(&self.target, &self.attestor)?;
+        let path = self.path()?;
         let mut attestor = client.get(&path)?;
         let keys = &mut attestor["userOwnedGrafeasNote"]["publicKeys"];
         if keys.is_null() {
@@ -110,10 +114,14 @@ impl Common {
         match index {
             Some(index) => {
                 let key = &written["userOwnedGrafeasNote"]["publicKeys"][index];
-                output::print(self.format, key)
+                self.on.print(key)
             }
             None => Ok(()),
         }
+    }
+
+    fn path(&self) -> anyhow::Result<String> {
+        attestor_path_in(&self.on.target, self.attestor_project.as_deref(), &self.attestor)
     }
 
     fn find(&self, keys: &[Value], id: &str) -> anyhow::Result<usize> {
@@ -126,50 +134,65 @@ impl Common {
 
 impl Add {
     fn run(self) -> anyhow::Result<()> {
-        let key = self.key()?;
+        let client = self.common.on.connect()?;
+        let key = self.key(&client)?;
         let attestor = &self.common.attestor;
-        self.common.change(|keys| {
+        self.common.change(&client, |keys| {
             if let Some(id) = key["id"].as_str()
                 && keys.iter().any(|known| known["id"] == json!(id))
             {
                 bail!("Public key with ID [{id}] already present on attestor [{attestor}]");
+            }
+            let body = &key["asciiArmoredPgpPublicKey"];
+            if !body.is_null()
+                && keys.iter().any(|known| known["asciiArmoredPgpPublicKey"] == *body)
+            {
+                bail!("Provided public key already present on attestor [{attestor}]");
             }
             keys.push(key);
             Ok(Some(keys.len() - 1))
         })
     }
 
-    fn key(&self) -> anyhow::Result<Value> {
+    fn key(&self, client: &Client) -> anyhow::Result<Value> {
+        let version = self.key_version.name(&self.common.on.target)?;
         let mut key = json!({});
+        match (&self.pkix_public_key_file, &self.pgp_public_key_file, &self.key_reference, version)
+        {
+            (Some(pkix), None, None, None) => {
+                let algorithm = self.pkix_public_key_algorithm.as_deref().unwrap_or_default();
+                key["pkixPublicKey"] = pkix_public_key(&text(pkix)?, algorithm.parse()?);
+            }
+            (None, Some(pgp), None, None) => key["asciiArmoredPgpPublicKey"] = json!(text(pgp)?),
+            (None, None, Some(reference), None) => key["id"] = json!(reference),
+            (None, None, None, Some(version)) => {
+                let public = version.public(client)?;
+                key["pkixPublicKey"] = pkix_public_key(&public.pem, public.algorithm);
+                key["id"] = json!(version.key_id());
+            }
+            _ => bail!(
+                "which key? one of --pkix-public-key-file with --pkix-public-key-algorithm, \
+                 --pgp-public-key-file, --keyversion or --key-reference"
+            ),
+        }
+        if let Some(id) = &self.public_key_id_override {
+            key["id"] = json!(id);
+        }
         if let Some(comment) = &self.comment {
             key["comment"] = json!(comment);
-        }
-        match (&self.pkix_public_key_file, &self.pgp_public_key_file, &self.key_reference) {
-            (Some(pkix), None, None) => {
-                let algorithm = self.pkix_public_key_algorithm.as_deref().unwrap_or_default();
-                let algorithm: hallmark_core::attestor::SignatureAlgorithm = algorithm.parse()?;
-                key["pkixPublicKey"] = json!({
-                    "publicKeyPem": text(pkix)?, "signatureAlgorithm": algorithm.name(),
-                });
-                if let Some(id) = &self.public_key_id_override {
-                    key["id"] = json!(id);
-                }
-            }
-            (None, Some(pgp), None) => key["asciiArmoredPgpPublicKey"] = json!(text(pgp)?),
-            (None, None, Some(reference)) => key["id"] = json!(reference),
-            _ => bail!(
-                "which key? --pkix-public-key-file with --pkix-public-key-algorithm, \
-                 --pgp-public-key-file or --key-reference"
-            ),
         }
         Ok(key)
     }
 }
 
+fn pkix_public_key(pem: &str, algorithm: SignatureAlgorithm) -> Value {
+    json!({"publicKeyPem": pem, "signatureAlgorithm": algorithm.name()})
+}
+
 impl Update {
     fn run(self) -> anyhow::Result<()> {
         let armored = self.pgp_public_key_file.as_ref().map(text).transpose()?;
-        self.common.change(|keys| {
+        self.common.change(&self.common.on.connect()?, |keys| {
             let index = self.common.find(keys, &self.id)?;
             let key = &mut keys[index];
             if let Some(armored) = armored {
@@ -188,7 +211,7 @@ impl Update {
 
 impl Remove {
     fn run(self) -> anyhow::Result<()> {
-        self.common.change(|keys| {
+        self.common.change(&self.common.on.connect()?, |keys| {
             let index = self.common.find(keys, &self.id)?;
             keys.remove(index);
             Ok(None)

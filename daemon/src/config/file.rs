@@ -1,6 +1,6 @@
 //! The configuration as written: every key optional, unknown keys refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::auth::AuthSection;
-use super::{Audit, Cache, Config, ConfigError, Durability, Limits, Source, Verifier};
+use super::{
+    Audit, Cache, Config, ConfigError, Durability, KeyVersion, Limits, ProtectionLevel, Source,
+    Verifier,
+};
 use crate::tls::TlsFiles;
 
 const MIB: u64 = 1 << 20;
@@ -52,6 +55,9 @@ pub struct File {
     /// `[[plugins]]`.
     #[serde(default)]
     pub plugins: Vec<Plugin>,
+    /// `[[kms_keys]]`.
+    #[serde(default)]
+    pub kms_keys: Vec<KmsKey>,
 }
 
 /// `[tls]`: PEM files.
@@ -135,6 +141,43 @@ pub struct Plugin {
     pub secrets: BTreeMap<String, PathBuf>,
 }
 
+/// A key of a plugin under the name of a key version of Cloud KMS.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KmsKey {
+    /// `projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N`.
+    pub name: String,
+    /// The plugin instance.
+    pub plugin: String,
+    /// The id of the key there.
+    pub key: String,
+    /// `software` (default) or `hsm`.
+    #[serde(default)]
+    pub protection_level: ProtectionLevel,
+}
+
+impl KmsKey {
+    fn resolve(self, known: &mut HashSet<String>) -> Result<KeyVersion, ConfigError> {
+        let segments: Vec<_> = self.name.split('/').collect();
+        let (collections, ids): (Vec<_>, Vec<_>) =
+            segments.chunks(2).map(|pair| (pair[0], pair.get(1).copied().unwrap_or(""))).unzip();
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+        let is_id = |id: &&str| !id.is_empty() && id.bytes().all(legal);
+        if collections != KMS_COLLECTIONS || !ids.iter().all(is_id) {
+            return Err(ConfigError::KmsKeyName(self.name));
+        }
+        if !known.insert(self.name.clone()) {
+            return Err(ConfigError::KmsKeyTwice(self.name));
+        }
+        let Self { name, plugin, key, protection_level } = self;
+        Ok(KeyVersion { name, plugin, key, protection_level })
+    }
+}
+
+/// The collections in the name of a key version.
+const KMS_COLLECTIONS: [&str; 5] =
+    ["projects", "locations", "keyRings", "cryptoKeys", "cryptoKeyVersions"];
+
 impl File {
     /// Reads a configuration file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -176,6 +219,7 @@ impl File {
             verifier: below.verifier,
             cache: below.cache,
             plugins: below.plugins,
+            kms_keys: below.kms_keys,
         }
     }
 
@@ -192,6 +236,9 @@ impl File {
                 return Err(ConfigError::NotLoopback(address));
             }
         }
+        let mut known = HashSet::new();
+        let key_versions = self.kms_keys.into_iter().map(|key| key.resolve(&mut known));
+        let key_versions = key_versions.collect::<Result<_, _>>()?;
         let source = source(self.data_dir, self.config_dir)?;
         Ok(Config {
             listen,
@@ -206,6 +253,7 @@ impl File {
             verifier: self.verifier.resolve(cores)?,
             cache: self.cache.resolve()?,
             plugins: self.plugins,
+            key_versions,
             serve_threads: threads("serve_threads", self.serve_threads, cores)?,
         })
     }

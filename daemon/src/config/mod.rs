@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::tls::TlsFiles;
 use auth::AuthSource;
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub cache: Cache,
     /// Plugins beside the bundled ones, and configured instances of them.
     pub plugins: Vec<file::Plugin>,
+    /// Keys of plugins under names of Cloud KMS, each name once.
+    pub key_versions: Vec<KeyVersion>,
     /// Threads that serve connections.
     pub serve_threads: usize,
 }
@@ -113,6 +117,30 @@ pub struct Cache {
     pub evaluation_bytes: u64,
 }
 
+/// Where a key is kept, as Cloud KMS says it. What the operator says of a plugin's key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProtectionLevel {
+    /// In a file.
+    #[default]
+    Software,
+    /// In a device that it does not leave.
+    Hsm,
+}
+
+/// One key version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyVersion {
+    /// `projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N`.
+    pub name: String,
+    /// The plugin instance that holds the key.
+    pub plugin: String,
+    /// The key's id there.
+    pub key: String,
+    /// What clients are told of it.
+    pub protection_level: ProtectionLevel,
+}
+
 /// Why the configuration was refused. The operator is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -156,6 +184,15 @@ pub enum ConfigError {
     /// Two things say who may do what.
     #[error("auth.file says who may do what: leave everything else of [auth] to that file")]
     TwoAuths,
+    /// A key version is named as Cloud KMS names none.
+    #[error(
+        "kms_keys: `{0}` is not of the form \
+         projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N"
+    )]
+    KmsKeyName(String),
+    /// Two key versions of one name.
+    #[error("kms_keys: `{0}` is there twice: give each key version one entry")]
+    KmsKeyTwice(String),
     /// A number is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::auth::AuthSource;
 use super::file::File;
-use super::{Config, ConfigError, Source};
+use super::{Config, ConfigError, ProtectionLevel, Source};
 
 fn config(text: &str) -> Result<Config, ConfigError> {
     parse(text).resolve(4)
@@ -52,6 +52,8 @@ fn every_key_is_heard() {
         "cache.verdict_mib = 1",
         "cache.evaluation_mib = 1",
         r#"plugins = [{ name = "acme" }]"#,
+        &kms_key(KEY_VERSION, ""),
+        &kms_key(KEY_VERSION, r#", protection_level = "hsm""#),
     ] {
         let changed = config(&format!("data_dir = \"d\"\n{line}")).expect(line);
         assert_ne!(changed, base, "{line}");
@@ -84,6 +86,32 @@ fn what_cannot_be_is_refused_with_a_sentence() {
     }
     let unknown = toml::from_str::<File>("data_dirr = 'd'").expect_err("unknown key").to_string();
     assert!(unknown.contains("data_dirr"), "{unknown}");
+}
+
+const KEY_VERSION: &str = "projects/p/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1";
+
+fn kms_key(name: &str, more: &str) -> String {
+    format!(r#"kms_keys = [{{ name = "{name}", plugin = "pkix", key = "k"{more} }}]"#)
+}
+
+#[test]
+fn key_versions_are_named_as_cloud_kms_names_them_and_once() {
+    let config = |line: &str| config(&format!("data_dir = 'd'\n{line}"));
+    let hsm = config(&kms_key(KEY_VERSION, ", protection_level = 'hsm'")).expect("resolves");
+    assert_eq!(hsm.key_versions[0].protection_level, ProtectionLevel::Hsm);
+    let software = config(&kms_key(KEY_VERSION, "")).expect("resolves");
+    assert_eq!(software.key_versions[0].protection_level, ProtectionLevel::Software);
+    let shorter = KEY_VERSION.trim_end_matches("/1");
+    let longer = format!("{KEY_VERSION}/x/y");
+    let nameless = KEY_VERSION.replace("/r/", "//");
+    for name in ["", "k", shorter, &longer, &nameless, &KEY_VERSION.replace("keyRings", "rings")] {
+        let error = config(&kms_key(name, "")).expect_err(name).to_string();
+        assert!(error.contains("is not of the form projects/P/locations/L"), "{error}");
+    }
+    let twice =
+        kms_key(KEY_VERSION, "").replace('[', "[{ name = \"N\", plugin = \"a\", key = \"b\" }, ");
+    let error = config(&twice.replace("\"N\"", &format!("{KEY_VERSION:?}"))).expect_err("twice");
+    assert!(error.to_string().contains("is there twice"), "{error}");
 }
 
 #[test]

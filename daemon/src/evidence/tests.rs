@@ -4,10 +4,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use hallmark_core::image::Digest;
-use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
 use hallmark_core::occurrence::{Attestation, EvidenceError, Note, Occurrence};
+use hallmark_core::platform::PlatformPolicy;
 
 use super::{EvidenceSource, READS_MAX};
+use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 
 /// A store that answers evidence as told, and nothing else.
@@ -60,6 +62,33 @@ impl Store for Told {
         };
         let count = self.answer.clone()?;
         Ok(wanted.iter().map(|_| vec![attestation.clone(); count]).collect())
+    }
+    fn evidence_in_projects(
+        &self,
+        wanted: &[(ProjectId, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
+        let note = || "projects/p/notes/n".parse().expect("a name");
+        let wanted: Vec<_> = wanted.iter().map(|(_, digest)| (note(), *digest)).collect();
+        self.evidence(&wanted, limit)
+    }
+    fn platform_policy(
+        &self,
+        name: &PlatformPolicyName,
+    ) -> Result<Option<PlatformPolicy>, StoreError> {
+        Err(StoreError::NotFound(name.to_string()))
+    }
+    fn platform_policies(
+        &self,
+        _: &ProjectId,
+        _: Platform,
+        _: Option<&PlatformPolicyName>,
+        _: usize,
+    ) -> Result<Vec<PlatformPolicy>, StoreError> {
+        Ok(Vec::new())
+    }
+    fn iam_policy(&self, _: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        Ok(None)
     }
     fn apply(&self, _: Write) -> Result<(), StoreError> {
         Err(StoreError::ReadOnly)

@@ -12,7 +12,9 @@ use super::server::Reach;
 use crate::auth::certificate::ClientCertificate;
 use crate::auth::permission::Permission;
 use crate::auth::token::BearerToken;
-use crate::auth::{Caller, Credentials, Denied};
+use crate::auth::{Caller, Credentials};
+use crate::resources::ResourceError;
+use crate::store::iam::{IamPolicy, IamResource};
 
 /// Characters of a resource that a refusal and a record repeat: a whole name and some.
 const RESOURCE_CHARS_MAX: usize = 512;
@@ -64,7 +66,7 @@ impl Doors {
     }
 
     /// Lets a caller in at a route, or says why not.
-    pub(super) fn let_in(
+    pub(super) async fn let_in(
         &self,
         caller: &Caller,
         route: &Route,
@@ -72,18 +74,86 @@ impl Doors {
     ) -> Result<(), HttpError> {
         let Access::Holds(permission) = route.access else { return Ok(()) };
         let project = Some(params.get("project")).filter(|project| !project.is_empty());
-        Ok(self.guard.check(caller, permission, project, &resource(route, params))?)
+        if self.guard.permits(caller, permission, project) {
+            return Ok(());
+        }
+        self.check_on(caller, permission, project, &resource(route, params)).await
     }
 
-    /// Whether the caller may do this to `resource`, which lives in `project`.
-    pub fn check(
+    /// Whether the caller may do this to `resource`, which lives in `project`: by the
+    /// configuration, or by the IAM policy stored with the resource.
+    pub(super) async fn check_on(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        project: Option<&str>,
+        resource: &str,
+    ) -> Result<(), HttpError> {
+        if self.guard.permits(caller, permission, project) {
+            return Ok(());
+        }
+        match self.stored_policy(resource).await? {
+            Some(policy) if self.permits_by(&policy, caller, permission) => Ok(()),
+            _ => Err(HttpError::denied(permission, resource)),
+        }
+    }
+
+    /// Whether the caller may do this in `project` by the configuration alone.
+    pub(super) fn check(
         &self,
         caller: &Caller,
         permission: Permission,
         project: &str,
-        resource: &str,
     ) -> Result<(), HttpError> {
-        Ok(self.guard.check(caller, permission, Some(project), resource)?)
+        match self.guard.permits(caller, permission, Some(project)) {
+            true => Ok(()),
+            false => Err(HttpError::denied(permission, &format!("projects/{project}"))),
+        }
+    }
+
+    pub(super) fn permits_by(
+        &self,
+        policy: &IamPolicy,
+        caller: &Caller,
+        permission: Permission,
+    ) -> bool {
+        let bindings = policy.bindings.iter();
+        let bindings = bindings.map(|binding| (binding.role.as_str(), binding.members.as_slice()));
+        self.guard.permits_by(bindings, caller, permission)
+    }
+
+    /// The IAM policy stored with a resource, where it is one that has any.
+    async fn stored_policy(&self, resource: &str) -> Result<Option<IamPolicy>, HttpError> {
+        let Some(resource) = iam_resource(resource) else { return Ok(None) };
+        match self.resources.iam_policy(resource).await {
+            Ok(policy) => Ok(Some(policy)),
+            Err(ResourceError::Unavailable(inside)) => Err(HttpError::Unavailable { inside }),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// What IAM policies are stored with: the policy of a project, an attestor, a note and, with it,
+/// its occurrences.
+fn iam_resource(resource: &str) -> Option<IamResource> {
+    let segments: Vec<_> = resource.split('/').collect();
+    match segments.as_slice() {
+        ["projects", project, "policy"] => project.parse().ok().map(IamResource::Policy),
+        ["projects", _, "attestors", _] => resource.parse().ok().map(IamResource::Attestor),
+        ["projects", project, "notes", note]
+        | ["projects", project, "notes", note, "occurrences"] => {
+            format!("projects/{project}/notes/{note}").parse().ok().map(IamResource::Note)
+        }
+        _ => None,
+    }
+}
+
+impl HttpError {
+    /// In Google's words.
+    fn denied(permission: Permission, resource: &str) -> Self {
+        Self::PermissionDenied(format!(
+            "Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
+        ))
     }
 }
 
@@ -105,12 +175,6 @@ pub(super) fn resource(route: &Route, params: &Params) -> String {
 impl From<crate::auth::AuthError> for HttpError {
     fn from(error: crate::auth::AuthError) -> Self {
         Self::Unauthenticated(error)
-    }
-}
-
-impl From<Denied> for HttpError {
-    fn from(denied: Denied) -> Self {
-        Self::PermissionDenied(denied.to_string())
     }
 }
 

@@ -1,24 +1,27 @@
-//! Google's Binary Authorization API: policies and attestors. v1, and v1beta1 with its field names.
+//! Google's Binary Authorization API: policies and attestors. v1, and v1beta1 and v1alpha2 with
+//! their field names.
 
 use hallmark_core::attestor::parse::attestor_from_document;
 use hallmark_core::attestor::render::{ApiVersion, attestor_to_json};
 use hallmark_core::document::{DocumentError, DocumentLimits};
+use hallmark_core::limits::Limits;
 use hallmark_core::names::AttestorName;
+use hallmark_core::occurrence::parse::unstored_attestation_from_document;
 use hallmark_core::policy::parse::policy_from_document;
 use hallmark_core::policy::render::policy_to_json;
 use serde_json::{Value, json as value};
 
 use super::Doors;
 use super::error::HttpError;
-use super::exchange::{Answer, Change, Exchange, changed, json};
-use super::google::{document, empty, listing, named, page, project, required};
-use crate::resources::Written;
+use super::exchange::{Answer, Change, Exchange, changed};
+use super::google::{answer, document, empty, listing, named, page, project, required};
+use crate::admit::Validation;
 
 /// `GET projects/*/policy`: the policy, or Google's default where none was written.
 pub(super) async fn get_policy(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let project = project(&exchange)?;
     let policy = doors.resources.policy(project.clone()).await?;
-    json(&policy_to_json(&policy, &project))
+    answer(&exchange, policy_to_json(&policy, &project))
 }
 
 /// `PUT projects/*/policy`: replaces it whole.
@@ -27,8 +30,8 @@ pub(super) async fn update_policy(doors: &Doors, exchange: Exchange) -> Result<A
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = policy_from_document(&document).map_err(DocumentError::from)?;
     let policy = doors.resources.put_policy(project.clone(), policy).await?;
-    let answer = json(&policy_to_json(&policy, &project))?;
-    Ok(changed(answer, replaced(&policy, &policy.etag)))
+    let answer = answer(&exchange, policy_to_json(&policy, &project))?;
+    Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
 }
 
 /// `GET locations/*/policy`: the system policy, the same everywhere.
@@ -44,10 +47,11 @@ pub(super) fn get_system_policy(doors: &Doors, exchange: &Exchange) -> Result<An
     let patterns = system.admission_whitelist_patterns.iter();
     let patterns: Vec<_> =
         patterns.map(|pattern| value!({"namePattern": pattern.as_str()})).collect();
-    json(&value!({
+    let policy = value!({
         "name": format!("locations/{location}/policy"),
         "admissionWhitelistPatterns": patterns,
-    }))
+    });
+    answer(exchange, policy)
 }
 
 /// `POST projects/*/attestors?attestorId=`.
@@ -59,23 +63,21 @@ pub(super) async fn create_attestor(
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
     let attestor = doors.resources.create_attestor(attestor).await?;
-    let answer = json(&attestor_to_json(&attestor, version(&exchange)))?;
-    let resources = vec![attestor.name.to_string()];
-    let change = Change { resources, etag_after: Some(attestor.etag), etag_before: None };
-    Ok(changed(answer, change))
+    let answer = answer(&exchange, attestor_to_json(&attestor, version(&exchange)))?;
+    Ok(changed(answer, Change::created(&attestor.name, Some(attestor.etag))))
 }
 
 /// `GET projects/*/attestors/*`.
 pub(super) async fn get_attestor(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let attestor = doors.resources.attestor(attestor_name(&exchange)?).await?;
-    json(&attestor_to_json(&attestor, version(&exchange)))
+    answer(&exchange, attestor_to_json(&attestor, version(&exchange)))
 }
 
 /// `GET projects/*/attestors`.
 pub(super) async fn list_attestors(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let attestors = doors.resources.attestors(project(&exchange)?, page(&exchange)?).await?;
     let render = |attestor: &_| -> Value { attestor_to_json(attestor, version(&exchange)) };
-    listing("attestors", &attestors, render)
+    listing(&exchange, "attestors", &attestors, render)
 }
 
 /// `PUT projects/*/attestors/*`: replaces it whole, its note excepted.
@@ -87,8 +89,8 @@ pub(super) async fn update_attestor(
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
     let attestor = doors.resources.update_attestor(attestor).await?;
-    let answer = json(&attestor_to_json(&attestor, version(&exchange)))?;
-    Ok(changed(answer, replaced(&attestor, &attestor.etag)))
+    let answer = answer(&exchange, attestor_to_json(&attestor, version(&exchange)))?;
+    Ok(changed(answer, Change::replaced(&attestor, &attestor.etag)))
 }
 
 /// `DELETE projects/*/attestors/*`.
@@ -97,14 +99,26 @@ pub(super) async fn delete_attestor(
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let etag_before = doors.resources.delete_attestor(attestor_name(&exchange)?).await?;
-    Ok(changed(empty()?, Change { etag_before, ..Change::default() }))
+    Ok(changed(empty()?, Change::deleted(etag_before)))
 }
 
-fn replaced<T>(written: &Written<T>, etag: &str) -> Change {
-    Change {
-        etag_before: written.etag_before.clone(),
-        etag_after: Some(etag.to_owned()),
-        ..Change::default()
+/// `POST projects/*/attestors/*:validateAttestationOccurrence`: whether the attestor would accept
+/// an attestation, which need not be stored.
+pub(super) async fn validate_attestation_occurrence(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let name = attestor_name(&exchange)?;
+    let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
+    let candidate = unstored_attestation_from_document(&document, &Limits::DEFAULT)?;
+    doors.resources.attestor(name.clone()).await?;
+    match doors.validate(&name, candidate, exchange.deadline).await? {
+        Validation::Verified => answer(&exchange, value!({"result": "VERIFIED"})),
+        Validation::NotVerifiable(reason) => answer(
+            &exchange,
+            value!({"result": "ATTESTATION_NOT_VERIFIABLE", "denialReason": reason}),
+        ),
+        Validation::Undetermined(inside) => Err(HttpError::Unavailable { inside }),
     }
 }
 
@@ -114,8 +128,8 @@ fn attestor_name(exchange: &Exchange) -> Result<AttestorName, HttpError> {
 
 /// The version that the path begins with.
 fn version(exchange: &Exchange) -> ApiVersion {
-    match exchange.uri.path().starts_with("/v1beta1/") {
-        true => ApiVersion::V1Beta1,
-        false => ApiVersion::V1,
+    match exchange.uri.path().starts_with("/v1/") {
+        true => ApiVersion::V1,
+        false => ApiVersion::V1Beta1,
     }
 }

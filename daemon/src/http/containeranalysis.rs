@@ -1,22 +1,25 @@
 //! Google's Container Analysis API, which is Grafeas v1: notes and occurrences.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
+use hallmark_core::document::read::resource;
 use hallmark_core::document::{DocumentError, DocumentLimits};
 use hallmark_core::limits::Limits;
 use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
 use hallmark_core::occurrence::Occurrence;
 use hallmark_core::occurrence::parse::{
-    note_from_document, occurrence_from_document, occurrences_from_batch,
+    note_from_document, notes_from_batch, occurrence_from_document, occurrences_from_batch,
 };
 use hallmark_core::occurrence::render::{note_to_json, occurrence_to_json};
 use serde_json::{Value, json as value};
 
 use super::Doors;
 use super::error::HttpError;
-use super::exchange::{Answer, Change, Exchange, changed, json};
-use super::google::{document, empty, listing, named, page, project, required};
+use super::exchange::{Answer, Change, Exchange, changed};
+use super::google::{answer, document, empty, listing, named, page, project, required};
 use crate::auth::permission::Permission;
+use crate::resources::Patch;
 
 /// `POST projects/*/notes?noteId=`.
 pub(super) async fn create_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
@@ -24,12 +27,35 @@ pub(super) async fn create_note(doors: &Doors, exchange: Exchange) -> Result<Ans
     let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
     let note = note_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
     let note = doors.resources.create_note(note).await?;
-    Ok(changed(json(&note_to_json(&note))?, created([&note.name])))
+    Ok(changed(answer(&exchange, note_to_json(&note))?, Change::created(&note.name, None)))
+}
+
+/// `POST projects/*/notes:batchCreate`: all or none.
+pub(super) async fn create_notes(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    let project = project(&exchange)?;
+    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let notes = notes_from_batch(&document, &project)?;
+    let notes = doors.resources.create_notes(project, notes).await?;
+    let rendered: Vec<Value> = notes.iter().map(note_to_json).collect();
+    let answer = answer(&exchange, value!({"notes": rendered}))?;
+    Ok(changed(answer, created(notes.iter().map(|note| &note.name))))
+}
+
+/// `PATCH projects/*/notes/*?updateMask=`.
+pub(super) async fn patch_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    let note = doors.resources.patch_note(note_name(&exchange)?, patch(&exchange)?).await?;
+    answer(&exchange, note_to_json(&note))
+}
+
+/// `DELETE projects/*/notes/*`.
+pub(super) async fn delete_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    doors.resources.delete_note(note_name(&exchange)?).await?;
+    empty()
 }
 
 /// `GET projects/*/notes/*`.
 pub(super) async fn get_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
-    json(&note_to_json(&doors.resources.note(note_name(&exchange)?).await?))
+    answer(&exchange, note_to_json(&doors.resources.note(note_name(&exchange)?).await?))
 }
 
 /// `GET projects/*/notes`. Only an empty filter is understood.
@@ -39,7 +65,7 @@ pub(super) async fn list_notes(doors: &Doors, exchange: Exchange) -> Result<Answ
         return Err(HttpError::InvalidArgument(problem));
     }
     let found = doors.resources.notes(project(&exchange)?, &page(&exchange)?).await?;
-    listing("notes", &found, note_to_json)
+    listing(&exchange, "notes", &found, note_to_json)
 }
 
 /// `POST projects/*/occurrences`.
@@ -52,9 +78,10 @@ pub(super) async fn create_occurrence(
     let name = unnamed(&project)?;
     let occurrence = occurrence_from_document(&document, Some(&name), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
-    may_attach(doors, &exchange, [&occurrence])?;
+    may_attach(doors, &exchange, [&occurrence]).await?;
     let occurrence = doors.resources.create_occurrence(project, occurrence).await?;
-    Ok(changed(json(&occurrence_to_json(&occurrence))?, created([&occurrence.name])))
+    let answer = answer(&exchange, occurrence_to_json(&occurrence))?;
+    Ok(changed(answer, Change::created(&occurrence.name, None)))
 }
 
 /// `POST projects/*/occurrences:batchCreate`: all or none.
@@ -67,16 +94,52 @@ pub(super) async fn create_occurrences(
     let name = unnamed(&project)?;
     let occurrences = occurrences_from_batch(&document, || name.clone(), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
-    may_attach(doors, &exchange, &occurrences)?;
+    may_attach(doors, &exchange, &occurrences).await?;
     let occurrences = doors.resources.create_occurrences(project, occurrences).await?;
     let rendered: Vec<Value> = occurrences.iter().map(occurrence_to_json).collect();
-    let answer = json(&value!({"occurrences": rendered}))?;
+    let answer = answer(&exchange, value!({"occurrences": rendered}))?;
     Ok(changed(answer, created(occurrences.iter().map(|occurrence| &occurrence.name))))
 }
 
 /// `GET projects/*/occurrences/*`.
 pub(super) async fn get_occurrence(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
-    json(&occurrence_to_json(&doors.resources.occurrence(occurrence_name(&exchange)?).await?))
+    let occurrence = doors.resources.occurrence(occurrence_name(&exchange)?).await?;
+    answer(&exchange, occurrence_to_json(&occurrence))
+}
+
+/// `PATCH projects/*/occurrences/*?updateMask=`.
+pub(super) async fn patch_occurrence(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let (name, patch) = (occurrence_name(&exchange)?, patch(&exchange)?);
+    let occurrence = doors.resources.patch_occurrence(name, patch).await?;
+    answer(&exchange, occurrence_to_json(&occurrence))
+}
+
+/// `GET projects/*/occurrences/*/notes`: the note of an occurrence.
+pub(super) async fn get_occurrence_note(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let note = doors.resources.note_of_occurrence(occurrence_name(&exchange)?).await?;
+    answer(&exchange, note_to_json(&note))
+}
+
+/// `GET projects/*/occurrences:vulnerabilitySummary`.
+pub(super) fn summarize_vulnerabilities(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+    Err(HttpError::Unimplemented(
+        "vulnerabilities are kept, not counted: list the occurrences with \
+         filter=kind=\"VULNERABILITY\" and count them"
+            .to_owned(),
+    ))
+}
+
+/// The IAM verbs on `projects/*/occurrences/*`.
+pub(super) fn no_occurrence_iam(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+    Err(HttpError::Unimplemented(
+        "an occurrence has no IAM policy of its own: set the one of its note".to_owned(),
+    ))
 }
 
 /// `GET projects/*/occurrences?filter=`.
@@ -86,7 +149,7 @@ pub(super) async fn list_occurrences(
 ) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
     let found = doors.resources.occurrences(project(&exchange)?, &filter, &page).await?;
-    listing("occurrences", &found, occurrence_to_json)
+    listing(&exchange, "occurrences", &found, occurrence_to_json)
 }
 
 /// `GET projects/*/notes/*/occurrences?filter=`, in whatever project they live.
@@ -96,7 +159,7 @@ pub(super) async fn list_note_occurrences(
 ) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
     let found = doors.resources.occurrences_of_note(note_name(&exchange)?, &filter, &page).await?;
-    listing("occurrences", &found, occurrence_to_json)
+    listing(&exchange, "occurrences", &found, occurrence_to_json)
 }
 
 /// `DELETE projects/*/occurrences/*`.
@@ -108,17 +171,18 @@ pub(super) async fn delete_occurrence(
     empty()
 }
 
-/// An occurrence speaks for its note, so the note's project has a say, too.
-fn may_attach<'a>(
+/// An occurrence speaks for its note, so who may attach to the note is asked, too.
+async fn may_attach(
     doors: &Doors,
     exchange: &Exchange,
-    occurrences: impl IntoIterator<Item = &'a Occurrence>,
+    occurrences: impl IntoIterator<Item = &Occurrence>,
 ) -> Result<(), HttpError> {
-    let permission = Permission::NotesAttachOccurrence;
-    occurrences.into_iter().try_for_each(|occurrence| {
-        let note = &occurrence.note;
-        doors.check(&exchange.caller, permission, note.project().as_str(), &note.to_string())
-    })
+    let notes: BTreeSet<&NoteName> = occurrences.into_iter().map(|one| &one.note).collect();
+    for note in notes {
+        let (permission, project) = (Permission::NotesAttachOccurrence, note.project().as_str());
+        doors.check_on(&exchange.caller, permission, Some(project), &note.to_string()).await?;
+    }
+    Ok(())
 }
 
 fn created<'a, N: Display + 'a>(names: impl IntoIterator<Item = &'a N>) -> Change {
@@ -137,6 +201,15 @@ fn occurrence_name(exchange: &Exchange) -> Result<OccurrenceName, HttpError> {
 /// The name that an occurrence is read under until it gets its own.
 fn unnamed(project: &ProjectId) -> Result<OccurrenceName, HttpError> {
     Ok(OccurrenceName::new(project.clone(), "unnamed")?)
+}
+
+fn patch(exchange: &Exchange) -> Result<Patch, HttpError> {
+    let document = document(exchange, &DocumentLimits::OCCURRENCE)?;
+    let body = resource(document.root(), |root| root.json())?;
+    let Value::Object(fields) = body else {
+        return Err(HttpError::InvalidArgument("the body is not an object".to_owned()));
+    };
+    Ok(Patch { fields, mask: exchange.query("updateMask")?.unwrap_or_default() })
 }
 
 fn filter(exchange: &Exchange) -> Result<String, HttpError> {

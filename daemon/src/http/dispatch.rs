@@ -103,7 +103,7 @@ async fn let_in(
         return Ok(caller.unwrap_or(Caller::Anybody));
     }
     let refused = match &caller {
-        Ok(caller) => doors.let_in(caller, route, params).err(),
+        Ok(caller) => doors.let_in(caller, route, params).await.err(),
         Err(error) => Some(error.clone()),
     };
     let Some(error) = refused else { return caller };

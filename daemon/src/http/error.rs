@@ -21,6 +21,14 @@ pub enum HttpError {
     /// The request cannot be one. The caller is at fault.
     #[error("{0}")]
     InvalidArgument(String),
+    /// Fields of the request cannot be accepted. The caller is at fault.
+    #[error("{message}")]
+    InvalidFields {
+        /// All of it, for people.
+        message: String,
+        /// Field by field, for programs.
+        violations: Vec<FieldViolation>,
+    },
     /// The request is one, but not in the present state of the resource.
     #[error("{0}")]
     FailedPrecondition(String),
@@ -39,6 +47,9 @@ pub enum HttpError {
         /// The methods, joined by `, `.
         allow: String,
     },
+    /// Google's service has this and Hallmark has not.
+    #[error("{0}")]
+    Unimplemented(String),
     /// The name is taken.
     #[error("{0}")]
     AlreadyExists(String),
@@ -95,6 +106,15 @@ pub enum HttpError {
     },
 }
 
+/// One field that cannot be accepted, as in `google.rpc.BadRequest`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldViolation {
+    /// Dotted path; empty for the body itself.
+    pub field: String,
+    /// What is wrong and what to do.
+    pub description: String,
+}
+
 impl HttpError {
     /// A fault of the daemon; `inside` is for its log.
     pub fn internal(inside: impl Into<String>) -> Self {
@@ -111,7 +131,7 @@ impl HttpError {
     /// HTTP status and the status word of Google's APIs.
     pub fn status(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::InvalidArgument(_) | Self::BodyBroken => {
+            Self::InvalidArgument(_) | Self::InvalidFields { .. } | Self::BodyBroken => {
                 (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT")
             }
             Self::FailedPrecondition(_) => (StatusCode::BAD_REQUEST, "FAILED_PRECONDITION"),
@@ -119,6 +139,7 @@ impl HttpError {
             Self::PermissionDenied(_) => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "UNIMPLEMENTED"),
+            Self::Unimplemented(_) => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
             Self::AlreadyExists(_) => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
             Self::Aborted(_) => (StatusCode::CONFLICT, "ABORTED"),
             Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, "DEADLINE_EXCEEDED"),
@@ -156,7 +177,14 @@ impl HttpError {
 
     fn body(&self) -> ErrorBody {
         let (status, word) = self.status();
-        let error = ErrorObject { code: status.as_u16(), message: self.to_string(), status: word };
+        let details = match self {
+            Self::InvalidFields { violations, .. } if !violations.is_empty() => {
+                vec![BadRequest { kind: BAD_REQUEST, field_violations: violations.clone() }]
+            }
+            _ => Vec::new(),
+        };
+        let message = self.to_string();
+        let error = ErrorObject { code: status.as_u16(), message, status: word, details };
         ErrorBody { error, line: None }
     }
 
@@ -207,4 +235,17 @@ struct ErrorObject {
     code: u16,
     message: String,
     status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<BadRequest>,
+}
+
+/// The type of the one kind of details that errors carry.
+const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BadRequest {
+    #[serde(rename = "@type")]
+    kind: &'static str,
+    field_violations: Vec<FieldViolation>,
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::error::HttpError;
 use crate::auth::Caller;
+use crate::resources::Written;
 
 /// A whole answer.
 pub type Answer = Response<Full<Bytes>>;
@@ -77,6 +78,27 @@ pub struct Change {
     pub etag_before: Option<String>,
     /// The etag after; `None` where there is none.
     pub etag_after: Option<String>,
+}
+
+impl Change {
+    /// A resource that the path names was replaced by one with this etag.
+    pub fn replaced<T>(written: &Written<T>, etag: &str) -> Self {
+        Self {
+            etag_before: written.etag_before.clone(),
+            etag_after: Some(etag.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// A resource was created under this name, with an etag where it has any.
+    pub fn created(name: &impl ToString, etag: Option<String>) -> Self {
+        Self { resources: vec![name.to_string()], etag_before: None, etag_after: etag }
+    }
+
+    /// The resource that the path names was deleted.
+    pub fn deleted(etag_before: Option<String>) -> Self {
+        Self { etag_before, ..Self::default() }
+    }
 }
 
 /// The answer to a write, with what is recorded of it.

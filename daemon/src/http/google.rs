@@ -1,16 +1,19 @@
 //! What the Google-shaped dialects share: names from the path, documents from the body, pages,
 //! and errors.
 //!
-//! Query parameters that every Google client may add and that change nothing here (`alt`, `$alt`,
-//! `prettyPrint`, `key`, `quotaUser`, …) are not looked at.
+//! Of the query parameters that every Google client may add only `alt` and `$alt` change anything
+//! here: answers are JSON, its enums by name or, with `json;enum-encoding=int`, by number. The
+//! others (`prettyPrint`, `key`, `quotaUser`, …) are not looked at.
 
 use std::str::FromStr;
 
+use hallmark_core::document::read::FieldErrors;
 use hallmark_core::document::{Document, DocumentError, DocumentLimits};
 use hallmark_core::names::{NameError, ProjectId};
 use serde_json::{Map, Value};
 
-use super::error::HttpError;
+use super::enums;
+use super::error::{FieldViolation, HttpError};
 use super::exchange::{Answer, Exchange, json};
 use crate::resources::{Page, PageRequest, ResourceError};
 
@@ -51,8 +54,32 @@ pub(super) fn page(exchange: &Exchange) -> Result<PageRequest, HttpError> {
     Ok(PageRequest { size, token: exchange.query("pageToken")?.unwrap_or_default() })
 }
 
+/// An answer of 200, its enums as the client asks for them.
+pub(super) fn answer(exchange: &Exchange, mut value: Value) -> Result<Answer, HttpError> {
+    if enums_as_numbers(exchange)? {
+        enums::to_numbers(&mut value);
+    }
+    json(&value)
+}
+
+fn enums_as_numbers(exchange: &Exchange) -> Result<bool, HttpError> {
+    let mut as_numbers = false;
+    for name in ["alt", "$alt"] {
+        match exchange.query(name)?.as_deref() {
+            None | Some("" | "json") => {}
+            Some("json;enum-encoding=int") => as_numbers = true,
+            Some(_) => {
+                let hint = format!("query parameter `{name}`: answers are JSON, ask for alt=json");
+                return Err(HttpError::InvalidArgument(hint));
+            }
+        }
+    }
+    Ok(as_numbers)
+}
+
 /// A page as `{"COLLECTION":[…],"nextPageToken":"…"}`; what is empty is left out.
 pub(super) fn listing<T>(
+    exchange: &Exchange,
     collection: &str,
     page: &Page<T>,
     render: impl Fn(&T) -> Value,
@@ -64,7 +91,7 @@ pub(super) fn listing<T>(
     if !page.next_page_token.is_empty() {
         object.insert("nextPageToken".to_owned(), page.next_page_token.clone().into());
     }
-    json(&object)
+    answer(exchange, object.into())
 }
 
 /// The answer to a deletion.
@@ -76,7 +103,10 @@ impl From<ResourceError> for HttpError {
     fn from(error: ResourceError) -> Self {
         let text = error.to_string();
         match error {
-            ResourceError::Invalid { .. } => Self::InvalidArgument(text),
+            ResourceError::Invalid { field, problem } => Self::InvalidFields {
+                message: text,
+                violations: vec![FieldViolation { field, description: problem }],
+            },
             ResourceError::NotFound(_) => Self::NotFound(text),
             ResourceError::AlreadyExists(_) => Self::AlreadyExists(text),
             ResourceError::EtagMismatch { .. } => Self::Aborted(text),
@@ -89,7 +119,24 @@ impl From<ResourceError> for HttpError {
 
 impl From<DocumentError> for HttpError {
     fn from(error: DocumentError) -> Self {
-        Self::InvalidArgument(error.to_string())
+        match error {
+            DocumentError::Fields(errors) => errors.into(),
+            other => Self::InvalidArgument(other.to_string()),
+        }
+    }
+}
+
+impl From<FieldErrors> for HttpError {
+    fn from(errors: FieldErrors) -> Self {
+        let message = errors.to_string();
+        let violation = |error: hallmark_core::document::read::FieldError| FieldViolation {
+            field: error.path,
+            description: error.message,
+        };
+        Self::InvalidFields {
+            message,
+            violations: errors.errors.into_iter().map(violation).collect(),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpE
     }
     let ready = state.store_open && state.generation.is_some() && !draining;
     let permission = Permission::OperationsGet;
-    let mut answer = match doors.guard.permits(&exchange.caller, permission, None, "/readyz") {
+    let mut answer = match doors.guard.permits(&exchange.caller, permission, None) {
         true => json(&ReadinessReport { ready, draining, state })?,
         false => json(&Ready { ready })?,
     };

@@ -15,11 +15,16 @@ pub mod server;
 
 mod binaryauthorization;
 mod body;
+mod cloudkms;
 mod containeranalysis;
 mod decisions;
 mod dispatch;
+mod enums;
 mod google;
 mod guarded_io;
+mod iam;
+mod platforms;
+mod pods;
 mod writing;
 
 use std::fmt;
@@ -30,16 +35,22 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hallmark_core::evaluate::Request;
+use hallmark_core::names::AttestorName;
+use hallmark_core::occurrence::UnstoredAttestation;
+use hallmark_core::platform::TrustedGkePolicy;
+use hallmark_core::platform::evaluate::Pod;
+use hallmark_core::platform::result::PodResult;
 use http::Response;
 use http_body_util::channel::Channel;
 use hyper::body::Incoming;
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
-use crate::admit::{self, Gate, Origin, Recorded};
+use crate::admit::{self, Gate, Origin, Recorded, Validation};
 use crate::auth::{Credentials, Guard};
 use crate::metrics::http::HttpMetrics;
 use crate::metrics::tls::TlsMetrics;
+use crate::plugin::KeyVersions;
 use crate::resources::Resources;
 use dispatch::StreamBroken;
 use error::HttpError;
@@ -56,31 +67,54 @@ routes! {
     BinaryAuthorization {
         GET "/v1/projects/{project}/policy" [PolicyGet] => binaryauthorization::get_policy;
         PUT "/v1/projects/{project}/policy" [PolicyUpdate] => binaryauthorization::update_policy;
+        GET "/v1/projects/{project}/policy:getIamPolicy" [PolicyGetIamPolicy] => iam::get_iam_policy;
+        POST "/v1/projects/{project}/policy:setIamPolicy" [PolicySetIamPolicy] => iam::set_iam_policy;
+        POST "/v1/projects/{project}/policy:testIamPermissions" [authenticated] => iam::test_iam_permissions;
         GET "/v1/locations/{location}/policy" [authenticated] => ready binaryauthorization::get_system_policy;
         POST "/v1/projects/{project}/attestors" [AttestorsCreate] => binaryauthorization::create_attestor;
         GET "/v1/projects/{project}/attestors" [AttestorsList] => binaryauthorization::list_attestors;
         GET "/v1/projects/{project}/attestors/{attestor}" [AttestorsGet] => binaryauthorization::get_attestor;
         PUT "/v1/projects/{project}/attestors/{attestor}" [AttestorsUpdate] => binaryauthorization::update_attestor;
         DELETE "/v1/projects/{project}/attestors/{attestor}" [AttestorsDelete] => binaryauthorization::delete_attestor;
-        GET "/v1beta1/projects/{project}/policy" [PolicyGet] => binaryauthorization::get_policy;
-        PUT "/v1beta1/projects/{project}/policy" [PolicyUpdate] => binaryauthorization::update_policy;
-        GET "/v1beta1/locations/{location}/policy" [authenticated] => ready binaryauthorization::get_system_policy;
-        POST "/v1beta1/projects/{project}/attestors" [AttestorsCreate] => binaryauthorization::create_attestor;
-        GET "/v1beta1/projects/{project}/attestors" [AttestorsList] => binaryauthorization::list_attestors;
-        GET "/v1beta1/projects/{project}/attestors/{attestor}" [AttestorsGet] => binaryauthorization::get_attestor;
-        PUT "/v1beta1/projects/{project}/attestors/{attestor}" [AttestorsUpdate] => binaryauthorization::update_attestor;
-        DELETE "/v1beta1/projects/{project}/attestors/{attestor}" [AttestorsDelete] => binaryauthorization::delete_attestor;
+        POST "/v1/projects/{project}/attestors/{attestor}:validateAttestationOccurrence" [AttestorsVerifyImageAttested] => binaryauthorization::validate_attestation_occurrence;
+        GET "/v1/projects/{project}/attestors/{attestor}:getIamPolicy" [AttestorsGetIamPolicy] => iam::get_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:setIamPolicy" [AttestorsSetIamPolicy] => iam::set_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:testIamPermissions" [authenticated] => iam::test_iam_permissions;
+        GET "/v1/projects/{project}/platforms" [PlatformPoliciesList] => ready platforms::list_platforms;
+        POST "/v1/projects/{project}/platforms/{platform}/policies" [PlatformPoliciesCreate] => platforms::create_platform_policy;
+        GET "/v1/projects/{project}/platforms/{platform}/policies" [PlatformPoliciesList] => platforms::list_platform_policies;
+        GET "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesGet] => platforms::get_platform_policy;
+        PUT "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesReplace] => platforms::replace_platform_policy;
+        DELETE "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesDelete] => platforms::delete_platform_policy;
+        POST "/v1/projects/{project}/platforms/{platform}/policies/{policy}:evaluate" [PlatformPoliciesEvaluate] => platforms::evaluate;
     }
     ContainerAnalysis {
         POST "/v1/projects/{project}/notes" [NotesCreate] => containeranalysis::create_note;
+        POST "/v1/projects/{project}/notes:batchCreate" [NotesCreate] => containeranalysis::create_notes;
         GET "/v1/projects/{project}/notes" [NotesList] => containeranalysis::list_notes;
         GET "/v1/projects/{project}/notes/{note}" [NotesGet] => containeranalysis::get_note;
+        PATCH "/v1/projects/{project}/notes/{note}" [NotesUpdate] => containeranalysis::patch_note;
+        DELETE "/v1/projects/{project}/notes/{note}" [NotesDelete] => containeranalysis::delete_note;
+        POST "/v1/projects/{project}/notes/{note}:getIamPolicy" [NotesGetIamPolicy] => iam::get_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:setIamPolicy" [NotesSetIamPolicy] => iam::set_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:testIamPermissions" [authenticated] => iam::test_iam_permissions;
         GET "/v1/projects/{project}/notes/{note}/occurrences" [NotesListOccurrences] => containeranalysis::list_note_occurrences;
         POST "/v1/projects/{project}/occurrences" [OccurrencesCreate] => containeranalysis::create_occurrence;
         POST "/v1/projects/{project}/occurrences:batchCreate" [OccurrencesCreate] => containeranalysis::create_occurrences;
         GET "/v1/projects/{project}/occurrences" [OccurrencesList] => containeranalysis::list_occurrences;
         GET "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesGet] => containeranalysis::get_occurrence;
+        PATCH "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesUpdate] => containeranalysis::patch_occurrence;
         DELETE "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesDelete] => containeranalysis::delete_occurrence;
+        GET "/v1/projects/{project}/occurrences/{occurrence}/notes" [OccurrencesGet] => containeranalysis::get_occurrence_note;
+        GET "/v1/projects/{project}/occurrences:vulnerabilitySummary" [OccurrencesList] => ready containeranalysis::summarize_vulnerabilities;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:getIamPolicy" [OccurrencesGetIamPolicy] => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:setIamPolicy" [OccurrencesSetIamPolicy] => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:testIamPermissions" [authenticated] => ready containeranalysis::no_occurrence_iam;
+    }
+    CloudKms {
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}" [CryptoKeyVersionsViewPublicKey] => ready cloudkms::get_key_version;
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}/publicKey" [CryptoKeyVersionsViewPublicKey] => ready cloudkms::get_public_key;
+        POST "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}:asymmetricSign" [CryptoKeyVersionsUseToSign] => cloudkms::asymmetric_sign;
     }
     Operations {
         GET "/livez" [anybody] => ready health::livez;
@@ -125,6 +159,7 @@ pub struct Doors {
     streams: Arc<Semaphore>,
     nameless: Nameless,
     before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
+    key_versions: Option<Arc<KeyVersions>>,
 }
 
 /// What decides.
@@ -173,6 +208,7 @@ impl Doors {
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             before_scrape: None,
+            key_versions: None,
         })
     }
 
@@ -189,6 +225,41 @@ impl Doors {
     pub fn before_scrape(mut self, refresh: impl Fn() + Send + Sync + 'static) -> Self {
         self.before_scrape = Some(Box::new(refresh));
         self
+    }
+
+    /// Whether an attestor would accept an attestation; see [`admit::validate`].
+    pub async fn validate(
+        &self,
+        attestor: &AttestorName,
+        candidate: UnstoredAttestation,
+        deadline: Instant,
+    ) -> Result<Validation, HttpError> {
+        match &self.decider {
+            Decider::Gate(gate) => Ok(admit::validate(gate, attestor, candidate, deadline).await),
+            #[cfg(test)]
+            Decider::Test(_) => Err(HttpError::internal("there is no gate")),
+        }
+    }
+
+    /// Answers for these key versions as Cloud KMS does.
+    #[must_use]
+    pub fn with_key_versions(mut self, key_versions: KeyVersions) -> Self {
+        self.key_versions = Some(Arc::new(key_versions));
+        self
+    }
+
+    /// Whether pods conform to a platform policy; see [`admit::conformance`].
+    pub async fn conformance(
+        &self,
+        policy: &TrustedGkePolicy,
+        pods: Vec<Pod>,
+        deadline: Instant,
+    ) -> Result<Vec<PodResult>, HttpError> {
+        match &self.decider {
+            Decider::Gate(gate) => Ok(admit::conformance(gate, policy, pods, deadline).await),
+            #[cfg(test)]
+            Decider::Test(_) => Err(HttpError::internal("there is no gate")),
+        }
     }
 
     fn refresh_metrics(&self) {

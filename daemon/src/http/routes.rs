@@ -29,6 +29,18 @@ pub struct Route {
     pub(super) stream: Option<StreamEndpoint>,
 }
 
+impl Route {
+    /// Its paths: Binary Authorization answers `v1beta1` and `v1alpha2` where it answers `v1`.
+    fn paths(&self) -> Vec<String> {
+        let mut paths = vec![self.path.to_owned()];
+        if let (Door::BinaryAuthorization, Some(rest)) = (self.door, self.path.strip_prefix("/v1/"))
+        {
+            paths.extend(["v1beta1", "v1alpha2"].map(|version| format!("/{version}/{rest}")));
+        }
+        paths
+    }
+}
+
 /// Writes `ROUTES`: per door, `METHOD "path" [access] => endpoint;`, where access is a permission,
 /// `in_body` and a permission, `authenticated` or `anybody` (see [`Access`]), and an endpoint is an
 /// `async fn(&Doors, Exchange) -> Result<Answer, HttpError>`, or after `ready` a plain
@@ -90,11 +102,13 @@ pub(super) use stream;
 type Methods = Vec<&'static Route>;
 
 static ROUTER: LazyLock<Router<Methods>> = LazyLock::new(|| {
-    let mut paths: Vec<(&'static str, Methods)> = Vec::new();
+    let mut paths: Vec<(String, Methods)> = Vec::new();
     for route in ROUTES {
-        match paths.iter_mut().find(|(path, _)| *path == route.path) {
-            Some((_, methods)) => methods.push(route),
-            None => paths.push((route.path, vec![route])),
+        for path in route.paths() {
+            match paths.iter_mut().find(|(known, _)| *known == path) {
+                Some((_, methods)) => methods.push(route),
+                None => paths.push((path, vec![route])),
+            }
         }
     }
     let mut router = Router::new();

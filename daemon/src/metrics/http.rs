@@ -15,6 +15,8 @@ pub enum Door {
     BinaryAuthorization,
     /// Google's Container Analysis API.
     ContainerAnalysis,
+    /// The sliver of Google's Cloud KMS API.
+    CloudKms,
     /// `/livez`, `/readyz`, `/version`, `/metrics`.
     Operations,
     /// No route was found.
@@ -22,10 +24,11 @@ pub enum Door {
 }
 
 impl Door {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Decisions,
         Self::BinaryAuthorization,
         Self::ContainerAnalysis,
+        Self::CloudKms,
         Self::Operations,
         Self::Unknown,
     ];
@@ -36,6 +39,7 @@ impl Door {
             Self::Decisions => "decisions",
             Self::BinaryAuthorization => "binaryauthorization",
             Self::ContainerAnalysis => "containeranalysis",
+            Self::CloudKms => "cloudkms",
             Self::Operations => "operations",
             Self::Unknown => "unknown",
         }

@@ -29,12 +29,29 @@ pub enum StoreOperation {
     Occurrences,
     /// The attestations of notes and digests.
     Evidence,
+    /// One IAM policy.
+    IamPolicy,
+    /// One platform policy.
+    PlatformPolicy,
+    /// A page of platform policies.
+    PlatformPolicies,
     /// A write, from being handed over to being durable.
     Apply,
 }
 
-const OPERATIONS: [&str; 8] =
-    ["projects", "project", "note", "notes", "occurrence", "occurrences", "evidence", "apply"];
+const OPERATIONS: [&str; 11] = [
+    "projects",
+    "project",
+    "note",
+    "notes",
+    "occurrence",
+    "occurrences",
+    "evidence",
+    "iam_policy",
+    "platform_policy",
+    "platform_policies",
+    "apply",
+];
 
 /// How the store did not do as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

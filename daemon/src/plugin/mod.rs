@@ -10,12 +10,14 @@
 //! that fails keeps its last good keys; their validity still ends by the clock.
 //!
 //! - `discover`: files, pins, instances; - `instance`: one instance and its snapshot;
-//! - `services`: what the daemon does for a plugin; - `sign`: signing.
+//! - `services`: what the daemon does for a plugin; - `sign`: signing; - `key_versions`: keys that
+//!   sign under the names of Cloud KMS.
 
 mod convert;
 mod discover;
 mod error;
 mod instance;
+mod key_versions;
 mod services;
 mod sign;
 #[cfg(test)]
@@ -24,7 +26,8 @@ mod tests;
 pub use discover::PluginConfig;
 pub use error::{KeyError, PluginError, SignError};
 pub use instance::InstanceStatus;
-pub use sign::Signed;
+pub use key_versions::KeyVersions;
+pub use sign::{PublicHalf, Signed};
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! Signing with a key that a plugin holds.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::SignatureAlgorithm;
@@ -24,6 +25,22 @@ pub struct Signed {
     pub spki_der: Vec<u8>,
 }
 
+/// What is to be signed: a message, or the digest that the key's algorithm makes of it.
+#[derive(Clone, Copy)]
+enum ToSign<'a> {
+    Message(&'a [u8]),
+    Digest(&'a [u8]),
+}
+
+/// The public half of a key that signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicHalf {
+    /// What it signs with: the key's preferred algorithm.
+    pub algorithm: SignatureAlgorithm,
+    /// SubjectPublicKeyInfo in DER, as the plugin gives it.
+    pub spki_der: Vec<u8>,
+}
+
 impl Catalog {
     /// Signs `payload` with the key of that id, in its preferred algorithm, with the instance of
     /// that name. Blocks: the key may be in a device.
@@ -31,21 +48,33 @@ impl Catalog {
     /// # Errors
     /// The instance or key does not exist, or cannot sign this or now.
     pub fn sign(&self, plugin: &str, key_id: &str, payload: &[u8]) -> Result<Signed, SignError> {
-        let instance =
-            self.instance(plugin).ok_or_else(|| SignError::UnknownPlugin(plugin.to_owned()))?;
+        self.sign_what(plugin, key_id, ToSign::Message(payload))
+    }
+
+    /// As [`Catalog::sign`], of the payload that has this digest by the hash of the algorithm.
+    ///
+    /// # Errors
+    /// As there; also where the algorithm hashes nothing, or not once.
+    pub fn sign_digest(
+        &self,
+        plugin: &str,
+        key_id: &str,
+        digest: &[u8],
+    ) -> Result<Signed, SignError> {
+        self.sign_what(plugin, key_id, ToSign::Digest(digest))
+    }
+
+    fn sign_what(&self, plugin: &str, key_id: &str, what: ToSign<'_>) -> Result<Signed, SignError> {
+        let (instance, held) = self.signing_instance(plugin)?;
         let unavailable = |text: String| {
             instance.count_call_error();
             SignError::Unavailable { plugin: plugin.to_owned(), text }
         };
-        let held = instance.held().ok_or_else(|| {
-            let error = instance.status().last_error;
-            unavailable(error.unwrap_or_else(|| "it lists no keys".to_owned()))
-        })?;
         let (key, algorithm) = signing_key(&held, key_id).ok_or_else(|| SignError::UnknownKey {
             plugin: plugin.to_owned(),
             key: key_id.to_owned(),
         })?;
-        match ask(instance, &held, key, payload).map_err(unavailable)? {
+        match ask(instance, &held, key, what).map_err(unavailable)? {
             Ok(signature) => Ok(Signed { signature, algorithm, spki_der: key.spki_der.clone() }),
             Err(failure @ (Failure::Backend | Failure::Timeout | Failure::Cancelled)) => {
                 Err(unavailable(format!("{failure:?}")))
@@ -56,6 +85,32 @@ impl Catalog {
                 failure,
             }),
         }
+    }
+
+    /// The public half of the key of that id. Answers from memory.
+    ///
+    /// # Errors
+    /// The instance or key does not exist, or its keys are not known now.
+    pub fn signing_key(&self, plugin: &str, key_id: &str) -> Result<PublicHalf, SignError> {
+        let (_, held) = self.signing_instance(plugin)?;
+        let found = signing_key(&held, key_id);
+        let (key, algorithm) = found.ok_or_else(|| SignError::UnknownKey {
+            plugin: plugin.to_owned(),
+            key: key_id.to_owned(),
+        })?;
+        Ok(PublicHalf { algorithm, spki_der: key.spki_der.clone() })
+    }
+
+    fn signing_instance(&self, plugin: &str) -> Result<(&PluginInstance, Arc<Held>), SignError> {
+        let instance =
+            self.instance(plugin).ok_or_else(|| SignError::UnknownPlugin(plugin.to_owned()))?;
+        let held = instance.held().ok_or_else(|| {
+            instance.count_call_error();
+            let error = instance.status().last_error;
+            let text = error.unwrap_or_else(|| "it lists no keys".to_owned());
+            SignError::Unavailable { plugin: plugin.to_owned(), text }
+        })?;
+        Ok((instance, held))
     }
 }
 
@@ -71,22 +126,25 @@ fn ask(
     instance: &PluginInstance,
     held: &Held,
     key: &KeyRecord,
-    payload: &[u8],
+    what: ToSign<'_>,
 ) -> Result<Result<Vec<u8>, Failure>, String> {
     let at = Circumstances {
         deadline: Instant::now().checked_add(SIGN_TIMEOUT),
         ..Circumstances::at(services::unix_now())
     };
+    let (ToSign::Message(message) | ToSign::Digest(message)) = what;
     let item = Item {
         key_handle: key.handle,
         algorithm: key.algorithms.first().copied(),
         key: &[],
-        message: payload,
+        message,
         signature: &[],
     };
-    let answers = instance
-        .instance()
-        .sign_batch(&held.snapshot, &[item], &at)
-        .map_err(|error| error.to_string())?;
+    let (instance, items) = (instance.instance(), [item]);
+    let answers = match what {
+        ToSign::Message(_) => instance.sign_batch(&held.snapshot, &items, &at),
+        ToSign::Digest(_) => instance.sign_digests(&held.snapshot, &items, &at),
+    };
+    let answers = answers.map_err(|error| error.to_string())?;
     Ok(answers.into_iter().next().unwrap_or(Err(Failure::Backend)))
 }

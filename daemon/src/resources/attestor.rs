@@ -112,7 +112,7 @@ impl Inner {
         Ok(Written { resource: attestor, etag_before: Some(held.etag) })
     }
 
-    fn attestor(&self, name: &AttestorName) -> Result<Attestor, ResourceError> {
+    pub(super) fn attestor(&self, name: &AttestorName) -> Result<Attestor, ResourceError> {
         let held = self.store.project(name.project())?.attestors;
         held.into_iter()
             .find(|held| held.name == *name)
@@ -154,7 +154,7 @@ impl Inner {
 
     /// Gives a key its id: the one given, else the default; an OpenPGP key is always named by its
     /// fingerprint.
-    fn identify(&self, key: &mut PublicKey, path: &str) -> Result<(), ResourceError> {
+    pub(super) fn identify(&self, key: &mut PublicKey, path: &str) -> Result<(), ResourceError> {
         let resolved =
             self.keys.resolve(key).map_err(|error| refused(&error, &key.material, path))?;
         let overwrite = matches!(key.material, KeyMaterial::Pgp { .. });

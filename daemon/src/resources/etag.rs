@@ -14,6 +14,14 @@ pub(super) fn now() -> String {
     format!("{:.6}", Timestamp::now())
 }
 
+/// Bytes of an IAM policy's etag, as many as Google's have.
+const IAM_ETAG_BYTES: usize = 8;
+
+/// As [`fresh`], for an IAM policy: bytes in base64.
+pub(super) fn fresh_iam() -> String {
+    STANDARD.encode(&Uuid::new_v4().as_bytes()[..IAM_ETAG_BYTES])
+}
+
 /// The etag of a resource that is about to be written: quoted, never the same twice, even for the
 /// same content. Were it made of the content alone, A → B → A would look like no change.
 pub(super) fn fresh(name: &str, update_time: &str) -> String {

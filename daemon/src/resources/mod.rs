@@ -9,9 +9,12 @@ mod attestor;
 mod error;
 mod etag;
 mod filter;
+mod iam;
 mod note;
 mod occurrence;
 mod page;
+mod patch;
+mod platform;
 mod policy;
 mod written;
 
@@ -25,6 +28,7 @@ use hallmark_core::names::ProjectId;
 pub use error::ResourceError;
 pub use occurrence::OCCURRENCES_PER_BATCH_MAX;
 pub use page::{Page, PageRequest};
+pub use patch::Patch;
 pub use written::Written;
 
 use crate::cache::EvidenceEpochs;

@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, HashSet};
 
 use hallmark_core::image::Digest;
+use hallmark_core::limits::Limits;
 use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::parse::occurrence_from_json;
 use hallmark_core::occurrence::{AttestationBody, Note, Occurrence};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::error::ResourceError;
+use super::note::text;
 use super::page::{Cursor, Page, PageRequest};
+use super::patch::Patch;
 use super::{Inner, Resources, etag, filter};
 use crate::store::{OccurrenceQuery, OccurrenceScope, StoreError, Write};
 
@@ -79,6 +83,21 @@ impl Resources {
     ) -> Result<Page<Occurrence>, ResourceError> {
         self.note(note.clone()).await?;
         self.list(OccurrenceScope::Note(note), filter, page).await
+    }
+
+    /// Changes some fields of an occurrence; its note, its kind and its resource are not among them.
+    pub async fn patch_occurrence(
+        &self,
+        name: OccurrenceName,
+        patch: Patch,
+    ) -> Result<Occurrence, ResourceError> {
+        let project = name.project().clone();
+        self.writing(project, move |inner| inner.patch_occurrence(&name, &patch)).await
+    }
+
+    /// The note of an occurrence.
+    pub async fn note_of_occurrence(&self, name: OccurrenceName) -> Result<Note, ResourceError> {
+        self.blocking(move |inner| inner.note(&inner.occurrence(&name)?.note)).await
     }
 
     /// Deletes an occurrence: what it attested is no longer attested.
@@ -166,6 +185,24 @@ impl Inner {
         let after = cursor.after().map(str::parse::<OccurrenceName>).transpose()?;
         let found = self.store.occurrences(query, after.as_ref(), cursor.limit())?;
         Ok(cursor.page(found, |occurrence| occurrence.name.to_string()))
+    }
+
+    fn patch_occurrence(
+        &self,
+        name: &OccurrenceName,
+        patch: &Patch,
+    ) -> Result<Occurrence, ResourceError> {
+        self.writable()?;
+        let held = self.occurrence(name)?;
+        let fixed = ["name", "kind", "noteName", "resourceUri", "createTime"];
+        let json = Value::Object(patch.onto(&held.json, &fixed)?);
+        let mut occurrence = occurrence_from_json(&json.to_string(), Some(name), &Limits::DEFAULT)
+            .map_err(|error| ResourceError::invalid("occurrence", error.to_string()))?;
+        occurrence.stamp(text(&held.json, "createTime"), &etag::now());
+        let committed = self.store.apply(Write::UpdateOccurrence(occurrence.clone()));
+        self.bump(held.digest);
+        committed?;
+        Ok(occurrence)
     }
 
     fn delete_occurrence(&self, name: OccurrenceName) -> Result<(), ResourceError> {

@@ -1,4 +1,4 @@
-//! Where resources live: policies, attestors, notes, occurrences.
+//! Where resources live: policies, attestors, notes, occurrences, and who may do what with them.
 //!
 //! One trait, two stores: `embedded` (redb, read and write) and `files` (a directory, read only).
 //! Every method blocks on the disk: call them from a blocking thread. A write is durable when
@@ -8,6 +8,7 @@
 mod conformance;
 pub mod embedded;
 pub mod files;
+pub mod iam;
 mod query;
 #[cfg(test)]
 mod samples;
@@ -16,11 +17,15 @@ use std::fmt::Debug;
 
 use hallmark_core::attestor::Attestor;
 use hallmark_core::image::Digest;
-use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{
+    AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
+};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
 
 use crate::metrics::store::StoreFailure;
+use iam::{IamPolicy, IamResource};
 
 /// Reads and writes resources.
 pub trait Store: Debug + Send + Sync {
@@ -59,6 +64,33 @@ pub trait Store: Debug + Send + Sync {
         wanted: &[(NoteName, Digest)],
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError>;
+
+    /// The attestations of each digest that live in a project, whatever their note, in the order
+    /// asked, all from one consistent read, each at most `limit` + 1.
+    fn evidence_in_projects(
+        &self,
+        wanted: &[(ProjectId, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError>;
+
+    /// One platform policy.
+    fn platform_policy(
+        &self,
+        name: &PlatformPolicyName,
+    ) -> Result<Option<PlatformPolicy>, StoreError>;
+
+    /// The policies of a project for a platform in the order of their names, after `after`, at
+    /// most `limit`.
+    fn platform_policies(
+        &self,
+        project: &ProjectId,
+        platform: Platform,
+        after: Option<&PlatformPolicyName>,
+        limit: usize,
+    ) -> Result<Vec<PlatformPolicy>, StoreError>;
+
+    /// Who may do what with a resource, where that was ever written. The resource need not exist.
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError>;
 
     /// Carries out one write, whole or not at all, and returns once it is durable.
     fn apply(&self, write: Write) -> Result<(), StoreError>;
@@ -128,9 +160,43 @@ pub enum Write {
     /// Fails with [`StoreError::AlreadyExists`] where the name is taken.
     CreateNote(Note),
     /// All or none. Fails with [`StoreError::AlreadyExists`] where a name is taken.
+    CreateNotes(Vec<Note>),
+    /// Replaces a note. Fails with [`StoreError::NotFound`] where it does not exist.
+    UpdateNote(Note),
+    /// Its occurrences stay, and are evidence of nothing as long as there is no note of this name.
+    /// Fails with [`StoreError::NotFound`] where it does not exist.
+    DeleteNote(NoteName),
+    /// All or none. Fails with [`StoreError::AlreadyExists`] where a name is taken.
     CreateOccurrences(Vec<Occurrence>),
+    /// Replaces an occurrence. Fails with [`StoreError::NotFound`] where it does not exist.
+    UpdateOccurrence(Occurrence),
     /// Fails with [`StoreError::NotFound`] where it does not exist.
     DeleteOccurrence(OccurrenceName),
+    /// Fails with [`StoreError::AlreadyExists`] where the name is taken.
+    CreatePlatformPolicy(PlatformPolicy),
+    /// Fails with [`StoreError::NotFound`] where it does not exist.
+    ReplacePlatformPolicy {
+        /// The whole new policy, with its new etag.
+        policy: PlatformPolicy,
+        /// The etag that must still be current; `None` asks for nothing.
+        expected_etag: Option<String>,
+    },
+    /// Fails with [`StoreError::NotFound`] where it does not exist.
+    DeletePlatformPolicy {
+        /// Which.
+        name: PlatformPolicyName,
+        /// The etag that must still be current; `None` asks for nothing.
+        expected_etag: Option<String>,
+    },
+    /// Replaces the IAM policy of a resource, which need not exist.
+    PutIamPolicy {
+        /// Whose.
+        resource: IamResource,
+        /// The new policy, with its new etag.
+        policy: IamPolicy,
+        /// The etag that must still be current; `None` asks for nothing.
+        expected_etag: Option<String>,
+    },
 }
 
 /// Why the store did not do as asked.

@@ -30,7 +30,7 @@ impl Instance {
         let snapshot = self.own(snapshot)?;
         let mut answers = Vec::with_capacity(items.len());
         for items in items.chunks(self.batch_max()) {
-            let verdicts = self.run(items, at, |call, batch, error| {
+            let verdicts = self.run(items, 0, at, |call, batch, error| {
                 // SAFETY: instance and snapshot are live; the batch is lent for the call.
                 unsafe { verify(self.raw(), snapshot, call, batch, error) }
             })?;
@@ -57,7 +57,7 @@ impl Instance {
             let mut outputs = Outputs::<Vec<Decoded>>::new(items.len());
             let ctx = outputs.ctx();
             let sink = Some(take_decoded as unsafe extern "C" fn(_, _, _) -> _);
-            let verdicts = self.run(items, at, |call, batch, error| {
+            let verdicts = self.run(items, 0, at, |call, batch, error| {
                 // SAFETY: instance and snapshot are live; batch and outputs outlive the call.
                 unsafe { decode(self.raw(), snapshot, call, batch, sink, ctx, error) }
             })?;
@@ -77,6 +77,30 @@ impl Instance {
         items: &[Item<'_>],
         at: &Circumstances<'_>,
     ) -> Result<Vec<Result<Vec<u8>, Failure>>, CallError> {
+        self.sign_items(snapshot, items, 0, at)
+    }
+
+    /// As [`Instance::sign_batch`], where each item's message is the digest that its algorithm
+    /// makes of what is signed. A plugin that cannot answers [`Failure::AlgUnsupported`].
+    ///
+    /// # Errors
+    /// The call as a whole failed: nothing was signed.
+    pub fn sign_digests(
+        &self,
+        snapshot: &KeySnapshot,
+        items: &[Item<'_>],
+        at: &Circumstances<'_>,
+    ) -> Result<Vec<Result<Vec<u8>, Failure>>, CallError> {
+        self.sign_items(snapshot, items, abi::HALLMARK_ITEM_PREHASHED, at)
+    }
+
+    fn sign_items(
+        &self,
+        snapshot: &KeySnapshot,
+        items: &[Item<'_>],
+        flags: u32,
+        at: &Circumstances<'_>,
+    ) -> Result<Vec<Result<Vec<u8>, Failure>>, CallError> {
         let sign = self.table().sign_batch.ok_or(CallError::Unsupported("sign"))?;
         let snapshot = self.own(Some(snapshot))?;
         let mut answers = Vec::with_capacity(items.len());
@@ -84,7 +108,7 @@ impl Instance {
             let mut outputs = Outputs::<Vec<u8>>::new(items.len());
             let ctx = outputs.ctx();
             let sink = Some(take_signature as unsafe extern "C" fn(_, _, _) -> _);
-            let verdicts = self.run(items, at, |call, batch, error| {
+            let verdicts = self.run(items, flags, at, |call, batch, error| {
                 // SAFETY: instance and snapshot are live; batch and outputs outlive the call.
                 unsafe { sign(self.raw(), snapshot, call, batch, sink, ctx, error) }
             })?;
@@ -115,10 +139,11 @@ impl Instance {
     fn run(
         &self,
         items: &[Item<'_>],
+        flags: u32,
         at: &Circumstances<'_>,
         call: impl FnOnce(&abi::Call, &abi::Batch, &mut abi::Error) -> abi::Rc,
     ) -> Result<Vec<abi::Verdict>, CallError> {
-        let raw_items: Vec<abi::Item> = items.iter().map(lend).collect();
+        let raw_items: Vec<abi::Item> = items.iter().map(|item| lend(item, flags)).collect();
         let mut results: Vec<abi::ItemResult> = (0..items.len())
             .map(|_| abi::ItemResult { verdict: abi::HALLMARK_NOT_PROCESSED, detail: 0 })
             .collect();
@@ -135,11 +160,11 @@ impl Instance {
     }
 }
 
-fn lend(item: &Item<'_>) -> abi::Item {
+fn lend(item: &Item<'_>, flags: u32) -> abi::Item {
     abi::Item {
         key_handle: item.key_handle,
         alg: item.algorithm.map_or(0, Algorithm::number),
-        flags: 0,
+        flags,
         key: span(item.key),
         message: span(item.message),
         signature: span(item.signature),

@@ -119,6 +119,21 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         let _ = (snapshot, item, call);
         Err(Failure::AlgUnsupported)
     }
+
+    /// As [`Plugin::sign`], where `item.message` is the digest that the algorithm makes of the
+    /// message: for keys whose holder is handed no more than that.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn sign_digest(
+        &self,
+        snapshot: &Self::Snapshot,
+        item: &Item<'_>,
+        call: &Call<'_>,
+    ) -> Result<Vec<u8>, Failure> {
+        let _ = (snapshot, item, call);
+        Err(Failure::AlgUnsupported)
+    }
 }
 
 /// Exports a [`Plugin`] as the crate's one symbol, `hallmark_plugin_entry_v1`, and its passive

@@ -21,18 +21,24 @@ impl<'a> Rows<'a> {
         if fits && present { Ok(Self(batch)) } else { Err(invalid("the batch has a wrong size")) }
     }
 
-    /// Answers every item by itself: a panic or a cancellation concerns the items it meets.
+    /// Answers every item by itself, with its flags, of which `known` are those that this call
+    /// has: a panic or a cancellation concerns the items it meets.
     pub(super) fn answer(
         &self,
         host: Host,
         call: &Call<'_>,
-        answer: impl Fn(u32, &Item<'_>) -> Result<abi::Verdict, Failure>,
+        known: u32,
+        answer: impl Fn(u32, &Item<'_>, u32) -> Result<abi::Verdict, Failure>,
     ) {
         for index in 0..self.0.n {
             let verdict = if call.cancelled() {
                 Err(Failure::Cancelled)
             } else {
-                caught(|| answer(index, &self.item(index)?)).unwrap_or_else(|panic| {
+                caught(|| {
+                    let (item, flags) = self.item(index, known)?;
+                    answer(index, &item, flags)
+                })
+                .unwrap_or_else(|panic| {
                     log_panic(Some(host), &panic);
                     Err(Failure::Backend)
                 })
@@ -41,7 +47,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn item(&self, index: u32) -> Result<Item<'_>, Failure> {
+    fn item(&self, index: u32, known: u32) -> Result<(Item<'_>, u32), Failure> {
         let offset = index as usize * self.0.item_stride as usize;
         // SAFETY: index < n, and the host vouches for n items of that stride.
         let raw = unsafe { self.0.items.byte_add(offset) };
@@ -51,10 +57,10 @@ impl<'a> Rows<'a> {
             0 => None,
             number => Some(Algorithm::from_number(number).ok_or(Failure::AlgUnsupported)?),
         };
-        if raw.flags != 0 {
+        if raw.flags & !known != 0 {
             return Err(Failure::AlgUnsupported);
         }
-        Ok(Item {
+        let item = Item {
             key_handle: raw.key_handle,
             algorithm,
             // SAFETY: the host lends the bytes of an item for the call.
@@ -63,7 +69,8 @@ impl<'a> Rows<'a> {
             message: unsafe { bytes(&raw.message) },
             // SAFETY: as above.
             signature: unsafe { bytes(&raw.signature) },
-        })
+        };
+        Ok((item, raw.flags))
     }
 
     fn set(&self, index: u32, verdict: abi::Verdict) {

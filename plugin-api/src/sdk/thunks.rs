@@ -260,7 +260,7 @@ unsafe extern "C" fn decode_batch<P: Plugin>(
         let snapshot = unsafe { snapshot.cast::<P::Snapshot>().as_ref() };
         // SAFETY: the host lends the batch for the call.
         let rows = unsafe { Rows::new(batch) }?;
-        rows.answer(live.host, call, |index, item| {
+        rows.answer(live.host, call, 0, |index, item, _| {
             for decoded in live.plugin.decode(snapshot, item, call)? {
                 emit_decoded(&decoded, index, sink, sink_ctx)?;
             }
@@ -284,7 +284,7 @@ unsafe extern "C" fn verify_batch<P: Plugin>(
         let snapshot = unsafe { snapshot.cast::<P::Snapshot>().as_ref() };
         // SAFETY: the host lends the batch for the call.
         let rows = unsafe { Rows::new(batch) }?;
-        rows.answer(live.host, call, |_, item| {
+        rows.answer(live.host, call, 0, |_, item, _| {
             live.plugin.verify(snapshot, item, call)?;
             Ok(abi::HALLMARK_VALID)
         });
@@ -310,8 +310,11 @@ unsafe extern "C" fn sign_batch<P: Plugin>(
         let snapshot = snapshot.ok_or_else(|| invalid("no snapshot"))?;
         // SAFETY: the host lends the batch for the call.
         let rows = unsafe { Rows::new(batch) }?;
-        rows.answer(live.host, call, |index, item| {
-            let signature = live.plugin.sign(snapshot, item, call)?;
+        rows.answer(live.host, call, abi::HALLMARK_ITEM_PREHASHED, |index, item, flags| {
+            let signature = match flags {
+                0 => live.plugin.sign(snapshot, item, call)?,
+                _ => live.plugin.sign_digest(snapshot, item, call)?,
+            };
             // SAFETY: sink and context are of one call; the signature outlives it.
             match unsafe { sink(sink_ctx, index, span(&signature)) } {
                 abi::HALLMARK_RC_OK => Ok(abi::HALLMARK_DONE),

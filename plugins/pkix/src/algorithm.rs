@@ -1,5 +1,6 @@
 //! What the signature algorithms are called and how a signature of each is verified.
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ED25519, ML_DSA_65,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
@@ -52,6 +53,18 @@ pub(crate) fn verification(algorithm: Algorithm) -> &'static dyn VerificationAlg
         EcdsaP521Sha512 => &ECDSA_P521_SHA512_ASN1,
         MlDsa65 => &ML_DSA_65,
         Ed25519 => &ED25519,
+    }
+}
+
+/// The hash that is signed, where the algorithm hashes the message once and no more.
+pub(crate) fn hash(algorithm: Algorithm) -> Option<&'static digest::Algorithm> {
+    use Algorithm::*;
+    match algorithm {
+        RsaPss2048Sha256 | RsaPss3072Sha256 | RsaPss4096Sha256 | RsaPkcs1_2048Sha256
+        | RsaPkcs1_3072Sha256 | RsaPkcs1_4096Sha256 | EcdsaP256Sha256 => Some(&digest::SHA256),
+        EcdsaP384Sha384 => Some(&digest::SHA384),
+        RsaPss4096Sha512 | RsaPkcs1_4096Sha512 | EcdsaP521Sha512 => Some(&digest::SHA512),
+        MlDsa65 | Ed25519 => None,
     }
 }
 

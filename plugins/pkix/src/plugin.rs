@@ -112,20 +112,39 @@ impl Plugin for Pkix {
         item: &Item<'_>,
         _call: &Call<'_>,
     ) -> Result<Vec<u8>, Failure> {
-        let position = usize::try_from(item.key_handle).ok().and_then(|n| n.checked_sub(1));
-        let position = position.ok_or(Failure::KeyUnknown)?;
-        let Some(key) = self.signing_keys.get(position) else {
-            let known = position < self.signing_keys.len() + snapshot.keys.len();
-            return Err(if known { Failure::KeyUsage } else { Failure::KeyUnknown });
-        };
-        key.sign(item.algorithm, item.message).map_err(|error| match error {
-            SignError::Algorithm => Failure::AlgUnsupported,
-            SignError::Failed => Failure::Backend,
-        })
+        let key = self.signing_key(snapshot, item.key_handle)?;
+        key.sign(item.algorithm, item.message).map_err(refusal)
+    }
+
+    fn sign_digest(
+        &self,
+        snapshot: &Arc<KeySet>,
+        item: &Item<'_>,
+        _call: &Call<'_>,
+    ) -> Result<Vec<u8>, Failure> {
+        let key = self.signing_key(snapshot, item.key_handle)?;
+        key.sign_digest(item.algorithm, item.message).map_err(refusal)
+    }
+}
+
+fn refusal(error: SignError) -> Failure {
+    match error {
+        SignError::Algorithm => Failure::AlgUnsupported,
+        SignError::Digest => Failure::Malformed,
+        SignError::Failed => Failure::Backend,
     }
 }
 
 impl Pkix {
+    fn signing_key(&self, snapshot: &Arc<KeySet>, handle: u64) -> Result<&SigningKey, Failure> {
+        let position = usize::try_from(handle).ok().and_then(|n| n.checked_sub(1));
+        let position = position.ok_or(Failure::KeyUnknown)?;
+        self.signing_keys.get(position).ok_or_else(|| {
+            let known = position < self.signing_keys.len() + snapshot.keys.len();
+            if known { Failure::KeyUsage } else { Failure::KeyUnknown }
+        })
+    }
+
     /// Reads the sources, one call at a time so that an older reading never replaces a newer one.
     /// An error leaves the last good reading as it was.
     fn read(&self) -> Result<Reading, Error> {

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use aws_lc_rs::digest::Digest;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use aws_lc_rs::rand::SystemRandom;
@@ -99,6 +100,9 @@ pub(crate) enum SignError {
     /// The algorithm asked for is not one the key signs with, or none was named and it has several.
     #[error("the key does not sign with the algorithm asked for")]
     Algorithm,
+    /// The digest is not as long as the algorithm's hash.
+    #[error("the digest is not as long as the algorithm's hash")]
+    Digest,
     /// The signature could not be made, or did not verify.
     #[error("signing failed")]
     Failed,
@@ -158,17 +162,37 @@ impl SigningKey {
         algorithm: Option<Algorithm>,
         message: &[u8],
     ) -> Result<Vec<u8>, SignError> {
-        let algorithm = match (algorithm, self.public.algorithms.as_slice()) {
-            (None, &[only]) => only,
-            (Some(asked), can) if can.contains(&asked) => asked,
-            _ => return Err(SignError::Algorithm),
-        };
+        let algorithm = self.chosen(algorithm)?;
         let signature = self.pair.sign(algorithm, message).map_err(|_| SignError::Failed)?;
         // A fault during signing can leak the key through the wrong signature it makes.
         UnparsedPublicKey::new(algorithm::verification(algorithm), &self.public.spki_der)
             .verify(message, &signature)
             .map_err(|_| SignError::Failed)?;
         Ok(signature)
+    }
+
+    /// As [`SigningKey::sign`], of the message that has this digest.
+    pub(crate) fn sign_digest(
+        &self,
+        algorithm: Option<Algorithm>,
+        digest: &[u8],
+    ) -> Result<Vec<u8>, SignError> {
+        let algorithm = self.chosen(algorithm)?;
+        let hash = algorithm::hash(algorithm).ok_or(SignError::Algorithm)?;
+        let digest = Digest::import_less_safe(digest, hash).map_err(|_| SignError::Digest)?;
+        let signature = self.pair.sign_digest(algorithm, &digest).map_err(|_| SignError::Failed)?;
+        UnparsedPublicKey::new(algorithm::verification(algorithm), &self.public.spki_der)
+            .verify_digest(&digest, &signature)
+            .map_err(|_| SignError::Failed)?;
+        Ok(signature)
+    }
+
+    fn chosen(&self, algorithm: Option<Algorithm>) -> Result<Algorithm, SignError> {
+        match (algorithm, self.public.algorithms.as_slice()) {
+            (None, &[only]) => Ok(only),
+            (Some(asked), can) if can.contains(&asked) => Ok(asked),
+            _ => Err(SignError::Algorithm),
+        }
     }
 }
 
@@ -228,6 +252,18 @@ impl Pair {
                 signature.truncate(length);
                 Ok(signature)
             }
+        }
+    }
+
+    fn sign_digest(&self, algorithm: Algorithm, digest: &Digest) -> Result<Vec<u8>, Unspecified> {
+        match self {
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign_digest(rsa_encoding(algorithm)?, digest, &mut signature)?;
+                Ok(signature)
+            }
+            Self::Ecdsa(pair) => Ok(pair.sign_digest(digest)?.as_ref().to_vec()),
+            Self::Ed25519(_) | Self::MlDsa65(_) => Err(Unspecified),
         }
     }
 }

@@ -175,11 +175,18 @@ fn a_signature_verifies_with_openssl() {
     else {
         panic!("{signed:?}")
     };
+    let digest: [u8; 32] = Sha256::digest(message).into();
+    let digests =
+        [Item { message: &digest, ..items[0] }, Item { message: &digest[1..], ..items[0] }];
+    let signed = plugin.sign_digests(&snapshot, &digests, &NOW).unwrap();
+    let [Ok(of_digest), Err(Failure::Malformed)] = signed.as_slice() else { panic!("{signed:?}") };
     let mut flipped = signature.clone();
     flipped[signature.len() - 1] ^= 1;
     let [text, good, bad] = ["message", "good", "bad"].map(|name| directory.path().join(name));
     fs::write(&text, message).unwrap();
-    for (path, bytes, verifies) in [(&good, signature, true), (&bad, &flipped, false)] {
+    for (path, bytes, verifies) in
+        [(&good, signature, true), (&good, of_digest, true), (&bad, &flipped, false)]
+    {
         fs::write(path, bytes).unwrap();
         let mut verify = Command::new("openssl");
         verify.args(["dgst", "-sha256", "-verify"]).arg(&public);

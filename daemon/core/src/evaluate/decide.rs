@@ -142,6 +142,12 @@ pub fn unrecorded(mut decision: Decision) -> Decision {
     decision
 }
 
+/// Why an attestor is not satisfied, in the words of Google's service followed by what was tried.
+/// Empty where it is satisfied.
+pub fn denial_reason(attestor: &AttestorResult) -> String {
+    message::unattested(attestor)
+}
+
 /// Checks with their verdicts, handed out in order.
 pub(crate) type Answers<'a> = Zip<Iter<'a, Check>, Iter<'a, Verdict>>;
 

@@ -87,6 +87,12 @@ pub(super) fn evaluated(
     text
 }
 
+/// Why one attestor is not satisfied, without naming image or attestor. Empty where it is.
+pub(super) fn unattested(attestor: &AttestorResult) -> String {
+    let (sentence, cause) = denial(&attestor.reason, &attestor.trials, CAUSES_BYTES_MAX);
+    format!("{sentence}{cause}")
+}
+
 fn denied_by_attestor(text: &mut String, image: &str, attestor: &AttestorName, sentence: &str) {
     push(text, format_args!(". Image {image} denied by attestor {attestor}: {sentence}"));
 }

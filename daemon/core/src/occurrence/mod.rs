@@ -77,6 +77,19 @@ pub struct AttestationBody {
     pub signatures: Vec<Signature>,
 }
 
+/// An attestation that need not be stored, and what it claims to attest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnstoredAttestation {
+    /// The note it would be filed under.
+    pub note: NoteName,
+    /// The resource it would be filed for.
+    pub resource_uri: String,
+    /// The sha256 digest in `resource_uri`, where it holds one.
+    pub digest: Option<Digest>,
+    /// Payload and signatures.
+    pub attestation: AttestationBody,
+}
+
 /// A note: the anchor under which occurrences are filed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {

@@ -9,13 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
-use super::{AttestationBody, Note, Occurrence, Signature};
+use super::{AttestationBody, Note, Occurrence, Signature, UnstoredAttestation};
 use crate::attestor::KeyId;
 use crate::document::read::{Field, FieldErrors, Object, resource};
 use crate::document::{Document, DocumentError, DocumentLimits};
 use crate::image::Digest;
 use crate::limits::Limits;
-use crate::names::{NameError, NoteName, OccurrenceName};
+use crate::names::{NameError, NoteName, OccurrenceName, ProjectId};
 
 /// Bytes of a `resourceUri`. An image reference ends at 1024; twice that for a scheme and for the
 /// URIs of other kinds.
@@ -23,7 +23,7 @@ pub const RESOURCE_URI_BYTES_MAX: usize = 2048;
 
 /// The kinds of notes and occurrences, each with its number in the proto and the member that
 /// holds its body.
-const KINDS: [(&str, u32, &str); 14] = [
+pub const KINDS: [(&str, u32, &str); 14] = [
     ("VULNERABILITY", 1, "vulnerability"),
     ("BUILD", 2, "build"),
     ("IMAGE", 3, "image"),
@@ -87,6 +87,41 @@ pub fn note_from_document(
     name: Option<&NoteName>,
 ) -> Result<Note, FieldErrors> {
     resource(document.root(), |root| note(root, name))
+}
+
+/// Reads the `notes` of a `batchCreate` body: a map from ids to notes, all of them of `project`.
+pub fn notes_from_batch(
+    document: &Document,
+    project: &ProjectId,
+) -> Result<Vec<Note>, FieldErrors> {
+    resource(document.root(), |root| {
+        let notes = root.object(&["parent", "notes"])?.required("notes")?;
+        let read = notes.entries().into_iter().map(|(id, field)| {
+            let name = NoteName::new(project.clone(), id);
+            let name = name.map_err(|error| field.fail(error.to_string())).ok()?;
+            note(&field, Some(&name))
+        });
+        let read: Vec<_> = read.collect();
+        read.into_iter().collect()
+    })
+}
+
+/// Reads the body of `validateAttestationOccurrence`.
+pub fn unstored_attestation_from_document(
+    document: &Document,
+    limits: &Limits,
+) -> Result<UnstoredAttestation, FieldErrors> {
+    resource(document.root(), |root| {
+        let object =
+            root.object(&["attestor", "attestation", "occurrenceNote", "occurrenceResourceUri"])?;
+        let note = object.required("occurrenceNote").and_then(|field| field.parsed(str::parse));
+        let uri = object.required("occurrenceResourceUri").and_then(|field| resource_uri(&field));
+        let attestation = object.required("attestation");
+        let attestation = attestation.and_then(|field| read_attestation(&field, limits));
+        let (note, resource_uri, (attestation, _)) = (note?, uri?, attestation?);
+        let digest = digest_of(&resource_uri);
+        Some(UnstoredAttestation { note, resource_uri, digest, attestation })
+    })
 }
 
 fn occurrence(
@@ -189,9 +224,10 @@ fn own_name<T: Clone + FromStr<Err = NameError>>(
 /// The kind that is written, or else the kind of the member that is set: in Google's API `kind`
 /// is an output of the service.
 fn kind(object: &Object<'_>) -> Option<&'static str> {
-    let values = KINDS.map(|(kind, number, _)| (kind, number, kind));
+    let mut values = KINDS.map(|(kind, number, _)| (kind, number, Some(kind))).to_vec();
+    values.push(("NOTE_KIND_UNSPECIFIED", 0, None));
     let written = match object.get("kind") {
-        Some(field) => Some((field.enumeration(&values)?, field)),
+        Some(field) => field.enumeration(&values)?.map(|kind| (kind, field)),
         None => None,
     };
     let set = KINDS.iter().filter_map(|(kind, _, member)| Some((*kind, object.get(member)?)));

@@ -113,6 +113,21 @@ pub enum SpecificRules {
     IstioServiceIdentity(BTreeMap<String, AdmissionRule>),
 }
 
+impl Policy {
+    /// Every admission rule, the default one first.
+    pub fn rules(&self) -> impl Iterator<Item = &AdmissionRule> {
+        let specific = match &self.specific_rules {
+            SpecificRules::None => None,
+            SpecificRules::Cluster(rules)
+            | SpecificRules::KubernetesNamespace(rules)
+            | SpecificRules::KubernetesServiceAccount(rules)
+            | SpecificRules::IstioServiceIdentity(rules) => Some(rules),
+        };
+        std::iter::once(&self.default_admission_rule)
+            .chain(specific.into_iter().flat_map(BTreeMap::values))
+    }
+}
+
 /// Which rule governs a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuleMatch {

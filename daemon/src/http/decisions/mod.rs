@@ -30,8 +30,7 @@ pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, 
 }
 
 fn may_ask(doors: &Doors, caller: &Caller, request: &Request) -> Result<(), HttpError> {
-    let project = request.project.as_str();
-    doors.check(caller, Permission::DecisionsCreate, project, &format!("projects/{project}"))
+    doors.check(caller, Permission::DecisionsCreate, request.project.as_str())
 }
 
 fn origin(caller: &Caller) -> Origin {

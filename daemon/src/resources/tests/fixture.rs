@@ -8,8 +8,11 @@ use hallmark_core::attestor::{
     Attestor, KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, Validity, VerificationKey,
 };
 use hallmark_core::image::Digest;
-use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{
+    AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
+};
 use hallmark_core::occurrence::{Attestation, AttestationBody, Note, Occurrence, Signature};
+use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::{AdmissionRule, EnforcementMode, EvaluationMode, Policy};
 use prometheus::Registry;
 use serde_json::{Map, Value, json};
@@ -22,6 +25,7 @@ use crate::plugin::{KeyError, ResolvedKey};
 use crate::resources::Resources;
 use crate::snapshot::{ResolveKeys, Snapshots};
 use crate::store::embedded::EmbeddedStore;
+use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 
 pub(crate) struct World {
@@ -216,6 +220,35 @@ impl Store for TestStore {
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError> {
         self.read()?.evidence(wanted, limit)
+    }
+
+    fn evidence_in_projects(
+        &self,
+        wanted: &[(ProjectId, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
+        self.read()?.evidence_in_projects(wanted, limit)
+    }
+
+    fn platform_policy(
+        &self,
+        name: &PlatformPolicyName,
+    ) -> Result<Option<PlatformPolicy>, StoreError> {
+        self.read()?.platform_policy(name)
+    }
+
+    fn platform_policies(
+        &self,
+        project: &ProjectId,
+        platform: Platform,
+        after: Option<&PlatformPolicyName>,
+        limit: usize,
+    ) -> Result<Vec<PlatformPolicy>, StoreError> {
+        self.read()?.platform_policies(project, platform, after, limit)
+    }
+
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        self.read()?.iam_policy(resource)
     }
 
     fn apply(&self, write: Write) -> Result<(), StoreError> {

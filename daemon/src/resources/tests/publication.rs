@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hallmark_core::attestor::TrustedAttestor;
 use hallmark_core::policy::{Policy, ProjectPolicy, SystemPolicy};
 
 use super::fixture::*;
@@ -91,16 +92,25 @@ async fn a_refused_write_brings_a_withdrawn_project_back() {
 }
 
 #[tokio::test]
-async fn an_attestor_whose_keys_cannot_be_had_stays_and_says_why() {
+async fn a_key_that_cannot_be_had_takes_nothing_from_the_others_and_is_missed() {
     let world = world();
-    let written = attestor("a", vec![pkix("one", None), reference("acmekms://k")]);
-    world.store.apply(Write::CreateAttestor(written.clone())).unwrap();
+    let mixed = attestor("a", vec![pkix("one", None), reference("acmekms://k")]);
+    let bare = attestor("b", vec![reference("acmekms://k")]);
+    for written in [&mixed, &bare] {
+        world.store.apply(Write::CreateAttestor(written.clone())).unwrap();
+    }
     world.snapshots.rebuild_all(&*world.store, &*world.keys, Arc::default()).unwrap();
-    let keys = || world.snapshots.current().attestor(&written.name).unwrap().keys.clone();
-    assert_eq!(keys(), Err("publicKeys[1]: no key acmekms://k".to_owned()));
+    let trusted = |name| TrustedAttestor::clone(world.snapshots.current().attestor(name).unwrap());
+    assert_eq!(trusted(&mixed.name).keys.unwrap().len(), 1);
+    let missing = trusted(&mixed.name).missing.unwrap();
+    assert_eq!(missing, "publicKeys[1]: no key acmekms://k");
+    assert_eq!(trusted(&bare.name).keys, Err("publicKeys[0]: no key acmekms://k".to_owned()));
+
     world.keys.references.lock().unwrap().insert("acmekms://k".into(), "now it is");
     assert_eq!(world.snapshots.keys_changed(&*world.keys), 2);
-    assert_eq!(keys().unwrap().len(), 2);
+    assert_eq!(trusted(&mixed.name).keys.unwrap().len(), 2);
+    assert_eq!(trusted(&mixed.name).missing, None);
+    assert_eq!(trusted(&bare.name).keys.unwrap().len(), 1);
 }
 
 #[tokio::test]

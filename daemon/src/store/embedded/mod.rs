@@ -23,8 +23,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hallmark_core::image::Digest;
-use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::platform::PlatformPolicy;
 use redb::ReadTransaction;
 
 use self::committer::Committer;
@@ -32,6 +33,7 @@ use self::database::Shared;
 use self::disk::{Directory, Disk};
 use self::fault::Fault;
 use self::write::Prepared;
+use super::iam::{IamPolicy, IamResource};
 use super::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 use crate::metrics::store::{StoreMetrics, StoreOperation};
 
@@ -117,6 +119,37 @@ impl Store for EmbeddedStore {
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError> {
         self.read(StoreOperation::Evidence, |view| read::evidence(view, wanted, limit))
+    }
+
+    fn evidence_in_projects(
+        &self,
+        wanted: &[(ProjectId, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
+        self.read(StoreOperation::Evidence, |view| read::evidence_in_projects(view, wanted, limit))
+    }
+
+    fn platform_policy(
+        &self,
+        name: &PlatformPolicyName,
+    ) -> Result<Option<PlatformPolicy>, StoreError> {
+        self.read(StoreOperation::PlatformPolicy, |view| read::platform_policy(view, name))
+    }
+
+    fn platform_policies(
+        &self,
+        project: &ProjectId,
+        platform: Platform,
+        after: Option<&PlatformPolicyName>,
+        limit: usize,
+    ) -> Result<Vec<PlatformPolicy>, StoreError> {
+        self.read(StoreOperation::PlatformPolicies, |view| {
+            read::platform_policies(view, project, platform, after, limit)
+        })
+    }
+
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        self.read(StoreOperation::IamPolicy, |view| read::iam_policy(view, resource))
     }
 
     fn apply(&self, write: Write) -> Result<(), StoreError> {

@@ -5,8 +5,11 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use hallmark_core::image::Digest;
-use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{
+    AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
+};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::platform::PlatformPolicy;
 use redb::ReadTransaction;
 
 use super::fault::Fault;
@@ -14,10 +17,13 @@ use super::fields::Damaged;
 use super::occurrence::{Stored, decode_attestation};
 use super::record;
 use super::tables::{
-    ATTESTORS, BY_NOTE, EVIDENCE, NOTES, OCCURRENCES, OF_PROJECTS, POLICIES, RawTable,
-    evidence_key, evidence_prefix, key, note_key, note_prefix, occurrence_in_evidence_key,
-    occurrence_in_note_key, occurrence_key, occurrence_name, project_key, scan, split,
+    ATTESTORS, BY_NOTE, EVIDENCE, IAM, NOTES, OCCURRENCES, OF_PROJECTS, PLATFORM_POLICIES,
+    POLICIES, RawTable, digest_prefix, evidence_key, evidence_prefix, iam_key, key, note_key,
+    note_prefix, occurrence_in_evidence_key, occurrence_in_note_key, occurrence_key,
+    occurrence_name, platform_policy_key, platform_policy_name, platform_prefix, project_key, scan,
+    split,
 };
+use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::query::{matches, wanted_digest};
 use crate::store::{OccurrenceQuery, OccurrenceScope, ProjectResources};
 
@@ -69,6 +75,15 @@ pub(super) fn note(view: &ReadTransaction, name: &NoteName) -> Result<Option<Not
     Ok(record.map(|record| record::decode_note(name, record.value())).transpose()?)
 }
 
+/// The IAM policy of a resource.
+pub(super) fn iam_policy(
+    view: &ReadTransaction,
+    resource: &IamResource,
+) -> Result<Option<IamPolicy>, Fault> {
+    let record = view.open_table(IAM)?.get(iam_key(resource).as_slice())?;
+    Ok(record.map(|record| record::decode_iam_policy(record.value())).transpose()?)
+}
+
 /// A page of the notes of `project`.
 pub(super) fn notes(
     view: &ReadTransaction,
@@ -94,12 +109,75 @@ pub(super) fn evidence(
     wanted: &[(NoteName, Digest)],
     limit: usize,
 ) -> Result<Vec<Vec<Attestation>>, Fault> {
-    let table = view.open_table(EVIDENCE)?;
+    let (table, notes) = (view.open_table(EVIDENCE)?, view.open_table(NOTES)?);
     let one = |(note, digest): &(NoteName, Digest)| {
+        // A note that was deleted vouches for nothing.
+        if notes.get(key(note.project(), note.id()).as_slice())?.is_none() {
+            return Ok(Vec::new());
+        }
         let entries = scan(&table, &evidence_prefix(note, digest), None)?;
         entries.take(limit.saturating_add(1)).map(|entry| attestation(entry?, *digest)).collect()
     };
     wanted.iter().map(one).collect()
+}
+
+/// Entries of one digest that are looked at for those of one project. All that anybody ever filed
+/// for the digest is among them.
+const ENTRIES_MAX: usize = 100_000;
+
+/// The attestations of each digest that live in the project asked.
+pub(super) fn evidence_in_projects(
+    view: &ReadTransaction,
+    wanted: &[(ProjectId, Digest)],
+    limit: usize,
+) -> Result<Vec<Vec<Attestation>>, Fault> {
+    let table = view.open_table(EVIDENCE)?;
+    let one = |(project, digest): &(ProjectId, Digest)| {
+        let mut found = Vec::new();
+        for (looked_at, entry) in scan(&table, &digest_prefix(digest), None)?.enumerate() {
+            let entry = entry?;
+            if looked_at == ENTRIES_MAX {
+                let text = format!("more than {ENTRIES_MAX} attestations of {digest}");
+                return Err(Fault::Damaged(Damaged(text)));
+            }
+            if occurrence_in_evidence_key(&entry.0)?.starts_with(&project_key(project)) {
+                found.push(attestation(entry, *digest)?);
+            }
+            if found.len() > limit {
+                break;
+            }
+        }
+        Ok(found)
+    };
+    wanted.iter().map(one).collect()
+}
+
+/// One platform policy.
+pub(super) fn platform_policy(
+    view: &ReadTransaction,
+    name: &PlatformPolicyName,
+) -> Result<Option<PlatformPolicy>, Fault> {
+    let record = view.open_table(PLATFORM_POLICIES)?.get(platform_policy_key(name).as_slice())?;
+    let policy = record.map(|record| record::decode_platform_policy(name, record.value()));
+    Ok(policy.transpose()?)
+}
+
+/// A page of the policies of `project` for `platform`.
+pub(super) fn platform_policies(
+    view: &ReadTransaction,
+    project: &ProjectId,
+    platform: Platform,
+    after: Option<&PlatformPolicyName>,
+    limit: usize,
+) -> Result<Vec<PlatformPolicy>, Fault> {
+    let after = after.map(platform_policy_key);
+    let table = view.open_table(PLATFORM_POLICIES)?;
+    let entries = scan(&table, &platform_prefix(project, platform), after.as_deref())?;
+    let policy = |entry: Result<(Bytes, Bytes), Fault>| {
+        let (key, record) = entry?;
+        Ok(record::decode_platform_policy(&platform_policy_name(&key)?, &record)?)
+    };
+    entries.take(limit).map(policy).collect()
 }
 
 fn attestation((key, record): (Bytes, Bytes), digest: Digest) -> Result<Attestation, Fault> {

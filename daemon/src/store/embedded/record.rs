@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 
 use hallmark_core::attestor::{Attestor, KeyId, KeyMaterial, PublicKey, SignatureAlgorithm};
-use hallmark_core::names::{AttestorName, NoteName};
+use hallmark_core::names::{AttestorName, NoteName, PlatformPolicyName};
 use hallmark_core::occurrence::Note;
+use hallmark_core::platform::PlatformPolicy;
+use hallmark_core::platform::parse::platform_policy_from_json;
+use hallmark_core::platform::render::platform_policy_to_json;
 use hallmark_core::policy::pattern::AllowlistPattern;
 use hallmark_core::policy::{
     AdmissionRule, EnforcementMode, EvaluationMode, GlobalPolicyEvaluationMode, Policy,
@@ -14,6 +17,7 @@ use hallmark_core::policy::{
 use serde::{Deserialize, Serialize};
 
 use super::fields::Damaged;
+use crate::store::iam::{IamBinding, IamPolicy};
 
 impl From<serde_json::Error> for Damaged {
     fn from(error: serde_json::Error) -> Self {
@@ -259,6 +263,51 @@ pub(super) fn encode_note(note: &Note) -> Vec<u8> {
 /// Reads what [`encode_note`] wrote under `name`.
 pub(super) fn decode_note(name: &NoteName, record: &[u8]) -> Result<Note, Damaged> {
     Ok(Note { name: name.clone(), json: serde_json::from_slice(record)? })
+}
+
+#[derive(Serialize, Deserialize)]
+struct IamRecord {
+    etag: String,
+    bindings: Vec<IamBindingRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IamBindingRecord {
+    role: String,
+    members: Vec<String>,
+}
+
+/// An IAM policy without its resource, which is its key.
+pub(super) fn encode_iam_policy(policy: &IamPolicy) -> Vec<u8> {
+    let binding = |binding: &IamBinding| IamBindingRecord {
+        role: binding.role.clone(),
+        members: binding.members.clone(),
+    };
+    json(&IamRecord {
+        etag: policy.etag.clone(),
+        bindings: policy.bindings.iter().map(binding).collect(),
+    })
+}
+
+/// Reads what [`encode_iam_policy`] wrote.
+pub(super) fn decode_iam_policy(record: &[u8]) -> Result<IamPolicy, Damaged> {
+    let IamRecord { etag, bindings } = serde_json::from_slice(record)?;
+    let binding = |IamBindingRecord { role, members }| IamBinding { role, members };
+    Ok(IamPolicy { bindings: bindings.into_iter().map(binding).collect(), etag })
+}
+
+/// A platform policy: the JSON of the API, which is the form that all its checks have in common.
+pub(super) fn encode_platform_policy(policy: &PlatformPolicy) -> Vec<u8> {
+    json(&platform_policy_to_json(policy))
+}
+
+/// Reads what [`encode_platform_policy`] wrote under `name`.
+pub(super) fn decode_platform_policy(
+    name: &PlatformPolicyName,
+    record: &[u8],
+) -> Result<PlatformPolicy, Damaged> {
+    let text = str::from_utf8(record).map_err(|_| "a platform policy is not UTF-8")?;
+    platform_policy_from_json(text, Some(name)).map_err(|error| Damaged(error.to_string()))
 }
 
 /// The etag of a stored policy or attestor.

@@ -7,12 +7,13 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use hallmark_core::image::Digest;
-use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
 use redb::{ReadOnlyTable, Table, TableDefinition, WriteTransaction};
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Fault;
 use super::fields::Damaged;
+use crate::store::iam::IamResource;
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -37,7 +38,13 @@ pub(super) const EVIDENCE: Definition = TableDefinition::new("evidence");
 /// Note hash, occurrence key → nothing.
 pub(super) const BY_NOTE: Definition = TableDefinition::new("by_note");
 
-/// The tables whose keys begin with a project.
+/// `PROJECT 0x00` and what follows in the name of the resource → IAM policy record.
+pub(super) const IAM: Definition = TableDefinition::new("iam");
+
+/// `PROJECT 0x00 PLATFORM/ID` → platform policy record.
+pub(super) const PLATFORM_POLICIES: Definition = TableDefinition::new("platform_policies");
+
+/// The tables whose keys begin with a project and whose entries make a project known.
 pub(super) const OF_PROJECTS: [Definition; 4] = [POLICIES, ATTESTORS, NOTES, OCCURRENCES];
 
 const NOTE_HASH_BYTES: usize = 16;
@@ -56,6 +63,8 @@ pub(super) struct Tables<'txn> {
     pub(super) occurrences: Table<'txn, &'static [u8], &'static [u8]>,
     pub(super) evidence: Table<'txn, &'static [u8], &'static [u8]>,
     pub(super) by_note: Table<'txn, &'static [u8], &'static [u8]>,
+    pub(super) iam: Table<'txn, &'static [u8], &'static [u8]>,
+    pub(super) platform_policies: Table<'txn, &'static [u8], &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -68,6 +77,8 @@ impl<'txn> Tables<'txn> {
             occurrences: transaction.open_table(OCCURRENCES)?,
             evidence: transaction.open_table(EVIDENCE)?,
             by_note: transaction.open_table(BY_NOTE)?,
+            iam: transaction.open_table(IAM)?,
+            platform_policies: transaction.open_table(PLATFORM_POLICIES)?,
         })
     }
 }
@@ -80,6 +91,38 @@ pub(super) fn key(project: &ProjectId, id: &str) -> Vec<u8> {
 /// What the keys of all resources in `project` begin with, and the key of its policy.
 pub(super) fn project_key(project: &ProjectId) -> Vec<u8> {
     key(project, "")
+}
+
+/// The key of the IAM policy of a resource.
+pub(super) fn iam_key(resource: &IamResource) -> Vec<u8> {
+    match resource {
+        IamResource::Policy(project) => key(project, "policy"),
+        IamResource::Attestor(name) => key(name.project(), &format!("attestors/{}", name.id())),
+        IamResource::Note(name) => key(name.project(), &format!("notes/{}", name.id())),
+    }
+}
+
+/// What the keys of all platform policies of `project` for `platform` begin with.
+pub(super) fn platform_prefix(project: &ProjectId, platform: Platform) -> Vec<u8> {
+    key(project, &format!("{platform}/"))
+}
+
+/// The key of a platform policy.
+pub(super) fn platform_policy_key(name: &PlatformPolicyName) -> Vec<u8> {
+    [platform_prefix(name.project(), name.platform()), name.id().as_bytes().to_vec()].concat()
+}
+
+/// The platform policy of a key.
+pub(super) fn platform_policy_name(key: &[u8]) -> Result<PlatformPolicyName, Damaged> {
+    let (project, rest) = split(key)?;
+    let (platform, id) = rest.split_once('/').ok_or("a key has no platform")?;
+    let platform = platform.parse().map_err(|_| "a platform is unknown")?;
+    PlatformPolicyName::new(project, platform, id).map_err(|_| "a policy id is malformed".into())
+}
+
+/// What the keys of all evidence for `digest` begin with, whatever its note.
+pub(super) fn digest_prefix(digest: &Digest) -> Vec<u8> {
+    [digest.0.as_slice(), &[TAG_EVIDENCE]].concat()
 }
 
 /// The key of an occurrence.

@@ -1,16 +1,18 @@
 //! One write: encoded on its caller's thread, carried out in the committer's transaction.
 
 use bytes::Bytes;
-use hallmark_core::names::{AttestorName, NoteName, OccurrenceName};
-use hallmark_core::occurrence::Occurrence;
+use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, PlatformPolicyName};
+use hallmark_core::occurrence::{Note, Occurrence};
 use redb::{ReadableTable as _, Table};
 
 use super::fault::Fault;
 use super::occurrence::{self, Stored};
 use super::record;
 use super::tables::{
-    Tables, evidence_key, key, listing_key, note_key, occurrence_key, project_key,
+    Tables, evidence_key, iam_key, key, listing_key, note_key, occurrence_key, platform_policy_key,
+    project_key,
 };
+use crate::store::iam::IamResource;
 use crate::store::query::digest_at_end;
 use crate::store::{StoreError, Write};
 
@@ -22,13 +24,64 @@ type Outcome = Result<Result<(), StoreError>, Fault>;
 /// A write with its records encoded.
 #[derive(Debug)]
 pub(super) enum Prepared {
-    PutPolicy { name: String, key: Vec<u8>, record: Vec<u8>, expected_etag: Option<String> },
-    CreateAttestor { name: AttestorName, record: Vec<u8> },
-    UpdateAttestor { name: AttestorName, record: Vec<u8>, expected_etag: Option<String> },
+    PutPolicy {
+        name: String,
+        key: Vec<u8>,
+        record: Vec<u8>,
+        expected_etag: Option<String>,
+    },
+    CreateAttestor {
+        name: AttestorName,
+        record: Vec<u8>,
+    },
+    UpdateAttestor {
+        name: AttestorName,
+        record: Vec<u8>,
+        expected_etag: Option<String>,
+    },
     DeleteAttestor(AttestorName),
-    CreateNote { name: NoteName, record: Vec<u8> },
+    CreateNotes(Vec<PreparedNote>),
+    UpdateNote(PreparedNote),
+    DeleteNote(NoteName),
     CreateOccurrences(Vec<PreparedOccurrence>),
+    UpdateOccurrence(PreparedOccurrence),
     DeleteOccurrence(OccurrenceName),
+    CreatePlatformPolicy {
+        name: PlatformPolicyName,
+        record: Vec<u8>,
+    },
+    ReplacePlatformPolicy {
+        name: PlatformPolicyName,
+        record: Vec<u8>,
+        expected_etag: Option<String>,
+    },
+    DeletePlatformPolicy {
+        name: PlatformPolicyName,
+        expected_etag: Option<String>,
+    },
+    PutIamPolicy {
+        resource: IamResource,
+        record: Vec<u8>,
+        expected_etag: Option<String>,
+    },
+}
+
+/// A note as its table holds it.
+#[derive(Debug)]
+pub(super) struct PreparedNote {
+    name: NoteName,
+    key: Vec<u8>,
+    record: Vec<u8>,
+}
+
+impl From<Note> for PreparedNote {
+    fn from(note: Note) -> Self {
+        Self {
+            key: key(note.name.project(), note.name.id()),
+            record: record::encode_note(&note),
+            name: note.name,
+        }
+    }
 }
 
 /// An occurrence as the tables hold it.
@@ -83,13 +136,34 @@ impl From<Write> for Prepared {
                 expected_etag,
             },
             Write::DeleteAttestor(name) => Self::DeleteAttestor(name),
-            Write::CreateNote(note) => {
-                Self::CreateNote { record: record::encode_note(&note), name: note.name }
+            Write::CreateNote(note) => Self::CreateNotes(vec![note.into()]),
+            Write::CreateNotes(notes) => {
+                Self::CreateNotes(notes.into_iter().map(PreparedNote::from).collect())
             }
+            Write::UpdateNote(note) => Self::UpdateNote(note.into()),
+            Write::DeleteNote(name) => Self::DeleteNote(name),
             Write::CreateOccurrences(occurrences) => Self::CreateOccurrences(
                 occurrences.into_iter().map(PreparedOccurrence::from).collect(),
             ),
+            Write::UpdateOccurrence(occurrence) => Self::UpdateOccurrence(occurrence.into()),
             Write::DeleteOccurrence(name) => Self::DeleteOccurrence(name),
+            Write::CreatePlatformPolicy(policy) => Self::CreatePlatformPolicy {
+                record: record::encode_platform_policy(&policy),
+                name: policy.name,
+            },
+            Write::ReplacePlatformPolicy { policy, expected_etag } => Self::ReplacePlatformPolicy {
+                record: record::encode_platform_policy(&policy),
+                name: policy.name,
+                expected_etag,
+            },
+            Write::DeletePlatformPolicy { name, expected_etag } => {
+                Self::DeletePlatformPolicy { name, expected_etag }
+            }
+            Write::PutIamPolicy { resource, policy, expected_etag } => Self::PutIamPolicy {
+                record: record::encode_iam_policy(&policy),
+                resource,
+                expected_etag,
+            },
         }
     }
 }
@@ -107,6 +181,12 @@ impl From<Occurrence> for PreparedOccurrence {
     }
 }
 
+impl PreparedOccurrence {
+    fn size(&self) -> usize {
+        self.record.len() + self.evidence.as_ref().map_or(0, Vec::len)
+    }
+}
+
 impl Prepared {
     /// Bytes of its records.
     pub(super) fn size(&self) -> usize {
@@ -114,12 +194,17 @@ impl Prepared {
             Self::PutPolicy { record, .. }
             | Self::CreateAttestor { record, .. }
             | Self::UpdateAttestor { record, .. }
-            | Self::CreateNote { record, .. } => record.len(),
-            Self::CreateOccurrences(all) => all
-                .iter()
-                .map(|one| one.record.len() + one.evidence.as_ref().map_or(0, Vec::len))
-                .sum(),
-            Self::DeleteAttestor(_) | Self::DeleteOccurrence(_) => 0,
+            | Self::CreatePlatformPolicy { record, .. }
+            | Self::ReplacePlatformPolicy { record, .. }
+            | Self::PutIamPolicy { record, .. }
+            | Self::UpdateNote(PreparedNote { record, .. }) => record.len(),
+            Self::CreateNotes(notes) => notes.iter().map(|note| note.record.len()).sum(),
+            Self::CreateOccurrences(all) => all.iter().map(PreparedOccurrence::size).sum(),
+            Self::UpdateOccurrence(one) => one.size(),
+            Self::DeleteAttestor(_)
+            | Self::DeleteNote(_)
+            | Self::DeleteOccurrence(_)
+            | Self::DeletePlatformPolicy { .. } => 0,
         }
     }
 
@@ -127,30 +212,54 @@ impl Prepared {
     pub(super) fn run(&self, tables: &mut Tables<'_>) -> Outcome {
         match self {
             Self::PutPolicy { name, key, record, expected_etag } => {
-                if let Some(expected) = expected_etag {
-                    let current = stored(&tables.policies, key)?;
-                    let etag = current.as_deref().map_or(Ok(String::new()), record::etag)?;
-                    if let Some(refusal) = stale(name, &etag, expected) {
-                        return Ok(Err(refusal));
-                    }
-                }
-                put(&mut tables.policies, key, record)
+                put_at(&mut tables.policies, name, key, record, expected_etag.as_deref())
             }
             Self::CreateAttestor { name, record } => {
                 create(&mut tables.attestors, &key(name.project(), name.id()), record, name)
             }
             Self::UpdateAttestor { name, record, expected_etag } => {
-                update_attestor(&mut tables.attestors, name, record, expected_etag.as_deref())
+                let key = key(name.project(), name.id());
+                update(&mut tables.attestors, &key, name, record, expected_etag.as_deref())
             }
             Self::DeleteAttestor(name) => {
-                let removed = tables.attestors.remove(key(name.project(), name.id()).as_slice())?;
-                Ok(removed.map(drop).ok_or_else(|| StoreError::NotFound(name.to_string())))
+                let deleted = delete(&mut tables.attestors, &key(name.project(), name.id()), name)?;
+                forget(tables, &IamResource::Attestor(name.clone()), deleted)
             }
-            Self::CreateNote { name, record } => {
-                create(&mut tables.notes, &key(name.project(), name.id()), record, name)
+            Self::CreateNotes(notes) => create_notes(&mut tables.notes, notes),
+            Self::UpdateNote(note) => match stored(&tables.notes, &note.key)? {
+                Some(_) => put(&mut tables.notes, &note.key, &note.record),
+                None => Ok(Err(StoreError::NotFound(note.name.to_string()))),
+            },
+            Self::DeleteNote(name) => {
+                let deleted = delete(&mut tables.notes, &key(name.project(), name.id()), name)?;
+                forget(tables, &IamResource::Note(name.clone()), deleted)
             }
             Self::CreateOccurrences(occurrences) => create_occurrences(tables, occurrences),
+            Self::UpdateOccurrence(occurrence) => {
+                match delete_occurrence(tables, &occurrence.name)? {
+                    Ok(()) => insert_occurrence(tables, occurrence).map(Ok),
+                    refused => Ok(refused),
+                }
+            }
             Self::DeleteOccurrence(name) => delete_occurrence(tables, name),
+            Self::CreatePlatformPolicy { name, record } => {
+                create(&mut tables.platform_policies, &platform_policy_key(name), record, name)
+            }
+            Self::ReplacePlatformPolicy { name, record, expected_etag } => {
+                let (table, key) = (&mut tables.platform_policies, platform_policy_key(name));
+                update(table, &key, name, record, expected_etag.as_deref())
+            }
+            Self::DeletePlatformPolicy { name, expected_etag } => {
+                let (table, key) = (&mut tables.platform_policies, platform_policy_key(name));
+                match current(table, &key, name, expected_etag.as_deref())? {
+                    Ok(()) => delete(table, &key, name),
+                    refused => Ok(refused),
+                }
+            }
+            Self::PutIamPolicy { resource, record, expected_etag } => {
+                let (name, key) = (resource.to_string(), iam_key(resource));
+                put_at(&mut tables.iam, &name, &key, record, expected_etag.as_deref())
+            }
         }
     }
 }
@@ -164,6 +273,53 @@ fn put(table: &mut RawTable<'_>, key: &[u8], record: &[u8]) -> Outcome {
     Ok(Ok(()))
 }
 
+/// Puts a record where `expected_etag`, if there is one, is the etag of the one before.
+fn put_at(
+    table: &mut RawTable<'_>,
+    name: &str,
+    key: &[u8],
+    record: &[u8],
+    expected_etag: Option<&str>,
+) -> Outcome {
+    if let Some(expected) = expected_etag {
+        let current = stored(table, key)?;
+        let etag = current.as_deref().map_or(Ok(String::new()), record::etag)?;
+        if let Some(refusal) = stale(name, &etag, expected) {
+            return Ok(Err(refusal));
+        }
+    }
+    put(table, key, record)
+}
+
+fn delete(table: &mut RawTable<'_>, key: &[u8], name: &impl ToString) -> Outcome {
+    let removed = table.remove(key)?;
+    Ok(removed.map(drop).ok_or_else(|| StoreError::NotFound(name.to_string())))
+}
+
+/// Removes the IAM policy of a resource that was deleted: another of its name starts afresh.
+fn forget(
+    tables: &mut Tables<'_>,
+    resource: &IamResource,
+    deleted: Result<(), StoreError>,
+) -> Outcome {
+    if deleted.is_ok() {
+        tables.iam.remove(iam_key(resource).as_slice())?;
+    }
+    Ok(deleted)
+}
+
+fn create_notes(table: &mut RawTable<'_>, notes: &[PreparedNote]) -> Outcome {
+    for note in notes {
+        if table.get(note.key.as_slice())?.is_some() {
+            return Ok(Err(StoreError::AlreadyExists(note.name.to_string())));
+        }
+    }
+    for note in notes {
+        table.insert(note.key.as_slice(), note.record.as_slice())?;
+    }
+    Ok(Ok(()))
+}
+
 fn create(table: &mut RawTable<'_>, key: &[u8], record: &[u8], name: &impl ToString) -> Outcome {
     if table.get(key)?.is_some() {
         return Ok(Err(StoreError::AlreadyExists(name.to_string())));
@@ -171,14 +327,27 @@ fn create(table: &mut RawTable<'_>, key: &[u8], record: &[u8], name: &impl ToStr
     put(table, key, record)
 }
 
-fn update_attestor(
+fn update(
     table: &mut RawTable<'_>,
-    name: &AttestorName,
+    key: &[u8],
+    name: &impl ToString,
     record: &[u8],
     expected_etag: Option<&str>,
 ) -> Outcome {
-    let key = key(name.project(), name.id());
-    let Some(current) = stored(table, &key)? else {
+    match current(table, key, name, expected_etag)? {
+        Ok(()) => put(table, key, record),
+        refused => Ok(refused),
+    }
+}
+
+/// Whether there is a record, of the etag that is expected.
+fn current(
+    table: &RawTable<'_>,
+    key: &[u8],
+    name: &impl ToString,
+    expected_etag: Option<&str>,
+) -> Outcome {
+    let Some(current) = stored(table, key)? else {
         return Ok(Err(StoreError::NotFound(name.to_string())));
     };
     if let Some(expected) = expected_etag
@@ -186,7 +355,7 @@ fn update_attestor(
     {
         return Ok(Err(refusal));
     }
-    put(table, &key, record)
+    Ok(Ok(()))
 }
 
 /// The refusal where `expected` is no longer `current`.
@@ -203,17 +372,22 @@ fn create_occurrences(tables: &mut Tables<'_>, occurrences: &[PreparedOccurrence
         }
     }
     for one in occurrences {
-        let nothing: &[u8] = &[];
-        tables.occurrences.insert(one.keys.own.as_slice(), one.record.as_slice())?;
-        tables.by_note.insert(one.keys.note.as_slice(), nothing)?;
-        if let (Some(key), Some(record)) = (&one.keys.evidence, &one.evidence) {
-            tables.evidence.insert(key.as_slice(), record.as_slice())?;
-        }
-        if let Some(key) = &one.keys.listing {
-            tables.evidence.insert(key.as_slice(), nothing)?;
-        }
+        insert_occurrence(tables, one)?;
     }
     Ok(Ok(()))
+}
+
+fn insert_occurrence(tables: &mut Tables<'_>, one: &PreparedOccurrence) -> Result<(), Fault> {
+    let nothing: &[u8] = &[];
+    tables.occurrences.insert(one.keys.own.as_slice(), one.record.as_slice())?;
+    tables.by_note.insert(one.keys.note.as_slice(), nothing)?;
+    if let (Some(key), Some(record)) = (&one.keys.evidence, &one.evidence) {
+        tables.evidence.insert(key.as_slice(), record.as_slice())?;
+    }
+    if let Some(key) = &one.keys.listing {
+        tables.evidence.insert(key.as_slice(), nothing)?;
+    }
+    Ok(())
 }
 
 fn delete_occurrence(tables: &mut Tables<'_>, name: &OccurrenceName) -> Outcome {

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hallmark_core::image::Digest;
-use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::platform::PlatformPolicy;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::error::{FileFault, FilesError};
 use super::tree::Tree;
 use super::{FilesStore, parse};
+use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 
 /// When the directory is looked at.
@@ -269,6 +271,35 @@ impl Store for LiveFiles {
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError> {
         self.now().evidence(wanted, limit)
+    }
+
+    fn evidence_in_projects(
+        &self,
+        wanted: &[(ProjectId, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
+        self.now().evidence_in_projects(wanted, limit)
+    }
+
+    fn platform_policy(
+        &self,
+        name: &PlatformPolicyName,
+    ) -> Result<Option<PlatformPolicy>, StoreError> {
+        self.now().platform_policy(name)
+    }
+
+    fn platform_policies(
+        &self,
+        project: &ProjectId,
+        platform: Platform,
+        after: Option<&PlatformPolicyName>,
+        limit: usize,
+    ) -> Result<Vec<PlatformPolicy>, StoreError> {
+        self.now().platform_policies(project, platform, after, limit)
+    }
+
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        self.now().iam_policy(resource)
     }
 
     fn apply(&self, write: Write) -> Result<(), StoreError> {

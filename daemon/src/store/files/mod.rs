@@ -5,6 +5,7 @@
 //! DIR/projects/P/attestors/A.yaml       a file holds one resource or a list of them
 //! DIR/projects/P/notes/N.json           a resource without `name` has that of its file
 //! DIR/projects/P/occurrences/….json
+//! DIR/projects/P/platforms/gke/I.yaml   or cloudRun
 //! ```
 //!
 //! [`tree`] reads all files whole, [`parse`] makes resources of them or says everything that is
@@ -24,14 +25,18 @@ pub use live::{FilesWatch, LiveFiles};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hallmark_core::attestor::Attestor;
 use hallmark_core::image::Digest;
-use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{
+    AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
+};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
 
+use super::iam::{IamPolicy, IamResource};
 use super::query::matches;
 use super::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
 
@@ -42,7 +47,10 @@ pub struct FilesStore {
     attestors: BTreeMap<AttestorName, Attestor>,
     notes: BTreeMap<NoteName, Note>,
     occurrences: BTreeMap<OccurrenceName, Occurrence>,
+    platform_policies: BTreeMap<PlatformPolicyName, PlatformPolicy>,
     evidence: HashMap<(NoteName, Digest), Vec<Attestation>>,
+    /// The attestations of a digest, whatever their note, in the order of their names.
+    by_digest: HashMap<Digest, Vec<OccurrenceName>>,
 }
 
 impl FilesStore {
@@ -51,20 +59,35 @@ impl FilesStore {
         parse::parse(&tree::Tree::read(dir)?)
     }
 
+    /// As [`FilesStore::load`], with the file that each resource was read from, by its name.
+    pub fn load_with_places(dir: &Path) -> Result<(Self, BTreeMap<String, PathBuf>), FilesError> {
+        let mut places = BTreeMap::new();
+        let store = parse::parse_placed(&tree::Tree::read(dir)?, &mut |name, path| {
+            places.insert(name.to_string(), path.to_owned());
+        })?;
+        Ok((store, places))
+    }
+
     /// Files the attestations by note and digest, each list in the order of names.
     fn index_evidence(&mut self) {
         for occurrence in self.occurrences.values() {
-            let (Some(digest), Some(body)) = (occurrence.digest, &occurrence.attestation) else {
+            let (Some(digest), Some(attestation)) = (occurrence.digest, attestation(occurrence))
+            else {
                 continue;
             };
-            let attestation = Attestation {
-                occurrence: occurrence.name.clone(),
-                payload: body.payload.clone(),
-                signatures: body.signatures.clone(),
-            };
+            self.by_digest.entry(digest).or_default().push(occurrence.name.clone());
             self.evidence.entry((occurrence.note.clone(), digest)).or_default().push(attestation);
         }
     }
+}
+
+fn attestation(occurrence: &Occurrence) -> Option<Attestation> {
+    let body = occurrence.attestation.as_ref()?;
+    Some(Attestation {
+        occurrence: occurrence.name.clone(),
+        payload: body.payload.clone(),
+        signatures: body.signatures.clone(),
+    })
 }
 
 impl Store for FilesStore {
@@ -131,6 +154,46 @@ impl Store for FilesStore {
             found.take(limit.saturating_add(1)).cloned().collect()
         };
         Ok(wanted.iter().map(one).collect())
+    }
+
+    fn evidence_in_projects(
+        &self,
+        wanted: &[(ProjectId, Digest)],
+        limit: usize,
+    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
+        let one = |(project, digest): &(ProjectId, Digest)| -> Vec<Attestation> {
+            let of_digest = self.by_digest.get(digest).into_iter().flatten();
+            let found = of_digest.filter(|name| name.project() == project);
+            let found = found.filter_map(|name| attestation(self.occurrences.get(name)?));
+            found.take(limit.saturating_add(1)).collect()
+        };
+        Ok(wanted.iter().map(one).collect())
+    }
+
+    fn platform_policy(
+        &self,
+        name: &PlatformPolicyName,
+    ) -> Result<Option<PlatformPolicy>, StoreError> {
+        Ok(self.platform_policies.get(name).cloned())
+    }
+
+    fn platform_policies(
+        &self,
+        project: &ProjectId,
+        platform: Platform,
+        after: Option<&PlatformPolicyName>,
+        limit: usize,
+    ) -> Result<Vec<PlatformPolicy>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = self.platform_policies.range::<PlatformPolicyName, _>((from, Bound::Unbounded));
+        let asked =
+            |name: &PlatformPolicyName| (name.project(), name.platform()) == (project, platform);
+        let found = found.filter(|(name, _)| asked(name)).map(|(_, policy)| policy);
+        Ok(found.take(limit).cloned().collect())
+    }
+
+    fn iam_policy(&self, _resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        Ok(None)
     }
 
     fn apply(&self, _write: Write) -> Result<(), StoreError> {

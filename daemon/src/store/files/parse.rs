@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::Display;
+use std::path::Path;
 
 use hallmark_core::attestor::parse::attestor_from_document;
 use hallmark_core::document::read::FieldErrors;
 use hallmark_core::document::{Document, DocumentError, DocumentLimits, Value};
 use hallmark_core::limits::Limits;
-use hallmark_core::names::{AttestorName, NameError, NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{
+    AttestorName, NameError, NoteName, OccurrenceName, PlatformPolicyName, ProjectId,
+};
 use hallmark_core::occurrence::parse::{note_from_document, occurrence_from_document};
+use hallmark_core::platform::parse::platform_policy_from_document;
 use hallmark_core::policy::parse::policy_from_document;
 
 use super::FilesStore;
@@ -18,10 +22,18 @@ use super::tree::{Kind, Source, Tree};
 
 /// The resources of all files.
 pub(super) fn parse(tree: &Tree) -> Result<FilesStore, FilesError> {
+    parse_placed(tree, &mut |_, _| {})
+}
+
+/// Tells the name of a resource and the file that it was read from.
+pub(super) type Placed<'a> = dyn FnMut(&dyn Display, &Path) + 'a;
+
+/// As [`parse`]; tells `placed` where each resource was read.
+pub(super) fn parse_placed(tree: &Tree, placed: &mut Placed<'_>) -> Result<FilesStore, FilesError> {
     let mut store = FilesStore::default();
     let mut faults = FilesError::default();
     for source in &tree.sources {
-        if let Err(fault) = file(source, &mut store, &mut faults) {
+        if let Err(fault) = file(source, &mut store, &mut faults, placed) {
             faults.push(&source.path, fault);
         }
     }
@@ -29,16 +41,23 @@ pub(super) fn parse(tree: &Tree) -> Result<FilesStore, FilesError> {
     faults.or(store)
 }
 
-fn file(source: &Source, store: &mut FilesStore, faults: &mut FilesError) -> Result<(), FileFault> {
+fn file(
+    source: &Source,
+    store: &mut FilesStore,
+    faults: &mut FilesError,
+    placed: &mut Placed<'_>,
+) -> Result<(), FileFault> {
     let document = document(source)?;
     if source.kind == Kind::Policy {
+        placed(&format_args!("projects/{}/policy", source.project), &source.path);
         let policy = policy_from_document(&document).map_err(fields)?;
         store.policies.insert(source.project.clone(), policy);
         return Ok(());
     }
     for resource in document.elements() {
-        if let Err(fault) = one(source, &resource, store) {
-            faults.push(&source.path, fault);
+        match one(source, &resource, store) {
+            Ok(name) => placed(&name, &source.path),
+            Err(fault) => faults.push(&source.path, fault),
         }
     }
     Ok(())
@@ -50,9 +69,10 @@ fn document(source: &Source) -> Result<Document, FileFault> {
     document.map_err(FileFault::Document)
 }
 
-fn one(source: &Source, document: &Document, store: &mut FilesStore) -> Result<(), FileFault> {
+/// Reads one resource; returns its name.
+fn one(source: &Source, document: &Document, store: &mut FilesStore) -> Result<String, FileFault> {
     match source.kind {
-        Kind::Policy => Ok(()),
+        Kind::Policy => Ok(String::new()),
         Kind::Attestors => {
             let name = own_name(source, document, AttestorName::new)?;
             let read = attestor_from_document(document, name.as_ref()).map_err(fields)?;
@@ -71,6 +91,17 @@ fn one(source: &Source, document: &Document, store: &mut FilesStore) -> Result<(
             let read = read.map_err(fields)?;
             let name = read.name.clone();
             add(source, &mut store.occurrences, name.clone(), name.project(), read)
+        }
+        Kind::PlatformPolicies(platform) => {
+            let new = |project, id: &str| PlatformPolicyName::new(project, platform, id);
+            let name = own_name(source, document, new)?;
+            let read = platform_policy_from_document(document, name.as_ref()).map_err(fields)?;
+            let name = read.name.clone();
+            if name.platform() != platform {
+                let text = format!("{name} does not belong in the directory of {platform}");
+                return Err(FileFault::Name(text));
+            }
+            add(source, &mut store.platform_policies, name.clone(), name.project(), read)
         }
     }
 }
@@ -99,7 +130,7 @@ fn add<N: Ord + Display, R>(
     name: N,
     project: &ProjectId,
     resource: R,
-) -> Result<(), FileFault> {
+) -> Result<String, FileFault> {
     if *project != source.project {
         let directory = &source.project;
         return Err(FileFault::Name(format!(
@@ -109,8 +140,9 @@ fn add<N: Ord + Display, R>(
     match resources.entry(name) {
         Entry::Occupied(taken) => Err(FileFault::Twice(taken.key().to_string())),
         Entry::Vacant(free) => {
+            let name = free.key().to_string();
             free.insert(resource);
-            Ok(())
+            Ok(name)
         }
     }
 }

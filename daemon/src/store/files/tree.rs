@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use hallmark_core::document::DocumentLimits;
-use hallmark_core::names::ProjectId;
+use hallmark_core::names::{Platform, ProjectId};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{FileFault, FilesError};
@@ -24,6 +24,7 @@ pub(super) enum Kind {
     Attestors,
     Notes,
     Occurrences,
+    PlatformPolicies(Platform),
 }
 
 /// The directories of a project.
@@ -118,10 +119,23 @@ impl Walk {
                 self.file(path, project, Kind::Policy);
             } else if let Some((_, kind)) = collection {
                 self.collection(&path, project, *kind);
+            } else if name == "platforms" {
+                self.platforms(&path, project);
             } else {
-                let expected =
-                    "policy.yaml, policy.yml, policy.json, attestors, notes or occurrences";
+                let expected = "policy.yaml, policy.yml, policy.json, attestors, notes, occurrences \
+                     or platforms";
                 self.faults.push(&path, FileFault::Unexpected { expected });
+            }
+        }
+    }
+
+    fn platforms(&mut self, dir: &Path, project: &ProjectId) {
+        for (name, path) in self.entries(dir) {
+            match name.parse() {
+                Ok(platform) if path.is_dir() => {
+                    self.collection(&path, project, Kind::PlatformPolicies(platform));
+                }
+                _ => self.faults.push(&path, FileFault::Unexpected { expected: "gke or cloudRun" }),
             }
         }
     }

@@ -7,7 +7,7 @@ use redb::StorageBackend;
 
 use super::super::disk::RESERVE_BYTES;
 use super::*;
-use crate::store::samples::{attestation, digest, uri};
+use crate::store::samples::{attestation, digest, note, uri};
 
 const NOTE: &str = "projects/p/notes/n";
 
@@ -95,7 +95,9 @@ impl StorageBackend for TestFile {
 fn open_on(dir: &Path) -> (EmbeddedStore, Arc<State>) {
     let state = Arc::new(State::default());
     let disk = TestDisk { directory: Directory::create(dir).unwrap(), state: Arc::clone(&state) };
-    (EmbeddedStore::open_on(dir, Arc::new(disk), metrics()).unwrap(), state)
+    let store = EmbeddedStore::open_on(dir, Arc::new(disk), metrics()).unwrap();
+    store.apply(Write::CreateNote(note(NOTE))).unwrap();
+    (store, state)
 }
 
 fn create(store: &EmbeddedStore, id: u32) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! The embedded store on real files: conformance, writes, opening, failing disks, crashes.
 
+mod changes;
 mod crash;
 mod failing_disk;
 mod opening;

@@ -71,6 +71,7 @@ fn a_taken_name_and_a_missing_one_are_refused() {
 fn a_batch_is_created_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
+    store.apply(Write::CreateNote(note(NOTE))).unwrap();
     let one = |id: &str| attestation(&format!("projects/p/occurrences/{id}"), NOTE, &uri(1));
     assert_eq!(store.apply(Write::CreateOccurrences(vec![one("b")])), Ok(()));
     for batch in [vec![one("a"), one("b")], vec![one("c"), one("d"), one("c")]] {
@@ -107,6 +108,7 @@ fn a_deleted_occurrence_is_gone_from_every_index() {
 fn of_many_writers_of_one_name_exactly_one_wins_and_none_spoils_another() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
+    store.apply(Write::CreateNote(note(NOTE))).unwrap();
     let contested = attestation("projects/p/occurrences/contested", NOTE, &uri(1));
     let results: Vec<_> = thread::scope(|scope| {
         let writers: Vec<_> = (0..32)

@@ -1,0 +1,208 @@
+//! From a daemon into files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use hallmark_core::limits::Limits;
+use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::parse::{note_from_json, occurrence_from_json};
+use hallmark_core::policy::render::policy_to_yaml;
+use serde_json::{Value, json};
+
+use super::{
+    attestor_of, content_id, normal_attestor, normal_note, normal_occurrence, normal_policy,
+    policy_of,
+};
+use crate::cli::Outcome;
+use crate::cli::client::{Client, encode};
+use crate::cli::on_daemon::OnDaemon;
+use crate::cli::output::{id, string};
+
+/// Strays that are named; the rest is counted.
+const STRAYS_NAMED_MAX: usize = 10;
+
+/// Write a whole project into files.
+///
+/// Writes DIR/projects/PROJECT with the policy, the attestors, the notes and the occurrences:
+/// a directory for `hallmark import`, or for `hallmark serve --config-dir`. Etags, times and the
+/// ids of occurrences are left out. May be repeated: what is there already stays.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Export {
+    /// The directory; made where it is not there.
+    #[arg(long, value_name = "DIR")]
+    to_dir: PathBuf,
+    #[command(flatten)]
+    on: OnDaemon,
+}
+
+impl Export {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<Outcome> {
+        let project: ProjectId = self.on.target.project()?.parse()?;
+        let root = self.to_dir.join("projects").join(project.as_str());
+        let mut tree = Tree { root, written: BTreeSet::new() };
+        let client = self.on.connect()?;
+        // What refers is read before what it refers to, so that what is referred to is there.
+        let policy = policy(&client, &project, &mut tree)?;
+        let attestors = attestors(&client, &project, &mut tree)?;
+        let occurrences = occurrences(&client, &project, &mut tree)?;
+        let notes = notes(&client, &project, &mut tree)?;
+        if tree.written.is_empty() {
+            bail!("project {project} holds nothing: is that its name?");
+        }
+        tree.refuse_strays()?;
+        self.on.print(&json!({
+            "directory": tree.root.display().to_string(),
+            "policy": policy,
+            "attestors": attestors,
+            "notes": notes,
+            "occurrences": occurrences,
+        }))?;
+        Ok(Outcome::Done)
+    }
+}
+
+fn policy(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Result<usize> {
+    let answer = client.get(&format!("/v1/projects/{}/policy", encode(project.as_str())))?;
+    let (policy, written) = policy_of(&answer)?;
+    if written {
+        tree.write("policy.yaml", &policy_to_yaml(&normal_policy(policy), project))?;
+    }
+    Ok(usize::from(written))
+}
+
+fn attestors(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Result<usize> {
+    each(client, project, "attestors", |answer| {
+        let attestor = attestor_of(&answer)?;
+        let file = file_name(attestor.name.id());
+        let yaml = serde_saphyr::to_string(&normal_attestor(attestor))?;
+        tree.write(&format!("attestors/{file}.yaml"), &yaml)
+    })
+}
+
+fn notes(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Result<usize> {
+    each(client, project, "notes", |answer| {
+        let name: NoteName = string(&answer, "name").parse()?;
+        let text = text(&normal_note(&answer))?;
+        note_from_json(&text, None).with_context(|| name.to_string())?;
+        tree.write(&format!("notes/{}.json", file_name(&id(&answer))), &text)
+    })
+}
+
+fn occurrences(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Result<usize> {
+    each(client, project, "occurrences", |answer| {
+        let name: OccurrenceName = string(&answer, "name").parse()?;
+        let normal = normal_occurrence(&answer);
+        let text = text(&normal)?;
+        occurrence_from_json(&text, Some(&name), &Limits::DEFAULT)
+            .with_context(|| name.to_string())?;
+        tree.write(&format!("occurrences/{}.json", content_id(&normal)), &text)
+    })
+}
+
+/// Takes every resource of a collection; returns how many there are.
+fn each(
+    client: &Client,
+    project: &ProjectId,
+    collection: &str,
+    mut take: impl FnMut(Value) -> anyhow::Result<()>,
+) -> anyhow::Result<usize> {
+    let mut count = 0;
+    let path = format!("/v1/projects/{}/{collection}?pageSize=1000", encode(project.as_str()));
+    client.each(&path, collection, |resource| {
+        count += 1;
+        take(resource)
+    })?;
+    Ok(count)
+}
+
+fn text(resource: &Value) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(resource)?))
+}
+
+/// A name for the file of a resource. One that begins with a dot would be passed over.
+fn file_name(id: &str) -> String {
+    let escaped = id.replace('%', "%25");
+    match escaped.strip_prefix('.') {
+        Some(rest) => format!("%2E{rest}"),
+        None => escaped,
+    }
+}
+
+/// The directory of one project.
+struct Tree {
+    root: PathBuf,
+    /// Relative to the root.
+    written: BTreeSet<PathBuf>,
+}
+
+impl Tree {
+    /// Writes a file whole or not at all, and not where it says the same already.
+    fn write(&mut self, place: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.root.join(place);
+        self.written.insert(place.into());
+        if fs::read(&path).is_ok_and(|held| held == text.as_bytes()) {
+            return Ok(());
+        }
+        let what = || format!("cannot write {}", path.display());
+        let directory = path.parent().unwrap_or(&self.root);
+        fs::create_dir_all(directory).with_context(what)?;
+        let begun = directory.join(".begun");
+        fs::write(&begun, text).with_context(what)?;
+        fs::rename(&begun, &path).with_context(what)
+    }
+
+    /// Files that were there before and are not of the project would be read as if they were.
+    fn refuse_strays(&self) -> anyhow::Result<()> {
+        let mut strays = Vec::new();
+        for place in ["", "attestors", "notes", "occurrences"] {
+            strays.extend(self.strays(Path::new(place))?);
+        }
+        if strays.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<_> = strays.iter().take(STRAYS_NAMED_MAX).cloned().collect();
+        bail!(
+            "written, but {} more files are there that are not of the project: {}: remove them, or \
+             export into an empty directory",
+            strays.len(),
+            named.join(", ")
+        )
+    }
+
+    fn strays(&self, place: &Path) -> anyhow::Result<Vec<String>> {
+        let directory = self.root.join(place);
+        let what = || format!("cannot read {}", directory.display());
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(what)?,
+        };
+        let mut strays = Vec::new();
+        for entry in entries {
+            let entry = entry.with_context(what)?;
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            let known = self.written.contains(&place.join(entry.file_name()));
+            if !hidden && !known && !entry.path().is_dir() {
+                strays.push(entry.path().display().to_string());
+            }
+        }
+        strays.sort();
+        Ok(strays)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_resources_share_a_file_and_none_is_hidden() {
+        let ids = ["a", ".a", "%2Ea", "%252Ea", "a.b", "%a", "%25a"];
+        let files: BTreeSet<_> = ids.iter().map(|id| file_name(id)).collect();
+        assert_eq!(files.len(), ids.len());
+        assert!(files.iter().all(|file| !file.starts_with('.')));
+    }
+}

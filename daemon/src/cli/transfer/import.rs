@@ -1,0 +1,251 @@
+//! From files into a daemon.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use hallmark_core::attestor::Attestor;
+use hallmark_core::names::ProjectId;
+use hallmark_core::occurrence::render::{note_to_json, occurrence_to_json};
+use hallmark_core::occurrence::{Note, Occurrence};
+use hallmark_core::policy::render::policy_to_json;
+use hallmark_core::policy::{EnforcementMode, EvaluationMode, Policy};
+use serde_json::{Value, json};
+
+use super::{
+    attestor_of, content_id, normal_attestor, normal_note, normal_occurrence, normal_policy,
+    policy_of,
+};
+use crate::cli::Outcome;
+use crate::cli::client::{Client, encode};
+use crate::cli::on_daemon::OnDaemon;
+use crate::store::files::FilesStore;
+use crate::store::{OccurrenceQuery, OccurrenceScope, Store};
+
+/// Occurrences sent at once, and about as many bytes: half of what the daemon reads of a body.
+const BATCH_MAX: usize = 200;
+const BATCH_BYTES_MAX: usize = 2 << 20;
+
+/// Write a whole project from files into a daemon.
+///
+/// Reads DIR/projects/PROJECT as `hallmark export` writes it, refuses it whole where a file is
+/// wrong, then creates what is missing and replaces what differs; nothing is deleted. May be
+/// repeated, also after it was interrupted. A project that holds nothing yet denies everything
+/// until its policy, which comes last, is in force.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Import {
+    /// The directory.
+    #[arg(long, value_name = "DIR")]
+    from_dir: PathBuf,
+    #[command(flatten)]
+    on: OnDaemon,
+}
+
+impl Import {
+    pub(in crate::cli) fn run(self) -> anyhow::Result<Outcome> {
+        let project: ProjectId = self.on.target.project()?.parse()?;
+        let (store, places) = FilesStore::load_with_places(&self.from_dir)?;
+        let transfer = Transfer { client: self.on.connect()?, project, places };
+        let held = store.project(&transfer.project)?;
+        if !held.known {
+            let dir = self.from_dir.join("projects").join(transfer.project.as_str());
+            bail!("{} holds nothing: is that the project, and the directory?", dir.display());
+        }
+        let notes = store.notes(&transfer.project, None, usize::MAX)?;
+        let occurrences = store.occurrences(&all(&transfer.project), None, usize::MAX)?;
+        if held.policy.is_some() {
+            transfer.deny_meanwhile()?;
+        }
+        let notes = transfer.count(&notes, |note| transfer.note(note))?;
+        let attestors = transfer.count(&held.attestors, |attestor| transfer.attestor(attestor))?;
+        let occurrences = transfer.occurrences(&occurrences)?;
+        let policy = held.policy.as_slice();
+        let policy = transfer.count(policy, |policy| transfer.policy(policy))?;
+        self.on.print(&json!({
+            "policy": policy, "attestors": attestors, "notes": notes, "occurrences": occurrences,
+        }))?;
+        Ok(Outcome::Done)
+    }
+}
+
+fn all(project: &ProjectId) -> OccurrenceQuery {
+    OccurrenceQuery {
+        scope: OccurrenceScope::Project(project.clone()),
+        resource_uri: None,
+        resource_uri_suffix: None,
+        kind: None,
+        note: None,
+    }
+}
+
+/// What was done about a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Done {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+/// One project on its way.
+struct Transfer {
+    client: Client,
+    project: ProjectId,
+    /// The file of each resource.
+    places: BTreeMap<String, PathBuf>,
+}
+
+impl Transfer {
+    /// Counts what `write` did about each.
+    fn count<R>(
+        &self,
+        resources: &[R],
+        write: impl Fn(&R) -> anyhow::Result<Done>,
+    ) -> anyhow::Result<Value> {
+        let done = resources.iter().map(write).collect::<anyhow::Result<Vec<_>>>()?;
+        let of = |kind| done.iter().filter(|done| **done == kind).count();
+        let (created, updated) = (of(Done::Created), of(Done::Updated));
+        Ok(json!({"created": created, "updated": updated, "unchanged": of(Done::Unchanged)}))
+    }
+
+    /// Says which file and which resource an error is about.
+    fn place(&self, name: &dyn std::fmt::Display) -> String {
+        let name = name.to_string();
+        let file = self.places.get(&name).map(|file| file.display().to_string());
+        format!("{}: {name}", file.unwrap_or_default())
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/v1/projects/{}/{rest}", encode(self.project.as_str()))
+    }
+
+    /// A project that holds nothing is denied everything, one without a policy is allowed
+    /// everything: between the first note and the policy it must stay denied.
+    fn deny_meanwhile(&self) -> anyhow::Result<()> {
+        let (_, written) = policy_of(&self.client.get(&self.path("policy"))?)?;
+        let mut holds = written;
+        for collection in ["attestors", "notes", "occurrences"] {
+            let page = self.client.get(&self.path(&format!("{collection}?pageSize=1")))?;
+            holds |= page[collection].as_array().is_some_and(|found| !found.is_empty());
+        }
+        if holds {
+            return Ok(());
+        }
+        let mut deny = Policy::google_default();
+        deny.description = "an import is under way".to_owned();
+        deny.default_admission_rule.evaluation = EvaluationMode::AlwaysDeny;
+        deny.default_admission_rule.enforcement = EnforcementMode::EnforcedBlockAndAuditLog;
+        self.client.put(&self.path("policy"), &policy_to_json(&deny, &self.project)).map(drop)
+    }
+
+    fn policy(&self, policy: &Policy) -> anyhow::Result<Done> {
+        let name = format!("projects/{}/policy", self.project);
+        let place = || self.place(&name);
+        let path = self.path("policy");
+        let (held, written) = policy_of(&self.client.get(&path).with_context(place)?)?;
+        let mut policy = normal_policy(policy.clone());
+        if written && normal_policy(held.clone()) == policy {
+            return Ok(Done::Unchanged);
+        }
+        policy.etag = held.etag;
+        let body = policy_to_json(&policy, &self.project);
+        self.client.put(&path, &body).with_context(place)?;
+        Ok(if written { Done::Updated } else { Done::Created })
+    }
+
+    fn attestor(&self, attestor: &Attestor) -> anyhow::Result<Done> {
+        let place = || self.place(&attestor.name);
+        let id = encode(attestor.name.id());
+        let path = self.path(&format!("attestors/{id}"));
+        let mut body = normal_attestor(attestor.clone());
+        let Some(held) = self.client.find(&path).with_context(place)? else {
+            let path = self.path(&format!("attestors?attestorId={id}"));
+            self.client.post(&path, &body).with_context(place)?;
+            return Ok(Done::Created);
+        };
+        if normal_attestor(attestor_of(&held)?) == body {
+            return Ok(Done::Unchanged);
+        }
+        body["etag"] = held["etag"].clone();
+        self.client.put(&path, &body).with_context(place)?;
+        Ok(Done::Updated)
+    }
+
+    fn note(&self, note: &Note) -> anyhow::Result<Done> {
+        let place = || self.place(&note.name);
+        let id = encode(note.name.id());
+        let path = self.path(&format!("notes/{id}"));
+        let body = normal_note(&note_to_json(note));
+        let Some(held) = self.client.find(&path).with_context(place)? else {
+            let path = self.path(&format!("notes?noteId={id}"));
+            self.client.post(&path, &body).with_context(place)?;
+            return Ok(Done::Created);
+        };
+        if normal_note(&held) == body {
+            return Ok(Done::Unchanged);
+        }
+        self.client.patch(&format!("{path}?updateMask=*"), &body).with_context(place)?;
+        Ok(Done::Updated)
+    }
+
+    fn occurrences(&self, occurrences: &[Occurrence]) -> anyhow::Result<Value> {
+        let held = self.content_ids()?;
+        let mut batch = Batch::default();
+        let mut created = 0;
+        let mut sent = BTreeSet::new();
+        for occurrence in occurrences {
+            let body = normal_occurrence(&occurrence_to_json(occurrence));
+            let id = content_id(&body);
+            if held.contains(&id) || !sent.insert(id) {
+                continue;
+            }
+            created += 1;
+            batch.bytes += body.to_string().len();
+            batch.names.push(occurrence.name.to_string());
+            batch.bodies.push(body);
+            if batch.bodies.len() == BATCH_MAX || batch.bytes >= BATCH_BYTES_MAX {
+                self.send(&batch)?;
+                batch = Batch::default();
+            }
+        }
+        self.send(&batch)?;
+        let unchanged = occurrences.len() - created;
+        Ok(json!({"created": created, "updated": 0, "unchanged": unchanged}))
+    }
+
+    /// What each occurrence of the project on the daemon is known by.
+    fn content_ids(&self) -> anyhow::Result<BTreeSet<String>> {
+        let mut ids = BTreeSet::new();
+        let path = self.path("occurrences?pageSize=1000");
+        self.client.each(&path, "occurrences", |occurrence| {
+            ids.insert(content_id(&normal_occurrence(&occurrence)));
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    fn send(&self, batch: &Batch) -> anyhow::Result<()> {
+        if batch.bodies.is_empty() {
+            return Ok(());
+        }
+        let path = self.path("occurrences:batchCreate");
+        let body = json!({"occurrences": batch.bodies});
+        if self.client.post(&path, &body).is_ok() {
+            return Ok(());
+        }
+        // A batch is created whole or not at all: one after the other says which is at fault.
+        for (name, body) in batch.names.iter().zip(&batch.bodies) {
+            let created = self.client.post(&self.path("occurrences"), body);
+            created.with_context(|| self.place(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Occurrences that are sent together, and their names in the files.
+#[derive(Default)]
+struct Batch {
+    bodies: Vec<Value>,
+    names: Vec<String>,
+    bytes: usize,
+}

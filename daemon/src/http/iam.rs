@@ -1,0 +1,162 @@
+//! The IAM verbs of both APIs: `getIamPolicy`, `setIamPolicy`, `testIamPermissions` on policies,
+//! attestors and notes.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hallmark_core::document::DocumentLimits;
+use hallmark_core::document::read::{Field, resource as read};
+use hallmark_core::names::{AttestorName, NoteName};
+use serde_json::{Map, Value, json as value};
+
+use super::Doors;
+use super::error::HttpError;
+use super::exchange::{Answer, Change, Exchange, changed};
+use super::google::{answer, document, named, project};
+use crate::auth::permission::Permission;
+use crate::store::iam::{IamBinding, IamPolicy, IamResource};
+
+/// Permissions that one call may ask about. Google's limit.
+const PERMISSIONS_MAX: usize = 100;
+
+/// `:getIamPolicy`.
+pub(super) async fn get_iam_policy(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    let policy = doors.resources.iam_policy(resource(&exchange)?).await?;
+    answer(&exchange, rendered(&policy))
+}
+
+/// `:setIamPolicy`: replaces the policy whole.
+pub(super) async fn set_iam_policy(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    let resource = resource(&exchange)?;
+    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let policy = read(document.root(), |root| {
+        root.object(&["resource", "policy", "updateMask"])?
+            .required("policy")
+            .and_then(|field| iam_policy(&field))
+    })?;
+    let policy = doors.resources.set_iam_policy(resource, policy).await?;
+    let answer = answer(&exchange, rendered(&policy))?;
+    Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
+}
+
+/// `:testIamPermissions`: those of the permissions asked about that the caller has.
+pub(super) async fn test_iam_permissions(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let resource = resource(&exchange)?;
+    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let asked: Vec<String> = read(document.root(), |root| {
+        let elements = root.object(&["resource", "permissions"])?.list("permissions");
+        if elements.len() > PERMISSIONS_MAX {
+            root.fail(format!("{} permissions; at most {PERMISSIONS_MAX}", elements.len()));
+        }
+        elements.iter().map(|field| permission(field, &resource)).collect()
+    })?;
+    let stored = doors.resources.iam_policy(resource).await?;
+    let asked = held(doors, &exchange, &stored, asked);
+    let mut answered = Map::new();
+    if !asked.is_empty() {
+        answered.insert("permissions".to_owned(), asked.into());
+    }
+    answer(&exchange, answered.into())
+}
+
+/// Those of the permissions that the caller has.
+fn held(doors: &Doors, exchange: &Exchange, stored: &IamPolicy, asked: Vec<String>) -> Vec<String> {
+    let (caller, project) = (&exchange.caller, exchange.param("project"));
+    let holds = |permission: Permission| {
+        doors.guard.permits(caller, permission, Some(project))
+            || doors.permits_by(stored, caller, permission)
+    };
+    asked.into_iter().filter(|asked| asked.parse().is_ok_and(holds)).collect()
+}
+
+/// The permissions that there are on a resource.
+fn permissions(resource: &IamResource) -> &'static [&'static str] {
+    match resource {
+        IamResource::Policy(_) => &[
+            "binaryauthorization.policy.get",
+            "binaryauthorization.policy.update",
+            "binaryauthorization.policy.evaluatePolicy",
+            "binaryauthorization.policy.getIamPolicy",
+            "binaryauthorization.policy.setIamPolicy",
+        ],
+        IamResource::Attestor(_) => &[
+            "binaryauthorization.attestors.get",
+            "binaryauthorization.attestors.update",
+            "binaryauthorization.attestors.delete",
+            "binaryauthorization.attestors.verifyImageAttested",
+            "binaryauthorization.attestors.getIamPolicy",
+            "binaryauthorization.attestors.setIamPolicy",
+        ],
+        IamResource::Note(_) => &[
+            "containeranalysis.notes.get",
+            "containeranalysis.notes.update",
+            "containeranalysis.notes.delete",
+            "containeranalysis.notes.attachOccurrence",
+            "containeranalysis.notes.listOccurrences",
+            "containeranalysis.notes.getIamPolicy",
+            "containeranalysis.notes.setIamPolicy",
+        ],
+    }
+}
+
+fn permission(field: &Field<'_>, resource: &IamResource) -> Option<String> {
+    let asked = field.string()?;
+    let known = permissions(resource);
+    if !known.contains(&asked) {
+        field.fail(format!("no permission on {resource}; one of {}", known.join(", ")));
+        return None;
+    }
+    Some(asked.to_owned())
+}
+
+fn resource(exchange: &Exchange) -> Result<IamResource, HttpError> {
+    let (attestor, note) = (exchange.param("attestor"), exchange.param("note"));
+    if !attestor.is_empty() {
+        let name: AttestorName = named(exchange, "attestors", attestor)?;
+        Ok(IamResource::Attestor(name))
+    } else if !note.is_empty() {
+        let name: NoteName = named(exchange, "notes", note)?;
+        Ok(IamResource::Note(name))
+    } else {
+        Ok(IamResource::Policy(project(exchange)?))
+    }
+}
+
+fn iam_policy(field: &Field<'_>) -> Option<IamPolicy> {
+    let object = field.object(&["version", "bindings", "auditConfigs", "etag"])?;
+    if let Some(configured) = object.list("auditConfigs").first() {
+        configured.fail("every call is audited: leave auditConfigs out");
+    }
+    let etag = object.get("etag").and_then(|field| field.bytes()).unwrap_or_default();
+    let bindings: Vec<_> = object.list("bindings").iter().map(binding).collect();
+    Some(IamPolicy {
+        bindings: bindings.into_iter().collect::<Option<_>>()?,
+        etag: STANDARD.encode(etag),
+    })
+}
+
+fn binding(field: &Field<'_>) -> Option<IamBinding> {
+    let object = field.object(&["role", "members", "condition"])?;
+    if let Some(condition) = object.get("condition") {
+        condition.fail("conditions are not evaluated here: bind the role without one");
+    }
+    let role = object.required("role").and_then(|field| field.string());
+    let members: Vec<_> = object.list("members").iter().map(Field::string).collect();
+    let members = members.into_iter().map(|member| member.map(str::to_owned));
+    Some(IamBinding { role: role?.to_owned(), members: members.collect::<Option<_>>()? })
+}
+
+/// The version is 1 where anything was written: there are no conditions.
+fn rendered(policy: &IamPolicy) -> Value {
+    let mut object = Map::new();
+    if !policy.bindings.is_empty() {
+        let binding =
+            |binding: &IamBinding| value!({"role": binding.role, "members": binding.members});
+        object.insert("version".to_owned(), 1.into());
+        object.insert("bindings".to_owned(), policy.bindings.iter().map(binding).collect());
+    }
+    object.insert("etag".to_owned(), policy.etag.clone().into());
+    object.into()
+}

@@ -1,0 +1,109 @@
+//! Google's platform policies: create, read, replace, delete, and `:evaluate` of pods.
+
+use hallmark_core::document::DocumentLimits;
+use hallmark_core::document::read::resource;
+use hallmark_core::names::{NameError, Platform, PlatformPolicyName};
+use hallmark_core::platform::parse::platform_policy_from_document;
+use hallmark_core::platform::render::platform_policy_to_json;
+use hallmark_core::platform::result::response_to_json;
+use serde_json::{Value, json as value};
+
+use super::Doors;
+use super::error::HttpError;
+use super::exchange::{Answer, Change, Exchange, changed};
+use super::google::{answer, document, empty, listing, page, project, required};
+use super::pods::pods;
+
+/// `GET projects/*/platforms`.
+pub(super) fn list_platforms(_: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+    project(exchange)?;
+    let platforms = Platform::ALL.map(|platform| value!({"platformId": platform.as_str()}));
+    answer(exchange, value!({"platforms": platforms}))
+}
+
+/// `POST projects/*/platforms/*/policies?policyId=`.
+pub(super) async fn create_platform_policy(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let name = named(&exchange, &required(&exchange, "policyId")?)?;
+    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let policy = platform_policy_from_document(&document, Some(&name))?;
+    let policy = doors.resources.create_platform_policy(policy).await?;
+    let answer = answer(&exchange, platform_policy_to_json(&policy))?;
+    Ok(changed(answer, Change::created(&policy.name, Some(policy.etag))))
+}
+
+/// `GET projects/*/platforms/*/policies/*`.
+pub(super) async fn get_platform_policy(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let policy = doors.resources.platform_policy(name(&exchange)?).await?;
+    answer(&exchange, platform_policy_to_json(&policy))
+}
+
+/// `GET projects/*/platforms/*/policies`.
+pub(super) async fn list_platform_policies(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let platform = exchange.param("platform").parse::<Platform>()?;
+    let (project, page) = (project(&exchange)?, page(&exchange)?);
+    let found = doors.resources.platform_policies(project, platform, &page).await?;
+    listing(&exchange, "platformPolicies", &found, platform_policy_to_json)
+}
+
+/// `PUT projects/*/platforms/*/policies/*`: replaces it whole.
+pub(super) async fn replace_platform_policy(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let name = name(&exchange)?;
+    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let policy = platform_policy_from_document(&document, Some(&name))?;
+    let policy = doors.resources.replace_platform_policy(policy).await?;
+    let answer = answer(&exchange, platform_policy_to_json(&policy))?;
+    Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
+}
+
+/// `DELETE projects/*/platforms/*/policies/*?etag=`.
+pub(super) async fn delete_platform_policy(
+    doors: &Doors,
+    exchange: Exchange,
+) -> Result<Answer, HttpError> {
+    let etag = exchange.query("etag")?.unwrap_or_default();
+    let etag_before = doors.resources.delete_platform_policy(name(&exchange)?, etag).await?;
+    Ok(changed(empty()?, Change::deleted(etag_before)))
+}
+
+/// `POST projects/*/platforms/gke/policies/*:evaluate`: whether the pods of a Kubernetes object
+/// conform.
+pub(super) async fn evaluate(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+    let name = name(&exchange)?;
+    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let object = resource(document.root(), |root| {
+        let object = root.object(&["name", "resource", "attestationMode"])?;
+        let modes = [("ATTESTATION_MODE_UNSPECIFIED", 0, false), ("GENERATE_DEPLOY", 1, true)];
+        if let Some(field) = object.get("attestationMode")
+            && field.enumeration(&modes)?
+        {
+            field.fail("attestations of conformance are not made here: leave attestationMode out");
+        }
+        let read = object.required("resource").and_then(|field| field.json());
+        read.filter(Value::is_object)
+    })?;
+    let pods = pods(&object)?;
+    let policy = doors.resources.trusted_gke_policy(name).await?;
+    let results = doors.conformance(&policy, pods, exchange.deadline).await?;
+    answer(&exchange, response_to_json(&results))
+}
+
+fn name(exchange: &Exchange) -> Result<PlatformPolicyName, NameError> {
+    named(exchange, exchange.param("policy"))
+}
+
+fn named(exchange: &Exchange, id: &str) -> Result<PlatformPolicyName, NameError> {
+    let (project, platform) = (exchange.param("project"), exchange.param("platform"));
+    PlatformPolicyName::new(project.parse()?, platform.parse()?, id)
+}

@@ -1,0 +1,150 @@
+//! Platform policies, and their keys made ready to evaluate with.
+
+use std::sync::Arc;
+
+use hallmark_core::names::{Platform, PlatformPolicyName, ProjectId};
+use hallmark_core::platform::{
+    AttestationAuthenticator, AuthenticatorKeys, PlatformPolicy, PlatformRules, TrustedGkePolicy,
+};
+
+use super::error::ResourceError;
+use super::page::{Cursor, Page, PageRequest};
+use super::{Inner, Resources, Written, etag};
+use crate::store::Write;
+
+/// Policies of one project for one platform. Google publishes no number; as many as attestors.
+const POLICIES_MAX: usize = 200;
+/// Policies on a page unless asked otherwise: half of what a project may hold.
+const PAGE_SIZE: usize = 100;
+
+impl Resources {
+    /// Creates a platform policy. Its keys are resolved first, so that what is stored can be used.
+    pub async fn create_platform_policy(
+        &self,
+        policy: PlatformPolicy,
+    ) -> Result<PlatformPolicy, ResourceError> {
+        let project = policy.name.project().clone();
+        self.writing(project, move |inner| inner.create_platform_policy(policy)).await
+    }
+
+    /// Replaces a platform policy, whole. An etag in it must be the current one.
+    pub async fn replace_platform_policy(
+        &self,
+        policy: PlatformPolicy,
+    ) -> Result<Written<PlatformPolicy>, ResourceError> {
+        let project = policy.name.project().clone();
+        self.writing(project, move |inner| inner.replace_platform_policy(policy)).await
+    }
+
+    /// Deletes a platform policy, where `etag`, if it is not empty, is the current one; answers the
+    /// etag that it had, where that could be read.
+    pub async fn delete_platform_policy(
+        &self,
+        name: PlatformPolicyName,
+        etag: String,
+    ) -> Result<Option<String>, ResourceError> {
+        self.writing(name.project().clone(), move |inner| {
+            let expected_etag = etag::expected(&etag);
+            let etag_before = inner.platform_policy(&name).ok().map(|held| held.etag);
+            inner.store.apply(Write::DeletePlatformPolicy { name, expected_etag })?;
+            Ok(etag_before)
+        })
+        .await
+    }
+
+    /// One platform policy.
+    pub async fn platform_policy(
+        &self,
+        name: PlatformPolicyName,
+    ) -> Result<PlatformPolicy, ResourceError> {
+        self.blocking(move |inner| inner.platform_policy(&name)).await
+    }
+
+    /// The policies of a project for a platform, in the order of their names.
+    pub async fn platform_policies(
+        &self,
+        project: ProjectId,
+        platform: Platform,
+        page: &PageRequest,
+    ) -> Result<Page<PlatformPolicy>, ResourceError> {
+        let listing = format!("projects/{project}/platforms/{platform}/policies");
+        let cursor = Cursor::new(page, PAGE_SIZE, &listing)?;
+        self.blocking(move |inner| {
+            let after = cursor.after().map(str::parse::<PlatformPolicyName>).transpose()?;
+            let (store, limit) = (&inner.store, cursor.limit());
+            let found = store.platform_policies(&project, platform, after.as_ref(), limit)?;
+            Ok(cursor.page(found, |policy| policy.name.to_string()))
+        })
+        .await
+    }
+
+    /// A platform policy ready to evaluate with. Only those for Kubernetes are evaluated.
+    pub async fn trusted_gke_policy(
+        &self,
+        name: PlatformPolicyName,
+    ) -> Result<TrustedGkePolicy, ResourceError> {
+        self.blocking(move |inner| match inner.platform_policy(&name)?.rules {
+            PlatformRules::Gke(policy) => Ok(TrustedGkePolicy::new(policy, |of| inner.trust(of))),
+            PlatformRules::CloudRun(_) => Err(ResourceError::invalid(
+                "name",
+                format!("{name} is for Cloud Run: policies for gke are evaluated"),
+            )),
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn create_platform_policy(
+        &self,
+        policy: PlatformPolicy,
+    ) -> Result<PlatformPolicy, ResourceError> {
+        let (project, platform) = (policy.name.project(), policy.name.platform());
+        let held = self.store.platform_policies(project, platform, None, POLICIES_MAX)?;
+        if held.len() >= POLICIES_MAX && self.store.platform_policy(&policy.name)?.is_none() {
+            let what = format!("projects/{project}/platforms/{platform} holds {POLICIES_MAX}");
+            return Err(ResourceError::LimitExceeded { what, limit: POLICIES_MAX });
+        }
+        let policy = self.completed(policy)?;
+        self.store.apply(Write::CreatePlatformPolicy(policy.clone()))?;
+        Ok(policy)
+    }
+
+    fn replace_platform_policy(
+        &self,
+        policy: PlatformPolicy,
+    ) -> Result<Written<PlatformPolicy>, ResourceError> {
+        let expected_etag = etag::expected(&policy.etag);
+        let etag_before = self.platform_policy(&policy.name).ok().map(|held| held.etag);
+        let policy = self.completed(policy)?;
+        self.store.apply(Write::ReplacePlatformPolicy { policy: policy.clone(), expected_etag })?;
+        Ok(Written { resource: policy, etag_before })
+    }
+
+    fn platform_policy(&self, name: &PlatformPolicyName) -> Result<PlatformPolicy, ResourceError> {
+        let held = self.store.platform_policy(name)?;
+        held.ok_or_else(|| ResourceError::NotFound(name.to_string()))
+    }
+
+    /// The policy with an id for every key, and with what only the daemon sets.
+    fn completed(&self, mut policy: PlatformPolicy) -> Result<PlatformPolicy, ResourceError> {
+        self.writable()?;
+        for (i, key) in policy.public_keys_mut().enumerate() {
+            self.identify(key, &format!("publicKeys[{i}]"))?;
+        }
+        policy.update_time = etag::now();
+        policy.etag = etag::fresh(&policy.name.to_string(), &policy.update_time);
+        Ok(policy)
+    }
+
+    /// Where one key cannot be had none counts: the check denies with the reason.
+    fn trust(&self, authenticator: &AttestationAuthenticator) -> AuthenticatorKeys {
+        let mut trusted = Vec::new();
+        for (i, key) in authenticator.public_keys.iter().enumerate() {
+            let resolved = self.keys.resolve(key);
+            let resolved = resolved.map_err(|error| format!("pkixPublicKeys[{i}]: {error}"))?;
+            trusted.extend(resolved.keys.into_iter().map(Arc::new));
+        }
+        Ok(trusted)
+    }
+}
