@@ -262,6 +262,75 @@ async fn every_line_of_a_stream_is_asked_for_its_project() {
     assert!(decisions.iter().all(|record| record["principal"] == "user:hallmark.decider"));
 }
 
+/// An IAM policy stored with a resource permits there, whoever wrote the configuration.
+#[tokio::test]
+async fn a_stored_iam_policy_permits_on_its_own_resource() {
+    let guarded = Guarded::start(&auth(&["containeranalysis.occurrences.editor"]));
+    let (admin, nobody) = (guarded.client("admin"), guarded.client("nobody"));
+    for id in ["n", "m"] {
+        note(&admin, id).await;
+        let create = format!("/v1/projects/p/attestors?attestorId={id}");
+        admin.post(&create, &attestor_body(id, &[])).await.ok();
+    }
+    let (own, other) = ("/v1/projects/p/attestors/n", "/v1/projects/p/attestors/m");
+    nobody.get(own).await.refused(403, "PERMISSION_DENIED");
+    let bind = |role: &str, member: &str| {
+        json!({"policy": {"bindings": [
+            {"role": format!("roles/{role}"), "members": [member]},
+            {"role": "roles/owner", "members": ["user:nobody"]},
+        ]}})
+    };
+    let set = format!("{own}:setIamPolicy");
+    let binding = bind("binaryauthorization.attestorsViewer", "user:nobody");
+    nobody.post(&set, &binding).await.refused(403, "PERMISSION_DENIED");
+    let written = admin.post(&set, &binding).await.ok();
+    nobody.get(own).await.ok();
+    nobody.get(other).await.refused(403, "PERMISSION_DENIED");
+    nobody.get("/v1/projects/p/attestors").await.refused(403, "PERMISSION_DENIED");
+    nobody.delete(own).await.refused(403, "PERMISSION_DENIED");
+    let asked = json!({"permissions": [
+        "binaryauthorization.attestors.get", "binaryauthorization.attestors.update",
+    ]});
+    let test = format!("{own}:testIamPermissions");
+    let held = nobody.post(&test, &asked).await.ok();
+    assert_eq!(held, json!({"permissions": ["binaryauthorization.attestors.get"]}));
+    assert_eq!(admin.post(&test, &asked).await.ok(), asked);
+    let write = guarded.writes().pop().expect("a write");
+    assert_eq!(
+        (&write["outcome"], &write["resource"]),
+        (&json!("PERMISSION_DENIED"), &json!("projects/p/attestors/n"))
+    );
+    let writes = guarded.writes();
+    let set = writes.iter().find(|write| write["etagAfter"] == written["etag"]);
+    assert_eq!(set.expect("the binding")["principal"], "user:admin");
+    // The note of another project's attestor, as Google's walkthrough binds it.
+    let editor = guarded.client("containeranalysis.occurrences.editor");
+    call(&editor, "POST /v1/projects/p/occurrences").await.refused(403, "PERMISSION_DENIED");
+    let binding =
+        bind("containeranalysis.notes.attacher", "user:containeranalysis.occurrences.editor");
+    admin.post("/v1/projects/p/notes/n:setIamPolicy", &binding).await.ok();
+    call(&editor, "POST /v1/projects/p/occurrences").await.ok();
+}
+
+/// An API server says who it is, and its decisions carry the name.
+#[tokio::test]
+async fn a_webhook_is_a_principal_like_any_other() {
+    let guarded = Guarded::start(&auth(&["hallmark.decider"]));
+    let review = json!({"apiVersion": "imagepolicy.k8s.io/v1alpha1", "kind": "ImageReview",
+        "spec": {"namespace": "shop", "containers": [{"image": image("x")}]}});
+    let path = |project: &str| format!("/k8s/projects/{project}/clusters/l.c/imagereview");
+    guarded.daemon.client.post(&path("p"), &review).await.refused(401, "UNAUTHENTICATED");
+    guarded.client("nobody").post(&path("p"), &review).await.refused(403, "PERMISSION_DENIED");
+    let decider = guarded.client("hallmark.decider");
+    decider.post(&path("q"), &review).await.refused(403, "PERMISSION_DENIED");
+    assert_eq!(decider.post(&path("p"), &review).await.ok()["status"]["allowed"], false);
+    let last = records(guarded.dir.path()).pop().expect("a record");
+    assert_eq!(
+        (&last["type"], &last["principal"]),
+        (&json!("decision"), &json!("user:hallmark.decider"))
+    );
+}
+
 /// Granted and refused, with who, what, and the etags before and after.
 #[tokio::test]
 async fn every_write_is_on_the_record() {

@@ -15,6 +15,7 @@ use hallmark_core::evaluate::plan::plan;
 use hallmark_core::limits::Limits;
 use hallmark_core::time::UnixTime;
 
+use crate::audit::record::Review;
 use crate::audit::{Audit, record};
 use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::decision_json;
@@ -58,6 +59,8 @@ pub struct Origin {
     pub door: &'static str,
     /// Who asks, where that is known.
     pub principal: Option<String>,
+    /// What a Kubernetes API server is asked for, where one asks.
+    pub review: Option<Review>,
 }
 
 /// A decision as it was recorded.
@@ -118,10 +121,14 @@ async fn record(
     decisions: Vec<Decision>,
     deadline: Instant,
 ) -> Vec<Recorded> {
-    let principal = origin.principal.as_deref();
+    let asked = record::Asked {
+        door: origin.door,
+        principal: origin.principal.as_deref(),
+        review: origin.review.as_ref(),
+    };
     let (mut lines, mut recorded) = (Vec::new(), Vec::new());
     for (request, decision) in requests.iter().zip(decisions) {
-        let record = record::decision(origin.door, principal, request, &decision);
+        let record = record::decision(asked, request, &decision);
         lines.push(record.line);
         recorded.push(Recorded { decision, json: record.decision });
     }

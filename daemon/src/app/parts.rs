@@ -91,7 +91,7 @@ impl Parts {
         let limits = server_limits(&config.limits);
         let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
         let guard = config.auth.clone().map(Guard::load).transpose()?.unwrap_or_default();
-        let doors = doors.guarded_by(guard);
+        let doors = doors.guarded_by(guard).reviewing(config.kubernetes);
         let versions = config.key_versions.clone();
         let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
         let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics));
@@ -257,7 +257,7 @@ fn decide_once(config: &Config, request: Request) -> Result<Value, StartError> {
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;
-    let origin = Origin { door: "offline", principal: None };
+    let origin = Origin { door: "offline", principal: None, review: None };
     let deadline = Instant::now() + config.limits.request_timeout;
     let decisions = runtime.block_on(admit(&parts.gate, &origin, vec![request], deadline));
     let decision = decisions.first().map(|recorded| serde_json::from_slice(&recorded.json));

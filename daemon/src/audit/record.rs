@@ -18,28 +18,67 @@ pub struct DecisionRecord {
 /// Bytes of a line beside its decision, nearly always.
 const CIRCUMSTANCES_BYTES: usize = 512;
 
-/// The line of a decision on `request`, which came in at `door` from `principal`.
-pub fn decision(
-    door: &str,
-    principal: Option<&str>,
-    request: &Request,
-    decision: &Decision,
-) -> DecisionRecord {
+/// How a decision was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The dialect.
+    pub door: &'a str,
+    /// Who asked the daemon, where that is known.
+    pub principal: Option<&'a str>,
+    /// What a Kubernetes API server was asked for, where one asked.
+    pub review: Option<&'a Review>,
+}
+
+/// What a Kubernetes API server was asked for, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Review {
+    /// Its name for the review.
+    pub uid: Box<str>,
+    /// `CREATE` or `UPDATE`.
+    pub operation: Box<str>,
+    /// Of the object, such as `Pod` or `apps/Deployment`.
+    pub kind: Box<str>,
+    /// Where the request is for a part of the object, such as `ephemeralcontainers`.
+    pub subresource: Option<Box<str>>,
+    /// Of the object; absent where it is yet to be generated.
+    pub name: Option<Box<str>>,
+    /// Who asked the API server.
+    pub user: User,
+    /// Nothing was to be stored.
+    pub dry_run: bool,
+    /// The answer was a warning at most: the object only makes pods, and those are decided.
+    pub advisory: bool,
+}
+
+/// A user of a Kubernetes API server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// Such as `system:serviceaccount:kube-system:job-controller`.
+    pub username: Box<str>,
+    /// Tells users of one name apart over time.
+    pub uid: Option<Box<str>>,
+    /// The groups it is in.
+    pub groups: Vec<Box<str>>,
+}
+
+/// The line of a decision on `request`.
+pub fn decision(asked: Asked<'_>, request: &Request, decision: &Decision) -> DecisionRecord {
     let mut line = Vec::with_capacity(CIRCUMSTANCES_BYTES + capacity(decision));
     raw(&mut line, r#"{"type":"decision""#);
-    for (member, value) in [
-        (r#","door":"#, Some(door)),
-        (r#","principal":"#, principal),
-        (r#","project":"#, Some(request.project.as_str())),
-        (r#","cluster":"#, request.cluster.as_deref()),
-        (r#","namespace":"#, request.namespace.as_deref()),
-        (r#","serviceAccount":"#, request.service_account.as_deref()),
-        (r#","istioIdentity":"#, request.istio_identity.as_deref()),
-    ] {
-        if let Some(value) = value {
-            raw(&mut line, member);
-            text(&mut line, value);
-        }
+    members(
+        &mut line,
+        &[
+            (r#","door":"#, Some(asked.door)),
+            (r#","principal":"#, asked.principal),
+            (r#","project":"#, Some(request.project.as_str())),
+            (r#","cluster":"#, request.cluster.as_deref()),
+            (r#","namespace":"#, request.namespace.as_deref()),
+            (r#","serviceAccount":"#, request.service_account.as_deref()),
+            (r#","istioIdentity":"#, request.istio_identity.as_deref()),
+        ],
+    );
+    if let Some(asked) = asked.review {
+        review(asked, &mut line);
     }
     raw(&mut line, r#","decision":"#);
     let start = line.len();
@@ -48,4 +87,42 @@ pub fn decision(
     raw(&mut line, "}");
     let line = Bytes::from(line);
     DecisionRecord { decision: line.slice(start..end), line }
+}
+
+/// The members that there are.
+fn members(line: &mut Vec<u8>, members: &[(&str, Option<&str>)]) {
+    for (member, value) in members {
+        if let Some(value) = value {
+            raw(line, member);
+            text(line, value);
+        }
+    }
+}
+
+fn review(review: &Review, line: &mut Vec<u8>) {
+    let flag = |flag: bool| if flag { "true" } else { "false" };
+    raw(line, r#","review":{"dryRun":"#);
+    raw(line, flag(review.dry_run));
+    raw(line, r#","advisory":"#);
+    raw(line, flag(review.advisory));
+    members(
+        line,
+        &[
+            (r#","uid":"#, Some(&review.uid)),
+            (r#","operation":"#, Some(&review.operation)),
+            (r#","kind":"#, Some(&review.kind)),
+            (r#","subresource":"#, review.subresource.as_deref()),
+            (r#","name":"#, review.name.as_deref()),
+            (r#","user":{"username":"#, Some(&review.user.username)),
+            (r#","uid":"#, review.user.uid.as_deref()),
+        ],
+    );
+    raw(line, r#","groups":["#);
+    for (nth, group) in review.user.groups.iter().enumerate() {
+        if nth > 0 {
+            raw(line, ",");
+        }
+        text(line, group);
+    }
+    raw(line, "]}}");
 }

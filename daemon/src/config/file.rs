@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use super::auth::AuthSection;
 use super::{
-    Audit, Cache, Config, ConfigError, Durability, KeyVersion, Limits, ProtectionLevel, Source,
-    Verifier,
+    Audit, Cache, Config, ConfigError, Durability, KeyVersion, Kubernetes, Limits, ProtectionLevel,
+    Source, UnknownKinds, Verifier, Workloads,
 };
 use crate::tls::TlsFiles;
 
@@ -52,6 +52,9 @@ pub struct File {
     /// `[cache]`.
     #[serde(default)]
     pub cache: CacheSection,
+    /// `[kubernetes]`.
+    #[serde(default)]
+    pub kubernetes: KubernetesSection,
     /// `[[plugins]]`.
     #[serde(default)]
     pub plugins: Vec<Plugin>,
@@ -120,6 +123,16 @@ pub struct CacheSection {
     pub verdict_mib: Option<u64>,
     /// Default 256.
     pub evaluation_mib: Option<u64>,
+}
+
+/// `[kubernetes]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubernetesSection {
+    /// `warn` (default), `deny` or `ignore`.
+    pub workloads: Option<Workloads>,
+    /// `deny` (default) or `allow`.
+    pub unknown_kinds: Option<UnknownKinds>,
 }
 
 /// One plugin file, pinned by its bytes, and the configuration of one instance of it.
@@ -218,6 +231,7 @@ impl File {
             limits: below.limits,
             verifier: below.verifier,
             cache: below.cache,
+            kubernetes: below.kubernetes,
             plugins: below.plugins,
             kms_keys: below.kms_keys,
         }
@@ -252,6 +266,10 @@ impl File {
             limits: self.limits.resolve()?,
             verifier: self.verifier.resolve(cores)?,
             cache: self.cache.resolve()?,
+            kubernetes: Kubernetes {
+                workloads: self.kubernetes.workloads.unwrap_or_default(),
+                unknown_kinds: self.kubernetes.unknown_kinds.unwrap_or_default(),
+            },
             plugins: self.plugins,
             key_versions,
             serve_threads: threads("serve_threads", self.serve_threads, cores)?,

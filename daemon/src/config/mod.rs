@@ -43,6 +43,8 @@ pub struct Config {
     pub verifier: Verifier,
     /// How much is remembered.
     pub cache: Cache,
+    /// What Kubernetes API servers are told beside the verdicts on pods.
+    pub kubernetes: Kubernetes,
     /// Plugins beside the bundled ones, and configured instances of them.
     pub plugins: Vec<file::Plugin>,
     /// Keys of plugins under names of Cloud KMS, each name once.
@@ -115,6 +117,39 @@ pub struct Cache {
     pub verdict_bytes: u64,
     /// Evaluations of digests.
     pub evaluation_bytes: u64,
+}
+
+/// What Kubernetes API servers are told beside the verdicts on pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// Objects that pods are made from.
+    pub workloads: Workloads,
+    /// Objects whose images nobody knows how to find.
+    pub unknown_kinds: UnknownKinds,
+}
+
+/// What comes of a workload whose pods would be denied: a Deployment, a CronJob, a PodTemplate, ….
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Workloads {
+    /// It is allowed with a warning; its pods are denied when they come.
+    #[default]
+    Warn,
+    /// It is denied as its pods would be.
+    Deny,
+    /// It is allowed unseen.
+    Ignore,
+}
+
+/// What comes of an object of a kind that is neither a pod nor a known workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownKinds {
+    /// It is denied: a pod might hide in it.
+    #[default]
+    Deny,
+    /// It is allowed unseen.
+    Allow,
 }
 
 /// Where a key is kept, as Cloud KMS says it. What the operator says of a plugin's key.

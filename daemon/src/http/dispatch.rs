@@ -50,7 +50,7 @@ pub(super) async fn dispatch(
     });
     let door = found.as_ref().map_or(Door::Unknown, |(route, _)| route.door);
     let answered = match found {
-        Ok((route, params)) => answer(&doors, &peer, route, params, request).await,
+        Ok((route, params)) => answer(&doors, &peer, route, params, request, started).await,
         Err(error) => Err(error),
     };
     let answer = answered.unwrap_or_else(|error| {
@@ -72,6 +72,7 @@ async fn answer(
     route: &'static Route,
     params: Params,
     mut request: Request<Incoming>,
+    received: Instant,
 ) -> Result<Response<AnswerBody>, HttpError> {
     let credentials = peer.credentials(request.headers_mut());
     let caller = let_in(doors, &credentials, route, &params).await?;
@@ -85,10 +86,10 @@ async fn answer(
         }
     }
     if route.door == Door::Operations {
-        return whole(doors, caller, route, params, request).await;
+        return whole(doors, caller, route, params, request, received).await;
     }
     let _working = doors.start_work()?;
-    whole(doors, caller, route, params, request).await
+    whole(doors, caller, route, params, request, received).await
 }
 
 /// Asks who it is and whether they may. A refused write is recorded.
@@ -119,6 +120,7 @@ async fn whole(
     route: &'static Route,
     params: Params,
     request: Request<Incoming>,
+    received: Instant,
 ) -> Result<Response<AnswerBody>, HttpError> {
     let (head, incoming) = request.into_parts();
     let read = body::read(incoming, &doors.limits, &doors.body_bytes).await?;
@@ -130,6 +132,7 @@ async fn whole(
         headers: head.headers,
         caller,
         body: read.bytes,
+        received,
         deadline,
     };
     let latest = (deadline + GRACE).into();

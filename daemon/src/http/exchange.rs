@@ -34,6 +34,8 @@ pub struct Exchange {
     pub caller: Caller,
     /// Empty where none was sent.
     pub body: Bytes,
+    /// When its head had arrived.
+    pub received: Instant,
     /// When the answer must be there; later, the caller is told 504.
     pub deadline: Instant,
 }

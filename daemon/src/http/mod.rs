@@ -13,6 +13,7 @@ pub mod limits;
 pub mod routes;
 pub mod server;
 
+mod admission_review;
 mod binaryauthorization;
 mod body;
 mod cloudkms;
@@ -20,11 +21,14 @@ mod containeranalysis;
 mod decisions;
 mod dispatch;
 mod enums;
+mod external_data;
 mod google;
 mod guarded_io;
 mod iam;
+mod image_review;
 mod platforms;
 mod pods;
+mod webhook;
 mod writing;
 
 use std::fmt;
@@ -48,6 +52,7 @@ use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin, Recorded, Validation};
 use crate::auth::{Credentials, Guard};
+use crate::config::Kubernetes;
 use crate::metrics::http::HttpMetrics;
 use crate::metrics::tls::TlsMetrics;
 use crate::plugin::KeyVersions;
@@ -63,6 +68,15 @@ use writing::Nameless;
 routes! {
     Decisions {
         POST "/v1/decisions" [in_body DecisionsCreate] => decisions::decide, ndjson decisions::stream;
+    }
+    AdmissionReview {
+        POST "/k8s/projects/{project}/clusters/{cluster}/admission" [DecisionsCreate] => admission_review::review;
+    }
+    ImageReview {
+        POST "/k8s/projects/{project}/clusters/{cluster}/imagereview" [DecisionsCreate] => image_review::review;
+    }
+    ExternalData {
+        POST "/gatekeeper/projects/{project}/clusters/{cluster}/validate" [DecisionsCreate] => external_data::validate;
     }
     BinaryAuthorization {
         GET "/v1/projects/{project}/policy" [PolicyGet] => binaryauthorization::get_policy;
@@ -154,6 +168,8 @@ pub struct Doors {
     pub guard: Arc<Guard>,
     /// What TLS comes to.
     pub tls_metrics: TlsMetrics,
+    /// What Kubernetes API servers are told beside the verdicts on pods.
+    pub kubernetes: Kubernetes,
     in_flight: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
@@ -204,6 +220,7 @@ impl Doors {
             registry,
             readiness: Arc::default(),
             limits,
+            kubernetes: Kubernetes::default(),
             in_flight: Semaphore::new(limits.in_flight_max),
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
@@ -216,6 +233,13 @@ impl Doors {
     #[must_use]
     pub fn guarded_by(mut self, guard: Guard) -> Self {
         self.guard = Arc::new(guard);
+        self
+    }
+
+    /// Reviews objects of Kubernetes as `kubernetes` says.
+    #[must_use]
+    pub fn reviewing(mut self, kubernetes: Kubernetes) -> Self {
+        self.kubernetes = kubernetes;
         self
     }
 

@@ -11,6 +11,12 @@ use super::latency;
 pub enum Door {
     /// `/v1/decisions`.
     Decisions,
+    /// AdmissionReview, from a Kubernetes API server.
+    AdmissionReview,
+    /// ImageReview, from a Kubernetes API server.
+    ImageReview,
+    /// Gatekeeper's external data provider.
+    ExternalData,
     /// Google's Binary Authorization API.
     BinaryAuthorization,
     /// Google's Container Analysis API.
@@ -24,8 +30,11 @@ pub enum Door {
 }
 
 impl Door {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Decisions,
+        Self::AdmissionReview,
+        Self::ImageReview,
+        Self::ExternalData,
         Self::BinaryAuthorization,
         Self::ContainerAnalysis,
         Self::CloudKms,
@@ -37,6 +46,9 @@ impl Door {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Decisions => "decisions",
+            Self::AdmissionReview => "admission_review",
+            Self::ImageReview => "image_review",
+            Self::ExternalData => "external_data",
             Self::BinaryAuthorization => "binaryauthorization",
             Self::ContainerAnalysis => "containeranalysis",
             Self::CloudKms => "cloudkms",

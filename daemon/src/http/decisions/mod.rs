@@ -34,5 +34,6 @@ fn may_ask(doors: &Doors, caller: &Caller, request: &Request) -> Result<(), Http
 }
 
 fn origin(caller: &Caller) -> Origin {
-    Origin { door: Door::Decisions.name(), principal: caller.principal().map(str::to_owned) }
+    let principal = caller.principal().map(str::to_owned);
+    Origin { door: Door::Decisions.name(), principal, review: None }
 }

@@ -1,0 +1,99 @@
+//! The JSON of a review. Members that nobody here needs are passed over unread, so that bodies of
+//! other Kubernetes versions are understood; those that are read are read strictly.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::audit::record::User;
+use crate::http::error::HttpError;
+
+/// The one version that is understood.
+pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+pub(super) const KIND: &str = "AdmissionReview";
+
+/// Bytes of a uid that is given back. Kubernetes makes UUIDs of 36.
+const UID_BYTES_MAX: usize = 256;
+
+/// What the API server asks.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AdmissionRequest<'a> {
+    pub(super) uid: Box<str>,
+    #[serde(borrow)]
+    pub(super) kind: GroupKind<'a>,
+    pub(super) sub_resource: Option<Box<str>>,
+    pub(super) name: Option<Box<str>>,
+    pub(super) namespace: Option<Box<str>>,
+    #[serde(borrow)]
+    pub(super) operation: Cow<'a, str>,
+    pub(super) user_info: Option<UserInfo>,
+    #[serde(borrow)]
+    pub(super) object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) old_object: Option<&'a RawValue>,
+    pub(super) dry_run: Option<bool>,
+}
+
+/// What an object is, in whatever version.
+#[derive(Debug, Deserialize)]
+pub(super) struct GroupKind<'a> {
+    #[serde(borrow, default)]
+    pub(super) group: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) kind: Cow<'a, str>,
+}
+
+/// Who asked the API server.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct UserInfo {
+    username: Option<Box<str>>,
+    uid: Option<Box<str>>,
+    groups: Option<Vec<Box<str>>>,
+}
+
+impl From<UserInfo> for User {
+    fn from(info: UserInfo) -> Self {
+        Self {
+            username: info.username.unwrap_or_default(),
+            uid: info.uid,
+            groups: info.groups.unwrap_or_default(),
+        }
+    }
+}
+
+/// Reads a review; what is none has no uid to answer to.
+pub(super) fn parse(json: &[u8]) -> Result<AdmissionRequest<'_>, HttpError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Kinded<'a> {
+        #[serde(borrow)]
+        api_version: Cow<'a, str>,
+        #[serde(borrow)]
+        kind: Cow<'a, str>,
+        #[serde(borrow)]
+        request: Option<&'a RawValue>,
+    }
+    let review: Kinded<'_> =
+        serde_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
+    if review.api_version != API_VERSION || review.kind != KIND {
+        let (version, kind) = (shortened(&review.api_version), shortened(&review.kind));
+        return Err(HttpError::InvalidArgument(format!(
+            "this is a {kind} of {version}: {KIND} of {API_VERSION} is reviewed here, say \
+             admissionReviewVersions: [\"v1\"] in the webhook configuration"
+        )));
+    }
+    let refused = |problem: &str| Err(HttpError::InvalidArgument(problem.to_owned()));
+    let Some(request) = review.request else { return refused("the review has no `request`") };
+    let request: AdmissionRequest<'_> =
+        serde_json::from_str(request.get()).map_err(|error| HttpError::json(&error))?;
+    match request.uid.len() {
+        1..=UID_BYTES_MAX => Ok(request),
+        _ => refused("`request.uid` is empty or too long"),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
