@@ -1,5 +1,6 @@
 //! Hallmark from outside: each test is something that a user would notice.
 
+mod access;
 mod algorithms;
 mod api;
 mod audit;
@@ -17,5 +18,6 @@ mod platform_verbs;
 mod platforms;
 mod same_answers;
 mod startup;
+mod tls;
 mod transfer;
 mod vectors;
