@@ -14,6 +14,7 @@ mod hostile;
 mod key_sources;
 mod metrics;
 mod never_stale;
+mod platform_verbs;
 mod platforms;
 mod same_answers;
 mod startup;

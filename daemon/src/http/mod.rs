@@ -6,6 +6,7 @@
 //! or fails with an [`HttpError`], which is rendered in one place.
 
 pub mod access;
+pub mod decisions;
 pub mod error;
 pub mod exchange;
 pub mod health;
@@ -18,7 +19,6 @@ mod binaryauthorization;
 mod body;
 mod cloudkms;
 mod containeranalysis;
-mod decisions;
 mod dispatch;
 mod enums;
 mod external_data;

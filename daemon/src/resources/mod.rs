@@ -8,7 +8,7 @@
 mod attestor;
 mod error;
 mod etag;
-mod filter;
+pub mod filter;
 mod iam;
 mod note;
 mod occurrence;

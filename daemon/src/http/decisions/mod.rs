@@ -16,11 +16,12 @@ use crate::auth::Caller;
 use crate::auth::permission::Permission;
 use crate::metrics::http::Door;
 
+pub use request::parse;
 pub(super) use stream::stream;
 
 /// One request, one decision.
 pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
-    let request = request::parse(&exchange.body)?;
+    let request = parse(&exchange.body)?;
     may_ask(doors, &exchange.caller, &request)?;
     let decisions = doors.admit(&origin(&exchange.caller), vec![request], exchange.deadline).await;
     let [recorded] = decisions.as_slice() else {
