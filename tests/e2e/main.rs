@@ -1,11 +1,13 @@
 //! Hallmark from outside: each test is something that a user would notice.
 
+mod admission;
 mod algorithms;
 mod api;
 mod audit;
 mod cli;
 mod crash;
 mod decisions;
+mod doors;
 mod google_clients;
 mod hostile;
 mod key_sources;
@@ -13,4 +15,5 @@ mod metrics;
 mod never_stale;
 mod same_answers;
 mod startup;
+mod validate_running;
 mod vectors;

@@ -1,0 +1,1 @@
+//! `hallmark validate-running`: what of that which runs would be denied today.
