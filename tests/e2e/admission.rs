@@ -101,7 +101,7 @@ async fn bodies_of_versions_yet_to_come_are_answered_alike() {
         let door = call["door"].as_str().expect("a door");
         let mut body = recorded(name);
         let kind = body["request"]["kind"].clone();
-        add_unknown_members(&mut body, 0);
+        add_unknown_members(&mut body);
         if door == "admission" {
             body["request"]["kind"] = kind;
             body["request"]["kind"]["version"] = json!("v7");
@@ -111,19 +111,17 @@ async fn bodies_of_versions_yet_to_come_are_answered_alike() {
     }
 }
 
-fn add_unknown_members(value: &mut Value, depth: usize) {
+fn add_unknown_members(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            members.values_mut().for_each(|value| add_unknown_members(value, depth + 1));
+            members.values_mut().for_each(add_unknown_members);
             // Labels and annotations are maps of strings in every version.
             if members.values().any(|value| !value.is_string()) {
                 members.insert("yetUnknown".to_owned(), json!({"a": [1, null, {"b": "c"}]}));
                 members.insert("imagePolicy".to_owned(), json!("allow"));
             }
         }
-        Value::Array(items) => {
-            items.iter_mut().for_each(|item| add_unknown_members(item, depth + 1))
-        }
+        Value::Array(items) => items.iter_mut().for_each(add_unknown_members),
         _ => {}
     }
 }

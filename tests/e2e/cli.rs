@@ -11,49 +11,54 @@ use hallmark_tests::project::{
 use serde_json::{Value, json};
 
 /// A daemon and the command line on it.
-struct Cli {
-    dir: tempfile::TempDir,
-    daemon: Daemon,
+pub(crate) struct Cli {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) daemon: Daemon,
 }
 
 impl Cli {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::configured(|_| String::new())
+    }
+
+    /// With a configuration file, which may name files in the directory that it is given.
+    pub(crate) fn configured(toml: impl FnOnce(&Path) -> String) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let daemon = Daemon::start(dir.path());
+        let daemon = Daemon::start_configured(dir.path(), &toml(dir.path()));
         Self { dir, daemon }
     }
 
-    fn output(&self, args: &[&str]) -> Output {
+    pub(crate) fn output(&self, args: &[&str]) -> Output {
         hallmark(&self.daemon.client, args)
     }
 
     /// What a verb prints that succeeds.
-    fn run(&self, args: &[&str]) -> String {
+    pub(crate) fn run(&self, args: &[&str]) -> String {
         printed(&self.output(args), 0)
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let printed = self.run(&[args, &["--format", "json"]].concat());
         serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{args:?}: {printed}"))
     }
 
     /// What a verb says that fails.
-    fn fails(&self, args: &[&str]) -> String {
+    pub(crate) fn fails(&self, args: &[&str]) -> String {
         failure(&self.output(args))
     }
 
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         write(self.dir.path(), name, content.as_ref()).to_string_lossy().into_owned()
     }
 }
 
-fn printed(output: &Output, code: i32) -> String {
+pub(crate) fn printed(output: &Output, code: i32) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{error}");
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
-fn failure(output: &Output) -> String {
+pub(crate) fn failure(output: &Output) -> String {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(output.stdout.is_empty(), "nothing but the error");

@@ -45,7 +45,7 @@ pub enum Unavailable {
     Overloaded,
     /// The deadline of the request passed first.
     Deadline,
-    /// The batch that held the check panicked.
+    /// The batch that held the check panicked, or two verifiers disagreed about one of its checks.
     Panicked,
 }
 

@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::io::Write;
 
-use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser, ValueParserFactory};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParserFactory};
 use clap::error::ErrorKind;
-use clap::{Arg, Command, ValueEnum};
+use clap::{Arg, Command};
 use serde_json::Value;
 
 /// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// One document, as the files of resources are written.
     Yaml,
@@ -48,12 +48,25 @@ impl TypedValueParser for FormatParser {
             );
             return Err(command.clone().error(ErrorKind::InvalidValue, sentence));
         }
-        EnumValueParser::<Format>::new().parse_ref(command, arg, value)
+        let name = PossibleValuesParser::new(values()).parse_ref(command, arg, value)?;
+        Ok(match name.as_str() {
+            "json" => Format::Json,
+            "table" => Format::Table,
+            _ => Format::Yaml,
+        })
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(Format::value_variants().iter().filter_map(ValueEnum::to_possible_value)))
+        Some(Box::new(values().into_iter()))
     }
+}
+
+fn values() -> [PossibleValue; 3] {
+    [
+        PossibleValue::new("yaml").help("One document, as the files of resources are written"),
+        PossibleValue::new("json").help("One document"),
+        PossibleValue::new("table").help("Columns for people"),
+    ]
 }
 
 /// Prints one resource.

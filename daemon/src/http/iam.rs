@@ -114,7 +114,7 @@ fn resource(exchange: &Exchange) -> Result<IamResource, HttpError> {
 fn iam_policy(field: &Field<'_>) -> Option<IamPolicy> {
     let object = field.object(&["version", "bindings", "auditConfigs", "etag"])?;
     if let Some(configured) = object.list("auditConfigs").first() {
-        configured.fail("every call is audited: leave auditConfigs out");
+        configured.fail("what is audited is not configured here: leave auditConfigs out");
     }
     let etag = object.get("etag").and_then(|field| field.bytes()).unwrap_or_default();
     let bindings: Vec<_> = object.list("bindings").iter().map(binding).collect();

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod cache;
 pub mod decision;
 pub mod http;
+pub mod lanes;
 pub mod plugin;
 pub mod reload;
 pub mod store;

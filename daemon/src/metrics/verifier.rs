@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::lanes::LaneMetrics;
 use hallmark_core::attestor::SignatureAlgorithm;
 use hallmark_core::verdict::{Unavailable, Verdict};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
@@ -23,6 +24,8 @@ pub struct VerifierMetrics {
     pub queue_checks: IntGauge,
     /// `hallmark_verifier_panics_total`.
     pub panics: IntCounter,
+    /// `hallmark_lane_…`.
+    pub lanes: LaneMetrics,
 }
 
 impl VerifierMetrics {
@@ -62,6 +65,7 @@ impl VerifierMetrics {
             batch_size,
             queue_checks,
             panics,
+            lanes: LaneMetrics::register(registry)?,
         })
     }
 

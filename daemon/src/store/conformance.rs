@@ -1,13 +1,21 @@
 //! What every store must answer, asked of both: the same resources, the same questions.
 
 use hallmark_core::image::Digest;
-use hallmark_core::names::{OccurrenceName, ProjectId};
+use hallmark_core::names::{OccurrenceName, Platform, ProjectId};
 use hallmark_core::occurrence::Occurrence;
 
-use super::samples::{attestation, attestor, digest, note, policy, uri, vulnerability};
+use super::samples::{
+    attestation, attestor, digest, note, platform_policy, policy, uri, vulnerability,
+};
 use super::{OccurrenceQuery, OccurrenceScope, Store, StoreError, Write};
 
 const NOTE: &str = "projects/p/notes/n";
+/// In the order of their names.
+const PLATFORM_POLICIES: [&str; 3] = [
+    "projects/p/platforms/gke/policies/a",
+    "projects/p/platforms/gke/policies/b",
+    "projects/p-2/platforms/gke/policies/a",
+];
 const OTHER_NOTE: &str = "projects/notes-live-here/notes/n";
 
 fn project(id: &str) -> ProjectId {
@@ -45,6 +53,9 @@ pub(super) fn resources() -> Vec<Write> {
         Write::CreateNote(note(NOTE)),
         Write::CreateNote(note(OTHER_NOTE)),
     ];
+    writes.extend(
+        PLATFORM_POLICIES.map(|name| Write::CreatePlatformPolicy(platform_policy(name, "\"1\""))),
+    );
     // Written in another order than they are listed in.
     writes.extend(occurrences().into_iter().rev().map(|one| Write::CreateOccurrences(vec![one])));
     writes
@@ -55,6 +66,8 @@ pub(super) fn check(store: &dyn Store) {
     projects_and_what_they_hold(store);
     single_resources(store);
     evidence(store);
+    evidence_of_projects(store);
+    platform_policies(store);
     listings(store);
     pages(store);
 }
@@ -143,6 +156,46 @@ fn assert_lists(store: &dyn Store, query: &OccurrenceQuery, positions: &[usize])
     let all = occurrences();
     let expected: Vec<_> = positions.iter().map(|position| all[*position].clone()).collect();
     assert_eq!(store.occurrences(query, None, 100), Ok(expected), "{query:?}");
+}
+
+fn evidence_of_projects(store: &dyn Store) {
+    let wanted = [("p", 1), ("a", 1), ("p-2", 1), ("p", 2), ("p", 9), ("nobody", 1)];
+    let wanted = wanted.map(|(id, seed)| (project(id), digest(seed)));
+    let found = store.evidence_in_projects(&wanted, 10).unwrap();
+    let mut names: Vec<Vec<String>> = found
+        .iter()
+        .map(|one| one.iter().map(|found| found.occurrence.to_string()).collect())
+        .collect();
+    // Of several notes; which comes first is not said.
+    names.iter_mut().for_each(|names| names.sort());
+    let of_p: Vec<_> = ["1", "10", "2"].map(|id| format!("projects/p/occurrences/{id}")).into();
+    assert_eq!(names[0], of_p);
+    assert_eq!(names[1], ["projects/a/occurrences/of-a-note-elsewhere"]);
+    assert_eq!(names[2], ["projects/p-2/occurrences/1"]);
+    assert_eq!(names[3], ["projects/p/occurrences/3"]);
+    assert_eq!((names[4].len(), names[5].len()), (0, 0));
+    let limited = store.evidence_in_projects(&wanted[..1], 1).unwrap();
+    assert_eq!(limited[0].len(), 2, "one more than the limit shows that there are more");
+}
+
+fn platform_policies(store: &dyn Store) {
+    let list = |after: Option<&str>, limit| {
+        let after = after.map(|name| name.parse().unwrap());
+        let found =
+            store.platform_policies(&project("p"), Platform::Gke, after.as_ref(), limit).unwrap();
+        found.iter().map(|policy| policy.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, 10), PLATFORM_POLICIES[..2]);
+    assert_eq!(list(None, 1), PLATFORM_POLICIES[..1]);
+    assert_eq!(list(Some(PLATFORM_POLICIES[0]), 10), PLATFORM_POLICIES[1..2]);
+    let cloud_run = store.platform_policies(&project("p"), Platform::CloudRun, None, 10);
+    assert_eq!(cloud_run, Ok(vec![]));
+    for name in PLATFORM_POLICIES {
+        let found = store.platform_policy(&name.parse().unwrap());
+        assert_eq!(found, Ok(Some(platform_policy(name, "\"1\""))));
+    }
+    let none = "projects/p/platforms/cloudRun/policies/a".parse().unwrap();
+    assert_eq!(store.platform_policy(&none), Ok(None));
 }
 
 fn listings(store: &dyn Store) {

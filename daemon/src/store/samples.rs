@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hallmark_core::attestor::{Attestor, KeyMaterial, PublicKey, SignatureAlgorithm};
 use hallmark_core::image::Digest;
 use hallmark_core::occurrence::{AttestationBody, Note, Occurrence, Signature};
+use hallmark_core::platform::PlatformPolicy;
+use hallmark_core::platform::parse::platform_policy_from_json;
 use hallmark_core::policy::pattern::AllowlistPattern;
 use hallmark_core::policy::{
     AdmissionRule, EnforcementMode, EvaluationMode, GlobalPolicyEvaluationMode, Policy,
@@ -32,6 +34,14 @@ pub(super) fn object(value: Value) -> Map<String, Value> {
 pub(super) fn note(name: &str) -> Note {
     let json = json!({"name": name, "kind": "ATTESTATION", "attestation": {"hint": {"humanReadableName": "prod"}}});
     Note { name: name.parse().unwrap(), json: object(json) }
+}
+
+pub(super) fn platform_policy(name: &str, etag: &str) -> PlatformPolicy {
+    let allowlist = json!({"allowPattern": ["registry.k8s.io/pause"]});
+    let check = json!({"alwaysDeny": true});
+    let gke = json!({"imageAllowlist": allowlist, "checkSets": [{"checks": [check]}]});
+    let json = json!({"name": name, "description": "d", "etag": etag, "gkePolicy": gke});
+    platform_policy_from_json(&json.to_string(), None).unwrap()
 }
 
 /// An ATTESTATION occurrence with two signatures, its JSON as the API spells it.

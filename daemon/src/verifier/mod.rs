@@ -6,10 +6,11 @@
 //! never wait for more: idle means at once, load means large batches. Every check has an answer at
 //! its deadline at the latest, and what was not computed says so ([`Unavailable`]).
 //!
-//! `algorithm` is the arithmetic, `self_test` proves it at start, `queue` forms the batches,
-//! `verdict_cache` remembers.
+//! `algorithm` is the arithmetic, `self_test` proves it at start, `lanes` does the same faster for
+//! keys that verify often, `queue` forms the batches, `verdict_cache` remembers.
 
 mod algorithm;
+mod lanes;
 mod queue;
 mod self_test;
 mod verdict_cache;
@@ -27,6 +28,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::metrics::cache::CacheCounters;
 use crate::metrics::verifier::VerifierMetrics;
+use lanes::Lanes;
 use queue::{Queue, Submission};
 use verdict_cache::{CheckId, VerdictCache};
 
@@ -74,7 +76,14 @@ impl Verifier {
         cache: CacheCounters,
     ) -> Result<Self, VerifierError> {
         self_test::run(algorithm::verify)?;
-        Self::with_arithmetic(config, metrics, cache, algorithm::verify)
+        let lanes = match Lanes::new(metrics.lanes.clone()) {
+            Ok(lanes) => Some(Arc::new(lanes)),
+            Err(error) => {
+                tracing::error!(%error, "verifying without lanes");
+                None
+            }
+        };
+        Self::with_arithmetic(config, metrics, cache, algorithm::verify, lanes)
     }
 
     fn with_arithmetic(
@@ -82,6 +91,7 @@ impl Verifier {
         metrics: VerifierMetrics,
         cache: CacheCounters,
         arithmetic: Arithmetic,
+        lanes: Option<Arc<Lanes>>,
     ) -> Result<Self, VerifierError> {
         let panics = metrics.panics.clone();
         let pool = ThreadPoolBuilder::new()
@@ -91,7 +101,7 @@ impl Verifier {
             .panic_handler(move |_| panics.inc())
             .build()?;
         let verdicts = VerdictCache::new(config.verdict_cache_bytes_max, cache);
-        Ok(Self { queue: Arc::new(Queue::new(config, arithmetic, verdicts, metrics)), pool })
+        Ok(Self { queue: Arc::new(Queue::new(config, arithmetic, lanes, verdicts, metrics)), pool })
     }
 
     /// Answers every check, in order, by `deadline` (give or take a timer tick).
@@ -119,7 +129,7 @@ impl Verifier {
 
     /// Brings the gauges of the verdict cache up to date; call it at scrape.
     pub fn refresh_metrics(&self) {
-        self.queue.verdicts().refresh_metrics();
+        self.queue.refresh_metrics();
     }
 
     /// Queues the checks that `known` has no verdict for, and waits.

@@ -16,6 +16,7 @@ use hallmark_core::payload::pae;
 use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict};
 use tokio::sync::Notify;
 
+use super::lanes::{Disagreement, Lanes};
 use super::verdict_cache::{CheckId, Outcome, VerdictCache, verdict};
 use super::{Arithmetic, VerifierConfig};
 use crate::metrics::verifier::VerifierMetrics;
@@ -25,6 +26,7 @@ use crate::metrics::verifier::VerifierMetrics;
 pub(super) struct Queue {
     config: VerifierConfig,
     arithmetic: Arithmetic,
+    lanes: Option<Arc<Lanes>>,
     verdicts: VerdictCache,
     metrics: VerifierMetrics,
     state: Mutex<State>,
@@ -55,10 +57,11 @@ impl Queue {
     pub(super) fn new(
         config: VerifierConfig,
         arithmetic: Arithmetic,
+        lanes: Option<Arc<Lanes>>,
         verdicts: VerdictCache,
         metrics: VerifierMetrics,
     ) -> Self {
-        Self { config, arithmetic, verdicts, metrics, state: Mutex::default() }
+        Self { config, arithmetic, lanes, verdicts, metrics, state: Mutex::default() }
     }
 
     pub(super) fn verdicts(&self) -> &VerdictCache {
@@ -67,6 +70,13 @@ impl Queue {
 
     pub(super) fn metrics(&self) -> &VerifierMetrics {
         &self.metrics
+    }
+
+    pub(super) fn refresh_metrics(&self) {
+        self.verdicts.refresh_metrics();
+        if let Some(lanes) = &self.lanes {
+            lanes.refresh_metrics();
+        }
     }
 
     /// Queues checks, each with its place in `submission`. Returns how many tasks the caller must
@@ -151,15 +161,30 @@ impl Queue {
         let signs = |message: &[u8]| {
             (self.arithmetic)(key.algorithm, &key.spki_der, message, &check.signature)
         };
-        let outcome = if signs(&check.payload) {
+        if signs(&check.payload) {
             Some(SignedForm::Raw)
         } else if signs(&pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &check.payload)) {
             Some(SignedForm::Pae)
         } else {
             None
-        };
-        self.metrics.count(key.algorithm, verdict(outcome));
-        outcome
+        }
+    }
+
+    /// Outcomes by lanes of the checks that are not known, `None` for those not for lanes.
+    fn verify_in_lanes(
+        &self,
+        checks: &[(CheckId, Check)],
+        known: &[Option<Outcome>],
+    ) -> Result<Vec<Option<Outcome>>, Disagreement> {
+        let mut outcomes = vec![None; checks.len()];
+        let Some(lanes) = &self.lanes else { return Ok(outcomes) };
+        let unknown: Vec<_> = (0..checks.len()).filter(|&nth| known[nth].is_none()).collect();
+        let wanted: Vec<_> = unknown.iter().map(|&nth| &checks[nth].1).collect();
+        let found = lanes.verify(&wanted, |check| self.verify_one(check))?;
+        for (nth, outcome) in unknown.into_iter().zip(found) {
+            outcomes[nth] = outcome;
+        }
+        Ok(outcomes)
     }
 
     /// The state stays consistent whatever panics: nothing fallible happens under the lock.
@@ -172,7 +197,8 @@ fn gauge(checks: usize) -> i64 {
     i64::try_from(checks).unwrap_or(i64::MAX)
 }
 
-/// Checks that one thread verifies together, and that share the fate of a panic.
+/// Checks that one thread verifies together, and that share the fate of a panic, or of a
+/// disagreement between lanes and library.
 struct Batch<'a> {
     queue: &'a Queue,
     checks: Vec<(CheckId, Check)>,
@@ -182,16 +208,26 @@ struct Batch<'a> {
 impl Batch<'_> {
     fn verify(mut self) {
         let queue = self.queue;
-        for (id, check) in &self.checks {
-            // The check may have been settled between its submitter's lookup and its queueing.
-            let known = queue.verdicts.peek(id);
-            self.outcomes.push(known.unwrap_or_else(|| queue.verify_one(check)));
+        // A check may have been settled between its submitter's lookup and its queueing.
+        let known: Vec<_> = self.checks.iter().map(|(id, _)| queue.verdicts.peek(id)).collect();
+        // Which of the two is right nobody can tell: the batch is not answered, and what lanes have
+        // said before is not remembered.
+        let Ok(by_lanes) = queue.verify_in_lanes(&self.checks, &known) else {
+            queue.verdicts.forget_all();
+            return;
+        };
+        for (nth, (_, check)) in self.checks.iter().enumerate() {
+            self.outcomes.push(known[nth].unwrap_or_else(|| {
+                let outcome = by_lanes[nth].unwrap_or_else(|| queue.verify_one(check));
+                queue.metrics.count(check.key.algorithm, verdict(outcome));
+                outcome
+            }));
         }
     }
 }
 
 impl Drop for Batch<'_> {
-    /// Settles every check of the batch: all by their outcome, or, if a panic cut it short, all
+    /// Settles every check of the batch: all by their outcome, or, if something cut it short, all
     /// as panicked.
     fn drop(&mut self) {
         let complete = self.outcomes.len() == self.checks.len();

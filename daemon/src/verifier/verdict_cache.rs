@@ -70,6 +70,11 @@ impl VerdictCache {
         self.outcomes.get(id)
     }
 
+    /// Forgets every outcome: for when one of them may be wrong.
+    pub(super) fn forget_all(&self) {
+        self.outcomes.invalidate_all();
+    }
+
     pub(super) fn insert(&self, id: CheckId, outcome: Outcome) {
         self.outcomes.insert(id, outcome);
     }

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use hallmark_core::attestor::render::{ApiVersion, attestor_to_json};
 
+use hallmark_core::platform::render::platform_policy_to_json;
 use hallmark_core::policy::render::{policy_to_json, policy_to_yaml};
 use serde_json::Value;
 
 use super::live::Pace;
 use super::*;
 use crate::store::conformance;
-use crate::store::samples::{attestation, attestor, policy, uri};
+use crate::store::samples::{attestation, attestor, platform_policy, policy, uri};
 
 const NOTE: &str = "projects/p/notes/n";
 const ATTESTOR: &str = "projects/p/attestors/a";
@@ -52,6 +53,10 @@ fn put_resources(dir: &Path, writes: Vec<Write>) {
             }
             Write::CreateNote(note) => {
                 put_json(dir, &format!("{}.json", note.name), &Value::Object(note.json))
+            }
+            Write::CreatePlatformPolicy(policy) => {
+                let file = policy.name.to_string().replace("/policies/", "/");
+                put_json(dir, &format!("{file}.json"), &platform_policy_to_json(&policy));
             }
             Write::CreateOccurrences(occurrences) => {
                 for one in occurrences {
@@ -304,4 +309,18 @@ fn a_change_without_an_event_is_found_by_looking_again() {
     point(&link, &moved);
     wait_for(&live, &changes, "4");
     assert_eq!(changes.try_recv().ok(), None, "looking again at the same files is no change");
+}
+
+#[test]
+fn a_platform_policy_lies_in_the_directory_of_its_platform() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = platform_policy("projects/p/platforms/gke/policies/a", "");
+    let json = platform_policy_to_json(&elsewhere);
+    put_json(dir.path(), "projects/p/platforms/cloudRun/a.json", &json);
+    put_json(dir.path(), "projects/p/platforms/vm/a.json", &json);
+    let error = FilesStore::load(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("gke or cloudRun"), "{error}");
+    fs::remove_dir_all(dir.path().join("projects/p/platforms/vm")).unwrap();
+    let error = FilesStore::load(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("does not belong in the directory of cloudRun"), "{error}");
 }

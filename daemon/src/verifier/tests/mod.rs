@@ -1,5 +1,6 @@
 //! The verifier as its callers see it, and what it does when things go wrong.
 
+mod lanes;
 mod signatures;
 mod wycheproof;
 
@@ -38,10 +39,24 @@ fn config(threads: usize, queue_checks_max: usize, batch_checks_max: usize) -> V
 }
 
 fn bench(config: VerifierConfig, arithmetic: Arithmetic) -> Bench {
+    bench_with(config, arithmetic, |_| None)
+}
+
+fn bench_with(
+    config: VerifierConfig,
+    arithmetic: Arithmetic,
+    lanes: impl FnOnce(&VerifierMetrics) -> Option<Arc<Lanes>>,
+) -> Bench {
     let registry = Registry::new();
     let metrics = VerifierMetrics::register(&registry).expect("register");
     let cache = CacheMetrics::register(&registry).expect("register").verdict;
-    let verifier = Verifier::with_arithmetic(config, metrics.clone(), cache.clone(), arithmetic);
+    let verifier = Verifier::with_arithmetic(
+        config,
+        metrics.clone(),
+        cache.clone(),
+        arithmetic,
+        lanes(&metrics),
+    );
     Bench { verifier: Arc::new(verifier.expect("threads")), metrics, cache }
 }
 

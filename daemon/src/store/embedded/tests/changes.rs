@@ -1,8 +1,10 @@
 //! Changing and deleting notes and occurrences, and IAM policies.
 
+use hallmark_core::names::PlatformPolicyName;
+
 use super::*;
 use crate::store::iam::{IamBinding, IamPolicy, IamResource};
-use crate::store::samples::{attestation, attestor, digest, note, uri};
+use crate::store::samples::{attestation, attestor, digest, note, platform_policy, uri};
 
 const NOTE: &str = "projects/p/notes/n";
 const ATTESTOR: &str = "projects/p/attestors/a";
@@ -99,4 +101,33 @@ fn an_iam_policy_is_kept_until_its_resource_goes() {
     assert_eq!(store.iam_policy(&note_iam), Ok(None));
     assert_eq!(store.iam_policy(&policy_iam), Ok(Some(policy("2"))));
     assert!(!store.project(&"p".parse().unwrap()).unwrap().known, "an IAM policy makes no project");
+}
+
+#[test]
+fn a_platform_policy_is_replaced_and_deleted_by_its_etag() {
+    const POLICY: &str = "projects/p/platforms/gke/policies/a";
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let name = || POLICY.parse::<PlatformPolicyName>().unwrap();
+    let replace = |etag: &str, expected: Option<&str>| {
+        let expected_etag = expected.map(str::to_owned);
+        let policy = platform_policy(POLICY, etag);
+        store.apply(Write::ReplacePlatformPolicy { policy, expected_etag })
+    };
+    let delete = |expected: Option<&str>| {
+        let expected_etag = expected.map(str::to_owned);
+        store.apply(Write::DeletePlatformPolicy { name: name(), expected_etag })
+    };
+    let stale = Err(StoreError::EtagMismatch { name: POLICY.into(), current: "2".into() });
+    assert_eq!(replace("1", None), missing(POLICY));
+    assert_eq!(delete(None), missing(POLICY));
+    let create = || store.apply(Write::CreatePlatformPolicy(platform_policy(POLICY, "1")));
+    create().unwrap();
+    assert_eq!(create(), Err(StoreError::AlreadyExists(POLICY.to_owned())));
+    replace("2", Some("1")).unwrap();
+    assert_eq!(replace("3", Some("1")), stale);
+    assert_eq!(delete(Some("1")), stale);
+    assert_eq!(store.platform_policy(&name()), Ok(Some(platform_policy(POLICY, "2"))));
+    delete(Some("2")).unwrap();
+    assert_eq!(store.platform_policy(&name()), Ok(None));
 }
