@@ -66,12 +66,12 @@ fn cluster(attested: &str) -> Value {
     let mut lone = pod("lab", "lone", 0, &image("plain"), "");
     lone["metadata"]["ownerReferences"] = json!([]);
     lone["metadata"]["labels"]["image-policy.k8s.io/break-glass"] = json!("true");
-    let mut several = pod("lab", "several", 0, &attested, &attested);
+    let mut several = pod("lab", "several", 0, attested, attested);
     several["spec"]["initContainers"] = json!([{"name": "i", "image": image("plain")}]);
     several["spec"]["volumes"] = json!([{"name": "v", "image": {"reference": attested}}]);
     list(&[
-        pod("shop", "good", 0, &attested, &attested),
-        pod("shop", "good", 1, &attested, &attested),
+        pod("shop", "good", 0, attested, attested),
+        pod("shop", "good", 1, attested, attested),
         pod("shop", "tagged", 0, &tag, &by_tag),
         ended,
         lone,
@@ -193,4 +193,37 @@ async fn ten_thousand_pods_are_validated_in_one_run() {
     let verdicts = &report["podsByVerdict"];
     assert_eq!((&verdicts["allowed"], &verdicts["denied"]), (&json!(250), &json!(9_750)));
     assert_eq!(report["digests"].as_array().map(Vec::len), Some(400));
+}
+
+/// `--kubeconfig` runs `kubectl`, and says what it said where it fails.
+#[tokio::test]
+async fn the_pods_may_come_from_kubectl() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let world = World::new().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let pods = list(&[pod("shop", "web", 0, &image("plain"), "")]);
+    std::fs::write(dir.path().join("pods.json"), pods.to_string()).expect("writes");
+    let kubectl = dir.path().join("kubectl");
+    let script = "#!/bin/sh\n[ \"$*\" = \"--kubeconfig good get pods -A -o json\" ] || \
+        { echo 'no such cluster' >&2; exit 1; }\nwhile read -r line; do echo \"$line\"; done < \
+        \"${0%/*}/pods.json\"; echo \"$line\"\n";
+    std::fs::write(&kubectl, script).expect("writes");
+    std::fs::set_permissions(&kubectl, std::fs::Permissions::from_mode(0o755)).expect("permits");
+    let run = |kubeconfig: &str| {
+        Command::new(binary("hallmark"))
+            .args(["validate-running", "--kubeconfig", kubeconfig, "--format", "json"])
+            .env("HALLMARK_ENDPOINT", &world.client().endpoint)
+            .env("HALLMARK_PROJECT", "p")
+            .env("PATH", dir.path())
+            .output()
+            .expect("hallmark runs")
+    };
+    let output = run("good");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["podsByVerdict"]["denied"], 1);
+    let output = run("bad");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("kubectl: no such cluster"));
 }
