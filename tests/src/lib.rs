@@ -5,5 +5,6 @@ pub mod audit;
 pub mod client;
 pub mod daemon;
 pub mod keys;
+pub mod pki;
 pub mod project;
 pub mod wire;

@@ -1,15 +1,18 @@
-//! Metrics of the key sources, brought up to date at every scrape.
+//! Metrics of the key sources, brought up to date at every scrape. Their label is `plugin`, since
+//! Prometheus keeps `instance` for itself.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-/// `hallmark_plugin_*`, by instance.
+/// `hallmark_plugin_*`, by name of the instance.
 #[derive(Clone, Debug)]
 pub struct PluginMetrics {
     age: GaugeVec,
     keys: IntGaugeVec,
-    errors: IntGaugeVec,
+    /// Locked, so that two scrapes at once do not both add what is new.
+    errors: Arc<Mutex<IntCounterVec>>,
 }
 
 /// One instance at the time of a scrape.
@@ -30,27 +33,31 @@ pub struct PluginReading<'a> {
 impl PluginMetrics {
     /// Registers the group.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name: &str, help: &str| Opts::new(name, help);
+        let opts = |name: &str, help: &str| Opts::new(name, help);
+        let errors = IntCounterVec::new(
+            opts(
+                "hallmark_plugin_errors_total",
+                "Calls that failed through the plugin's fault, by call.",
+            ),
+            &["plugin", "call"],
+        )?;
+        registry.register(Box::new(errors.clone()))?;
         let metrics = Self {
             age: GaugeVec::new(
-                gauge(
+                opts(
                     "hallmark_plugin_key_snapshot_age_seconds",
                     "Age of the last good key snapshot.",
                 ),
-                &["instance"],
+                &["plugin"],
             )?,
             keys: IntGaugeVec::new(
-                gauge("hallmark_plugin_keys", "Keys in the last good key snapshot."),
-                &["instance"],
+                opts("hallmark_plugin_keys", "Keys in the last good key snapshot."),
+                &["plugin"],
             )?,
-            errors: IntGaugeVec::new(
-                gauge("hallmark_plugin_errors", "Calls that failed since the start, by call."),
-                &["instance", "call"],
-            )?,
+            errors: Arc::new(Mutex::new(errors)),
         };
         registry.register(Box::new(metrics.age.clone()))?;
         registry.register(Box::new(metrics.keys.clone()))?;
-        registry.register(Box::new(metrics.errors.clone()))?;
         Ok(metrics)
     }
 
@@ -62,8 +69,43 @@ impl PluginMetrics {
         }
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.keys.with_label_values(&[instance]).set(count(reading.keys as u64));
-        let errors = |call| self.errors.with_label_values(&[instance, call]);
-        errors("snapshot").set(count(reading.snapshot_errors));
-        errors("other").set(count(reading.call_errors));
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let errors = |call, total: u64| {
+            let counter = errors.with_label_values(&[instance, call]);
+            counter.inc_by(total.saturating_sub(counter.get()));
+        };
+        errors("snapshot", reading.snapshot_errors);
+        errors("other", reading.call_errors);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_instance_says_of_itself_is_taken_down_as_it_is() {
+        let registry = Registry::new();
+        let metrics = PluginMetrics::register(&registry).expect("fresh registry");
+        let mut reading = PluginReading {
+            instance: "pkix",
+            age: Some(Duration::from_millis(1_500)),
+            keys: 3,
+            snapshot_errors: 2,
+            call_errors: 0,
+        };
+        metrics.read(&reading);
+        reading.snapshot_errors = 5;
+        metrics.read(&reading);
+        let text =
+            prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
+        for line in [
+            r#"hallmark_plugin_key_snapshot_age_seconds{plugin="pkix"} 1.5"#,
+            r#"hallmark_plugin_keys{plugin="pkix"} 3"#,
+            r#"hallmark_plugin_errors_total{call="snapshot",plugin="pkix"} 5"#,
+            r#"hallmark_plugin_errors_total{call="other",plugin="pkix"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
     }
 }
