@@ -69,20 +69,37 @@ fn a_key_is_of_its_own_algorithms_and_no_other() {
     use SignatureAlgorithm as A;
     let world = World::new();
     let rows: [(Vec<u8>, &[A]); 8] = [
-        (rsa("2048"), &[A::RsaPss2048Sha256, A::RsaPkcs1_2048Sha256]),
-        (rsa("3072"), &[A::RsaPss3072Sha256, A::RsaPkcs1_3072Sha256]),
+        (
+            rsa("2048"),
+            &[
+                A::RsaPss2048Sha256,
+                A::RsaPkcs1_2048Sha256,
+                A::RsaPkcs1_2048Sha384,
+                A::RsaPkcs1_2048Sha512,
+            ],
+        ),
+        (
+            rsa("3072"),
+            &[
+                A::RsaPss3072Sha256,
+                A::RsaPkcs1_3072Sha256,
+                A::RsaPkcs1_3072Sha384,
+                A::RsaPkcs1_3072Sha512,
+            ],
+        ),
         (
             rsa("4096"),
             &[
                 A::RsaPss4096Sha256,
                 A::RsaPss4096Sha512,
                 A::RsaPkcs1_4096Sha256,
+                A::RsaPkcs1_4096Sha384,
                 A::RsaPkcs1_4096Sha512,
             ],
         ),
-        (ec("P-256", &[]), &[A::EcdsaP256Sha256]),
-        (ec("P-384", &[]), &[A::EcdsaP384Sha384]),
-        (ec("P-521", &[]), &[A::EcdsaP521Sha512]),
+        (ec("P-256", &[]), &[A::EcdsaP256Sha256, A::EcdsaP256Sha384, A::EcdsaP256Sha512]),
+        (ec("P-384", &[]), &[A::EcdsaP384Sha256, A::EcdsaP384Sha384, A::EcdsaP384Sha512]),
+        (ec("P-521", &[]), &[A::EcdsaP521Sha256, A::EcdsaP521Sha384, A::EcdsaP521Sha512]),
         (public_der(&["-algorithm", "ED25519"], &[]), &[A::Ed25519]),
         (ml_dsa_65(1952), &[A::MlDsa65]),
     ];
