@@ -14,6 +14,7 @@ pub mod resources;
 pub mod snapshot;
 
 pub mod audit;
+pub mod auth;
 pub mod cache;
 pub mod decision_json;
 pub mod evidence;
@@ -22,6 +23,8 @@ pub mod store;
 pub mod verifier;
 
 pub mod config;
+pub mod followed;
 pub mod log;
 pub mod metrics;
 pub mod public_key;
+pub mod tls;

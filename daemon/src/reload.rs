@@ -3,11 +3,14 @@
 //! says why.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::app::{self, Parts, StartError};
+use crate::auth::AuthFileError;
 use crate::cache::EvidenceEpochs;
 use crate::config::Config;
 use crate::http::Doors;
@@ -16,6 +19,7 @@ use crate::plugin::Catalog;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
 use crate::store::files::{FilesWatch, LiveFiles};
+use crate::tls::{Tls, TlsError};
 
 /// Whatever reloads, until stopped.
 #[derive(Debug)]
@@ -31,8 +35,16 @@ impl Reloading {
     }
 }
 
-/// Starts to follow everything that a snapshot is made of. Needs a Tokio runtime.
-pub fn start(parts: &Parts, config: &Config) -> Result<Reloading, StartError> {
+/// How often the files of TLS and of who may do what are compared with what they were.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Starts to follow everything that a snapshot is made of, the certificates and who may do what.
+/// Needs a Tokio runtime.
+pub fn start(
+    parts: &Parts,
+    config: &Config,
+    tls: Option<Arc<Tls>>,
+) -> Result<Reloading, StartError> {
     let reload = Reload {
         store: Arc::clone(&parts.store),
         catalog: Arc::clone(&parts.catalog),
@@ -42,7 +54,9 @@ pub fn start(parts: &Parts, config: &Config) -> Result<Reloading, StartError> {
         files: parts.files.clone(),
         metrics: parts.reloads.clone(),
         config: Arc::new(config.clone()),
+        tls,
     };
+    reload.show_expiry();
     let files = match &parts.files {
         Some(files) => {
             let reload = reload.clone();
@@ -57,7 +71,8 @@ pub fn start(parts: &Parts, config: &Config) -> Result<Reloading, StartError> {
     let hangup = signal(SignalKind::hangup()).map_err(StartError::Runtime)?;
     let keys = reload.clone();
     let keys = Arc::clone(&parts.catalog).keep_fresh(move || keys.keys());
-    let tasks = vec![tokio::spawn(reload.on_signal(hangup)), tokio::spawn(keys)];
+    let looking = tokio::spawn(reload.clone().look_from_time_to_time());
+    let tasks = vec![tokio::spawn(reload.on_signal(hangup)), tokio::spawn(keys), looking];
     Ok(Reloading { _files: files, tasks })
 }
 
@@ -71,6 +86,7 @@ struct Reload {
     files: Option<Arc<LiveFiles>>,
     metrics: ReloadMetrics,
     config: Arc<Config>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Reload {
@@ -107,6 +123,9 @@ impl Reload {
         while hangup.recv().await.is_some() {
             let reload = self.clone();
             let work = tokio::task::spawn_blocking(move || {
+                reload.tls_reloaded(reload.tls.as_ref().map(|tls| tls.reload()));
+                let guard = &reload.doors.guard;
+                reload.auth_reloaded(guard.asks().then(|| guard.reload()));
                 reload.catalog.refresh();
                 match reload.files.as_ref().map_or(Ok(()), |files| files.reload()) {
                     Ok(()) => reload.everything(),
@@ -117,6 +136,58 @@ impl Reload {
                 tracing::error!("a reload panicked: the last good state stays in force");
             }
         }
+    }
+
+    async fn look_from_time_to_time(self) {
+        if self.tls.is_none() && !self.doors.guard.asks() {
+            return;
+        }
+        let mut clock = tokio::time::interval(LOOK_INTERVAL);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            clock.tick().await;
+            let reload = self.clone();
+            let work = tokio::task::spawn_blocking(move || {
+                reload.tls_reloaded(reload.tls.as_ref().and_then(|tls| tls.look()));
+                reload.auth_reloaded(reload.doors.guard.look());
+            });
+            if work.await.is_err() {
+                tracing::error!("a look at certificates and permissions panicked");
+            }
+        }
+    }
+
+    /// `None`: nothing has changed.
+    fn tls_reloaded(&self, reloaded: Option<Result<(), TlsError>>) {
+        let Some(reloaded) = reloaded else { return };
+        let error = reloaded.err().map(|error| chain(&error));
+        match &error {
+            None => tracing::info!("certificates read"),
+            Some(error) => {
+                tracing::error!(error, "certificates not read: the last good ones serve")
+            }
+        }
+        self.doors.readiness.tls_reloaded(error);
+        self.show_expiry();
+    }
+
+    fn show_expiry(&self) {
+        if let Some(tls) = &self.tls {
+            self.doors.tls_metrics.not_after.set(tls.not_after());
+        }
+    }
+
+    /// `None`: nothing has changed.
+    fn auth_reloaded(&self, reloaded: Option<Result<(), AuthFileError>>) {
+        let Some(reloaded) = reloaded else { return };
+        let error = reloaded.err().map(|error| chain(&error));
+        match &error {
+            None => tracing::info!("who may do what: read"),
+            Some(error) => {
+                tracing::error!(error, "who may do what: not read, the last good state holds");
+            }
+        }
+        self.doors.readiness.auth_reloaded(error);
     }
 
     /// Takes up the keys that the catalog holds now. Blocks while keys are resolved.

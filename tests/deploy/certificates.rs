@@ -12,7 +12,8 @@ fn bootstrap(dir: &Path, project: &str, cluster: &str) -> std::process::Output {
     run(Command::new(script).args([project, cluster]).arg(dir))
 }
 
-fn made(dir: &Path) {
+/// Every certificate of cluster `europe-west2.prod`.
+pub(crate) fn made(dir: &Path) {
     let output = bootstrap(dir, "my-app-prod", "europe-west2.prod");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -391,7 +391,7 @@ fn what_goes_wrong_is_exit_code_one_and_says_what_to_do() {
         (&["nonsense"], "nonsense"),
         (&["decide", "i", "--nonsense"], "--nonsense"),
         (&["decide", "i"], "is it running?"),
-        (&["decide", "i", "--endpoint", "https://h"], "http://HOST:PORT"),
+        (&["decide", "i", "--endpoint", "ftp://h"], "http://HOST:PORT"),
         (&["attestors", "list"], "is it running?"),
         (&["policy", "import", "/nowhere.yaml"], "/nowhere.yaml"),
         (

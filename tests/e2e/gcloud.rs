@@ -98,6 +98,26 @@ fn what_is_wrong_with_an_image_is_said_in_the_words_of_googles_tool() {
     }
 }
 
+#[test]
+fn a_key_is_changed_only_into_one_of_its_kind() {
+    let (cli, _) = furnished();
+    let pgp = cli.file("pgp.asc", "-----BEGIN PGP PUBLIC KEY BLOCK-----\n");
+    let keys = ["--project=other", "attestors", "public-keys"];
+    let of = ["--attestor=build", "--attestor-project=p", "--pgp-public-key-file", &pgp];
+    for (verb, says) in [
+        (&["update", KEY_ID][..], "Cannot update a non-PGP PublicKey with a PGP public key"),
+        (&["update", "none"], "No matching public key found on attestor [build]"),
+        (&["add", "--public-key-id-override=x"], "cannot be used with"),
+    ] {
+        let refused = cli.fails(&[&keys[..], verb, &of].concat());
+        assert!(refused.contains(says), "{verb:?}: {refused}");
+    }
+    let comment = ["update", KEY_ID, "--attestor=build", "--attestor-project=p", "--comment=old"];
+    assert_eq!(cli.json(&[&keys[..], &comment].concat())["comment"], "old");
+    cli.run(&[&keys[..], &["remove", KEY_ID, "--attestor=build", "--attestor-project=p"]].concat());
+    assert_eq!(cli.json(&["attestors", "list"])[0]["userOwnedGrafeasNote"].get("publicKeys"), None);
+}
+
 /// What a verb prints of an IAM policy: its roles and members.
 fn bindings(policy: &Value) -> Value {
     policy.get("bindings").cloned().unwrap_or(json!([]))

@@ -1,5 +1,6 @@
 //! Hallmark from outside: each test is something that a user would notice.
 
+mod access;
 mod algorithms;
 mod api;
 mod audit;
@@ -13,8 +14,10 @@ mod hostile;
 mod key_sources;
 mod metrics;
 mod never_stale;
+mod platform_verbs;
 mod platforms;
 mod same_answers;
 mod startup;
+mod tls;
 mod transfer;
 mod vectors;

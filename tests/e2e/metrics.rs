@@ -121,7 +121,8 @@ async fn everything_that_happens_is_counted() {
     assert_eq!(moved(lookups, &["cache=\"evaluation\"", "outcome=\"hit\""]), 2.0);
     assert_eq!(moved(lookups, &["cache=\"evaluation\"", "outcome=\"miss\""]), 3.0);
     assert!(moved(lookups, &["cache=\"verdict\"", "outcome=\"miss\""]) >= 2.0);
-    assert_eq!(moved("hallmark_audit_records_total", &[]), 7.0);
+    // Seven decisions; three writes, each with its intent.
+    assert_eq!(moved("hallmark_audit_records_total", &[]), 13.0);
     assert_eq!(moved("hallmark_snapshot_generation", &[]), 1.0);
     assert_eq!(moved("hallmark_http_requests_total", &["door=\"decisions\"", "code=\"200\""]), 7.0);
     assert_eq!(moved("hallmark_http_requests_total", &["door=\"unknown\"", "code=\"404\""]), 1.0);

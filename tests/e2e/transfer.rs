@@ -35,6 +35,12 @@ async fn full() -> World {
         world.attest(&image(seed)).await;
         attest(client, "qa", &image(seed), "https://k/2", &second).await;
     }
+    let platform_policy = json!({"gkePolicy": {
+        "imageAllowlist": {"allowPattern": "r.example.com/base/**"},
+        "checkSets": [{"checks": [{"alwaysDeny": true, "displayName": "- never"}]}],
+    }});
+    let path = "/v1/projects/p/platforms/gke/policies?policyId=strict";
+    client.post(path, &platform_policy).await.ok();
     let odd = json!({
         "vulnerability": {"shortDescription": "1e3", "cvssScore": 7.3, "severity": "HIGH"},
         "longDescription": "tab\t, quote \", snowman \u{2603}, - dash",
@@ -85,7 +91,7 @@ async fn what_is_exported_imported_and_exported_again_is_the_same_byte_for_byte(
     let exported = run(world.client(), &to_first);
     assert_eq!(exported["occurrences"], 5);
     let tree = files(&first);
-    assert_eq!(tree.len(), 1 + 2 + 3 + 5, "{:?}", tree.keys());
+    assert_eq!(tree.len(), 1 + 1 + 2 + 3 + 5, "{:?}", tree.keys());
     for text in tree.values() {
         let text = String::from_utf8_lossy(text);
         for member in ["etag", "updateTime", "createTime"] {
@@ -110,7 +116,13 @@ async fn what_is_exported_imported_and_exported_again_is_the_same_byte_for_byte(
     }
     assert_denied(&decide(&daemon.client, &[&image("three")]).await, "NOT_ATTESTED");
     let again = run(&daemon.client, &import);
-    let all = [("policy", 1), ("attestors", 2), ("notes", 3), ("occurrences", 5)];
+    let all = [
+        ("policy", 1),
+        ("platformPolicies", 1),
+        ("attestors", 2),
+        ("notes", 3),
+        ("occurrences", 5),
+    ];
     for (collection, count) in all {
         assert_eq!(again[collection], counts(0, 0, count), "{collection}");
     }
@@ -168,7 +180,11 @@ async fn an_import_goes_on_where_it_stopped_and_takes_over_what_differs() {
     assert_allowed(&decide(client, &[&image("one")]).await, "ATTESTED");
 
     put_policy(client, &policy("ALWAYS_ALLOW", &[])).await;
-    assert_eq!(run(client, &import)["policy"], counts(0, 1, 0));
+    let changed = json!({"gkePolicy": {}});
+    client.put("/v1/projects/p/platforms/gke/policies/strict", &changed).await.ok();
+    let imported = run(client, &import);
+    assert_eq!(imported["policy"], counts(0, 1, 0));
+    assert_eq!(imported["platformPolicies"], counts(0, 1, 0));
     assert_denied(&decide(client, &[&image("three")]).await, "NOT_ATTESTED");
 }
 

@@ -1,19 +1,26 @@
 //! An HTTP client that keeps its connections and speaks JSON.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 /// A client of one daemon. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or `https://`.
     pub endpoint: String,
-    http: HyperClient<HttpConnector, Full<Bytes>>,
+    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    token: Option<String>,
 }
 
 /// Status and body of an answer.
@@ -25,13 +32,34 @@ pub struct Answer {
     pub text: String,
     /// The body where it is JSON, otherwise null.
     pub json: Value,
+    /// `WWW-Authenticate`.
+    pub challenge: Option<String>,
 }
 
 impl Client {
     /// A client of the daemon at `address`.
     pub fn new(address: &str) -> Self {
-        let http = HyperClient::builder(TokioExecutor::new()).build_http();
-        Self { endpoint: format!("http://{address}"), http }
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls(&[], None));
+        let connector = connector.https_or_http().enable_http1().build();
+        let http = HyperClient::builder(TokioExecutor::new()).build(connector);
+        Self { endpoint: format!("http://{address}"), http, token: None }
+    }
+
+    /// A client that speaks TLS, HTTP/2 where it may, believes `ca` and shows `identity`, a
+    /// certificate and its key; all PEM.
+    pub fn over_tls(address: &str, ca: &str, identity: Option<(&str, &str)>) -> Self {
+        let roots = CertificateDer::pem_slice_iter(ca.as_bytes());
+        let roots: Vec<_> = roots.map(|root| root.expect("PEM")).collect();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls(&roots, identity));
+        let connector = connector.https_only().enable_http1().enable_http2().build();
+        let http = HyperClient::builder(TokioExecutor::new()).build(connector);
+        Self { endpoint: format!("https://{address}"), http, token: None }
+    }
+
+    /// The same, sending a bearer token.
+    #[must_use]
+    pub fn bearing(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// `GET`.
@@ -78,7 +106,7 @@ impl Client {
 
     /// The host and port that it talks to.
     pub fn address(&self) -> &str {
-        self.endpoint.trim_start_matches("http://")
+        self.endpoint.rsplit('/').next().unwrap_or_default()
     }
 
     /// `DELETE`.
@@ -105,17 +133,39 @@ impl Client {
         content_type: &str,
         body: Bytes,
     ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.endpoint))
-            .header("content-type", content_type)
-            .body(Full::new(body))?;
-        let response = self.http.request(request).await?;
+            .header("content-type", content_type);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let response = self.http.request(request.body(Full::new(body))?).await?;
         let status = response.status().as_u16();
+        let challenge = response.headers().get("www-authenticate");
+        let challenge = challenge.map(|value| value.to_str().expect("text").to_owned());
         let bytes = response.into_body().collect().await?.to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Ok(Answer { status, text, json })
+        Ok(Answer { status, text, json, challenge })
+    }
+}
+
+fn tls(roots: &[CertificateDer<'static>], identity: Option<(&str, &str)>) -> ClientConfig {
+    let mut believed = RootCertStore::empty();
+    roots.iter().for_each(|root| believed.add(root.clone()).expect("a CA"));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has them")
+        .with_root_certificates(believed);
+    match identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+            config.with_client_auth_cert(vec![certificate], key).expect("they belong together")
+        }
     }
 }
 

@@ -57,13 +57,17 @@ impl Daemon {
         Self::spawn(dir, command)
     }
 
-    /// Runs a command that ends in `hallmark serve …`, to which listening on a free port is added.
+    /// Runs a command that ends in `hallmark serve …`, to which listening on a free port is added
+    /// unless it says where.
     pub fn spawn(dir: &Path, mut command: Command) -> Result<Self, String> {
         let port_file = dir.join("address");
         if port_file.exists() {
             std::fs::remove_file(&port_file).expect("removes the old port file");
         }
-        command.args(["--listen", "127.0.0.1:0", "--port-file"]).arg(&port_file);
+        if !command.get_args().any(|arg| arg == "--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.arg("--port-file").arg(&port_file);
         let mut process = Process::spawn(command);
         let address = wait_for("the daemon to start", || {
             if let Some(status) = process.ended() {

@@ -156,7 +156,8 @@ pub fn write(dir: &Path, name: &str, content: &[u8]) -> PathBuf {
     path
 }
 
-fn openssl(args: &[&str]) -> Vec<u8> {
+/// Runs OpenSSL; answers what it prints.
+pub fn openssl(args: &[&str]) -> Vec<u8> {
     let output = Command::new("openssl").args(args).output().expect("openssl is installed");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "openssl {args:?}: {error}");

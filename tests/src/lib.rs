@@ -3,5 +3,6 @@
 pub mod client;
 pub mod daemon;
 pub mod keys;
+pub mod pki;
 pub mod project;
 pub mod wire;

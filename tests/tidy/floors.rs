@@ -8,8 +8,8 @@ const FLOORS: [&[&str]; 6] = [
     &["app", "reload"],
     &["http"],
     &["admit", "snapshot", "resources"],
-    &["verifier", "evidence", "cache", "store", "plugin", "audit", "decision_json"],
-    &["config", "metrics", "public_key", "log"],
+    &["verifier", "evidence", "cache", "store", "plugin", "audit", "auth", "decision_json"],
+    &["config", "followed", "metrics", "public_key", "tls", "log"],
 ];
 
 /// The world, which the core knows nothing of. Addresses and writers are only values.

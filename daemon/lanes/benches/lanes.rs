@@ -19,6 +19,8 @@ const MESSAGE_BYTES: usize = 256;
 const SIGNATURES: usize = 2048;
 /// Signatures that a rival verifies between two readings of ours.
 const RIVAL_ROUND: usize = 16;
+/// Of ours: about what [`RIVAL_ROUND`] takes.
+const READING: Duration = Duration::from_micros(640);
 /// How long each case takes.
 const TIME_OF_CASE: Duration = Duration::from_millis(1500);
 
@@ -122,7 +124,9 @@ fn rounds(case: &Case, size: usize, ours: &dyn Fn(&[Signed]) -> bool) -> Medians
     let mut theirs = batches(&case.signed, RIVAL_ROUND);
     let mut next = batches(&case.signed, size);
     // About as long as the rival takes: a longer reading is more often interrupted.
-    let calls = 64usize.div_ceil(size);
+    let one_call =
+        nanoseconds(4, || (0..4).for_each(|_| assert!(ours(next()), "refused"))).max(1.0);
+    let calls = (READING.as_nanos() as f64 / one_call).ceil() as usize;
     let mut our_times = Vec::new();
     let mut rival_times = RIVALS.map(|_| Vec::new());
     let end = Instant::now() + TIME_OF_CASE;

@@ -4,10 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::auth::AuthFileError;
 use crate::config::ConfigError;
 use crate::plugin::PluginError;
 use crate::store::StoreError;
 use crate::store::files::FilesError;
+use crate::tls::TlsError;
 use crate::verifier::VerifierError;
 
 /// Why the daemon did not start. The operator, or the machine, is at fault.
@@ -16,6 +18,12 @@ pub enum StartError {
     /// The configuration cannot be.
     #[error("the configuration cannot be")]
     Config(#[from] ConfigError),
+    /// The certificates cannot be used.
+    #[error("cannot serve TLS")]
+    Tls(#[from] TlsError),
+    /// It is not clear who may do what.
+    #[error("cannot read who may do what")]
+    Auth(#[from] AuthFileError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Bind {

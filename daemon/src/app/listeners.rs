@@ -9,7 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::StartError;
 use crate::config::Config;
 use crate::http::Doors;
-use crate::http::server::{self, Reach};
+use crate::http::server::{self, Entrance, Reach};
+use crate::tls::Tls;
 
 /// Bound, not yet accepting.
 #[derive(Debug)]
@@ -17,15 +18,16 @@ pub(super) struct Listeners {
     main: StdListener,
     address: SocketAddr,
     metrics: Option<StdListener>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listeners {
-    pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
+    pub(super) fn bind(config: &Config, tls: Option<Arc<Tls>>) -> Result<Self, StartError> {
         let main = bind(config.listen)?;
         let bound = main.local_addr();
         let address =
             bound.map_err(|source| StartError::Bind { address: config.listen, source })?;
-        Ok(Self { main, address, metrics: config.listen_metrics.map(bind).transpose()? })
+        Ok(Self { main, address, metrics: config.listen_metrics.map(bind).transpose()?, tls })
     }
 
     /// Where the main listener is bound.
@@ -48,11 +50,13 @@ impl Listeners {
         };
         let metrics = async {
             if let Some(listener) = metrics {
+                let entrance = Entrance { tls: self.tls.clone(), reach: Reach::Operations };
                 let drained = doors.readiness.drained();
-                server::serve(listener, Arc::clone(doors), Reach::Operations, drained).await;
+                server::serve(listener, Arc::clone(doors), entrance, drained).await;
             }
         };
-        let main = server::serve(main, Arc::clone(doors), Reach::Everything, stop);
+        let entrance = Entrance { tls: self.tls.clone(), reach: Reach::Everything };
+        let main = server::serve(main, Arc::clone(doors), entrance, stop);
         let (drained, ()) = tokio::join!(main, metrics);
         tracing::info!(cut_off = drained.cut_off, "stopped");
         Ok(())

@@ -15,11 +15,13 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::reload;
+use crate::tls::Tls;
 use listeners::{Listeners, StopSignals};
 
 /// Runs the daemon until SIGTERM or SIGINT, then lets what is under way finish.
 pub fn run(config: &Config) -> Result<(), StartError> {
-    let listeners = Listeners::bind(config)?;
+    let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+    let listeners = Listeners::bind(config, tls.clone())?;
     let parts = Parts::build(config)?;
     let doors = Arc::clone(&parts.doors);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -29,7 +31,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         .build()
         .map_err(StartError::Runtime)?;
     runtime.block_on(async {
-        let reloading = reload::start(&parts, config)?;
+        let reloading = reload::start(&parts, config, tls)?;
         // Whoever reads the address may send a signal at once.
         let signals = StopSignals::expect()?;
         announce(config, listeners.address())?;

@@ -18,6 +18,7 @@ use super::StartError;
 use crate::admit::{Gate, Origin, admit};
 use crate::audit::Audit;
 use crate::audit::writer::AuditConfig;
+use crate::auth::Guard;
 use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::config::file::Plugin;
 use crate::config::{self, Config, Source};
@@ -89,7 +90,8 @@ impl Parts {
         );
         let limits = server_limits(&config.limits);
         let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
-        let doors = doors.reviewing(config.kubernetes);
+        let guard = config.auth.clone().map(Guard::load).transpose()?.unwrap_or_default();
+        let doors = doors.guarded_by(guard).reviewing(config.kubernetes);
         let versions = config.key_versions.clone();
         let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
         let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics));

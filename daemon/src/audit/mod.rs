@@ -5,14 +5,15 @@
 //! operating system before the answer it records is sent. What cannot be recorded does not stand:
 //! the caller of [`Audit::append`] denies.
 //!
-//! [`record`] says what a line holds, [`log`] is the file on disk, [`writer`] the one thread that
-//! appends to it.
+//! [`record`] and [`write_record`] say what a line holds, [`log`] is the file on disk, [`writer`]
+//! the one thread that appends to it.
 
 pub mod log;
 pub mod record;
 #[cfg(test)]
 mod tests;
 pub mod verify;
+pub mod write_record;
 pub mod writer;
 
 pub use writer::{Audit, AuditError};

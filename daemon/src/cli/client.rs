@@ -5,13 +5,17 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
+use http::header::{AUTHORIZATION, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+
+use super::identity::Identity;
 
 /// Longest answer read, in bytes: a page of 1,000 occurrences at their limits is smaller.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -28,6 +32,8 @@ pub(super) struct Target {
     /// Never ask: go on where Google's tool would ask whether to.
     #[arg(long, short, global = true)]
     quiet: bool,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 impl Target {
@@ -44,14 +50,20 @@ impl Target {
     /// A client for the daemon.
     pub(super) fn connect(&self) -> anyhow::Result<Client> {
         let endpoint = self.endpoint.trim_end_matches('/').to_owned();
-        let scheme =
-            endpoint.parse::<Uri>().ok().and_then(|uri| uri.scheme_str().map(str::to_owned));
-        if scheme.as_deref() != Some("http") {
-            bail!("--endpoint {endpoint}: expected http://HOST:PORT");
+        let uri = endpoint.parse::<Uri>().ok();
+        let scheme = uri.as_ref().and_then(Uri::scheme_str);
+        if !matches!(scheme, Some("http" | "https")) {
+            bail!("--endpoint {endpoint}: expected https://HOST:PORT or http://HOST:PORT");
+        }
+        let authorization = self.identity.authorization()?;
+        let local = uri.as_ref().and_then(Uri::host).is_some_and(is_loopback);
+        if authorization.is_some() && scheme == Some("http") && !local {
+            bail!("--endpoint {endpoint}: a token is sent over https:// only, or to this machine");
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = HyperClient::builder(TokioExecutor::new()).build_http();
-        Ok(Client { endpoint, runtime, client })
+        let connector = self.identity.connector(scheme == Some("https"))?;
+        let client = HyperClient::builder(TokioExecutor::new()).build(connector);
+        Ok(Client { endpoint, runtime, client, authorization })
     }
 }
 
@@ -76,7 +88,9 @@ impl Refused {
 pub(super) struct Client {
     endpoint: String,
     runtime: tokio::runtime::Runtime,
-    client: HyperClient<HttpConnector, Full<Bytes>>,
+    client: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Marked sensitive: `Debug` does not show it.
+    authorization: Option<HeaderValue>,
 }
 
 impl Client {
@@ -146,11 +160,14 @@ impl Client {
 
     fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.endpoint))
             .header("content-type", "application/json")
             .body(Full::from(body))?;
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
         let (status, answer) = self.runtime.block_on(self.exchange(request))?;
         let answer: Value = serde_json::from_slice(&answer)
             .with_context(|| format!("{} answered {status} without JSON", self.endpoint))?;
@@ -172,6 +189,11 @@ impl Client {
         let body = body.map_err(|error| anyhow!("the answer could not be read: {error}"))?;
         Ok((status, body.to_bytes()))
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Encodes one segment of a path or one value of a query.

@@ -10,6 +10,7 @@ mod decide;
 mod documents;
 mod gcloud;
 mod iam;
+mod identity;
 mod kms;
 mod notes;
 mod on_daemon;

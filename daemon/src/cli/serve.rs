@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::Outcome;
 use crate::config::Durability;
-use crate::config::file::{AuditSection, File};
+use crate::config::auth::AuthSection;
+use crate::config::file::{AuditSection, File, TlsSection};
 use crate::{app, log};
 
 /// Run the daemon. Stops on SIGTERM after finishing what is under way; SIGHUP reloads.
@@ -29,6 +30,18 @@ pub(super) struct Serve {
     /// A listener of its own for /metrics and the health routes.
     #[arg(long, value_name = "ADDR:PORT")]
     listen_metrics: Option<SocketAddr>,
+    /// Serve TLS with this certificate chain (PEM).
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert (PEM).
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Believe client certificates of these CAs (PEM).
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
+    /// Who may do what (TOML, docs/security.md). Without it, everybody on this machine everything.
+    #[arg(long, value_name = "FILE")]
+    auth: Option<PathBuf>,
     /// Write the bound address to this file.
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
@@ -69,6 +82,12 @@ impl Serve {
             data_dir: self.data_dir,
             config_dir: self.config_dir,
             system_policy: self.system_policy,
+            tls: TlsSection {
+                cert: self.tls_cert,
+                key: self.tls_key,
+                client_ca: self.tls_client_ca,
+            },
+            auth: self.auth.map(|file| AuthSection { file: Some(file), ..AuthSection::default() }),
             audit: AuditSection {
                 dir: self.audit_dir,
                 durability: self.audit_durability,

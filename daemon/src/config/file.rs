@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::auth::AuthSection;
 use super::{
     Audit, Cache, Config, ConfigError, Durability, KeyVersion, Kubernetes, Limits, ProtectionLevel,
     Source, UnknownKinds, Verifier, Workloads,
 };
+use crate::tls::TlsFiles;
 
 const MIB: u64 = 1 << 20;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -33,6 +35,11 @@ pub struct File {
     pub system_policy: Option<PathBuf>,
     /// Threads that serve connections; default: one per core.
     pub serve_threads: Option<usize>,
+    /// `[tls]`.
+    #[serde(default)]
+    pub tls: TlsSection,
+    /// `[auth]`.
+    pub auth: Option<AuthSection>,
     /// `[audit]`.
     #[serde(default)]
     pub audit: AuditSection,
@@ -54,6 +61,18 @@ pub struct File {
     /// `[[kms_keys]]`.
     #[serde(default)]
     pub kms_keys: Vec<KmsKey>,
+}
+
+/// `[tls]`: PEM files.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSection {
+    /// The daemon's certificate chain.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// CAs of client certificates.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `[audit]`.
@@ -198,6 +217,12 @@ impl File {
             config_dir: self.config_dir.or(config_below),
             system_policy: self.system_policy.or(below.system_policy),
             serve_threads: self.serve_threads.or(below.serve_threads),
+            tls: TlsSection {
+                cert: self.tls.cert.or(below.tls.cert),
+                key: self.tls.key.or(below.tls.key),
+                client_ca: self.tls.client_ca.or(below.tls.client_ca),
+            },
+            auth: self.auth.or(below.auth),
             audit: AuditSection {
                 dir: self.audit.dir.or(below.audit.dir),
                 durability: self.audit.durability.or(below.audit.durability),
@@ -215,8 +240,13 @@ impl File {
     /// Fills in every default and checks what can be checked without touching the world.
     pub fn resolve(self, cores: usize) -> Result<Config, ConfigError> {
         let listen = self.listen.unwrap_or(LISTEN);
+        let tls = self.tls.resolve()?;
+        if self.auth.as_ref().is_some_and(AuthSection::is_said_twice) {
+            return Err(ConfigError::TwoAuths);
+        }
+        let protected = tls.is_some() && self.auth.is_some();
         for address in [Some(listen), self.listen_metrics].into_iter().flatten() {
-            if !address.ip().is_loopback() {
+            if !address.ip().is_loopback() && !protected {
                 return Err(ConfigError::NotLoopback(address));
             }
         }
@@ -227,6 +257,8 @@ impl File {
         Ok(Config {
             listen,
             listen_metrics: self.listen_metrics,
+            tls,
+            auth: self.auth.map(AuthSection::source),
             port_file: self.port_file,
             audit: self.audit.resolve(&source)?,
             source,
@@ -251,6 +283,16 @@ fn source(data: Option<PathBuf>, files: Option<PathBuf>) -> Result<Source, Confi
         (None, Some(dir)) => Ok(Source::Files(dir)),
         (None, None) => Err(ConfigError::NoSource),
         (Some(_), Some(_)) => Err(ConfigError::TwoSources),
+    }
+}
+
+impl TlsSection {
+    fn resolve(self) -> Result<Option<TlsFiles>, ConfigError> {
+        match (self.cert, self.key, self.client_ca) {
+            (Some(cert), Some(key), client_ca) => Ok(Some(TlsFiles { cert, key, client_ca })),
+            (None, None, None) => Ok(None),
+            _ => Err(ConfigError::HalfTls),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Two stages: [`file`] is exactly what was written, [`Config`] is what it means, with every
 //! default filled in. Unknown keys are refused.
 
+pub mod auth;
 pub mod file;
 #[cfg(test)]
 mod tests;
@@ -13,13 +14,21 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::tls::TlsFiles;
+use auth::AuthSource;
+
 /// Everything the daemon needs to start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where requests come in. Loopback only, as long as nobody is asked who they are.
+    /// Where requests come in. Loopback only, unless TLS is spoken and everybody is asked who they
+    /// are.
     pub listen: SocketAddr,
     /// A listener of its own for `/metrics` and the health routes, where there is one.
     pub listen_metrics: Option<SocketAddr>,
+    /// How connections are protected; `None`: not at all.
+    pub tls: Option<TlsFiles>,
+    /// Who may do what; `None`: everybody everything.
+    pub auth: Option<AuthSource>,
     /// The bound address is written here, for those who asked for port 0.
     pub port_file: Option<PathBuf>,
     /// Where resources live.
@@ -199,10 +208,17 @@ pub enum ConfigError {
     NoAuditDir,
     /// Anyone on the network could ask.
     #[error(
-        "{0} is not a loopback address, and without authentication anyone who reaches it could \
-         change policies: listen on 127.0.0.1 or [::1]"
+        "{0} is not a loopback address, and without authentication under TLS anyone who reaches it \
+         could change policies: say --tls-cert FILE --tls-key FILE, and who may do what with --auth \
+         FILE (docs/security.md), or listen on 127.0.0.1 or [::1]"
     )]
     NotLoopback(SocketAddr),
+    /// Half of TLS.
+    #[error("TLS needs both --tls-cert and --tls-key, and --tls-client-ca needs them, too")]
+    HalfTls,
+    /// Two things say who may do what.
+    #[error("auth.file says who may do what: leave everything else of [auth] to that file")]
+    TwoAuths,
     /// A key version is named as Cloud KMS names none.
     #[error(
         "kms_keys: `{0}` is not of the form \

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::auth::AuthSource;
 use super::file::File;
 use super::{Config, ConfigError, ProtectionLevel, Source};
 
@@ -29,6 +30,12 @@ fn every_key_is_heard() {
         r#"listen = "127.0.0.1:1""#,
         r#"listen_metrics = "[::1]:2""#,
         r#"port_file = "p""#,
+        r#"tls = { cert = "c", key = "k" }"#,
+        r#"tls = { cert = "c", key = "k", client_ca = "a" }"#,
+        r#"auth.file = "a""#,
+        r#"auth.tokens = [{ principal = "user:a", sha256 = "" }]"#,
+        r#"auth.groups = [{ name = "group:a", members = [] }]"#,
+        r#"auth.bindings = [{ role = "r", members = [], projects = [] }]"#,
         r#"system_policy = "s.yaml""#,
         "serve_threads = 2",
         r#"audit.dir = "a""#,
@@ -64,6 +71,14 @@ fn what_cannot_be_is_refused_with_a_sentence() {
         ("config_dir = 'c'", "--audit-dir"),
         ("data_dir = 'd'\nlisten = '0.0.0.0:80'", "without authentication"),
         ("data_dir = 'd'\nlisten_metrics = '10.0.0.1:80'", "without authentication"),
+        ("data_dir = 'd'\nlisten = '0.0.0.0:80'\nauth = {}", "--tls-cert FILE"),
+        ("data_dir = 'd'\nlisten = '[::]:80'\ntls = { cert = 'c', key = 'k' }", "--auth FILE"),
+        ("data_dir = 'd'\ntls.cert = 'c'", "needs both --tls-cert and --tls-key"),
+        ("data_dir = 'd'\ntls = { key = 'k', client_ca = 'a' }", "needs both"),
+        (
+            "data_dir = 'd'\nauth = { file = 'a', groups = [{ name = 'g', members = [] }] }",
+            "leave everything else",
+        ),
         ("data_dir = 'd'\nlimits.connections = 0", "limits.connections = 0 is out of range"),
         ("data_dir = 'd'\nserve_threads = 0", "serve_threads = 0 is out of range"),
         ("data_dir = 'd'\ncache.verdict_mib = 0", "cache.verdict_mib = 0 is out of range"),
@@ -110,4 +125,16 @@ fn flags_win_over_the_file() {
     assert_eq!(config.source, Source::Files("c".into()));
     assert_eq!(config.audit.dir, PathBuf::from("flags"));
     assert_eq!(config.listen.port(), 9);
+}
+
+#[test]
+fn tls_and_authentication_open_the_daemon_to_the_network() {
+    let config = config(
+        "data_dir = 'd'\nlisten = '0.0.0.0:443'\nlisten_metrics = '[::]:9'\nauth.file = 'a'\n\
+         tls = { cert = 'c', key = 'k' }",
+    )
+    .expect("resolves");
+    assert_eq!(config.listen.to_string(), "0.0.0.0:443");
+    assert_eq!(config.auth, Some(AuthSource::File("a".into())));
+    assert_eq!(config.tls.map(|tls| tls.cert), Some("c".into()));
 }

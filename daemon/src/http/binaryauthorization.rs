@@ -13,7 +13,7 @@ use serde_json::{Value, json as value};
 
 use super::Doors;
 use super::error::HttpError;
-use super::exchange::{Answer, Exchange};
+use super::exchange::{Answer, Change, Exchange, changed};
 use super::google::{answer, document, empty, listing, named, page, project, required};
 use crate::admit::Validation;
 
@@ -30,7 +30,8 @@ pub(super) async fn update_policy(doors: &Doors, exchange: Exchange) -> Result<A
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = policy_from_document(&document).map_err(DocumentError::from)?;
     let policy = doors.resources.put_policy(project.clone(), policy).await?;
-    answer(&exchange, policy_to_json(&policy, &project))
+    let answer = answer(&exchange, policy_to_json(&policy, &project))?;
+    Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
 }
 
 /// `GET locations/*/policy`: the system policy, the same everywhere.
@@ -62,7 +63,8 @@ pub(super) async fn create_attestor(
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
     let attestor = doors.resources.create_attestor(attestor).await?;
-    answer(&exchange, attestor_to_json(&attestor, version(&exchange)))
+    let answer = answer(&exchange, attestor_to_json(&attestor, version(&exchange)))?;
+    Ok(changed(answer, Change::created(&attestor.name, Some(attestor.etag))))
 }
 
 /// `GET projects/*/attestors/*`.
@@ -87,7 +89,8 @@ pub(super) async fn update_attestor(
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
     let attestor = doors.resources.update_attestor(attestor).await?;
-    answer(&exchange, attestor_to_json(&attestor, version(&exchange)))
+    let answer = answer(&exchange, attestor_to_json(&attestor, version(&exchange)))?;
+    Ok(changed(answer, Change::replaced(&attestor, &attestor.etag)))
 }
 
 /// `DELETE projects/*/attestors/*`.
@@ -95,8 +98,8 @@ pub(super) async fn delete_attestor(
     doors: &Doors,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    doors.resources.delete_attestor(attestor_name(&exchange)?).await?;
-    empty()
+    let etag_before = doors.resources.delete_attestor(attestor_name(&exchange)?).await?;
+    Ok(changed(empty()?, Change::deleted(etag_before)))
 }
 
 /// `POST projects/*/attestors/*:validateAttestationOccurrence`: whether the attestor would accept

@@ -1,9 +1,13 @@
 //! Google's Container Analysis API, which is Grafeas v1: notes and occurrences.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
 use hallmark_core::document::read::resource;
 use hallmark_core::document::{DocumentError, DocumentLimits};
 use hallmark_core::limits::Limits;
 use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::occurrence::Occurrence;
 use hallmark_core::occurrence::parse::{
     note_from_document, notes_from_batch, occurrence_from_document, occurrences_from_batch,
 };
@@ -12,8 +16,9 @@ use serde_json::{Value, json as value};
 
 use super::Doors;
 use super::error::HttpError;
-use super::exchange::{Answer, Exchange};
+use super::exchange::{Answer, Change, Exchange, changed};
 use super::google::{answer, document, empty, listing, named, page, project, required};
+use crate::auth::permission::Permission;
 use crate::resources::Patch;
 
 /// `POST projects/*/notes?noteId=`.
@@ -21,7 +26,8 @@ pub(super) async fn create_note(doors: &Doors, exchange: Exchange) -> Result<Ans
     let name: NoteName = named(&exchange, "notes", &required(&exchange, "noteId")?)?;
     let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
     let note = note_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
-    answer(&exchange, note_to_json(&doors.resources.create_note(note).await?))
+    let note = doors.resources.create_note(note).await?;
+    Ok(changed(answer(&exchange, note_to_json(&note))?, Change::created(&note.name, None)))
 }
 
 /// `POST projects/*/notes:batchCreate`: all or none.
@@ -29,9 +35,10 @@ pub(super) async fn create_notes(doors: &Doors, exchange: Exchange) -> Result<An
     let project = project(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let notes = notes_from_batch(&document, &project)?;
-    let created = doors.resources.create_notes(project, notes).await?;
-    let created: Vec<Value> = created.iter().map(note_to_json).collect();
-    answer(&exchange, value!({"notes": created}))
+    let notes = doors.resources.create_notes(project, notes).await?;
+    let rendered: Vec<Value> = notes.iter().map(note_to_json).collect();
+    let answer = answer(&exchange, value!({"notes": rendered}))?;
+    Ok(changed(answer, created(notes.iter().map(|note| &note.name))))
 }
 
 /// `PATCH projects/*/notes/*?updateMask=`.
@@ -71,8 +78,10 @@ pub(super) async fn create_occurrence(
     let name = unnamed(&project)?;
     let occurrence = occurrence_from_document(&document, Some(&name), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
+    may_attach(doors, &exchange, [&occurrence]).await?;
     let occurrence = doors.resources.create_occurrence(project, occurrence).await?;
-    answer(&exchange, occurrence_to_json(&occurrence))
+    let answer = answer(&exchange, occurrence_to_json(&occurrence))?;
+    Ok(changed(answer, Change::created(&occurrence.name, None)))
 }
 
 /// `POST projects/*/occurrences:batchCreate`: all or none.
@@ -85,9 +94,11 @@ pub(super) async fn create_occurrences(
     let name = unnamed(&project)?;
     let occurrences = occurrences_from_batch(&document, || name.clone(), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
-    let created = doors.resources.create_occurrences(project, occurrences).await?;
-    let created: Vec<Value> = created.iter().map(occurrence_to_json).collect();
-    answer(&exchange, value!({"occurrences": created}))
+    may_attach(doors, &exchange, &occurrences).await?;
+    let occurrences = doors.resources.create_occurrences(project, occurrences).await?;
+    let rendered: Vec<Value> = occurrences.iter().map(occurrence_to_json).collect();
+    let answer = answer(&exchange, value!({"occurrences": rendered}))?;
+    Ok(changed(answer, created(occurrences.iter().map(|occurrence| &occurrence.name))))
 }
 
 /// `GET projects/*/occurrences/*`.
@@ -158,6 +169,25 @@ pub(super) async fn delete_occurrence(
 ) -> Result<Answer, HttpError> {
     doors.resources.delete_occurrence(occurrence_name(&exchange)?).await?;
     empty()
+}
+
+/// An occurrence speaks for its note, so who may attach to the note is asked, too.
+async fn may_attach(
+    doors: &Doors,
+    exchange: &Exchange,
+    occurrences: impl IntoIterator<Item = &Occurrence>,
+) -> Result<(), HttpError> {
+    let notes: BTreeSet<&NoteName> = occurrences.into_iter().map(|one| &one.note).collect();
+    for note in notes {
+        let (permission, project) = (Permission::NotesAttachOccurrence, note.project().as_str());
+        doors.check_on(&exchange.caller, permission, Some(project), &note.to_string()).await?;
+    }
+    Ok(())
+}
+
+fn created<'a, N: Display + 'a>(names: impl IntoIterator<Item = &'a N>) -> Change {
+    let resources = names.into_iter().map(ToString::to_string).collect();
+    Change { resources, ..Change::default() }
 }
 
 fn note_name(exchange: &Exchange) -> Result<NoteName, HttpError> {

@@ -15,11 +15,13 @@ use http_body_util::{Either, Full, channel::Channel};
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout_at;
 
+use super::access::{Access, Peer};
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, Params};
 use super::routes::{self, Route};
 use super::server::Reach;
-use super::{Doors, body};
+use super::{Doors, body, writing};
+use crate::auth::{Caller, Credentials};
 use crate::metrics::http::{Door, ShedCause};
 
 /// The body of an answer: whole, or a stream that may break off.
@@ -36,19 +38,19 @@ pub(super) const GRACE: Duration = Duration::from_millis(250);
 /// Answers one request, whatever happens.
 pub(super) async fn dispatch(
     doors: Arc<Doors>,
-    reach: Reach,
+    peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let started = Instant::now();
     let is_head = request.method() == Method::HEAD;
     let found = routes::find(request.method(), request.uri().path());
-    let found = found.and_then(|(route, params)| match (reach, route.door) {
+    let found = found.and_then(|(route, params)| match (peer.reach, route.door) {
         (Reach::Everything, _) | (_, Door::Operations) => Ok((route, params)),
         _ => Err(HttpError::NotFound("this listener is for operations only".to_owned())),
     });
     let door = found.as_ref().map_or(Door::Unknown, |(route, _)| route.door);
     let answered = match found {
-        Ok((route, params)) => answer(&doors, route, params, request, started).await,
+        Ok((route, params)) => answer(&doors, &peer, route, params, request, started).await,
         Err(error) => Err(error),
     };
     let answer = answered.unwrap_or_else(|error| {
@@ -66,30 +68,56 @@ pub(super) async fn dispatch(
 
 async fn answer(
     doors: &Arc<Doors>,
-    route: &Route,
+    peer: &Peer,
+    route: &'static Route,
     params: Params,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     received: Instant,
 ) -> Result<Response<AnswerBody>, HttpError> {
+    let credentials = peer.credentials(request.headers_mut());
+    let caller = let_in(doors, &credentials, route, &params).await?;
     let is_empty = request.body().is_end_stream();
     if content(request.headers(), is_empty)? == Content::Lines {
         if let Some(stream) = route.stream {
-            return Ok(stream(doors, request.into_body())?.map(Either::Right));
+            return Ok(stream(doors, credentials, request.into_body())?.map(Either::Right));
         } else if !is_empty {
             let hint = "this path reads application/json only".to_owned();
             return Err(HttpError::UnsupportedMediaType(hint));
         }
     }
     if route.door == Door::Operations {
-        return whole(doors, route, params, request, received).await;
+        return whole(doors, caller, route, params, request, received).await;
     }
     let _working = doors.start_work()?;
-    whole(doors, route, params, request, received).await
+    whole(doors, caller, route, params, request, received).await
+}
+
+/// Asks who it is and whether they may. A refused write is recorded.
+async fn let_in(
+    doors: &Doors,
+    credentials: &Credentials,
+    route: &Route,
+    params: &Params,
+) -> Result<Caller, HttpError> {
+    let caller = doors.caller(credentials);
+    if route.access == Access::Anybody {
+        return Ok(caller.unwrap_or(Caller::Anybody));
+    }
+    let refused = match &caller {
+        Ok(caller) => doors.let_in(caller, route, params).await.err(),
+        Err(error) => Some(error.clone()),
+    };
+    let Some(error) = refused else { return caller };
+    if route.access.writes() {
+        doors.record_refusal(route, params, caller.as_ref().ok(), &error).await;
+    }
+    Err(error)
 }
 
 async fn whole(
-    doors: &Doors,
-    route: &Route,
+    doors: &Arc<Doors>,
+    caller: Caller,
+    route: &'static Route,
     params: Params,
     request: Request<Incoming>,
     received: Instant,
@@ -102,19 +130,29 @@ async fn whole(
         uri: head.uri,
         params,
         headers: head.headers,
+        caller,
         body: read.bytes,
         received,
         deadline,
     };
-    let reply = caught((route.endpoint)(doors, exchange));
-    let replied = timeout_at((deadline + GRACE).into(), reply).await;
+    let latest = (deadline + GRACE).into();
+    let replied = match route.access.writes() {
+        true => {
+            // Goes on where nobody waits for it any more: it must be recorded.
+            let write = tokio::spawn(writing::write(Arc::clone(doors), route, exchange));
+            let written = timeout_at(latest, write).await;
+            written
+                .map(|ended| ended.unwrap_or_else(|_| Err(HttpError::internal("a write panicked"))))
+        }
+        false => timeout_at(latest, caught((route.endpoint)(doors, exchange))).await,
+    };
     drop(read.share);
     replied.unwrap_or(Err(HttpError::DeadlineExceeded)).map(|answer| answer.map(Either::Left))
 }
 
 /// A panic of an endpoint is an answer of 500, not the end of the connection and of the other
 /// requests on it.
-async fn caught(
+pub(super) async fn caught(
     reply: impl Future<Output = Result<Answer, HttpError>>,
 ) -> Result<Answer, HttpError> {
     let mut reply = pin!(reply);

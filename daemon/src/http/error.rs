@@ -4,11 +4,12 @@
 //! What goes out says what the caller can do. What is wrong inside goes to the log only.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::exchange::{Answer, JSON, answer};
+use crate::auth::AuthError;
 use crate::metrics::http::ShedCause;
 
 /// As much of a caller's text as an error repeats.
@@ -31,9 +32,9 @@ pub enum HttpError {
     /// The request is one, but not in the present state of the resource.
     #[error("{0}")]
     FailedPrecondition(String),
-    /// Nobody said who asks.
+    /// Nobody said who asks, or it is not believed.
     #[error("{0}")]
-    Unauthenticated(String),
+    Unauthenticated(AuthError),
     /// Whoever asks may not.
     #[error("{0}")]
     PermissionDenied(String),
@@ -196,6 +197,14 @@ impl HttpError {
             }
             Self::Overloaded(_) | Self::Draining | Self::Unavailable { .. } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            // RFC 6750 §3: no error where nothing was sent.
+            Self::Unauthenticated(error) => {
+                let challenge = match error {
+                    AuthError::Missing => r#"Bearer realm="hallmark""#,
+                    _ => r#"Bearer realm="hallmark", error="invalid_token""#,
+                };
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             // What is left of the body is not worth reading.
             Self::PayloadTooLarge { .. } | Self::BodyTimeout { .. } | Self::BodyBroken => {

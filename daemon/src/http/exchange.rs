@@ -10,6 +10,8 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::error::HttpError;
+use crate::auth::Caller;
+use crate::resources::Written;
 
 /// A whole answer.
 pub type Answer = Response<Full<Bytes>>;
@@ -26,8 +28,10 @@ pub struct Exchange {
     pub uri: Uri,
     /// The parts of the path that the route names, percent-decoded.
     pub params: Params,
-    /// As sent.
+    /// As sent, without `Authorization`.
     pub headers: HeaderMap,
+    /// Who asks; let in at the route already.
+    pub caller: Caller,
     /// Empty where none was sent.
     pub body: Bytes,
     /// When its head had arrived.
@@ -64,6 +68,45 @@ impl Exchange {
 fn decoded(text: &str) -> Result<String, std::str::Utf8Error> {
     let spaced = text.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned)
+}
+
+/// What a write changed, for its record. The endpoint puts it into the extensions of its answer, by
+/// [`changed`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// What was created, changed or deleted, where the path does not say.
+    pub resources: Vec<String>,
+    /// The etag before; `None` where there was none.
+    pub etag_before: Option<String>,
+    /// The etag after; `None` where there is none.
+    pub etag_after: Option<String>,
+}
+
+impl Change {
+    /// A resource that the path names was replaced by one with this etag.
+    pub fn replaced<T>(written: &Written<T>, etag: &str) -> Self {
+        Self {
+            etag_before: written.etag_before.clone(),
+            etag_after: Some(etag.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// A resource was created under this name, with an etag where it has any.
+    pub fn created(name: &impl ToString, etag: Option<String>) -> Self {
+        Self { resources: vec![name.to_string()], etag_before: None, etag_after: etag }
+    }
+
+    /// The resource that the path names was deleted.
+    pub fn deleted(etag_before: Option<String>) -> Self {
+        Self { etag_before, ..Self::default() }
+    }
+}
+
+/// The answer to a write, with what is recorded of it.
+pub fn changed(mut answer: Answer, change: Change) -> Answer {
+    answer.extensions_mut().insert(change);
+    answer
 }
 
 /// The decoded parts of a path.

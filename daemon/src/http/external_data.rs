@@ -14,7 +14,6 @@ use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, json};
 use super::webhook::{Cluster, LATE, Time, decide, message};
-use crate::admit::Origin;
 use crate::metrics::http::Door;
 use hallmark_core::limits::Limits;
 
@@ -30,7 +29,7 @@ pub(super) async fn validate(doors: &Doors, exchange: Exchange) -> Result<Answer
     let time = Time::of(&exchange)?;
     let keys = keys(&exchange.body)?;
     let requests = keys.iter().map(|key| cluster.request(vec![key.clone()])).collect();
-    let origin = Origin { door: Door::ExternalData.name(), principal: None, review: None };
+    let origin = cluster.origin(Door::ExternalData);
     let (items, system_error) = match decide(doors, &origin, requests, time).await {
         Some(decided) => {
             let decisions = decided.iter().map(|recorded| &recorded.decision);

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, answer, json};
+use crate::auth::permission::Permission;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -20,15 +21,18 @@ pub(super) fn livez(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
     Ok(answer(StatusCode::OK, TEXT, Bytes::from_static(b"ok\n")))
 }
 
-/// 200 where requests may come, else 503; either way with what is known.
-pub(super) fn readyz(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+/// 200 where requests may come, else 503; to operators with what is known.
+pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
     let (mut state, draining) = (doors.readiness.state(), doors.readiness.is_draining());
     if let (Some(_), Some(now)) = (state.generation, doors.generation()) {
         state.generation = Some(now);
     }
     let ready = state.store_open && state.generation.is_some() && !draining;
-    let report = ReadinessReport { ready, draining, state };
-    let mut answer = json(&report)?;
+    let permission = Permission::OperationsGet;
+    let mut answer = match doors.guard.permits(&exchange.caller, permission, None) {
+        true => json(&ReadinessReport { ready, draining, state })?,
+        false => json(&Ready { ready })?,
+    };
     if !ready {
         *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
@@ -71,6 +75,17 @@ struct State {
     /// Why the last reload was not taken; the one before it still decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_reload_error: Option<String>,
+    /// Why changed certificates were not taken up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_reload_error: Option<String>,
+    /// Why a change of who may do what was not taken up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_reload_error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
 }
 
 #[derive(Serialize)]
@@ -118,6 +133,16 @@ impl Readiness {
     /// A reload was not taken; the last good snapshot still decides.
     pub fn reload_failed(&self, error: String) {
         self.change(|state| state.last_reload_error = Some(error));
+    }
+
+    /// Changed certificates were taken up, or why not.
+    pub fn tls_reloaded(&self, error: Option<String>) {
+        self.change(|state| state.tls_reload_error = error);
+    }
+
+    /// A change of who may do what was taken up, or why not.
+    pub fn auth_reloaded(&self, error: Option<String>) {
+        self.change(|state| state.auth_reload_error = error);
     }
 
     /// The daemon is going away.

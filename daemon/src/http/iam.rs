@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json as value};
 
 use super::Doors;
 use super::error::HttpError;
-use super::exchange::{Answer, Exchange};
+use super::exchange::{Answer, Change, Exchange, changed};
 use super::google::{answer, document, named, project};
+use crate::auth::permission::Permission;
 use crate::store::iam::{IamBinding, IamPolicy, IamResource};
 
 /// Permissions that one call may ask about. Google's limit.
@@ -33,7 +34,8 @@ pub(super) async fn set_iam_policy(doors: &Doors, exchange: Exchange) -> Result<
             .and_then(|field| iam_policy(&field))
     })?;
     let policy = doors.resources.set_iam_policy(resource, policy).await?;
-    answer(&exchange, rendered(&policy))
+    let answer = answer(&exchange, rendered(&policy))?;
+    Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
 }
 
 /// `:testIamPermissions`: those of the permissions asked about that the caller has.
@@ -50,12 +52,23 @@ pub(super) async fn test_iam_permissions(
         }
         elements.iter().map(|field| permission(field, &resource)).collect()
     })?;
-    doors.resources.check_exists(resource).await?;
+    let stored = doors.resources.iam_policy(resource).await?;
+    let asked = held(doors, &exchange, &stored, asked);
     let mut answered = Map::new();
     if !asked.is_empty() {
         answered.insert("permissions".to_owned(), asked.into());
     }
     answer(&exchange, answered.into())
+}
+
+/// Those of the permissions that the caller has.
+fn held(doors: &Doors, exchange: &Exchange, stored: &IamPolicy, asked: Vec<String>) -> Vec<String> {
+    let (caller, project) = (&exchange.caller, exchange.param("project"));
+    let holds = |permission: Permission| {
+        doors.guard.permits(caller, permission, Some(project))
+            || doors.permits_by(stored, caller, permission)
+    };
+    asked.into_iter().filter(|asked| asked.parse().is_ok_and(holds)).collect()
 }
 
 /// The permissions that there are on a resource.

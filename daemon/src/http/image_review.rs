@@ -19,7 +19,6 @@ use super::webhook::{
     BREAK_GLASS_ANNOTATION, BREAK_GLASS_KEY, BREAK_GLASS_VALUE, Cluster, DRY_RUN_KEY, LATE,
     OVERRIDDEN_KEY, Time, causes, decide, denied, message,
 };
-use crate::admit::Origin;
 use crate::metrics::http::Door;
 
 const API_VERSION: &str = "imagepolicy.k8s.io/v1alpha1";
@@ -34,7 +33,7 @@ pub(super) async fn review(doors: &Doors, exchange: Exchange) -> Result<Answer, 
     let cluster = Cluster::of(&exchange)?;
     let time = Time::of(&exchange)?;
     let request = request(&cluster, &exchange.body)?;
-    let origin = Origin { door: Door::ImageReview.name(), principal: None, review: None };
+    let origin = cluster.origin(Door::ImageReview);
     let decided = decide(doors, &origin, vec![request], time).await;
     let status = match decided.as_deref() {
         Some([recorded, ..]) => Status::of(&recorded.decision),

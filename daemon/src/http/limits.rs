@@ -25,6 +25,11 @@ pub struct ServerLimits {
     /// Headers of one request over HTTP/1.1, 431 beyond. Hyper's own default, which it keeps on
     /// the stack.
     pub header_count_max: usize,
+    /// TLS handshakes under way at once; one more is closed. Each costs a signature and some 20 KiB
+    /// before anybody has said who they are.
+    pub handshakes_max: usize,
+    /// From the opening of a connection to the end of its TLS handshake.
+    pub handshake_timeout: Duration,
     /// From the opening of a connection to the bytes that tell HTTP/1.1 from HTTP/2.
     pub first_byte_timeout: Duration,
     /// From the end of one request to the whole header of the next, so also how long an idle
@@ -69,6 +74,8 @@ impl ServerLimits {
         line_bytes_max: 1 << 20,
         header_bytes_max: 32 << 10,
         header_count_max: 100,
+        handshakes_max: 1_024,
+        handshake_timeout: Duration::from_secs(10),
         first_byte_timeout: Duration::from_secs(10),
         header_timeout: Duration::from_secs(75),
         body_timeout: Duration::from_secs(10),

@@ -1,10 +1,12 @@
 //! The wire: one file per dialect, wire types live and die here.
 //!
-//! [`ROUTES`] is the contents page of the API. `server` owns sockets, limits and draining and
+//! [`ROUTES`] is the contents page of the API; every route says what it takes to be used. `server` owns sockets, limits and draining and
 //! hands every request to `dispatch`, which finds its route, reads its body under the limits and
 //! calls its endpoint. An endpoint is a function of the [`Doors`] and one [`Exchange`]; it answers
 //! or fails with an [`HttpError`], which is rendered in one place.
 
+pub mod access;
+pub mod decisions;
 pub mod error;
 pub mod exchange;
 pub mod health;
@@ -17,7 +19,6 @@ mod binaryauthorization;
 mod body;
 mod cloudkms;
 mod containeranalysis;
-mod decisions;
 mod dispatch;
 mod enums;
 mod external_data;
@@ -28,6 +29,7 @@ mod image_review;
 mod platforms;
 mod pods;
 mod webhook;
+mod writing;
 
 use std::fmt;
 use std::future::Future;
@@ -49,8 +51,10 @@ use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin, Recorded, Validation};
+use crate::auth::{Credentials, Guard};
 use crate::config::Kubernetes;
 use crate::metrics::http::HttpMetrics;
+use crate::metrics::tls::TlsMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
 use dispatch::StreamBroken;
@@ -59,77 +63,78 @@ use exchange::{Answer, Exchange};
 use health::Readiness;
 use limits::ServerLimits;
 use routes::routes;
+use writing::Nameless;
 
 routes! {
     Decisions {
-        POST "/v1/decisions" => decisions::decide, ndjson decisions::stream;
+        POST "/v1/decisions" [in_body DecisionsCreate] => decisions::decide, ndjson decisions::stream;
     }
     AdmissionReview {
-        POST "/k8s/projects/{project}/clusters/{cluster}/admission" => admission_review::review;
+        POST "/k8s/projects/{project}/clusters/{cluster}/admission" [DecisionsCreate] => admission_review::review;
     }
     ImageReview {
-        POST "/k8s/projects/{project}/clusters/{cluster}/imagereview" => image_review::review;
+        POST "/k8s/projects/{project}/clusters/{cluster}/imagereview" [DecisionsCreate] => image_review::review;
     }
     ExternalData {
-        POST "/gatekeeper/projects/{project}/clusters/{cluster}/validate" => external_data::validate;
+        POST "/gatekeeper/projects/{project}/clusters/{cluster}/validate" [DecisionsCreate] => external_data::validate;
     }
     BinaryAuthorization {
-        GET "/v1/projects/{project}/policy" => binaryauthorization::get_policy;
-        PUT "/v1/projects/{project}/policy" => binaryauthorization::update_policy;
-        GET "/v1/projects/{project}/policy:getIamPolicy" => iam::get_iam_policy;
-        POST "/v1/projects/{project}/policy:setIamPolicy" => iam::set_iam_policy;
-        POST "/v1/projects/{project}/policy:testIamPermissions" => iam::test_iam_permissions;
-        GET "/v1/locations/{location}/policy" => ready binaryauthorization::get_system_policy;
-        POST "/v1/projects/{project}/attestors" => binaryauthorization::create_attestor;
-        GET "/v1/projects/{project}/attestors" => binaryauthorization::list_attestors;
-        GET "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::get_attestor;
-        PUT "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::update_attestor;
-        DELETE "/v1/projects/{project}/attestors/{attestor}" => binaryauthorization::delete_attestor;
-        POST "/v1/projects/{project}/attestors/{attestor}:validateAttestationOccurrence" => binaryauthorization::validate_attestation_occurrence;
-        GET "/v1/projects/{project}/attestors/{attestor}:getIamPolicy" => iam::get_iam_policy;
-        POST "/v1/projects/{project}/attestors/{attestor}:setIamPolicy" => iam::set_iam_policy;
-        POST "/v1/projects/{project}/attestors/{attestor}:testIamPermissions" => iam::test_iam_permissions;
-        GET "/v1/projects/{project}/platforms" => ready platforms::list_platforms;
-        POST "/v1/projects/{project}/platforms/{platform}/policies" => platforms::create_platform_policy;
-        GET "/v1/projects/{project}/platforms/{platform}/policies" => platforms::list_platform_policies;
-        GET "/v1/projects/{project}/platforms/{platform}/policies/{policy}" => platforms::get_platform_policy;
-        PUT "/v1/projects/{project}/platforms/{platform}/policies/{policy}" => platforms::replace_platform_policy;
-        DELETE "/v1/projects/{project}/platforms/{platform}/policies/{policy}" => platforms::delete_platform_policy;
-        POST "/v1/projects/{project}/platforms/{platform}/policies/{policy}:evaluate" => platforms::evaluate;
+        GET "/v1/projects/{project}/policy" [PolicyGet] => binaryauthorization::get_policy;
+        PUT "/v1/projects/{project}/policy" [PolicyUpdate] => binaryauthorization::update_policy;
+        GET "/v1/projects/{project}/policy:getIamPolicy" [PolicyGetIamPolicy] => iam::get_iam_policy;
+        POST "/v1/projects/{project}/policy:setIamPolicy" [PolicySetIamPolicy] => iam::set_iam_policy;
+        POST "/v1/projects/{project}/policy:testIamPermissions" [authenticated] => iam::test_iam_permissions;
+        GET "/v1/locations/{location}/policy" [authenticated] => ready binaryauthorization::get_system_policy;
+        POST "/v1/projects/{project}/attestors" [AttestorsCreate] => binaryauthorization::create_attestor;
+        GET "/v1/projects/{project}/attestors" [AttestorsList] => binaryauthorization::list_attestors;
+        GET "/v1/projects/{project}/attestors/{attestor}" [AttestorsGet] => binaryauthorization::get_attestor;
+        PUT "/v1/projects/{project}/attestors/{attestor}" [AttestorsUpdate] => binaryauthorization::update_attestor;
+        DELETE "/v1/projects/{project}/attestors/{attestor}" [AttestorsDelete] => binaryauthorization::delete_attestor;
+        POST "/v1/projects/{project}/attestors/{attestor}:validateAttestationOccurrence" [AttestorsVerifyImageAttested] => binaryauthorization::validate_attestation_occurrence;
+        GET "/v1/projects/{project}/attestors/{attestor}:getIamPolicy" [AttestorsGetIamPolicy] => iam::get_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:setIamPolicy" [AttestorsSetIamPolicy] => iam::set_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:testIamPermissions" [authenticated] => iam::test_iam_permissions;
+        GET "/v1/projects/{project}/platforms" [PlatformPoliciesList] => ready platforms::list_platforms;
+        POST "/v1/projects/{project}/platforms/{platform}/policies" [PlatformPoliciesCreate] => platforms::create_platform_policy;
+        GET "/v1/projects/{project}/platforms/{platform}/policies" [PlatformPoliciesList] => platforms::list_platform_policies;
+        GET "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesGet] => platforms::get_platform_policy;
+        PUT "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesReplace] => platforms::replace_platform_policy;
+        DELETE "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesDelete] => platforms::delete_platform_policy;
+        POST "/v1/projects/{project}/platforms/{platform}/policies/{policy}:evaluate" [PlatformPoliciesEvaluate] => platforms::evaluate;
     }
     ContainerAnalysis {
-        POST "/v1/projects/{project}/notes" => containeranalysis::create_note;
-        POST "/v1/projects/{project}/notes:batchCreate" => containeranalysis::create_notes;
-        GET "/v1/projects/{project}/notes" => containeranalysis::list_notes;
-        GET "/v1/projects/{project}/notes/{note}" => containeranalysis::get_note;
-        PATCH "/v1/projects/{project}/notes/{note}" => containeranalysis::patch_note;
-        DELETE "/v1/projects/{project}/notes/{note}" => containeranalysis::delete_note;
-        POST "/v1/projects/{project}/notes/{note}:getIamPolicy" => iam::get_iam_policy;
-        POST "/v1/projects/{project}/notes/{note}:setIamPolicy" => iam::set_iam_policy;
-        POST "/v1/projects/{project}/notes/{note}:testIamPermissions" => iam::test_iam_permissions;
-        GET "/v1/projects/{project}/notes/{note}/occurrences" => containeranalysis::list_note_occurrences;
-        POST "/v1/projects/{project}/occurrences" => containeranalysis::create_occurrence;
-        POST "/v1/projects/{project}/occurrences:batchCreate" => containeranalysis::create_occurrences;
-        GET "/v1/projects/{project}/occurrences" => containeranalysis::list_occurrences;
-        GET "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::get_occurrence;
-        PATCH "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::patch_occurrence;
-        DELETE "/v1/projects/{project}/occurrences/{occurrence}" => containeranalysis::delete_occurrence;
-        GET "/v1/projects/{project}/occurrences/{occurrence}/notes" => containeranalysis::get_occurrence_note;
-        GET "/v1/projects/{project}/occurrences:vulnerabilitySummary" => ready containeranalysis::summarize_vulnerabilities;
-        POST "/v1/projects/{project}/occurrences/{occurrence}:getIamPolicy" => ready containeranalysis::no_occurrence_iam;
-        POST "/v1/projects/{project}/occurrences/{occurrence}:setIamPolicy" => ready containeranalysis::no_occurrence_iam;
-        POST "/v1/projects/{project}/occurrences/{occurrence}:testIamPermissions" => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/notes" [NotesCreate] => containeranalysis::create_note;
+        POST "/v1/projects/{project}/notes:batchCreate" [NotesCreate] => containeranalysis::create_notes;
+        GET "/v1/projects/{project}/notes" [NotesList] => containeranalysis::list_notes;
+        GET "/v1/projects/{project}/notes/{note}" [NotesGet] => containeranalysis::get_note;
+        PATCH "/v1/projects/{project}/notes/{note}" [NotesUpdate] => containeranalysis::patch_note;
+        DELETE "/v1/projects/{project}/notes/{note}" [NotesDelete] => containeranalysis::delete_note;
+        POST "/v1/projects/{project}/notes/{note}:getIamPolicy" [NotesGetIamPolicy] => iam::get_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:setIamPolicy" [NotesSetIamPolicy] => iam::set_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:testIamPermissions" [authenticated] => iam::test_iam_permissions;
+        GET "/v1/projects/{project}/notes/{note}/occurrences" [NotesListOccurrences] => containeranalysis::list_note_occurrences;
+        POST "/v1/projects/{project}/occurrences" [OccurrencesCreate] => containeranalysis::create_occurrence;
+        POST "/v1/projects/{project}/occurrences:batchCreate" [OccurrencesCreate] => containeranalysis::create_occurrences;
+        GET "/v1/projects/{project}/occurrences" [OccurrencesList] => containeranalysis::list_occurrences;
+        GET "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesGet] => containeranalysis::get_occurrence;
+        PATCH "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesUpdate] => containeranalysis::patch_occurrence;
+        DELETE "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesDelete] => containeranalysis::delete_occurrence;
+        GET "/v1/projects/{project}/occurrences/{occurrence}/notes" [OccurrencesGet] => containeranalysis::get_occurrence_note;
+        GET "/v1/projects/{project}/occurrences:vulnerabilitySummary" [OccurrencesList] => ready containeranalysis::summarize_vulnerabilities;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:getIamPolicy" [OccurrencesGetIamPolicy] => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:setIamPolicy" [OccurrencesSetIamPolicy] => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:testIamPermissions" [authenticated] => ready containeranalysis::no_occurrence_iam;
     }
     CloudKms {
-        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}" => ready cloudkms::get_key_version;
-        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}/publicKey" => ready cloudkms::get_public_key;
-        POST "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}:asymmetricSign" => cloudkms::asymmetric_sign;
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}" [CryptoKeyVersionsViewPublicKey] => ready cloudkms::get_key_version;
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}/publicKey" [CryptoKeyVersionsViewPublicKey] => ready cloudkms::get_public_key;
+        POST "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}:asymmetricSign" [CryptoKeyVersionsUseToSign] => cloudkms::asymmetric_sign;
     }
     Operations {
-        GET "/livez" => ready health::livez;
-        GET "/readyz" => ready health::readyz;
-        GET "/version" => ready health::version;
-        GET "/metrics" => ready health::metrics;
+        GET "/livez" [anybody] => ready health::livez;
+        GET "/readyz" [anybody] => ready health::readyz;
+        GET "/version" [anybody] => ready health::version;
+        GET "/metrics" [OperationsGet] => ready health::metrics;
     }
 }
 
@@ -140,8 +145,11 @@ pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, HttpError>> + Se
 pub type Endpoint = for<'a> fn(&'a Doors, Exchange) -> Reply<'a>;
 
 /// Answers a stream of requests as it arrives.
-type StreamEndpoint =
-    fn(&Arc<Doors>, Incoming) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
+type StreamEndpoint = fn(
+    &Arc<Doors>,
+    Credentials,
+    Incoming,
+) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
 
 /// Everything behind the routes. One per daemon.
 pub struct Doors {
@@ -156,11 +164,16 @@ pub struct Doors {
     pub readiness: Arc<Readiness>,
     /// What the outside may ask of this server.
     pub limits: ServerLimits,
+    /// Who may do what.
+    pub guard: Arc<Guard>,
+    /// What TLS comes to.
+    pub tls_metrics: TlsMetrics,
     /// What Kubernetes API servers are told beside the verdicts on pods.
     pub kubernetes: Kubernetes,
     in_flight: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
+    nameless: Nameless,
     before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
     key_versions: Option<Arc<KeyVersions>>,
 }
@@ -201,6 +214,9 @@ impl Doors {
             decider,
             resources,
             metrics: HttpMetrics::register(&registry)?,
+            tls_metrics: TlsMetrics::register(&registry)?,
+            guard: Arc::default(),
+            nameless: Nameless::default(),
             registry,
             readiness: Arc::default(),
             limits,
@@ -211,6 +227,13 @@ impl Doors {
             before_scrape: None,
             key_versions: None,
         })
+    }
+
+    /// Asks callers who they are, as `guard` says. Without it nobody is asked.
+    #[must_use]
+    pub fn guarded_by(mut self, guard: Guard) -> Self {
+        self.guard = Arc::new(guard);
+        self
     }
 
     /// Reviews objects of Kubernetes as `kubernetes` says.

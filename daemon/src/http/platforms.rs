@@ -10,7 +10,7 @@ use serde_json::{Value, json as value};
 
 use super::Doors;
 use super::error::HttpError;
-use super::exchange::{Answer, Exchange};
+use super::exchange::{Answer, Change, Exchange, changed};
 use super::google::{answer, document, empty, listing, page, project, required};
 use super::pods::pods;
 
@@ -30,7 +30,8 @@ pub(super) async fn create_platform_policy(
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = platform_policy_from_document(&document, Some(&name))?;
     let policy = doors.resources.create_platform_policy(policy).await?;
-    answer(&exchange, platform_policy_to_json(&policy))
+    let answer = answer(&exchange, platform_policy_to_json(&policy))?;
+    Ok(changed(answer, Change::created(&policy.name, Some(policy.etag))))
 }
 
 /// `GET projects/*/platforms/*/policies/*`.
@@ -62,7 +63,8 @@ pub(super) async fn replace_platform_policy(
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = platform_policy_from_document(&document, Some(&name))?;
     let policy = doors.resources.replace_platform_policy(policy).await?;
-    answer(&exchange, platform_policy_to_json(&policy))
+    let answer = answer(&exchange, platform_policy_to_json(&policy))?;
+    Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
 }
 
 /// `DELETE projects/*/platforms/*/policies/*?etag=`.
@@ -71,8 +73,8 @@ pub(super) async fn delete_platform_policy(
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let etag = exchange.query("etag")?.unwrap_or_default();
-    doors.resources.delete_platform_policy(name(&exchange)?, etag).await?;
-    empty()
+    let etag_before = doors.resources.delete_platform_policy(name(&exchange)?, etag).await?;
+    Ok(changed(empty()?, Change::deleted(etag_before)))
 }
 
 /// `POST projects/*/platforms/gke/policies/*:evaluate`: whether the pods of a Kubernetes object

@@ -6,6 +6,7 @@ use http::Method;
 use matchit::Router;
 use percent_encoding::percent_decode_str;
 
+use super::access::Access;
 use super::error::HttpError;
 use super::exchange::Params;
 use super::{Endpoint, ROUTES, StreamEndpoint};
@@ -20,6 +21,8 @@ pub struct Route {
     pub method: Method,
     /// matchit 0.9 syntax: `{name}` is one segment or the part of it before a `:verb`.
     pub path: &'static str,
+    /// What it takes to be used.
+    pub access: Access,
     /// What answers a whole body.
     pub endpoint: Endpoint,
     /// What answers `application/x-ndjson`, where that is read.
@@ -38,17 +41,19 @@ impl Route {
     }
 }
 
-/// Writes `ROUTES`: per door, `METHOD "path" => endpoint;`, where an endpoint is an
+/// Writes `ROUTES`: per door, `METHOD "path" [access] => endpoint;`, where access is a permission,
+/// `in_body` and a permission, `authenticated` or `anybody` (see [`Access`]), and an endpoint is an
 /// `async fn(&Doors, Exchange) -> Result<Answer, HttpError>`, or after `ready` a plain
 /// `fn(&Doors, &Exchange) -> …` that never waits. After `, ndjson` comes a [`StreamEndpoint`].
 macro_rules! routes {
-    ($($door:ident { $($method:ident $path:literal => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)?;)* })*) => {
+    ($($door:ident { $($method:ident $path:literal [$($access:ident)+] => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)?;)* })*) => {
         /// Every route of the API.
         pub static ROUTES: &[$crate::http::routes::Route] = &[$($(
             $crate::http::routes::Route {
                 door: $crate::metrics::http::Door::$door,
                 method: http::Method::$method,
                 path: $path,
+                access: $crate::http::routes::access!($($access)+),
                 endpoint: $crate::http::routes::endpoint!($($endpoint)+ $(:: $function)*),
                 stream: $crate::http::routes::stream!($($stream)?),
             },
@@ -56,6 +61,22 @@ macro_rules! routes {
     };
 }
 pub(super) use routes;
+
+macro_rules! access {
+    (anybody) => {
+        $crate::http::access::Access::Anybody
+    };
+    (authenticated) => {
+        $crate::http::access::Access::Authenticated
+    };
+    (in_body $permission:ident) => {
+        $crate::http::access::Access::HoldsInBody($crate::auth::permission::Permission::$permission)
+    };
+    ($permission:ident) => {
+        $crate::http::access::Access::Holds($crate::auth::permission::Permission::$permission)
+    };
+}
+pub(super) use access;
 
 macro_rules! endpoint {
     (ready $endpoint:path) => {

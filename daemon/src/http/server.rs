@@ -1,5 +1,7 @@
-//! Sockets: HTTP/1.1 and HTTP/2 with prior knowledge on one port, each connection under the limits
-//! of the server, and an end in which nobody is cut off in mid-sentence.
+//! Sockets: HTTP/1.1 and HTTP/2 on one port, each connection under the limits of the server, and an
+//! end in which nobody is cut off in mid-sentence.
+//!
+//! Under TLS the handshake says which HTTP is spoken (ALPN); in clear text the first bytes do.
 
 use std::future::Future;
 use std::io;
@@ -11,17 +13,22 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use super::Doors;
+use super::access::Peer;
 use super::dispatch::dispatch;
 use super::guarded_io::GuardedIo;
 use super::limits::ServerLimits;
+use crate::auth::certificate::ClientCertificate;
 use crate::metrics::http::ShedCause;
+use crate::tls::Tls;
 
 /// What is said to one connection too many.
 const ONE_TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
@@ -54,16 +61,25 @@ pub enum Reach {
     Operations,
 }
 
+/// What a listener is there for.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    /// What may be asked for.
+    pub reach: Reach,
+    /// How its connections are protected; `None`: not at all.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// Serves until `stop` is done, then lets what is under way finish.
 ///
 /// Afterwards no connection is left.
 pub async fn serve(
     listener: TcpListener,
     doors: Arc<Doors>,
-    reach: Reach,
+    entrance: Entrance,
     stop: impl Future<Output = ()>,
 ) -> Drained {
-    let mut server = Server::new(doors, reach);
+    let mut server = Server::new(doors, entrance);
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -82,18 +98,20 @@ pub async fn serve(
 
 struct Server {
     doors: Arc<Doors>,
-    reach: Reach,
-    protocol: Arc<Builder<TokioExecutor>>,
+    entrance: Entrance,
+    protocols: Arc<Protocols>,
     places: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
     graceful: GracefulShutdown,
     connections: JoinSet<()>,
 }
 
 impl Server {
-    fn new(doors: Arc<Doors>, reach: Reach) -> Self {
+    fn new(doors: Arc<Doors>, entrance: Entrance) -> Self {
         Self {
-            reach,
-            protocol: Arc::new(protocol(&doors.limits)),
+            entrance,
+            protocols: Arc::new(Protocols::new(&doors.limits)),
+            handshakes: Arc::new(Semaphore::new(doors.limits.handshakes_max)),
             places: Arc::new(Semaphore::new(doors.limits.connections_max)),
             graceful: GracefulShutdown::new(),
             connections: JoinSet::new(),
@@ -104,8 +122,10 @@ impl Server {
     fn welcome(&mut self, socket: TcpStream) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.doors.metrics.shed(ShedCause::Connections);
-            // The buffer of a new socket is empty: this is taken whole, or the client is gone.
-            drop(socket.try_write(ONE_TOO_MANY));
+            if self.entrance.tls.is_none() {
+                // The buffer of a new socket is empty: this is taken whole, or the client is gone.
+                drop(socket.try_write(ONE_TOO_MANY));
+            }
             return;
         };
         if let Err(error) = socket.set_nodelay(true) {
@@ -114,12 +134,21 @@ impl Server {
         }
         let connection = Connection {
             doors: Arc::clone(&self.doors),
-            reach: self.reach,
-            protocol: Arc::clone(&self.protocol),
+            protocols: Arc::clone(&self.protocols),
+            reach: self.entrance.reach,
             watcher: self.graceful.watcher(),
             _place: place,
         };
-        self.connections.spawn(connection.serve(socket));
+        let Some(tls) = &self.entrance.tls else {
+            self.connections.spawn(connection.serve_clear(socket));
+            return;
+        };
+        match Arc::clone(&self.handshakes).try_acquire_owned() {
+            Ok(turn) => {
+                self.connections.spawn(connection.serve_tls(socket, tls.config(), turn));
+            }
+            Err(_) => self.doors.metrics.shed(ShedCause::Handshakes),
+        }
     }
 
     /// A client that is gone already costs nothing; a process without descriptors needs a rest.
@@ -148,18 +177,59 @@ impl Server {
 /// One connection, whatever carries its bytes.
 struct Connection {
     doors: Arc<Doors>,
+    protocols: Arc<Protocols>,
     reach: Reach,
-    protocol: Arc<Builder<TokioExecutor>>,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    async fn serve(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn serve_clear(self, socket: TcpStream) {
+        let protocols = Arc::clone(&self.protocols);
+        self.serve(socket, &protocols.told_by_first_bytes, None).await;
+    }
+
+    async fn serve_tls(
+        self,
+        socket: TcpStream,
+        config: Arc<ServerConfig>,
+        turn: OwnedSemaphorePermit,
+    ) {
+        let shaken = TlsAcceptor::from(config).accept(socket);
+        let shaken = timeout(self.doors.limits.handshake_timeout, shaken).await;
+        drop(turn);
+        let stream = match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.doors.tls_metrics.handshake_errors.inc();
+                tracing::debug!("a TLS handshake came to nothing: {error}");
+                return;
+            }
+        };
+        let (_, session) = stream.get_ref();
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let certificate = certificate.map(|der| Arc::new(ClientCertificate::read(der)));
+        let protocols = Arc::clone(&self.protocols);
+        // A client that does not say speaks HTTP/1.1, RFC 9113 §3.2.
+        let protocol = match session.alpn_protocol() {
+            Some(b"h2") => &protocols.http2,
+            _ => &protocols.http1,
+        };
+        self.serve(stream, protocol, certificate).await;
+    }
+
+    async fn serve(
+        self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        protocol: &Builder<TokioExecutor>,
+        certificate: Option<Arc<ClientCertificate>>,
+    ) {
         let _open = Open::new(&self.doors);
         let io = TokioIo::new(GuardedIo::new(io, self.doors.limits));
-        let service = service_fn(|request| dispatch(Arc::clone(&self.doors), self.reach, request));
-        let served = self.watcher.watch(self.protocol.serve_connection(io, service).into_owned());
+        let peer = Arc::new(Peer { certificate, reach: self.reach });
+        let service =
+            service_fn(|request| dispatch(Arc::clone(&self.doors), Arc::clone(&peer), request));
+        let served = self.watcher.watch(protocol.serve_connection(io, service).into_owned());
         if let Err(error) = served.await {
             tracing::debug!("a connection ended early: {error}");
         }
@@ -179,6 +249,23 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         self.0.metrics.connections.dec();
+    }
+}
+
+/// HTTP in each way that a connection may speak it.
+struct Protocols {
+    told_by_first_bytes: Builder<TokioExecutor>,
+    http1: Builder<TokioExecutor>,
+    http2: Builder<TokioExecutor>,
+}
+
+impl Protocols {
+    fn new(limits: &ServerLimits) -> Self {
+        Self {
+            told_by_first_bytes: protocol(limits),
+            http1: protocol(limits).http1_only(),
+            http2: protocol(limits).http2_only(),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::error::HttpError;
 use super::exchange::Exchange;
 use super::google::project;
 use crate::admit::{Origin, Recorded};
+use crate::metrics::http::Door;
 
 /// The label of a pod that asks for break-glass, where it is `true`.
 pub(super) const BREAK_GLASS_LABEL: &str = "image-policy.k8s.io/break-glass";
@@ -44,11 +45,21 @@ pub(super) struct Cluster {
     pub(super) project: ProjectId,
     /// `LOCATION.CLUSTER`.
     pub(super) name: Box<str>,
+    principal: Option<String>,
 }
 
 impl Cluster {
     pub(super) fn of(exchange: &Exchange) -> Result<Self, HttpError> {
-        Ok(Self { project: project(exchange)?, name: exchange.param("cluster").into() })
+        Ok(Self {
+            project: project(exchange)?,
+            name: exchange.param("cluster").into(),
+            principal: exchange.caller.principal().map(str::to_owned),
+        })
+    }
+
+    /// Who asks through this door.
+    pub(super) fn origin(&self, door: Door) -> Origin {
+        Origin { door: door.name(), principal: self.principal.clone(), review: None }
     }
 
     /// A request of this cluster for images, by nobody in particular.

@@ -69,10 +69,13 @@ pub enum ShedCause {
     Streams,
     /// Too many bytes of bodies.
     BodyBytes,
+    /// Too many TLS handshakes.
+    Handshakes,
 }
 
 impl ShedCause {
-    const ALL: [Self; 4] = [Self::Connections, Self::Requests, Self::Streams, Self::BodyBytes];
+    const ALL: [Self; 5] =
+        [Self::Connections, Self::Requests, Self::Streams, Self::BodyBytes, Self::Handshakes];
 
     /// The word in metrics.
     pub const fn name(self) -> &'static str {
@@ -81,6 +84,7 @@ impl ShedCause {
             Self::Requests => "requests",
             Self::Streams => "streams",
             Self::BodyBytes => "body_bytes",
+            Self::Handshakes => "handshakes",
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod lanes;
 pub mod plugin;
 pub mod reload;
 pub mod store;
+pub mod tls;
 pub mod verifier;
 
 use prometheus::{HistogramOpts, Opts};

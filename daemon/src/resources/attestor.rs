@@ -7,7 +7,7 @@ use hallmark_core::names::{AttestorName, ProjectId};
 
 use super::error::ResourceError;
 use super::page::{Cursor, Page, PageRequest};
-use super::{Inner, Resources, etag};
+use super::{Inner, Resources, Written, etag};
 use crate::plugin::KeyError;
 use crate::store::Write;
 
@@ -40,17 +40,26 @@ impl Resources {
     }
 
     /// Replaces an attestor, whole. Its note cannot change; an etag in it must be the current one.
-    pub async fn update_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
+    pub async fn update_attestor(
+        &self,
+        attestor: Attestor,
+    ) -> Result<Written<Attestor>, ResourceError> {
         let attestor = self.with_keys(attestor).await?;
         let project = attestor.name.project().clone();
         self.writing(project, move |inner| inner.update_attestor(attestor)).await
     }
 
-    /// Deletes an attestor. A policy that names it denies from then on, as Google's does.
-    pub async fn delete_attestor(&self, name: AttestorName) -> Result<(), ResourceError> {
+    /// Deletes an attestor, and answers the etag that it had, where that could be read. A policy
+    /// that names it denies from then on, as Google's does.
+    pub async fn delete_attestor(
+        &self,
+        name: AttestorName,
+    ) -> Result<Option<String>, ResourceError> {
         self.writing(name.project().clone(), move |inner| {
+            let etag_before = inner.attestor(&name).ok().map(|held| held.etag);
             inner.store.apply(Write::DeleteAttestor(name.clone()))?;
-            inner.publish(name.project())
+            inner.publish(name.project())?;
+            Ok(etag_before)
         })
         .await
     }
@@ -85,7 +94,7 @@ impl Inner {
         Ok(attestor)
     }
 
-    fn update_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
+    fn update_attestor(&self, attestor: Attestor) -> Result<Written<Attestor>, ResourceError> {
         let held = self.attestor(&attestor.name)?;
         if held.note != attestor.note {
             return Err(ResourceError::invalid(
@@ -100,7 +109,7 @@ impl Inner {
         let attestor = stamped(attestor);
         self.store.apply(Write::UpdateAttestor { attestor: attestor.clone(), expected_etag })?;
         self.publish(attestor.name.project())?;
-        Ok(attestor)
+        Ok(Written { resource: attestor, etag_before: Some(held.etag) })
     }
 
     pub(super) fn attestor(&self, name: &AttestorName) -> Result<Attestor, ResourceError> {

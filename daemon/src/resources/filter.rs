@@ -72,7 +72,7 @@ impl From<FilterError> for ResourceError {
 }
 
 /// Reads a filter for the occurrences of `scope`.
-pub(super) fn parse(filter: &str, scope: OccurrenceScope) -> Result<OccurrenceQuery, FilterError> {
+pub fn parse(filter: &str, scope: OccurrenceScope) -> Result<OccurrenceQuery, FilterError> {
     if filter.len() > FILTER_BYTES_MAX {
         return Err(FilterError::TooLong);
     }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use super::error::ResourceError;
-use super::{Inner, Resources, etag};
+use super::{Inner, Resources, Written, etag};
 use crate::store::Write;
 use crate::store::iam::{IamBinding, IamPolicy, IamResource};
 
@@ -33,14 +33,9 @@ impl Resources {
         &self,
         resource: IamResource,
         policy: IamPolicy,
-    ) -> Result<IamPolicy, ResourceError> {
+    ) -> Result<Written<IamPolicy>, ResourceError> {
         let project = resource.project().clone();
         self.writing(project, move |inner| inner.set_iam_policy(resource, policy)).await
-    }
-
-    /// Whether a resource that has an IAM policy is there at all.
-    pub async fn check_exists(&self, resource: IamResource) -> Result<(), ResourceError> {
-        self.blocking(move |inner| inner.exists(&resource)).await
     }
 }
 
@@ -62,7 +57,7 @@ impl Inner {
         &self,
         resource: IamResource,
         policy: IamPolicy,
-    ) -> Result<IamPolicy, ResourceError> {
+    ) -> Result<Written<IamPolicy>, ResourceError> {
         self.writable()?;
         self.exists(&resource)?;
         check(&policy.bindings)?;
@@ -70,10 +65,11 @@ impl Inner {
             ETAG_UNWRITTEN => Some(String::new()),
             sent => etag::expected(sent),
         };
+        let etag_before = self.store.iam_policy(&resource)?.map(|held| held.etag);
         let policy = IamPolicy { etag: etag::fresh_iam(), bindings: merged(policy.bindings) };
         let stored = policy.clone();
         self.store.apply(Write::PutIamPolicy { resource, policy: stored, expected_etag: sent })?;
-        Ok(policy)
+        Ok(Written { resource: policy, etag_before })
     }
 }
 

@@ -8,7 +8,7 @@
 mod attestor;
 mod error;
 mod etag;
-mod filter;
+pub mod filter;
 mod iam;
 mod note;
 mod occurrence;
@@ -16,6 +16,7 @@ mod page;
 mod patch;
 mod platform;
 mod policy;
+mod written;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -28,6 +29,7 @@ pub use error::ResourceError;
 pub use occurrence::OCCURRENCES_PER_BATCH_MAX;
 pub use page::{Page, PageRequest};
 pub use patch::Patch;
+pub use written::Written;
 
 use crate::cache::EvidenceEpochs;
 use crate::snapshot::{ResolveKeys, Snapshots};

@@ -9,7 +9,7 @@ use hallmark_core::platform::{
 
 use super::error::ResourceError;
 use super::page::{Cursor, Page, PageRequest};
-use super::{Inner, Resources, etag};
+use super::{Inner, Resources, Written, etag};
 use crate::store::Write;
 
 /// Policies of one project for one platform. Google publishes no number; as many as attestors.
@@ -31,20 +31,23 @@ impl Resources {
     pub async fn replace_platform_policy(
         &self,
         policy: PlatformPolicy,
-    ) -> Result<PlatformPolicy, ResourceError> {
+    ) -> Result<Written<PlatformPolicy>, ResourceError> {
         let project = policy.name.project().clone();
         self.writing(project, move |inner| inner.replace_platform_policy(policy)).await
     }
 
-    /// Deletes a platform policy, where `etag`, if it is not empty, is the current one.
+    /// Deletes a platform policy, where `etag`, if it is not empty, is the current one; answers the
+    /// etag that it had, where that could be read.
     pub async fn delete_platform_policy(
         &self,
         name: PlatformPolicyName,
         etag: String,
-    ) -> Result<(), ResourceError> {
+    ) -> Result<Option<String>, ResourceError> {
         self.writing(name.project().clone(), move |inner| {
             let expected_etag = etag::expected(&etag);
-            Ok(inner.store.apply(Write::DeletePlatformPolicy { name, expected_etag })?)
+            let etag_before = inner.platform_policy(&name).ok().map(|held| held.etag);
+            inner.store.apply(Write::DeletePlatformPolicy { name, expected_etag })?;
+            Ok(etag_before)
         })
         .await
     }
@@ -110,11 +113,12 @@ impl Inner {
     fn replace_platform_policy(
         &self,
         policy: PlatformPolicy,
-    ) -> Result<PlatformPolicy, ResourceError> {
+    ) -> Result<Written<PlatformPolicy>, ResourceError> {
         let expected_etag = etag::expected(&policy.etag);
+        let etag_before = self.platform_policy(&policy.name).ok().map(|held| held.etag);
         let policy = self.completed(policy)?;
         self.store.apply(Write::ReplacePlatformPolicy { policy: policy.clone(), expected_etag })?;
-        Ok(policy)
+        Ok(Written { resource: policy, etag_before })
     }
 
     fn platform_policy(&self, name: &PlatformPolicyName) -> Result<PlatformPolicy, ResourceError> {

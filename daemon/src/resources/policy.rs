@@ -6,7 +6,7 @@ use hallmark_core::names::{AttestorName, ProjectId};
 use hallmark_core::policy::{EvaluationMode, Policy, SpecificRules, SystemPolicy};
 
 use super::error::ResourceError;
-use super::{Inner, Resources, etag};
+use super::{Inner, Resources, Written, etag};
 use crate::store::Write;
 
 impl Resources {
@@ -23,7 +23,7 @@ impl Resources {
         &self,
         project: ProjectId,
         policy: Policy,
-    ) -> Result<Policy, ResourceError> {
+    ) -> Result<Written<Policy>, ResourceError> {
         self.writing(project.clone(), move |inner| inner.put_policy(&project, policy)).await
     }
 
@@ -34,10 +34,17 @@ impl Resources {
 }
 
 impl Inner {
-    fn put_policy(&self, project: &ProjectId, mut policy: Policy) -> Result<Policy, ResourceError> {
+    fn put_policy(
+        &self,
+        project: &ProjectId,
+        mut policy: Policy,
+    ) -> Result<Written<Policy>, ResourceError> {
         self.writable()?;
         self.check_attestors(&policy)?;
         let expected_etag = etag::expected(&policy.etag);
+        let snapshot = self.snapshots.current();
+        let held = snapshot.projects.get(project).and_then(|held| held.policy.as_ref());
+        let etag_before = held.map(|policy| policy.etag.clone());
         policy.update_time = etag::now();
         policy.etag = etag::fresh(&format!("projects/{project}/policy"), &policy.update_time);
         self.store.apply(Write::PutPolicy {
@@ -46,7 +53,7 @@ impl Inner {
             expected_etag,
         })?;
         self.publish(project)?;
-        Ok(policy)
+        Ok(Written { resource: policy, etag_before })
     }
 
     /// Whether every attestor named exists. The snapshot knows: no write of an attestor is

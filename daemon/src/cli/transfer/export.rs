@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use hallmark_core::limits::Limits;
-use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
+use hallmark_core::names::{NoteName, OccurrenceName, Platform, ProjectId};
 use hallmark_core::occurrence::parse::{note_from_json, occurrence_from_json};
+use hallmark_core::platform::render::platform_policy_to_yaml;
 use hallmark_core::policy::render::policy_to_yaml;
 use serde_json::{Value, json};
 
 use super::{
-    attestor_of, content_id, normal_attestor, normal_note, normal_occurrence, normal_policy,
-    policy_of,
+    attestor_of, content_id, normal_attestor, normal_note, normal_occurrence,
+    normal_platform_policy, normal_policy, platform_policy_of, policy_of,
 };
 use crate::cli::Outcome;
 use crate::cli::client::{Client, encode};
@@ -27,9 +28,10 @@ const STRAYS_NAMED_MAX: usize = 10;
 
 /// Write a whole project into files.
 ///
-/// Writes DIR/projects/PROJECT with the policy, the attestors, the notes and the occurrences:
-/// a directory for `hallmark import`, or for `hallmark serve --config-dir`. Etags, times and the
-/// ids of occurrences are left out. May be repeated: what is there already stays.
+/// Writes DIR/projects/PROJECT with the policy, the platform policies, the attestors, the notes
+/// and the occurrences: a directory for `hallmark import`, or for `hallmark serve --config-dir`.
+/// Etags, times, the ids of occurrences and IAM policies are left out. May be repeated: what is
+/// there already stays.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Export {
     /// The directory; made where it is not there.
@@ -47,6 +49,7 @@ impl Export {
         let client = self.on.connect()?;
         // What refers is read before what it refers to, so that what is referred to is there.
         let policy = policy(&client, &project, &mut tree)?;
+        let platform_policies = platform_policies(&client, &project, &mut tree)?;
         let attestors = attestors(&client, &project, &mut tree)?;
         let occurrences = occurrences(&client, &project, &mut tree)?;
         let notes = notes(&client, &project, &mut tree)?;
@@ -57,6 +60,7 @@ impl Export {
         self.on.print(&json!({
             "directory": tree.root.display().to_string(),
             "policy": policy,
+            "platformPolicies": platform_policies,
             "attestors": attestors,
             "notes": notes,
             "occurrences": occurrences,
@@ -74,8 +78,26 @@ fn policy(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Resu
     Ok(usize::from(written))
 }
 
+fn platform_policies(
+    client: &Client,
+    project: &ProjectId,
+    tree: &mut Tree,
+) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for platform in Platform::ALL {
+        let collection = format!("platforms/{platform}/policies");
+        count += each(client, project, &collection, "platformPolicies", |answer| {
+            let policy = normal_platform_policy(platform_policy_of(&answer)?);
+            let file = file_name(&id(&answer));
+            let yaml = platform_policy_to_yaml(&policy);
+            tree.write(&format!("platforms/{platform}/{file}.yaml"), &yaml)
+        })?;
+    }
+    Ok(count)
+}
+
 fn attestors(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Result<usize> {
-    each(client, project, "attestors", |answer| {
+    each(client, project, "attestors", "attestors", |answer| {
         let attestor = attestor_of(&answer)?;
         let file = file_name(attestor.name.id());
         let yaml = serde_saphyr::to_string(&normal_attestor(attestor))?;
@@ -84,7 +106,7 @@ fn attestors(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::R
 }
 
 fn notes(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Result<usize> {
-    each(client, project, "notes", |answer| {
+    each(client, project, "notes", "notes", |answer| {
         let name: NoteName = string(&answer, "name").parse()?;
         let text = text(&normal_note(&answer))?;
         note_from_json(&text, None).with_context(|| name.to_string())?;
@@ -93,7 +115,7 @@ fn notes(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Resul
 }
 
 fn occurrences(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Result<usize> {
-    each(client, project, "occurrences", |answer| {
+    each(client, project, "occurrences", "occurrences", |answer| {
         let name: OccurrenceName = string(&answer, "name").parse()?;
         let normal = normal_occurrence(&answer);
         let text = text(&normal)?;
@@ -103,16 +125,17 @@ fn occurrences(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow:
     })
 }
 
-/// Takes every resource of a collection; returns how many there are.
+/// Takes every resource of a collection, which a page holds in `member`; returns how many there are.
 fn each(
     client: &Client,
     project: &ProjectId,
     collection: &str,
+    member: &str,
     mut take: impl FnMut(Value) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
     let mut count = 0;
     let path = format!("/v1/projects/{}/{collection}?pageSize=1000", encode(project.as_str()));
-    client.each(&path, collection, |resource| {
+    client.each(&path, member, |resource| {
         count += 1;
         take(resource)
     })?;
@@ -158,7 +181,9 @@ impl Tree {
     /// Files that were there before and are not of the project would be read as if they were.
     fn refuse_strays(&self) -> anyhow::Result<()> {
         let mut strays = Vec::new();
-        for place in ["", "attestors", "notes", "occurrences"] {
+        let places =
+            ["", "attestors", "notes", "occurrences", "platforms/gke", "platforms/cloudRun"];
+        for place in places {
             strays.extend(self.strays(Path::new(place))?);
         }
         if strays.is_empty() {

@@ -6,16 +6,18 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use hallmark_core::attestor::Attestor;
-use hallmark_core::names::ProjectId;
+use hallmark_core::names::{Platform, ProjectId};
 use hallmark_core::occurrence::render::{note_to_json, occurrence_to_json};
 use hallmark_core::occurrence::{Note, Occurrence};
+use hallmark_core::platform::PlatformPolicy;
+use hallmark_core::platform::render::platform_policy_to_json;
 use hallmark_core::policy::render::policy_to_json;
 use hallmark_core::policy::{EnforcementMode, EvaluationMode, Policy};
 use serde_json::{Value, json};
 
 use super::{
-    attestor_of, content_id, normal_attestor, normal_note, normal_occurrence, normal_policy,
-    policy_of,
+    attestor_of, content_id, normal_attestor, normal_note, normal_occurrence,
+    normal_platform_policy, normal_policy, platform_policy_of, policy_of,
 };
 use crate::cli::Outcome;
 use crate::cli::client::{Client, encode};
@@ -54,16 +56,24 @@ impl Import {
         }
         let notes = store.notes(&transfer.project, None, usize::MAX)?;
         let occurrences = store.occurrences(&all(&transfer.project), None, usize::MAX)?;
+        let mut platform_policies = Vec::new();
+        for platform in Platform::ALL {
+            let found = store.platform_policies(&transfer.project, platform, None, usize::MAX)?;
+            platform_policies.extend(found);
+        }
         if held.policy.is_some() {
             transfer.deny_meanwhile()?;
         }
         let notes = transfer.count(&notes, |note| transfer.note(note))?;
         let attestors = transfer.count(&held.attestors, |attestor| transfer.attestor(attestor))?;
         let occurrences = transfer.occurrences(&occurrences)?;
+        let platform_policies =
+            transfer.count(&platform_policies, |policy| transfer.platform_policy(policy))?;
         let policy = held.policy.as_slice();
         let policy = transfer.count(policy, |policy| transfer.policy(policy))?;
         self.on.print(&json!({
-            "policy": policy, "attestors": attestors, "notes": notes, "occurrences": occurrences,
+            "policy": policy, "platformPolicies": platform_policies, "attestors": attestors,
+            "notes": notes, "occurrences": occurrences,
         }))?;
         Ok(Outcome::Done)
     }
@@ -151,6 +161,26 @@ impl Transfer {
         let body = policy_to_json(&policy, &self.project);
         self.client.put(&path, &body).with_context(place)?;
         Ok(if written { Done::Updated } else { Done::Created })
+    }
+
+    fn platform_policy(&self, policy: &PlatformPolicy) -> anyhow::Result<Done> {
+        let place = || self.place(&policy.name);
+        let id = encode(policy.name.id());
+        let collection = self.path(&format!("platforms/{}/policies", policy.name.platform()));
+        let policy = normal_platform_policy(policy.clone());
+        let mut body = platform_policy_to_json(&policy);
+        let path = format!("{collection}/{id}");
+        let Some(held) = self.client.find(&path).with_context(place)? else {
+            let path = format!("{collection}?policyId={id}");
+            self.client.post(&path, &body).with_context(place)?;
+            return Ok(Done::Created);
+        };
+        if normal_platform_policy(platform_policy_of(&held)?) == policy {
+            return Ok(Done::Unchanged);
+        }
+        body["etag"] = held["etag"].clone();
+        self.client.put(&path, &body).with_context(place)?;
+        Ok(Done::Updated)
     }
 
     fn attestor(&self, attestor: &Attestor) -> anyhow::Result<Done> {

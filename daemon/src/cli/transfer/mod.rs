@@ -3,7 +3,8 @@
 //!
 //! What only a daemon sets (etags, times, the ids of occurrences) is left out of the files, and
 //! what is left is written in one way only, so that two daemons that hold the same export the same
-//! bytes. The file of an occurrence is named by its content.
+//! bytes. The file of an occurrence is named by its content. IAM policies have no place in the
+//! layout and stay behind.
 
 mod export;
 mod import;
@@ -12,6 +13,8 @@ use anyhow::Context;
 use hallmark_core::attestor::Attestor;
 use hallmark_core::attestor::parse::attestor_from_json;
 use hallmark_core::attestor::render::{ApiVersion, attestor_to_json};
+use hallmark_core::platform::PlatformPolicy;
+use hallmark_core::platform::parse::platform_policy_from_json;
 use hallmark_core::policy::Policy;
 use hallmark_core::policy::parse::policy_from_json;
 use serde_json::{Map, Value};
@@ -37,6 +40,13 @@ fn normal_attestor(mut attestor: Attestor) -> Value {
     attestor.etag.clear();
     attestor.update_time.clear();
     attestor_to_json(&attestor, ApiVersion::V1)
+}
+
+/// Without what only a daemon sets.
+fn normal_platform_policy(mut policy: PlatformPolicy) -> PlatformPolicy {
+    policy.etag.clear();
+    policy.update_time.clear();
+    policy
 }
 
 /// Without what only a daemon sets.
@@ -67,6 +77,10 @@ fn policy_of(answer: &Value) -> anyhow::Result<(Policy, bool)> {
     let policy = policy_from_json(&answer.to_string()).with_context(|| string(answer, "name"))?;
     let unwritten = policy.etag.is_empty() && policy == Policy::google_default();
     Ok((policy, !unwritten))
+}
+
+fn platform_policy_of(answer: &Value) -> anyhow::Result<PlatformPolicy> {
+    platform_policy_from_json(&answer.to_string(), None).with_context(|| string(answer, "name"))
 }
 
 fn attestor_of(answer: &Value) -> anyhow::Result<Attestor> {

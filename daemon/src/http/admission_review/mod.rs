@@ -159,11 +159,8 @@ async fn judge(
     };
     let name = request.name.clone();
     let kind = request.kind.kind.as_ref().to_owned();
-    let origin = Origin {
-        door: Door::AdmissionReview.name(),
-        principal: None,
-        review: Some(asked(request, judged.advisory)),
-    };
+    let review = Some(asked(request, judged.advisory));
+    let origin = Origin { review, ..cluster.origin(Door::AdmissionReview) };
     let decided = webhook::decide(doors, &origin, vec![question], time).await;
     let reviewed = Reviewed { kind, name, pod: &judged.pod, carries: judged.carries };
     let decision = decided.as_deref().and_then(<[_]>::first).map(|recorded| &recorded.decision);

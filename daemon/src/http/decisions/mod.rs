@@ -5,25 +5,36 @@
 mod request;
 mod stream;
 
+use hallmark_core::evaluate::Request;
 use http::StatusCode;
 
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, JSON, answer};
 use crate::admit::Origin;
+use crate::auth::Caller;
+use crate::auth::permission::Permission;
 use crate::metrics::http::Door;
 
+pub use request::parse;
 pub(super) use stream::stream;
-
-/// Who asks is not known until callers are authenticated.
-static ORIGIN: Origin = Origin { door: Door::Decisions.name(), principal: None, review: None };
 
 /// One request, one decision.
 pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
-    let request = request::parse(&exchange.body)?;
-    let decisions = doors.admit(&ORIGIN, vec![request], exchange.deadline).await;
+    let request = parse(&exchange.body)?;
+    may_ask(doors, &exchange.caller, &request)?;
+    let decisions = doors.admit(&origin(&exchange.caller), vec![request], exchange.deadline).await;
     let [recorded] = decisions.as_slice() else {
         return Err(HttpError::internal(format!("{} decisions for a request", decisions.len())));
     };
     Ok(answer(StatusCode::OK, JSON, recorded.json.clone()))
+}
+
+fn may_ask(doors: &Doors, caller: &Caller, request: &Request) -> Result<(), HttpError> {
+    doors.check(caller, Permission::DecisionsCreate, request.project.as_str())
+}
+
+fn origin(caller: &Caller) -> Origin {
+    let principal = caller.principal().map(str::to_owned);
+    Origin { door: Door::Decisions.name(), principal, review: None }
 }

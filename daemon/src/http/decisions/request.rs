@@ -11,7 +11,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use crate::http::error::HttpError;
 
 /// Reads one request.
-pub(super) fn parse(json: &[u8]) -> Result<Request, HttpError> {
+pub fn parse(json: &[u8]) -> Result<Request, HttpError> {
     let wire: WireRequest<'_> =
         serde_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
     let project = wire.project.parse().map_err(|error| {

@@ -21,8 +21,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
-use super::{ORIGIN, request};
+use super::request;
 use crate::admit::Recorded;
+use crate::auth::{Caller, Credentials};
 use crate::http::Doors;
 use crate::http::dispatch::{GRACE, StreamBroken};
 use crate::http::error::HttpError;
@@ -35,6 +36,7 @@ const BATCHES_AHEAD: usize = 2;
 /// Answers a stream of requests.
 pub(in crate::http) fn stream(
     doors: &Arc<Doors>,
+    credentials: Credentials,
     body: Incoming,
 ) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError> {
     let place = Arc::clone(&doors.streams)
@@ -43,7 +45,7 @@ pub(in crate::http) fn stream(
     let (out, answer) = Channel::new(1);
     let doors = Arc::clone(doors);
     tokio::spawn(async move {
-        run(&doors, body, out).await;
+        run(&doors, credentials, body, out).await;
         drop(place);
     });
     let mut answer = Response::new(answer);
@@ -53,12 +55,17 @@ pub(in crate::http) fn stream(
 }
 
 /// Ends when every line is answered, or when nobody takes the answers any more.
-async fn run(doors: &Arc<Doors>, body: Incoming, out: Sender<Bytes, StreamBroken>) {
+async fn run(
+    doors: &Arc<Doors>,
+    credentials: Credentials,
+    body: Incoming,
+    out: Sender<Bytes, StreamBroken>,
+) {
     let (ahead, batches) = mpsc::channel(BATCHES_AHEAD);
     let mut writing = pin!(write(batches, out, &doors.limits));
     tokio::select! {
         () = &mut writing => {}
-        read = read(doors, body, ahead) => if read.is_ok() {
+        read = read(doors, credentials, body, ahead) => if read.is_ok() {
             writing.await;
         }
         // Else what is under way is dropped: a client that breaks its body off is gone.
@@ -68,6 +75,7 @@ async fn run(doors: &Arc<Doors>, body: Incoming, out: Sender<Bytes, StreamBroken
 /// Cuts the body into batches and sets each off as soon as there is room for it.
 async fn read(
     doors: &Arc<Doors>,
+    credentials: Credentials,
     mut body: Incoming,
     ahead: mpsc::Sender<DecidingBatch>,
 ) -> Result<(), StreamBroken> {
@@ -82,7 +90,8 @@ async fn read(
             room = ahead.reserve(), if lines.is_line_complete() => {
                 let room = room.map_err(|_| StreamBroken)?;
                 let batch = lines.cut();
-                room.send(DecidingBatch(tokio::spawn(decide(Arc::clone(doors), batch))));
+                let deciding = decide(Arc::clone(doors), credentials.clone(), batch);
+                room.send(DecidingBatch(tokio::spawn(deciding)));
             }
             () = &mut draining, if end.is_none() => end = Some(End::Error(HttpError::Draining)),
             () = sleep(doors.limits.stream_idle_timeout), if !lines.is_line_complete() => {
@@ -135,13 +144,18 @@ struct Batch {
     line_bytes_max: usize,
 }
 
-/// Answers every line of a batch that is not blank.
-async fn decide(doors: Arc<Doors>, batch: Batch) -> Vec<u8> {
-    let (lines, requests) = parse(&batch);
+/// Answers every line of a batch that is not blank. Who asks is asked anew for each batch: a stream
+/// may outlive its token.
+async fn decide(doors: Arc<Doors>, credentials: Credentials, batch: Batch) -> Vec<u8> {
+    let caller = doors.caller(&credentials);
+    let (lines, requests) = parse(&batch, |request| {
+        super::may_ask(&doors, caller.as_ref().map_err(Clone::clone)?, request)
+    });
+    let origin = super::origin(caller.as_ref().unwrap_or(&Caller::Anybody));
     let mut decisions = Ok(Vec::new());
     if !requests.is_empty() {
         let deadline = Instant::now() + doors.limits.request_deadline;
-        let admitted = doors.admit(&ORIGIN, requests, deadline);
+        let admitted = doors.admit(&origin, requests, deadline);
         decisions = timeout_at((deadline + GRACE).into(), admitted)
             .await
             .map_err(|_| HttpError::DeadlineExceeded);
@@ -152,7 +166,10 @@ async fn decide(doors: Arc<Doors>, batch: Batch) -> Vec<u8> {
 /// A line by its number: a request, or why it is none.
 type Line = (u64, Result<(), HttpError>);
 
-fn parse(batch: &Batch) -> (Vec<Line>, Vec<Request>) {
+fn parse(
+    batch: &Batch,
+    may_ask: impl Fn(&Request) -> Result<(), HttpError>,
+) -> (Vec<Line>, Vec<Request>) {
     let (mut lines, mut requests) = (Vec::new(), Vec::new());
     for (number, line) in (batch.first_line..).zip(batch.text.split(|&byte| byte == b'\n')) {
         let parsed = if line.len() > batch.line_bytes_max {
@@ -160,7 +177,11 @@ fn parse(batch: &Batch) -> (Vec<Line>, Vec<Request>) {
         } else if line.trim_ascii().is_empty() {
             continue;
         } else {
-            request::parse(line).map(|request| requests.push(request))
+            request::parse(line).and_then(|request| {
+                may_ask(&request)?;
+                requests.push(request);
+                Ok(())
+            })
         };
         lines.push((number, parsed));
     }

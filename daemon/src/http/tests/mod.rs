@@ -24,10 +24,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::limits::ServerLimits;
-use super::server::{Drained, Reach, serve};
+use super::server::{Drained, Entrance, Reach, serve};
 use super::{Decider, Doors};
 use crate::resources::Resources;
 use crate::resources::tests::fixture::world;
+use crate::tls::Tls;
 
 /// Decides in place of the gate.
 pub(super) type Decide =
@@ -69,12 +70,17 @@ impl Server {
     {
         let decide: Decide = Box::new(move |requests| Box::pin(decider(requests)));
         let doors = Doors::before(Decider::Test(decide), resources, Registry::new(), limits);
-        let doors = Arc::new(doors.expect("a fresh registry"));
+        Self::at(doors.expect("a fresh registry"), None).await
+    }
+
+    /// Behind TLS, where there is some.
+    async fn at(doors: Doors, tls: Option<Arc<Tls>>) -> Self {
+        let doors = Arc::new(doors);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
-        let serving =
-            serve(listener, Arc::clone(&doors), Reach::Everything, async { drop(stopped.await) });
+        let entrance = Entrance { reach: Reach::Everything, tls };
+        let serving = serve(listener, Arc::clone(&doors), entrance, async { drop(stopped.await) });
         Self { address, doors, stop, serving: tokio::spawn(serving) }
     }
 

@@ -15,6 +15,8 @@ async fn a_project_without_a_policy_answers_the_default() {
 async fn a_written_policy_is_in_force_and_has_an_etag_and_a_time() {
     let world = world();
     let written = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
+    assert_eq!(written.etag_before, None);
+    let written = written.resource;
     assert!(!written.etag.is_empty() && !written.update_time.is_empty());
     assert_eq!(world.resources.policy(project("p")).await.unwrap(), written);
     let snapshot = world.snapshots.current();
@@ -30,9 +32,10 @@ async fn an_etag_is_optional_and_a_stale_one_is_refused() {
     let first = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     let second = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     assert_ne!(first.etag, second.etag);
-    let error = world.resources.put_policy(project("p"), first).await.unwrap_err();
+    assert_eq!(second.etag_before.as_ref(), Some(&first.etag));
+    let error = world.resources.put_policy(project("p"), first.resource).await.unwrap_err();
     assert!(matches!(error, ResourceError::EtagMismatch { .. }), "{error}");
-    world.resources.put_policy(project("p"), second).await.unwrap();
+    world.resources.put_policy(project("p"), second.resource).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -41,7 +44,7 @@ async fn of_concurrent_updates_with_one_etag_exactly_one_wins() {
     let base = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     let writers: Vec<_> = (0..8)
         .map(|i| {
-            let mut policy = base.clone();
+            let mut policy = base.resource.clone();
             policy.description = format!("writer {i}");
             let resources = world.resources.clone();
             tokio::spawn(async move { resources.put_policy(project("p"), policy).await })
@@ -55,7 +58,7 @@ async fn of_concurrent_updates_with_one_etag_exactly_one_wins() {
         }
     }
     assert_eq!(won.len(), 1);
-    assert_eq!(world.resources.policy(project("p")).await.unwrap(), won[0]);
+    assert_eq!(world.resources.policy(project("p")).await.unwrap(), won[0].resource);
 }
 
 #[tokio::test]

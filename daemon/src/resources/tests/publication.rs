@@ -32,7 +32,7 @@ async fn a_refused_write_changes_nothing() {
     let policy = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     let before = world.snapshots.current();
-    world.resources.put_policy(project("p"), policy).await.unwrap_err();
+    world.resources.put_policy(project("p"), policy.resource).await.unwrap_err();
     world.resources.delete_attestor(attestor("a", vec![]).name).await.unwrap_err();
     assert!(Arc::ptr_eq(&before, &world.snapshots.current()));
 }
@@ -79,7 +79,7 @@ async fn a_refused_write_brings_a_withdrawn_project_back() {
     let world = world();
     let first = world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
     world.store.fail_reads.store(true, Ordering::Relaxed);
-    let mut changed = first.clone();
+    let mut changed = first.resource.clone();
     changed.description = "committed, not acknowledged".to_owned();
     world.resources.put_policy(project("p"), changed.clone()).await.unwrap_err();
     assert!(world.snapshots.current().projects.is_empty());

@@ -11,7 +11,9 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
-use std::arch::x86_64::{__m512i, _mm512_load_si512, _mm512_loadu_si512, _mm512_storeu_si512};
+use std::arch::x86_64::{
+    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_load_si512, _mm512_loadu_si512, _mm512_storeu_si512,
+};
 use std::ptr;
 
 use super::job::{Answer, Job};
@@ -67,6 +69,13 @@ fn load_entry(entry: &Entry) -> __m512i {
     // SAFETY: the reference is valid for reads of 64 bytes and aligned to 64; an `Entry` has no
     // padding, see the assertion, and any bits are a vector.
     unsafe { _mm512_load_si512(ptr::from_ref(entry).cast()) }
+}
+
+/// Asks for an entry that is loaded later.
+#[inline]
+fn prefetch(entry: &Entry) {
+    // SAFETY: a prefetch reads nothing into the program, and the reference is valid besides.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(entry).cast()) }
 }
 
 /// One word for each lane.

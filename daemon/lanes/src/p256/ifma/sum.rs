@@ -12,7 +12,7 @@ use super::number::{
     mul_add, p_times_minus, plus, select, splat, square, square_add, swap_lanes,
 };
 use super::scalars::{LaneHalves, transpose};
-use super::{GROUP, LANES, load_entry, store};
+use super::{GROUP, LANES, load_entry, prefetch, store};
 
 /// One affine point in each lane.
 #[derive(Clone, Copy)]
@@ -98,6 +98,10 @@ fn gather(jobs: &[Job<'_>], halves: &[LaneHalves], base: &BaseComb) -> Sums {
         for (table, job) in tables.iter_mut().zip(jobs) {
             *table = job.table;
         }
+        // With many keys these come from memory: all at once, while the base point's are loaded.
+        for window in 0..KEY_WINDOWS {
+            prefetch_terms(&tables, &halves.key, window);
+        }
         for window in 0..BASE_WINDOWS {
             points.push(terms(&[base; LANES], &halves.base, window));
         }
@@ -116,21 +120,10 @@ fn terms<const WINDOWS: usize, const ENTRIES: usize>(
     v: &Number,
     window: usize,
 ) -> Point {
-    let width = Comb::<WINDOWS, ENTRIES>::BITS;
-    let (limb, shift) = (window * width / 52, window * width % 52);
-    let count = |bits: usize| _mm_cvtsi64_si128(i64::try_from(bits).unwrap_or(0));
-    let mut bits = _mm512_srl_epi64(v[limb], count(shift));
-    if shift + width > 52 && limb < 4 {
-        bits = _mm512_or_si512(bits, _mm512_sll_epi64(v[limb + 1], count(52 - shift)));
-    }
-    let entries = _mm512_set1_epi64(1 << (width - 1));
-    let negative = _mm512_testn_epi64_mask(bits, entries);
-    let bits = _mm512_mask_xor_epi64(bits, negative, bits, _mm512_set1_epi64(-1));
-    let indices = store(bits);
+    let (indices, negative) = digits(v, Comb::<WINDOWS, ENTRIES>::BITS, window);
     let mut rows = [_mm512_setzero_si512(); LANES];
     for lane in 0..LANES {
-        let index = usize::try_from(indices[lane] % (ENTRIES as u64)).unwrap_or(0);
-        rows[lane] = load_entry(&tables[lane].window(window)[index]);
+        rows[lane] = load_entry(&tables[lane].window(window)[indices[lane] % ENTRIES]);
     }
     let columns = transpose_rows(&rows);
     let x = from_words(&[columns[0], columns[1], columns[2], columns[3]]);
@@ -141,6 +134,37 @@ fn terms<const WINDOWS: usize, const ENTRIES: usize>(
         signed[i] = _mm512_mask_sub_epi64(y[i], negative, prime, y[i]);
     }
     Point { x, y: carry(signed) }
+}
+
+/// Asks for the entries that [`terms`] will load.
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn prefetch_terms<const WINDOWS: usize, const ENTRIES: usize>(
+    tables: &[&Comb<WINDOWS, ENTRIES>; LANES],
+    v: &Number,
+    window: usize,
+) {
+    let (indices, _) = digits(v, Comb::<WINDOWS, ENTRIES>::BITS, window);
+    for lane in 0..LANES {
+        prefetch(&tables[lane].window(window)[indices[lane] % ENTRIES]);
+    }
+}
+
+/// `table::digit` in each lane: the entry, and whether it is to be mirrored.
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn digits(v: &Number, width: usize, window: usize) -> ([usize; LANES], Mask) {
+    let (limb, shift) = (window * width / 52, window * width % 52);
+    let count = |bits: usize| _mm_cvtsi64_si128(i64::try_from(bits).unwrap_or(0));
+    let mut bits = _mm512_srl_epi64(v[limb], count(shift));
+    if shift + width > 52 && limb < 4 {
+        bits = _mm512_or_si512(bits, _mm512_sll_epi64(v[limb + 1], count(52 - shift)));
+    }
+    let entries = _mm512_set1_epi64(1 << (width - 1));
+    let negative = _mm512_testn_epi64_mask(bits, entries);
+    let bits = _mm512_mask_xor_epi64(bits, negative, bits, _mm512_set1_epi64(-1));
+    let low = _mm512_and_si512(bits, _mm512_set1_epi64((1 << (width - 1)) - 1));
+    (store(low).map(|index| usize::try_from(index).unwrap_or(0)), negative)
 }
 
 /// Column i of the result holds word i of each row.

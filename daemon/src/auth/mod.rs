@@ -1,0 +1,147 @@
+//! Who asks, and what they may do.
+//!
+//! A caller proves who it is by a bearer token ([`token`]: one that is known by its hash, or a
+//! [`jwt`] of a configured issuer) or by a client certificate ([`certificate`]). [`bindings`] give
+//! principals [`role`]s in projects, roles are sets of [`permission`]s, and every route of the API
+//! names the permission that it takes. [`Guard`] is all of it, followed as its files change.
+//! Whatever is not permitted is refused, and no credential appears in any text.
+
+mod bindings;
+pub mod certificate;
+mod error;
+mod jwks;
+mod jwt;
+mod parse;
+pub mod permission;
+pub mod principal;
+pub mod role;
+#[cfg(test)]
+mod tests;
+pub mod token;
+
+use std::sync::Arc;
+
+pub use bindings::{Binding, Bindings, Member, Scope};
+pub use error::{AuthError, AuthFileError};
+
+use crate::config::auth::AuthSource;
+use crate::followed::Followed;
+use certificate::ClientCertificate;
+use jwt::Issuers;
+use permission::Permission;
+use principal::Principal;
+use role::Role;
+use token::{BearerToken, StaticToken};
+
+/// Lets in whoever may, or everybody where nothing is configured.
+#[derive(Debug, Default)]
+pub struct Guard(Option<Followed<Auth, AuthFileError>>);
+
+/// What one state of the configuration says.
+#[derive(Debug)]
+struct Auth {
+    tokens: Vec<StaticToken>,
+    issuers: Issuers,
+    bindings: Bindings,
+}
+
+/// What a caller has shown of itself. Asked anew for each request, and each batch of a stream, so
+/// that what is withdrawn or has expired is of no use any more.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// The certificate of the connection, found good by the handshake.
+    pub certificate: Option<Arc<ClientCertificate>>,
+    /// What the request brought, or why that cannot be used.
+    pub bearer: Option<Result<BearerToken, AuthError>>,
+}
+
+/// Somebody who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Nobody is asked who they are: everybody may do everything.
+    Anybody,
+    /// Authenticated.
+    Known(Principal),
+}
+
+impl Caller {
+    /// The name for records, where there is one.
+    pub fn principal(&self) -> Option<&str> {
+        match self {
+            Self::Anybody => None,
+            Self::Known(principal) => Some(principal.as_str()),
+        }
+    }
+}
+
+impl Guard {
+    /// Asks everybody who they are.
+    pub fn load(source: AuthSource) -> Result<Self, AuthFileError> {
+        Followed::load(move |files| parse::read(&source, files)).map(Some).map(Self)
+    }
+
+    /// Whether anybody is asked.
+    pub fn asks(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Takes up changed files; see [`Followed::look`].
+    pub fn look(&self) -> Option<Result<(), AuthFileError>> {
+        self.0.as_ref()?.look()
+    }
+
+    /// Reads the files again; see [`Followed::reload`].
+    pub fn reload(&self) -> Result<(), AuthFileError> {
+        self.0.as_ref().map_or(Ok(()), Followed::reload)
+    }
+
+    /// Who asks. A bearer token decides alone: a bad one is not mended by a good certificate. `now`
+    /// in Unix seconds.
+    pub fn caller(&self, credentials: &Credentials, now: i64) -> Result<Caller, AuthError> {
+        let Some(auth) = &self.0 else { return Ok(Caller::Anybody) };
+        match (&credentials.bearer, &credentials.certificate) {
+            (Some(token), _) => auth.current().holder(token.as_ref().map_err(|error| *error)?, now),
+            (None, Some(certificate)) => certificate.principal(now),
+            (None, None) => Err(AuthError::Missing),
+        }
+        .map(Caller::Known)
+    }
+
+    /// Whether the configuration lets the caller do this in `project`; `None` stands for the daemon
+    /// itself.
+    pub fn permits(&self, caller: &Caller, permission: Permission, project: Option<&str>) -> bool {
+        match (&self.0, caller) {
+            (None, _) => true,
+            (Some(_), Caller::Anybody) => false,
+            (Some(auth), Caller::Known(principal)) => {
+                auth.current().bindings.permit(principal, permission, project)
+            }
+        }
+    }
+
+    /// Whether bindings that are stored with a resource, each a role and its members, let the
+    /// caller do this to it. A role that is not known permits nothing.
+    pub fn permits_by<'a>(
+        &self,
+        bindings: impl IntoIterator<Item = (&'a str, &'a [String])>,
+        caller: &Caller,
+        permission: Permission,
+    ) -> bool {
+        let (Some(auth), Caller::Known(principal)) = (&self.0, caller) else { return false };
+        let auth = auth.current();
+        let permits = |role: &str| role.parse().is_ok_and(|role: Role| role.permits(permission));
+        let is_member =
+            |members: &[String]| members.iter().any(|one| auth.bindings.is_named(principal, one));
+        bindings.into_iter().any(|(role, members)| permits(role) && is_member(members))
+    }
+}
+
+impl Auth {
+    fn holder(&self, token: &BearerToken, now: i64) -> Result<Principal, AuthError> {
+        let hash = token.hash();
+        match token::holder(&self.tokens, &hash) {
+            Some(principal) => Ok(principal.clone()),
+            None => self.issuers.principal(token, hash, now),
+        }
+    }
+}

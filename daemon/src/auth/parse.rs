@@ -1,0 +1,211 @@
+//! From `[auth]` as written to who is who and who may do what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use hallmark_core::image::Digest;
+use hallmark_core::names::ProjectId;
+
+use super::Auth;
+use super::bindings::{Binding, Bindings, Member, Scope};
+use super::error::AuthFileError;
+use super::jwks::{Algorithm, Jwks};
+use super::jwt::{Issuer, Issuers};
+use super::principal::{KINDS, Principal};
+use super::token::StaticToken;
+use crate::config::auth::{self, AuthSection, AuthSource};
+use crate::followed::Files;
+
+/// A file of 1,000 tokens and 10,000 bindings is smaller.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Key sets of public issuers have some 10 KiB.
+const JWKS_BYTES_MAX: u64 = 1 << 20;
+/// Every one is looked at for every request.
+const TOKENS_MAX: usize = 1_000;
+
+type Result<T> = std::result::Result<T, AuthFileError>;
+
+/// Reads it, and the files that it names.
+pub(super) fn read(source: &AuthSource, files: &mut Files) -> Result<Auth> {
+    match source {
+        AuthSource::Inline(section) => auth(section, files),
+        AuthSource::File(path) => {
+            let section: AuthSection = toml(path, &load(path, FILE_BYTES_MAX, files)?)?;
+            if section.file.is_some() {
+                return Err(AuthFileError::setting("file", "leads from one file to the next"));
+            }
+            auth(&section, files)
+        }
+    }
+}
+
+fn load(path: &Path, limit: u64, files: &mut Files) -> Result<Vec<u8>> {
+    files
+        .read(path, limit)
+        .map_err(|source| AuthFileError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Errors name the line but do not show it: somebody may have written a token there.
+fn toml(path: &Path, bytes: &[u8]) -> Result<AuthSection> {
+    let malformed = |problem| AuthFileError::Malformed { path: path.to_owned(), problem };
+    let text = str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8".to_owned()))?;
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        malformed(format!("line {line}: {}", without_values(error.message())))
+    })
+}
+
+/// What a TOML error says, up to where it repeats what was written.
+fn without_values(message: &str) -> &str {
+    let shown = message.split(['`', '"', '\'']).next().unwrap_or_default().trim_end();
+    match message.starts_with("missing field") {
+        true => message,
+        false => shown,
+    }
+}
+
+fn auth(section: &AuthSection, files: &mut Files) -> Result<Auth> {
+    Ok(Auth {
+        tokens: tokens(&section.tokens)?,
+        issuers: issuers(&section.jwt, files)?,
+        bindings: bindings(&section.bindings, &section.groups)?,
+    })
+}
+
+fn tokens(written: &[auth::Token]) -> Result<Vec<StaticToken>> {
+    if written.len() > TOKENS_MAX {
+        let problem = format!("more than {TOKENS_MAX}: let an issuer of JWTs make the others");
+        return Err(AuthFileError::setting("tokens", problem));
+    }
+    let mut hashes = BTreeSet::new();
+    let token = |(i, token): (usize, &auth::Token)| {
+        let key = |name| format!("tokens[{i}].{name}");
+        let digest = format!("sha256:{}", token.sha256.to_ascii_lowercase()).parse::<Digest>();
+        // Not repeated: it may be the token itself.
+        let hash = digest.map_err(|_| {
+            AuthFileError::setting(key("sha256"), "expected the SHA-256 of the token, 64 digits")
+        })?;
+        if !hashes.insert(hash.0) {
+            return Err(AuthFileError::setting(key("sha256"), "is that of another token"));
+        }
+        let principal = principal(&token.principal, || key("principal"))?;
+        Ok(StaticToken { hash: hash.0, principal })
+    };
+    written.iter().enumerate().map(token).collect()
+}
+
+fn principal(text: &str, key: impl FnOnce() -> String) -> Result<Principal> {
+    text.parse().map_err(|error| AuthFileError::setting(key(), error))
+}
+
+fn issuers(written: &[auth::Jwt], files: &mut Files) -> Result<Issuers> {
+    let mut names = BTreeSet::new();
+    let issuer = |(i, jwt): (usize, &auth::Jwt)| {
+        if jwt.issuer.is_empty() || !names.insert(jwt.issuer.clone()) {
+            return Err(AuthFileError::setting(
+                format!("jwt[{i}].issuer"),
+                "is empty or that of another",
+            ));
+        }
+        issuer(jwt, &format!("jwt[{i}]"), files)
+    };
+    Ok(Issuers::new(written.iter().enumerate().map(issuer).collect::<Result<_>>()?))
+}
+
+fn issuer(jwt: &auth::Jwt, path: &str, files: &mut Files) -> Result<Issuer> {
+    let refused =
+        |key: &str, problem: &str| AuthFileError::setting(format!("{path}.{key}"), problem);
+    if jwt.audiences.is_empty() || jwt.audiences.iter().any(String::is_empty) {
+        return Err(refused("audiences", "name what this daemon is called in `aud`"));
+    }
+    if !KINDS.iter().any(|kind| jwt.prefix.starts_with(kind)) || jwt.prefix.starts_with("mtls:") {
+        return Err(refused("prefix", "begins with user:, serviceAccount: or principal:"));
+    }
+    let algorithm = |name: &String| {
+        let known = "is one of RS256, PS256, ES256, ES384, EdDSA";
+        Algorithm::named(name).ok_or_else(|| refused("algorithms", known))
+    };
+    let algorithms = jwt.algorithms.iter().map(algorithm).collect::<Result<Vec<_>>>()?;
+    if algorithms.is_empty() {
+        return Err(refused("algorithms", "name at least one"));
+    }
+    let keys = Jwks::parse(&load(&jwt.jwks, JWKS_BYTES_MAX, files)?);
+    let malformed = |problem| AuthFileError::Malformed { path: jwt.jwks.clone(), problem };
+    Ok(Issuer {
+        issuer: jwt.issuer.clone(),
+        audiences: jwt.audiences.clone(),
+        algorithms,
+        keys: keys.map_err(malformed)?,
+        claim: jwt.claim.clone(),
+        prefix: jwt.prefix.clone(),
+    })
+}
+
+fn bindings(written: &[auth::Binding], groups: &[auth::Group]) -> Result<Bindings> {
+    let groups = self::groups(groups)?;
+    let binding = |(i, binding): (usize, &auth::Binding)| {
+        let path = format!("bindings[{i}]");
+        let role = binding.role.parse();
+        let member = |(m, member): (usize, &String)| {
+            self::member(member, &groups)
+                .map_err(|problem| AuthFileError::setting(format!("{path}.members[{m}]"), problem))
+        };
+        Ok(Binding {
+            role: role.map_err(|error| AuthFileError::setting(format!("{path}.role"), error))?,
+            members: binding.members.iter().enumerate().map(member).collect::<Result<_>>()?,
+            scope: scope(&binding.projects, &format!("{path}.projects"))?,
+        })
+    };
+    let bindings = written.iter().enumerate().map(binding).collect::<Result<_>>()?;
+    Ok(Bindings { bindings, groups })
+}
+
+type Groups = BTreeMap<String, BTreeSet<Principal>>;
+
+fn groups(written: &[auth::Group]) -> Result<Groups> {
+    let mut groups = Groups::new();
+    for (i, group) in written.iter().enumerate() {
+        let name = || format!("groups[{i}].name");
+        if group.name.strip_prefix("group:").is_none_or(str::is_empty) {
+            return Err(AuthFileError::setting(name(), "is of the form group:NAME"));
+        }
+        let key = || format!("groups[{i}].members");
+        let members = group.members.iter().map(|member| principal(member, key));
+        if groups.insert(group.name.clone(), members.collect::<Result<_>>()?).is_some() {
+            return Err(AuthFileError::setting(name(), "is that of another group"));
+        }
+    }
+    Ok(groups)
+}
+
+fn member(text: &str, groups: &Groups) -> std::result::Result<Member, String> {
+    match text {
+        "allAuthenticatedUsers" => Ok(Member::AllAuthenticated),
+        "allUsers" => Err(
+            "nobody is let in unasked: say allAuthenticatedUsers, or leave out [auth] to serve \
+                 everybody on this machine"
+                .to_owned(),
+        ),
+        _ if groups.contains_key(text) => Ok(Member::Group(text.to_owned())),
+        _ if text.starts_with("group:") => Err(format!("there is no `{text}` among the groups")),
+        _ => text.parse().map(Member::Principal).map_err(|error| format!("{error}")),
+    }
+}
+
+fn scope(projects: &[String], path: &str) -> Result<Scope> {
+    if let [everywhere] = projects
+        && everywhere == "*"
+    {
+        return Ok(Scope::Everywhere);
+    }
+    if projects.is_empty() {
+        return Err(AuthFileError::setting(path, "name projects, or \"*\" for all"));
+    }
+    let project = |project: &String| {
+        let id = project.parse::<ProjectId>();
+        let id = id.map_err(|error| AuthFileError::setting(path, error))?;
+        Ok(id.as_str().to_owned())
+    };
+    Ok(Scope::Projects(projects.iter().map(project).collect::<Result<_>>()?))
+}

@@ -1,0 +1,210 @@
+//! Who may ask: the credentials of a request against what its route takes.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::Doors;
+use super::error::HttpError;
+use super::exchange::Params;
+use super::routes::Route;
+use super::server::Reach;
+use crate::auth::certificate::ClientCertificate;
+use crate::auth::permission::Permission;
+use crate::auth::token::BearerToken;
+use crate::auth::{Caller, Credentials};
+use crate::resources::ResourceError;
+use crate::store::iam::{IamPolicy, IamResource};
+
+/// Characters of a resource that a refusal and a record repeat: a whole name and some.
+const RESOURCE_CHARS_MAX: usize = 512;
+
+/// What a route takes to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    Anybody,
+    /// To say who one is.
+    Authenticated,
+    /// This permission, in the project that the path names, or over the daemon where it names none.
+    Holds(Permission),
+    /// This permission, in the project that the body names: the endpoint asks, by
+    /// [`Doors::check`].
+    HoldsInBody(Permission),
+}
+
+impl Access {
+    /// Whether the use of the route is recorded as a write.
+    pub fn writes(self) -> bool {
+        match self {
+            Self::Anybody | Self::Authenticated => false,
+            Self::Holds(permission) | Self::HoldsInBody(permission) => permission.writes(),
+        }
+    }
+}
+
+/// Whoever is at the other end of a connection, and which of ours it is.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
+    /// What may be asked for at the listener.
+    pub(super) reach: Reach,
+}
+
+impl Peer {
+    /// The credentials of a request; its token is taken out of the headers.
+    pub(super) fn credentials(&self, headers: &mut HeaderMap) -> Credentials {
+        let bearer = BearerToken::take(headers).transpose();
+        Credentials { certificate: self.certificate.clone(), bearer }
+    }
+}
+
+impl Doors {
+    /// Who asks.
+    pub(super) fn caller(&self, credentials: &Credentials) -> Result<Caller, HttpError> {
+        Ok(self.guard.caller(credentials, jiff::Timestamp::now().as_second())?)
+    }
+
+    /// Lets a caller in at a route, or says why not.
+    pub(super) async fn let_in(
+        &self,
+        caller: &Caller,
+        route: &Route,
+        params: &Params,
+    ) -> Result<(), HttpError> {
+        let Access::Holds(permission) = route.access else { return Ok(()) };
+        let project = Some(params.get("project")).filter(|project| !project.is_empty());
+        if self.guard.permits(caller, permission, project) {
+            return Ok(());
+        }
+        self.check_on(caller, permission, project, &resource(route, params)).await
+    }
+
+    /// Whether the caller may do this to `resource`, which lives in `project`: by the
+    /// configuration, or by the IAM policy stored with the resource.
+    pub(super) async fn check_on(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        project: Option<&str>,
+        resource: &str,
+    ) -> Result<(), HttpError> {
+        if self.guard.permits(caller, permission, project) {
+            return Ok(());
+        }
+        match self.stored_policy(resource).await? {
+            Some(policy) if self.permits_by(&policy, caller, permission) => Ok(()),
+            _ => Err(HttpError::denied(permission, resource)),
+        }
+    }
+
+    /// Whether the caller may do this in `project` by the configuration alone.
+    pub(super) fn check(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        project: &str,
+    ) -> Result<(), HttpError> {
+        match self.guard.permits(caller, permission, Some(project)) {
+            true => Ok(()),
+            false => Err(HttpError::denied(permission, &format!("projects/{project}"))),
+        }
+    }
+
+    pub(super) fn permits_by(
+        &self,
+        policy: &IamPolicy,
+        caller: &Caller,
+        permission: Permission,
+    ) -> bool {
+        let bindings = policy.bindings.iter();
+        let bindings = bindings.map(|binding| (binding.role.as_str(), binding.members.as_slice()));
+        self.guard.permits_by(bindings, caller, permission)
+    }
+
+    /// The IAM policy stored with a resource, where it is one that has any.
+    async fn stored_policy(&self, resource: &str) -> Result<Option<IamPolicy>, HttpError> {
+        let Some(resource) = iam_resource(resource) else { return Ok(None) };
+        match self.resources.iam_policy(resource).await {
+            Ok(policy) => Ok(Some(policy)),
+            Err(ResourceError::Unavailable(inside)) => Err(HttpError::Unavailable { inside }),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// What IAM policies are stored with: the policy of a project, an attestor, a note and, with it,
+/// its occurrences.
+fn iam_resource(resource: &str) -> Option<IamResource> {
+    let segments: Vec<_> = resource.split('/').collect();
+    match segments.as_slice() {
+        ["projects", project, "policy"] => project.parse().ok().map(IamResource::Policy),
+        ["projects", _, "attestors", _] => resource.parse().ok().map(IamResource::Attestor),
+        ["projects", project, "notes", note]
+        | ["projects", project, "notes", note, "occurrences"] => {
+            format!("projects/{project}/notes/{note}").parse().ok().map(IamResource::Note)
+        }
+        _ => None,
+    }
+}
+
+impl HttpError {
+    /// In Google's words.
+    fn denied(permission: Permission, resource: &str) -> Self {
+        Self::PermissionDenied(format!(
+            "Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
+        ))
+    }
+}
+
+/// The resource that a path names, such as `projects/p/attestors/a`: without version and verb.
+pub(super) fn resource(route: &Route, params: &Params) -> String {
+    let segments = route.path.split('/').skip(2).map(|segment| {
+        let Some(name) = segment.strip_prefix('{') else {
+            return segment.split(':').next().unwrap_or_default();
+        };
+        params.get(name.split('}').next().unwrap_or_default())
+    });
+    let resource = segments.collect::<Vec<_>>().join("/");
+    match resource.is_empty() {
+        true => route.path.to_owned(),
+        false => resource.chars().take(RESOURCE_CHARS_MAX).collect(),
+    }
+}
+
+impl From<crate::auth::AuthError> for HttpError {
+    fn from(error: crate::auth::AuthError) -> Self {
+        Self::Unauthenticated(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ROUTES;
+    use super::*;
+
+    fn named(path: &str, params: &[(&'static str, &str)]) -> String {
+        let route = ROUTES.iter().find(|route| route.path == path).expect("a route");
+        let mut given = Params::default();
+        params.iter().for_each(|(name, value)| given.push(name, (*value).to_owned()));
+        resource(route, &given)
+    }
+
+    #[test]
+    fn a_resource_is_the_path_without_version_and_verb() {
+        let p = ("project", "p");
+        assert_eq!(named("/v1/projects/{project}/policy", &[p]), "projects/p/policy");
+        assert_eq!(
+            named("/v1beta1/projects/{project}/attestors/{attestor}", &[p, ("attestor", "a")]),
+            "projects/p/attestors/a"
+        );
+        assert_eq!(
+            named("/v1/projects/{project}/occurrences:batchCreate", &[p]),
+            "projects/p/occurrences"
+        );
+        assert_eq!(named("/metrics", &[]), "/metrics");
+        assert!(
+            named("/v1/projects/{project}/policy", &[("project", &"x".repeat(1_000))]).len() <= 512
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! What a TLS handshake may cost.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::*;
+use crate::tls::TlsFiles;
+
+/// With a certificate made by OpenSSL.
+async fn behind_tls(limits: ServerLimits) -> Server {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    make(&cert, &key);
+    let tls = Tls::load(TlsFiles { cert, key, client_ca: None }).expect("loads");
+    let decide: Decide = Box::new(|requests| Box::pin(std::future::ready(allowed(requests))));
+    let doors = Doors::before(Decider::Test(decide), world().resources, Registry::new(), limits);
+    Server::at(doors.expect("a fresh registry"), Some(Arc::new(tls))).await
+}
+
+fn make(cert: &Path, key: &Path) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "1", "-subj", "/CN=hallmark", "-keyout"])
+        .arg(key)
+        .arg("-out")
+        .arg(cert)
+        .output();
+    assert!(made.expect("openssl runs").status.success());
+}
+
+#[tokio::test]
+async fn a_handshake_has_its_time() {
+    let handshake_timeout = Duration::from_millis(50);
+    let server = behind_tls(ServerLimits { handshake_timeout, ..ServerLimits::DEFAULT }).await;
+    let mut silent = server.connect().await;
+    assert_eq!(silent.read_to_end().await, "");
+    server.shows("hallmark_tls_handshake_errors_total 1").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_handshake_too_many_is_closed() {
+    let server = behind_tls(ServerLimits { handshakes_max: 1, ..ServerLimits::DEFAULT }).await;
+    let first = server.connect().await;
+    let mut second = server.connect().await;
+    assert_eq!(second.read_to_end().await, "");
+    server.shows(r#"hallmark_http_shed_total{cause="handshakes"} 1"#).await;
+    drop(first);
+    server.shows("hallmark_tls_handshake_errors_total 1").await;
+    let mut third = server.connect().await;
+    third.write("no handshake").await;
+    assert!(!third.read_to_end().await.contains("HTTP/1.1"));
+    server.shows("hallmark_tls_handshake_errors_total 2").await;
+    server.stop().await;
+}

@@ -1,0 +1,174 @@
+//! TLS of the daemon: its certificate, which clients it believes, and both anew when the files
+//! change.
+//!
+//! The provider is ring, always named: a plugin or a feature elsewhere must not choose another.
+//! Resumption is within one configuration only, so no session outlives a change of the client CA.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use der::Decode;
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, server::danger::ClientCertVerifier};
+
+use crate::followed::{Files, Followed};
+
+/// A chain or a bundle of CAs: Debian's bundle of every public CA has some 220 KiB.
+const PEM_BYTES_MAX: u64 = 1 << 20;
+
+/// The files that TLS is made of, all PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The daemon's certificate and those between it and the root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// CAs whose client certificates are believed. Without it none is asked for.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// TLS of a listener, followed as its files change.
+#[derive(Debug)]
+pub struct Tls(Followed<Serving, TlsError>);
+
+/// One state of the files.
+#[derive(Debug)]
+struct Serving {
+    config: Arc<ServerConfig>,
+    not_after: i64,
+}
+
+impl Tls {
+    /// Reads the files for the first time.
+    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        Followed::load(move |seen| Serving::read(&files, seen)).map(Self)
+    }
+
+    /// What the next handshake is made with.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.current().config)
+    }
+
+    /// When the serving certificate expires, in Unix seconds.
+    pub fn not_after(&self) -> i64 {
+        self.0.current().not_after
+    }
+
+    /// Takes up changed files; see [`Followed::look`].
+    pub fn look(&self) -> Option<Result<(), TlsError>> {
+        self.0.look()
+    }
+
+    /// Reads the files again; see [`Followed::reload`].
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.0.reload()
+    }
+}
+
+impl Serving {
+    fn read(files: &TlsFiles, seen: &mut Files) -> Result<Self, TlsError> {
+        // All are looked at before any is judged: each may be the one that is mended next.
+        let cert = pem(&files.cert, seen);
+        let key = pem(&files.key, seen);
+        let ca = files.client_ca.as_deref().map(|path| (path, pem(path, seen)));
+        let chain = certificates(&files.cert, &cert?)?;
+        let malformed = |path: &Path, problem: &dyn ToString| TlsError::Malformed {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        };
+        let key = PrivateKeyDer::from_pem_slice(&key?)
+            .map_err(|_| malformed(&files.key, &"holds no private key in PEM"))?;
+        let not_after = chain.first().and_then(not_after);
+        let not_after = not_after.ok_or_else(|| malformed(&files.cert, &"is no certificate"))?;
+        let provider = provider();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| malformed(&files.cert, &error))?;
+        let builder = match ca {
+            None => builder.with_no_client_auth(),
+            Some((path, ca)) => builder.with_client_cert_verifier(verifier(path, &ca?, provider)?),
+        };
+        // Refuses a key that is not the certificate's.
+        let config = builder.with_single_cert(chain, key);
+        let mut config = config.map_err(|error| malformed(&files.cert, &error))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config), not_after })
+    }
+}
+
+/// The arithmetic of TLS.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn pem(path: &Path, seen: &mut Files) -> Result<Vec<u8>, TlsError> {
+    seen.read(path, PEM_BYTES_MAX)
+        .map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Every certificate of a PEM file; at least one.
+pub fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let malformed = |problem: String| TlsError::Malformed { path: path.to_owned(), problem };
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| malformed(error.to_string()))?;
+    match found.is_empty() {
+        true => Err(malformed("holds no certificate in PEM".to_owned())),
+        false => Ok(found),
+    }
+}
+
+/// Every certificate of a PEM file, to be believed.
+pub fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, pem)? {
+        roots.add(certificate).map_err(|error| TlsError::Malformed {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+    }
+    Ok(roots)
+}
+
+/// Asks for a certificate, and takes none for an answer: the request may bring a token.
+fn verifier(
+    path: &Path,
+    ca: &[u8],
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = Arc::new(roots(path, ca)?);
+    WebPkiClientVerifier::builder_with_provider(roots, provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| TlsError::Malformed { path: path.to_owned(), problem: error.to_string() })
+}
+
+fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    let not_after = certificate.tbs_certificate().validity().not_after.to_unix_duration();
+    i64::try_from(not_after.as_secs()).ok()
+}
+
+/// Why TLS cannot be served with these files. The operator is at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file could not be read.
+    #[error("{path} cannot be read")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be, or the key is not the certificate's.
+    #[error("{path}: {problem}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
