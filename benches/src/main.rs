@@ -83,7 +83,7 @@ fn main() -> anyhow::Result<()> {
 impl Benchmark {
     fn run(self, options: &Options) -> anyhow::Result<Vec<Line>> {
         match self {
-            Self::Cached => Ok(vec![cached::run(options)?]),
+            Self::Cached => cached::run(options),
             Self::Cold => Ok(vec![cold::run(options)?]),
             Self::Latency => latency::run(options),
             Self::Memory => Ok(vec![memory::run(options)?]),

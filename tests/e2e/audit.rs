@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use hallmark_tests::audit::{files, last_record, records};
 use hallmark_tests::daemon::{Daemon, binary, eventually, hallmark_offline};
 use hallmark_tests::project::{
     World, ask, assert_allowed, assert_denied, decide, dry_run, image, policy, put_policy, reason,
@@ -293,21 +294,4 @@ fn broken(dir: &Path, args: &[&str]) -> String {
     let report: Value = serde_json::from_str(&report).expect("JSON");
     assert_eq!(report["whole"], false);
     report["error"].as_str().expect("an error").to_owned()
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).expect("a log");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    files.sort();
-    files
-}
-
-fn records(dir: &Path) -> Vec<Value> {
-    let read = |file: PathBuf| std::fs::read_to_string(file).expect("text");
-    let text: String = files(&dir.join("data/audit")).into_iter().map(read).collect();
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-}
-
-fn last_record(dir: &Path) -> Value {
-    records(dir).pop().expect("a record")
 }

@@ -1,6 +1,7 @@
 //! Hallmark from outside: each test is something that a user would notice.
 
 mod access;
+mod admission;
 mod algorithms;
 mod api;
 mod audit;
@@ -8,6 +9,7 @@ mod changes;
 mod cli;
 mod crash;
 mod decisions;
+mod doors;
 mod gcloud;
 mod google_clients;
 mod hostile;
@@ -20,4 +22,5 @@ mod same_answers;
 mod startup;
 mod tls;
 mod transfer;
+mod validate_running;
 mod vectors;

@@ -1,5 +1,7 @@
 //! What the end-to-end tests are written with: a real daemon, real keys, a real client.
 
+pub mod admission;
+pub mod audit;
 pub mod client;
 pub mod daemon;
 pub mod keys;

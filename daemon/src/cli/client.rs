@@ -158,27 +158,53 @@ impl Client {
         }
     }
 
+    /// `POST` of lines of JSON; answers the lines that come back.
+    pub(super) fn post_lines(&self, path: &str, lines: Vec<u8>) -> anyhow::Result<Bytes> {
+        let (status, answer) = self.send(Method::POST, path, "application/x-ndjson", lines)?;
+        if status.is_success() { Ok(answer) } else { Err(self.refused(status, &answer)) }
+    }
+
     fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let (status, answer) = self.send(method, path, "application/json", body)?;
+        if !status.is_success() {
+            return Err(self.refused(status, &answer));
+        }
+        serde_json::from_slice(&answer).with_context(|| self.not_json(status))
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.endpoint))
-            .header("content-type", "application/json")
+            .header("content-type", content_type)
             .body(Full::from(body))?;
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
-        let (status, answer) = self.runtime.block_on(self.exchange(request))?;
-        let answer: Value = serde_json::from_slice(&answer)
-            .with_context(|| format!("{} answered {status} without JSON", self.endpoint))?;
-        if status.is_success() {
-            return Ok(answer);
-        }
+        self.runtime.block_on(self.exchange(request))
+    }
+
+    fn not_json(&self, status: StatusCode) -> String {
+        format!("{} answered {status} without JSON", self.endpoint)
+    }
+
+    /// What an answer that is not 200 says.
+    fn refused(&self, status: StatusCode, answer: &[u8]) -> anyhow::Error {
+        let Ok(answer) = serde_json::from_slice::<Value>(answer) else {
+            return anyhow!(self.not_json(status));
+        };
         let error = &answer["error"];
         let text = |member: &str| error[member].as_str().map(str::to_owned);
         let word = text("status").unwrap_or_default();
         let message = text("message").unwrap_or_else(|| status.as_str().to_owned());
-        Err(Refused { word, message }.into())
+        Refused { word, message }.into()
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {

@@ -22,6 +22,7 @@ mod public_keys;
 mod serve;
 mod sign;
 mod transfer;
+mod validate_running;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ enum Command {
     /// Run the daemon.
     Serve(Box<serve::Serve>),
     Decide(decide::Decide),
+    ValidateRunning(validate_running::ValidateRunning),
     /// Read, write and try out a project's policy.
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -113,6 +115,7 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.run(),
             Self::Decide(decide) => decide.run(),
+            Self::ValidateRunning(validate) => validate.run(),
             Self::Policy(policy) => policy.run(),
             Self::Attestors(attestors) => attestors.run(),
             Self::Notes(notes) => notes.run(),

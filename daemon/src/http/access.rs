@@ -195,7 +195,7 @@ mod tests {
         let p = ("project", "p");
         assert_eq!(named("/v1/projects/{project}/policy", &[p]), "projects/p/policy");
         assert_eq!(
-            named("/v1beta1/projects/{project}/attestors/{attestor}", &[p, ("attestor", "a")]),
+            named("/v1/projects/{project}/attestors/{attestor}", &[p, ("attestor", "a")]),
             "projects/p/attestors/a"
         );
         assert_eq!(

@@ -6,8 +6,6 @@
 
 mod answer;
 mod object;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 use std::collections::HashSet;

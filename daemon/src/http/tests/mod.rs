@@ -6,6 +6,7 @@ mod google;
 mod hostile;
 mod http2;
 mod limits;
+mod reviews;
 mod streams;
 
 use std::future::Future;

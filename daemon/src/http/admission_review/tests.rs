@@ -1,1 +1,0 @@
-//! Every kind of object, every way around, every part that may be missing.
