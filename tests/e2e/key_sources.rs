@@ -98,7 +98,8 @@ async fn a_source_that_breaks_keeps_its_last_good_keys() {
     let client = &source.daemon.client;
     eventually("the fault", || async {
         let metrics = client.get("/metrics").await.text;
-        let errors = metrics.lines().filter(|line| line.starts_with("hallmark_plugin_errors_total{"));
+        let errors =
+            metrics.lines().filter(|line| line.starts_with("hallmark_plugin_errors_total{"));
         let mut counts = errors.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         counts.any(|count| count > 0.0).then_some(())
     })
