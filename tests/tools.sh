@@ -9,6 +9,13 @@ need cc gcc
 need c++ g++
 need openssl openssl
 need python3 python3
+need promtool prometheus
+# The chart is rendered with what Helm is made of, since Debian has no Helm.
+need go golang-go
+go_library() { [ -d "/usr/share/gocode/src/$1" ] || missing+=("$2"); }
+go_library github.com/Masterminds/sprig golang-github-masterminds-sprig-dev
+go_library github.com/xeipuuv/gojsonschema golang-github-xeipuuv-gojsonschema-dev
+go_library sigs.k8s.io/yaml golang-k8s-sigs-yaml-dev
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -eq 0 ]; then
@@ -18,6 +25,11 @@ elif command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 else
     echo "the tests need these Debian packages: ${missing[*]}" >&2
+    exit 1
+fi
+# Debian's kubectl is too old for what deploy/kubernetes is written in.
+if ! kubectl kustomize "$(dirname "$0")/../deploy/kubernetes/base" >/dev/null 2>&1; then
+    echo "the tests need kubectl 1.27 or later: https://kubernetes.io/docs/tasks/tools/" >&2
     exit 1
 fi
 "$(dirname "$0")/python/venv.sh"
