@@ -5,6 +5,7 @@ mod certificates;
 mod chart;
 mod daemon;
 mod gate;
+mod kustomize;
 mod machine;
 mod manifests;
 mod observability;

@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+pub(crate) use super::kustomize::kustomized;
+
 /// The components that may be laid over the base.
 pub(crate) const COMPONENTS: [&str; 4] =
     ["state-claims", "data-dir", "cert-manager", "service-monitor"];
@@ -38,31 +40,26 @@ pub(crate) fn printed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// What Kustomize makes of a folder.
-pub(crate) fn kustomized(folder: &Path) -> Vec<Value> {
-    documents(&printed(Command::new("kubectl").arg("kustomize").arg(folder)))
-}
-
 /// The base with these components over it.
 pub(crate) fn base(components: &[&str]) -> Vec<Value> {
-    // Kustomize takes paths from the folder only, and no symbolic links on the way.
     let dir = tempfile::tempdir().expect("a folder");
-    let dir_path = dir.path().canonicalize().expect("exists");
-    let up = "../".repeat(dir_path.components().count() - 1);
+    kustomized(&overlay(dir.path(), components))
+}
+
+/// Writes an overlay of the base with these components to `dir`.
+pub(crate) fn overlay(dir: &Path, components: &[&str]) -> PathBuf {
+    // Kustomize takes paths from the folder only, and no symbolic links on the way.
+    let dir = dir.canonicalize().expect("exists");
+    let up = "../".repeat(dir.components().count() - 1);
     let from = |path: &str| {
         let path = deploy("kubernetes").join(path).canonicalize().expect("exists");
         format!("{up}{}", path.strip_prefix("/").expect("absolute").display())
     };
-    let kustomization = json!({
-        "resources": [from("base")],
-        "components": components
-            .iter()
-            .map(|name| from(&format!("components/{name}")))
-            .collect::<Vec<_>>(),
-    });
-    let text = kustomization.to_string();
-    std::fs::write(dir_path.join("kustomization.yaml"), text).expect("writes");
-    kustomized(&dir_path)
+    let components = components.iter().map(|name| from(&format!("components/{name}")));
+    let kustomization =
+        json!({"resources": [from("base")], "components": components.collect::<Vec<_>>()});
+    std::fs::write(dir.join("kustomization.yaml"), kustomization.to_string()).expect("writes");
+    dir
 }
 
 /// The document of this kind and name.
