@@ -1,6 +1,7 @@
 //! Hallmark from outside: each test is something that a user would notice.
 
 mod access;
+mod access_clusters;
 mod admission;
 mod algorithms;
 mod api;

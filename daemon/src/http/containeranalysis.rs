@@ -20,6 +20,7 @@ use super::containeranalysis_v1beta1::{document_of_v1, in_version, mask_of_v1};
 use super::error::HttpError;
 use super::exchange::{Answer, Change, Exchange, changed};
 use super::google::{answer, empty, listing, named, page, project, required};
+use crate::auth::Place;
 use crate::auth::permission::Permission;
 use crate::resources::Patch;
 
@@ -183,8 +184,9 @@ async fn may_attach(
 ) -> Result<(), HttpError> {
     let notes: BTreeSet<&NoteName> = occurrences.into_iter().map(|one| &one.note).collect();
     for note in notes {
-        let (permission, project) = (Permission::NotesAttachOccurrence, note.project().as_str());
-        doors.check_on(&exchange.caller, permission, Some(project), &note.to_string()).await?;
+        let permission = Permission::NotesAttachOccurrence;
+        let place = Place::project(note.project().as_str());
+        doors.check_on(&exchange.caller, permission, place, &note.to_string()).await?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Change, Exchange, changed};
 use super::google::{answer, document, named, project};
+use crate::auth::Place;
 use crate::auth::permission::Permission;
 use crate::resources::ResourceError;
 use crate::store::iam::{IamBinding, IamPolicy, IamResource};
@@ -70,7 +71,7 @@ pub(super) async fn test_iam_permissions(
 fn held(doors: &Doors, exchange: &Exchange, stored: &IamPolicy, asked: Vec<String>) -> Vec<String> {
     let (caller, project) = (&exchange.caller, exchange.param("project"));
     let holds = |permission: Permission| {
-        doors.guard.permits(caller, permission, Some(project))
+        doors.guard.permits(caller, permission, Place::project(project))
             || doors.permits_by(stored, caller, permission)
     };
     asked.into_iter().filter(|asked| asked.parse().is_ok_and(holds)).collect()
