@@ -32,7 +32,7 @@ use crate::metrics::plugin::{PluginMetrics, PluginReading};
 use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
-use crate::plugin::{Catalog, KeyVersions, PluginConfig};
+use crate::plugin::{Catalog, Decoders, KeyVersions, PluginConfig};
 use crate::resources::Resources;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -81,7 +81,7 @@ impl Parts {
         let epochs = Arc::new(EvidenceEpochs::new());
         let system = Arc::new(system_policy(config)?);
         let generation = snapshots.rebuild_all(&*store, &*catalog, system)?;
-        let gate = Arc::new(gate(config, &registry, &store, &snapshots, &epochs)?);
+        let gate = Arc::new(gate(config, &registry, &store, (&catalog, &snapshots), &epochs)?);
         let resources = Resources::new(
             Arc::clone(&store),
             Arc::clone(&catalog) as _,
@@ -182,7 +182,7 @@ fn gate(
     config: &Config,
     registry: &Registry,
     store: &Arc<dyn Store>,
-    snapshots: &Arc<Snapshots>,
+    (catalog, snapshots): (&Arc<Catalog>, &Arc<Snapshots>),
     epochs: &Arc<EvidenceEpochs>,
 ) -> Result<Gate, StartError> {
     let caches = CacheMetrics::register(registry)?;
@@ -199,6 +199,7 @@ fn gate(
         evidence: EvidenceSource::new(Arc::clone(store), limits.occurrences_max),
         epochs: Arc::clone(epochs),
         evaluations: EvaluationCache::new(config.cache.evaluation_bytes, caches.evaluation),
+        decoders: Decoders::new(Arc::clone(catalog), config.verifier.threads.max(1)),
         verifier: Verifier::new(verifier, verifier_metrics, caches.verdict)?,
         audit: audit(&config.audit, registry)?,
         metrics: DecisionMetrics::register(registry)?,

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hallmark_core::attestor::SignatureAlgorithm;
-use hallmark_core::payload::pae;
-use hallmark_core::verdict::{Check, SignedForm};
+use hallmark_core::verdict::Check;
 use hallmark_lanes::{Engine, EngineError, KeyTable, LaneCheck, sha256};
 use moka::sync::Cache;
 
@@ -89,10 +88,11 @@ impl Lanes {
             .filter(|(_, _, key)| key.is_to_be_rechecked())
             .map(|&(index, check, _)| (index, check))
             .collect();
-        for form in [SignedForm::Raw, SignedForm::Pae] {
-            let good = self.good(&ready, form);
-            for ((index, ..), good) in ready.iter().zip(&good) {
-                outcomes[*index] = Some(good.then_some(form));
+        for attempt in 0..2 {
+            ready.retain(|(_, check, _)| attempt < check.forms().len());
+            let good = self.good(&ready, attempt);
+            for ((index, check, _), good) in ready.iter().zip(&good) {
+                outcomes[*index] = Some(good.then_some(check.forms()[attempt]));
             }
             let mut good = good.into_iter();
             ready.retain(|_| !good.next().unwrap_or(false));
@@ -115,18 +115,13 @@ impl Lanes {
         self.metrics.table_bytes.set(bytes);
     }
 
-    /// Whether each signature is of this form.
-    fn good(&self, ready: &[(usize, &Check, Arc<HotKey>)], form: SignedForm) -> Vec<bool> {
+    /// Whether each signature is over its `nth` message; every check has one.
+    fn good(&self, ready: &[(usize, &Check, Arc<HotKey>)], nth: usize) -> Vec<bool> {
         let checks: Vec<_> = ready
             .iter()
             .map(|(_, check, key)| LaneCheck {
                 table: &key.table,
-                message_hash: match form {
-                    SignedForm::Raw => sha256(&check.payload),
-                    SignedForm::Pae => {
-                        sha256(&pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &check.payload))
-                    }
-                },
+                message_hash: sha256(&check.message(check.forms()[nth])),
                 signature_der: &check.signature,
             })
             .collect();

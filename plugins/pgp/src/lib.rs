@@ -9,6 +9,8 @@
 
 mod certificate;
 mod config;
+#[cfg(test)]
+mod fixture;
 mod key;
 mod keyring;
 mod material;

@@ -17,6 +17,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use crate::envelope::Envelope;
 use crate::names::{AttestorName, NoteName};
 use crate::time::UnixTime;
 
@@ -298,6 +299,8 @@ pub struct VerificationKey {
     pub algorithm: SignatureAlgorithm,
     /// When it may be used.
     pub validity: Validity,
+    /// How its signatures come; `None` where they are raw.
+    pub envelope: Option<Envelope>,
 }
 
 /// When a key may be used. `None` bounds nothing.
@@ -310,4 +313,8 @@ pub struct Validity {
     /// Revoked from this second on; a plain PKIX signature has no trusted time of its own, so a
     /// key revoked by `now` verifies nothing.
     pub revoked_at: Option<UnixTime>,
+    /// A signature dated until `not_after` counts after it, too. Its date is its signer's word.
+    pub outlives_expiry: bool,
+    /// A signature dated before `revoked_at` counts after it, too.
+    pub outlives_revocation: bool,
 }

@@ -221,10 +221,10 @@ fn flags_and_revocation_count() {
     let p256 = SignatureAlgorithm::EcdsaP256Sha256;
     let algorithms = vec![hallmark_plugin_api::Algorithm::EcdsaP256Sha256];
     let plain = KeyRecord { algorithms, ..record(&der) };
-    assert_eq!(of_records(std::slice::from_ref(&plain)).unwrap().len(), 1);
+    assert_eq!(of_records(std::slice::from_ref(&plain), None).unwrap().len(), 1);
 
     let signs_only = KeyRecord { flags: KeyFlags::SIGN, ..plain.clone() };
-    assert_eq!(of_records(std::slice::from_ref(&signs_only)), Ok(vec![]));
+    assert_eq!(of_records(std::slice::from_ref(&signs_only), None), Ok(vec![]));
     let ids = vec![KeyId::from("acme:key")];
     assert_eq!(verification_key(&signs_only, ids.clone(), p256), Err(WrongKey::Usage));
 

@@ -27,7 +27,7 @@ fn signed(secret: u8, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict>) {
         };
         let signature: Signature = signing.sign(&message);
         let signature = Bytes::copy_from_slice(signature.to_der().as_bytes());
-        (Check { key: Arc::clone(&key), payload: payload.into(), signature }, verdict)
+        (Check { exact: None, key: Arc::clone(&key), payload: payload.into(), signature }, verdict)
     };
     (0..count).map(one).unzip()
 }
