@@ -17,6 +17,7 @@ mod hostile;
 mod key_sources;
 mod metrics;
 mod never_stale;
+mod openpgp;
 mod platform_verbs;
 mod platforms;
 mod request_shapes;
