@@ -3,7 +3,8 @@
 use aws_lc_rs::digest as aws_digest;
 use aws_lc_rs::signature as aws;
 use p256::ecdsa::Signature;
-use p256::elliptic_curve::ff::{Field, PrimeField};
+use p256::elliptic_curve::ff::{BatchInverter, Field, PrimeField};
+use p256::elliptic_curve::BatchNormalize;
 use p256::elliptic_curve::ops::Invert;
 use p256::elliptic_curve::point::{AffineCoordinates, DecompressPoint};
 use p256::elliptic_curve::sec1::ToSec1Point;
@@ -29,9 +30,14 @@ impl Specimen {
     }
 
     pub(crate) fn aws_lc_says(&self) -> bool {
-        let digest = aws_digest::Digest::import_less_safe(&self.hash, &aws_digest::SHA256);
         let key = aws::ParsedPublicKey::new(&aws::ECDSA_P256_SHA256_ASN1, self.sec1);
-        key.expect("a key").verify_digest_sig(&digest.expect("32 bytes"), &self.der).is_ok()
+        self.aws_lc_with(&key.expect("a key"))
+    }
+
+    /// With a key that was parsed before.
+    pub(crate) fn aws_lc_with(&self, key: &aws::ParsedPublicKey) -> bool {
+        let digest = aws_digest::Digest::import_less_safe(&self.hash, &aws_digest::SHA256);
+        key.verify_digest_sig(&digest.expect("32 bytes"), &self.der).is_ok()
     }
 
     pub(crate) fn p256_says(&self) -> bool {
@@ -159,6 +165,11 @@ impl Forge {
     }
 
     fn constructed(&mut self, signer: usize) -> Specimen {
+        self.multiples(signer).0
+    }
+
+    /// A signature with multiples at the edges, and whether it is good: they may cancel out.
+    pub(crate) fn multiples(&mut self, signer: usize) -> (Specimen, bool) {
         let u1 = number(&self.edge_bytes());
         let u2 = number(&self.edge_bytes());
         let nonzero = |u: Scalar| if bool::from(u.is_zero()) { Scalar::ONE } else { u };
@@ -168,16 +179,18 @@ impl Forge {
             1 => (u2 * secret, u2),
             _ => (u1, u2),
         };
-        self.with_multiples(signer, u1, nonzero(u2))
+        let u2 = nonzero(u2);
+        let good = u1 + u2 * secret != Scalar::ZERO;
+        (self.with_multiples(signer, u1, u2), good)
     }
 
-    fn flip(&mut self, bytes: &mut [u8]) {
+    pub(crate) fn flip(&mut self, bytes: &mut [u8]) {
         let bit = self.random.usize(..bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
     }
 
     /// Breaks the encoding, most of the time.
-    fn deform(&mut self, der: &mut Vec<u8>) {
+    pub(crate) fn deform(&mut self, der: &mut Vec<u8>) {
         let place = self.random.usize(..der.len());
         match self.random.u8(..5) {
             0 => der.truncate(place),
@@ -255,6 +268,64 @@ fn inverse(scalar: Scalar) -> Scalar {
     Invert::invert_vartime(&scalar).into_option().expect("not zero")
 }
 
+/// Ephemeral keys that are used once: each is the one before it plus a fixed one.
+pub(crate) struct Fresh {
+    keys: Vec<Scalar>,
+    points: Vec<ProjectivePoint>,
+    step: (Scalar, AffinePoint),
+    /// (1 / k, x of k · G mod n), to be used.
+    ready: Vec<(Scalar, Scalar)>,
+}
+
+impl Fresh {
+    /// Series that go on side by side, to share inversions.
+    const SERIES: usize = 256;
+
+    pub(crate) fn new(random: &mut fastrand::Rng) -> Self {
+        let keys: Vec<_> = (0..Self::SERIES).map(|_| scalar(random)).collect();
+        let points = keys.iter().map(|key| ProjectivePoint::GENERATOR * key).collect();
+        let step = scalar(random);
+        let step = (step, (ProjectivePoint::GENERATOR * step).to_affine());
+        Self { keys, points, step, ready: Vec::new() }
+    }
+
+    /// A good signature over a random message, and its numbers.
+    pub(crate) fn good(
+        &mut self,
+        random: &mut fastrand::Rng,
+        signer: &Signer,
+    ) -> (Scalar, Scalar, Specimen) {
+        let mut message = vec![0; random.usize(1..100)];
+        random.fill(&mut message);
+        let hash = sha256(&message);
+        let (k_inverse, r) = self.ephemeral();
+        let s = k_inverse * (number(&hash) + r * signer.secret);
+        let der = der_of(&r, &s);
+        (r, s, Specimen { sec1: signer.sec1, message: Some(message), hash, der })
+    }
+
+    fn ephemeral(&mut self) -> (Scalar, Scalar) {
+        if self.ready.is_empty() {
+            let affine = ProjectivePoint::batch_normalize(self.points.as_slice());
+            let mut inverses = self.keys.clone();
+            let mut scratch = self.keys.clone();
+            BatchInverter::invert_with_external_scratch(&mut inverses, &mut scratch);
+            let xs = affine.iter().map(|point| number(&point.x().into()));
+            self.ready = inverses.into_iter().zip(xs).collect();
+            for (key, point) in self.keys.iter_mut().zip(&mut self.points) {
+                *key += self.step.0;
+                *point += self.step.1;
+            }
+        }
+        self.ready.pop().expect("just made")
+    }
+}
+
+/// Whether a point may have this x coordinate and the signature an r: neither 0 nor n, below p.
+pub(crate) fn is_coordinate(x: &[u8; 32]) -> bool {
+    *x < PRIME && number(x) != Scalar::ZERO
+}
+
 fn x_mod_n(point: &ProjectivePoint) -> Scalar {
     number(&point.to_affine().x().into())
 }
@@ -263,7 +334,7 @@ fn sec1_of(point: &ProjectivePoint) -> [u8; 65] {
     point.to_affine().to_sec1_point(false).as_bytes().try_into().expect("not infinity")
 }
 
-fn der_of(r: &Scalar, s: &Scalar) -> Vec<u8> {
+pub(crate) fn der_of(r: &Scalar, s: &Scalar) -> Vec<u8> {
     der(&r.to_repr().into(), &s.to_repr().into())
 }
 
@@ -282,7 +353,7 @@ pub(crate) fn der(r: &[u8; 32], s: &[u8; 32]) -> Vec<u8> {
     der
 }
 
-fn sha256(message: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(message: &[u8]) -> [u8; 32] {
     let digest = aws_digest::digest(&aws_digest::SHA256, message);
     digest.as_ref().try_into().expect("32 bytes")
 }
