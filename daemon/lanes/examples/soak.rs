@@ -7,15 +7,17 @@
 //! difference ends the run with a panic.
 
 #[expect(dead_code, reason = "each includer uses a part of it")]
-#[path = "../tests/forge/mod.rs"]
+#[path = "../tests/ecdsa/forge.rs"]
 mod forge;
+#[path = "../tests/ecdsa/library_p256.rs"]
+mod library;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature as aws;
 use forge::{Forge, Fresh, Specimen};
-use hallmark_lanes::{Engine, KeyTable, LaneCheck};
+use hallmark_lanes::p256::{Engine, KeyTable, LaneCheck};
 
 /// Ordinary keys; some special ones follow.
 const SIGNERS: usize = 64;
@@ -121,7 +123,7 @@ impl Soak {
             {
                 let mut bad = specimen.clone();
                 bad.message.get_or_insert_default().push(1);
-                bad.hash = forge::sha256(bad.message.as_deref().expect("a message"));
+                bad.hash = forge::digest(bad.message.as_deref().expect("a message"));
                 placed.extend([(specimen, true), (bad, false)]);
             }
         }
@@ -215,7 +217,7 @@ impl Soak {
             Kind::OtherMessage => {
                 let message = specimen.message.as_mut().expect("a message");
                 forge.flip(message);
-                specimen.hash = forge::sha256(message);
+                specimen.hash = forge::digest(message);
             }
             Kind::OtherKey => {
                 *key = (signer + forge.random.usize(1..forge.signers.len())) % forge.signers.len();
@@ -248,7 +250,7 @@ impl Soak {
             }
         }
         if self.forge.random.u8(..) == 0 {
-            assert_eq!(specimen.p256_says(), made.good, "p256, {:?}: {specimen:?}", made.kind);
+            assert_eq!(specimen.crate_says(), made.good, "p256, {:?}: {specimen:?}", made.kind);
             count.p256 += 1;
         }
     }
