@@ -11,7 +11,24 @@ pub enum EngineError {
     SelfTest(&'static str),
 }
 
-/// The key is not one of the algorithm, or not in the form that is wanted.
+/// The key is not what it is said to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a key of {0}, correct the key")]
-pub struct KeyError(pub(crate) &'static str);
+pub enum KeyError {
+    /// Not of P-256, or not in this form.
+    #[error("not an uncompressed point of P-256, correct the key")]
+    P256,
+    /// Not of P-384, or not in this form.
+    #[error("not an uncompressed point of P-384, correct the key")]
+    P384,
+}
+
+/// Why a key cannot be verified with in lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PrepareError {
+    /// The fault of the machine, or of this package.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The fault of the key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}

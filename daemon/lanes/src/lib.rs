@@ -20,24 +20,14 @@
 
 #![expect(clippy::duplicate_mod, reason = "the files of `ecdsa` are compiled for each curve")]
 
+mod digest;
 mod ecdsa;
+mod engines;
 mod error;
 
 pub mod p256;
 pub mod p384;
 
-pub use error::{EngineError, KeyError};
-
-/// The digest that most algorithms sign.
-#[must_use]
-pub fn sha256(message: &[u8]) -> [u8; 32] {
-    use sha2::Digest;
-    sha2::Sha256::digest(message).into()
-}
-
-/// The digest that goes with P-384.
-#[must_use]
-pub fn sha384(message: &[u8]) -> [u8; 48] {
-    use sha2::Digest;
-    sha2::Sha384::digest(message).into()
-}
+pub use digest::{Digest, sha256, sha384};
+pub use engines::{Algorithm, Check, Engines, Kernel, Key};
+pub use error::{EngineError, KeyError, PrepareError};

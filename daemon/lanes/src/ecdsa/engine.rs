@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::curve::Affine;
 use super::job::{Answer, Job};
-use super::params::{NAME, WORDS};
+use super::params::{NOT_A_KEY, WORDS};
 use super::portable;
 use super::scalar::Scalar;
 use super::signature::{Signature, from_be_bytes};
@@ -63,6 +63,15 @@ impl Engine {
         Err(EngineError::Unsupported)
     }
 
+    /// Whether this CPU has what [`ifma`](Self::ifma) takes.
+    #[must_use]
+    pub fn runs_ifma() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return ifma::Available::detect().is_some();
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+
     fn proven(kernel: Kernel) -> Result<Self, EngineError> {
         let failed = EngineError::SelfTest(kernel.name());
         let base = base_comb(kernel.form()).ok_or(failed)?;
@@ -82,8 +91,8 @@ impl Engine {
         &self,
         sec1_uncompressed: &[u8; 1 + 16 * WORDS],
     ) -> Result<KeyTable, KeyError> {
-        let point = Affine::from_sec1(sec1_uncompressed).ok_or(KeyError(NAME))?;
-        KeyComb::build(&point, self.kernel.form()).map(KeyTable).ok_or(KeyError(NAME))
+        let point = Affine::from_sec1(sec1_uncompressed).ok_or(NOT_A_KEY)?;
+        KeyComb::build(&point, self.kernel.form()).map(KeyTable).ok_or(NOT_A_KEY)
     }
 
     /// Sets `good[i]` to whether `checks[i]` holds. `good` must be as long as `checks`.

@@ -1,9 +1,10 @@
 //! P-256 (SEC 2 v2 §2.4.2): its numbers, least significant word first.
 
+use crate::KeyError;
 use crate::ecdsa::verified_arithmetic;
 
-/// What engines and errors call this curve.
-pub(crate) const NAME: &str = "P-256";
+/// What is wrong with a key that is none.
+pub(crate) const NOT_A_KEY: KeyError = KeyError::P256;
 /// Words of 64 bits that a number takes.
 pub(crate) const WORDS: usize = 4;
 /// Limbs of 52 bits that a number takes in vectors, with some bits to spare.

@@ -1,9 +1,10 @@
 //! P-384 (SEC 2 v2 §2.5.1): its numbers, least significant word first.
 
+use crate::KeyError;
 use crate::ecdsa::verified_arithmetic;
 
-/// What engines and errors call this curve.
-pub(crate) const NAME: &str = "P-384";
+/// What is wrong with a key that is none.
+pub(crate) const NOT_A_KEY: KeyError = KeyError::P384;
 /// Words of 64 bits that a number takes.
 pub(crate) const WORDS: usize = 6;
 /// Limbs of 52 bits that a number takes in vectors, with some bits to spare.
