@@ -15,7 +15,7 @@ use hallmark_core::evaluate::Request;
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, json};
-use super::webhook::{self, Cluster, Time};
+use super::webhook::{self, Cluster, Time, Undecided};
 use crate::admit::Origin;
 use crate::audit::record::Review;
 use crate::config::{Kubernetes, UnknownKinds, Workloads};
@@ -39,6 +39,17 @@ pub(super) async fn review(doors: &Doors, exchange: Exchange) -> Result<Answer, 
         }
     };
     json(&verdict.reviewed(&uid))
+}
+
+/// Denies what would have to be judged, for want of room.
+pub(super) fn deny(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+    let request = wire::parse(&exchange.body)?;
+    let verdict = match Case::of(&request, doors.kubernetes) {
+        Ok(Case::Passes) => Verdict::allowed(),
+        Ok(Case::Judged(judged)) => Verdict::undecided(Undecided::Overloaded, judged.advisory),
+        Err(refusal) => Verdict::refused(&refusal),
+    };
+    json(&verdict.reviewed(&request.uid))
 }
 
 /// What is to be done about a request.
@@ -165,8 +176,7 @@ async fn judge(
     match (decision, judged.advisory) {
         (Some(decision), false) => reviewed.verdict(decision),
         (Some(decision), true) => reviewed.advice(decision),
-        (None, false) => Verdict::late(),
-        (None, true) => Verdict::late_advice(),
+        (None, advisory) => Verdict::undecided(Undecided::Late, advisory),
     }
 }
 
