@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Refusal;
 use super::object::{Carries, Pod};
-use super::wire::{API_VERSION, KIND};
+use super::wire::KIND;
 use crate::http::webhook::{
     BREAK_GLASS_KEY, DRY_RUN_KEY, OVERRIDDEN_KEY, Shown, Undecided, cause, causes, denied, message,
 };
@@ -60,10 +60,10 @@ impl Verdict {
         Self { status: Some(status), ..Self::default() }
     }
 
-    /// The answer to the review of this uid.
-    pub(super) fn reviewed(self, uid: &str) -> impl Serialize {
+    /// The answer to the review of this version and uid.
+    pub(super) fn reviewed(self, api_version: &'static str, uid: &str) -> impl Serialize {
         Review {
-            api_version: API_VERSION,
+            api_version,
             kind: KIND,
             response: Response {
                 uid,

@@ -1,4 +1,4 @@
-//! AdmissionReview of `admission.k8s.io/v1`, validating: may the images of this object run?
+//! AdmissionReview of `admission.k8s.io/v1` and `v1beta1`, validating: may the images of this object run?
 //!
 //! `wire` reads the review, `object` finds the images, `answer` says what came of it. A review that
 //! has a uid is answered with 200 whatever is wrong with its object, for an API server may be told
@@ -29,7 +29,7 @@ pub(super) async fn review(doors: &Doors, exchange: Exchange) -> Result<Answer, 
     let cluster = Cluster::of(&exchange)?;
     let time = Time::of(&exchange)?;
     let request = wire::parse(&exchange.body)?;
-    let uid = request.uid.clone();
+    let (api_version, uid) = (request.api_version, request.uid.clone());
     let verdict = match Case::of(&request, doors.kubernetes) {
         Ok(Case::Passes) => Verdict::allowed(),
         Ok(Case::Judged(judged)) => judge(doors, &cluster, time, request, judged).await,
@@ -38,7 +38,7 @@ pub(super) async fn review(doors: &Doors, exchange: Exchange) -> Result<Answer, 
             Verdict::refused(&refusal)
         }
     };
-    json(&verdict.reviewed(&uid))
+    json(&verdict.reviewed(api_version, &uid))
 }
 
 /// Denies what would have to be judged, for want of room.
@@ -49,7 +49,7 @@ pub(super) fn deny(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpErr
         Ok(Case::Judged(judged)) => Verdict::undecided(Undecided::Overloaded, judged.advisory),
         Err(refusal) => Verdict::refused(&refusal),
     };
-    json(&verdict.reviewed(&request.uid))
+    json(&verdict.reviewed(request.api_version, &request.uid))
 }
 
 /// What is to be done about a request.
