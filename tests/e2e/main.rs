@@ -3,6 +3,7 @@
 mod access;
 mod access_clusters;
 mod admission;
+mod admission_versions;
 mod algorithms;
 mod api;
 mod audit;
@@ -11,6 +12,7 @@ mod cli;
 mod crash;
 mod decisions;
 mod doors;
+mod faults;
 mod gcloud;
 mod google_clients;
 mod hostile;

@@ -285,10 +285,9 @@ async fn a_key_that_has_ended_denies_with_the_date() {
         let before = gpg.sign(&key, end - 5 * DAY, &form, &before_image);
         let after = gpg.sign(&key, end + 5 * DAY, &form, &after_image);
         strict.trust(&key).await;
-        let good = strict.signed(&format!("{name} good"), &key, |payload| {
-            gpg.sign(&key, end - 5 * DAY, &form, payload)
-        });
-        assert_allowed(&good.await, "ATTESTED");
+        let seed = format!("{name} good");
+        let sign = |payload: &[u8]| gpg.sign(&key, end - 5 * DAY, &form, payload);
+        assert_allowed(&strict.signed(&seed, &key, sign).await, "ATTESTED");
         end_key(gpg, end, &key);
         for world in [&strict, &lenient] {
             trust(world.client(), &gpg.export(&key)).await;

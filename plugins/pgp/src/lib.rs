@@ -9,8 +9,6 @@
 
 mod certificate;
 mod config;
-#[cfg(test)]
-mod fixture;
 mod key;
 mod keyring;
 mod material;
