@@ -8,6 +8,9 @@ need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need cc gcc
 need c++ g++
 need openssl openssl
+need gpg gnupg
+need gpgv gpgv
+need sqv sqv
 need python3 python3
 need promtool prometheus
 # The chart is rendered with what Helm is made of, since Debian has no Helm.

@@ -1,7 +1,7 @@
 //! Attestors with OpenPGP keys, and attestations signed by GnuPG in every form that it knows.
 
 use hallmark_tests::client::Client;
-use hallmark_tests::daemon::Daemon;
+use hallmark_tests::daemon::{Daemon, eventually};
 use hallmark_tests::gpg::{DAY, Gpg, MADE, RevocationReason};
 use hallmark_tests::project::{
     assert_allowed, assert_denied, decide, digest, file, flipped, image, note, occurrence, outcome,
@@ -194,7 +194,7 @@ async fn the_literal_must_be_the_payload() {
 async fn a_subkey_signs_for_its_certificate() {
     let world = World::new("").await;
     let gpg = &world.gpg;
-    for kind in ["rsa2048", "nistp256", "ed25519"] {
+    for kind in ["rsa2048", "nistp256/ecdsa", "ed25519"] {
         let primary = gpg.key_at(MADE, "ed25519", "cert", &[]);
         let refused = trust_refused(&world, &gpg.export(&primary)).await;
         assert!(refused.contains("no key of it can sign"), "{refused}");
@@ -310,4 +310,44 @@ async fn a_key_that_has_ended_denies_with_the_date() {
         let good = decide(strict.client(), &[&image(&format!("{name} good"))]).await;
         assert_outcome(&good, expected);
     }
+}
+
+/// Keys of a keyring file, named by their fingerprint or by the file.
+#[tokio::test]
+async fn a_keyring_is_a_source_of_keys() {
+    let keyring = tempfile::tempdir().expect("a directory");
+    let path = keyring.path().join("release.asc");
+    let gpg = Gpg::new();
+    let (key, other) = (gpg.key("ed25519"), gpg.key("nistp256"));
+    std::fs::write(&path, gpg.export(&key)).expect("writes");
+    let toml = format!(
+        "[[plugins]]\nname = 'pgp'\nconfig = {{ refresh_secs = 1, keyrings = [{{ path = '{}' }}] }}",
+        path.display()
+    );
+    let world = World::new(&toml).await;
+    for id in [format!("openpgp4fpr:{key}"), format!("openpgp://{}", path.display())] {
+        let attestor = json!({
+            "name": "projects/p/attestors/a",
+            "userOwnedGrafeasNote": {
+                "noteReference": "projects/p/notes/a", "publicKeys": [{"id": id}],
+            },
+        });
+        world.client().put("/v1/projects/p/attestors/a", &attestor).await.ok();
+        let sign = |payload: &[u8]| gpg.sign(&key, MADE + DAY, &["--armor", "--sign"], payload);
+        assert_allowed(&world.signed(&id, &key, sign).await, "ATTESTED");
+    }
+    let sign = |payload: &[u8]| gpg.sign(&other, MADE + DAY, &["--armor", "--sign"], payload);
+    assert_outcome(&world.signed("other", &other, sign).await, "KEY_ID_UNKNOWN");
+
+    // A revoked key is out as soon as the keyring says so.
+    gpg.revoke(MADE + 2 * DAY, &key, RevocationReason::Compromised);
+    let aside = keyring.path().join("aside");
+    std::fs::write(&aside, gpg.export(&key)).expect("writes");
+    std::fs::rename(&aside, &path).expect("moves");
+    let attested = image(&format!("openpgp4fpr:{key}"));
+    let denied = eventually("the revocation", || async {
+        let decision = decide(world.client(), &[&attested]).await;
+        (decision["allowed"] == json!(false)).then_some(decision)
+    });
+    assert_outcome(&denied.await, "KEY_REVOKED");
 }

@@ -115,6 +115,12 @@ impl Gpg {
         String::from_utf8(armored).expect("armor")
     }
 
+    /// The certificate with no more than the latest self-signatures, armored.
+    pub fn export_minimal(&self, fingerprint: &str) -> String {
+        let minimal = ["--export-options", "export-minimal", "--armor", "--export", fingerprint];
+        String::from_utf8(self.run(MADE, &minimal, b"")).expect("armor")
+    }
+
     /// Signs with exactly this key or subkey, in the form that the arguments ask for.
     pub fn sign(&self, key: &str, at: i64, arguments: &[&str], payload: &[u8]) -> Vec<u8> {
         let key = format!("{key}!");

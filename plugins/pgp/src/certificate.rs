@@ -60,7 +60,9 @@ pub(crate) enum CertificateError {
     #[error("its primary key is {0}, which vouches for nothing")]
     Weak(String),
     /// No self-signature verifies.
-    #[error("no self-signature of {0} is valid")]
+    #[error(
+        "no self-signature of {0} is valid and of a strong hash: make one (gpg --quick-set-expire)"
+    )]
     Unsigned(String),
     /// No key that may sign.
     #[error("no key of it can sign: {0}")]
@@ -373,7 +375,7 @@ struct Own<'a> {
 fn binding_dates(signature: &Signature) -> Option<Dates> {
     let config = signature.config()?;
     let dates = signature::dates(config).ok()?;
-    policy::binds(config.hash_alg, dates.created).then_some(dates)
+    policy::binds(config.hash_alg).then_some(dates)
 }
 
 fn is(signature: &Signature, kind: SignatureType) -> bool {

@@ -1,9 +1,7 @@
 //! What is strong enough to be believed.
 //!
-//! A signature over a payload needs a hash without collisions. One within a certificate needs no
-//! more than second-preimage resistance, since nobody but the key's owner chose what it is over:
-//! SHA-1 stands there, if dated before 2023-02-01, as it does to Sequoia. A revocation is believed
-//! whatever its hash is.
+//! SHA-1 and MD5 bind nothing, neither a payload nor a certificate: Sequoia's dates for that have
+//! passed, that for certificates on 2023-02-01. A revocation is believed whatever its hash is.
 
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::crypto::public_key::PublicKeyAlgorithm;
@@ -11,19 +9,13 @@ use pgp::types::{EcdsaPublicParams, KeyDetails, PublicParams};
 
 use crate::key;
 
-/// 2023-02-01T00:00:00Z, Sequoia's date for second-preimage resistance of SHA-1.
-const SHA1_UNTIL: i64 = 1_675_209_600;
 /// Bits of modulus, as in every algorithm of an attestor's key.
 const RSA_BITS_MIN: usize = 2_048;
 
 /// Whether a signature within a certificate may rest on this hash.
-pub(crate) fn binds(hash: HashAlgorithm, created: i64) -> bool {
-    use HashAlgorithm::{Sha1, Sha3_256, Sha3_512, Sha224, Sha256, Sha384, Sha512};
-    match hash {
-        Sha224 | Sha256 | Sha384 | Sha512 | Sha3_256 | Sha3_512 => true,
-        Sha1 => created < SHA1_UNTIL,
-        _ => false,
-    }
+pub(crate) fn binds(hash: HashAlgorithm) -> bool {
+    use HashAlgorithm::{Sha3_256, Sha3_512, Sha224, Sha256, Sha384, Sha512};
+    matches!(hash, Sha224 | Sha256 | Sha384 | Sha512 | Sha3_256 | Sha3_512)
 }
 
 /// Whether a signature over a payload may rest on this hash.
