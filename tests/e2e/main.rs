@@ -18,6 +18,7 @@ mod metrics;
 mod never_stale;
 mod platform_verbs;
 mod platforms;
+mod plugin_kit;
 mod same_answers;
 mod startup;
 mod tls;
