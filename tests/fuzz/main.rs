@@ -8,3 +8,4 @@
 mod mutate;
 mod run;
 mod targets;
+mod tokens;

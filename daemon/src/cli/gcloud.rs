@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 
 /// Flags that may stand before the first word and take a value, as Google's tool lets them.
-const LEADING_FLAGS: [&str; 3] = ["--project", "--endpoint", "--format"];
+const LEADING_FLAGS: [&str; 5] =
+    ["--project", "--endpoint", "--format", "--token-file", "--access-token-file"];
 /// Flags that may stand there and take none.
 const LEADING_SWITCHES: [&str; 2] = ["--quiet", "-q"];
 /// The release tracks of Google's tool. The verbs of all tracks are the same here.

@@ -20,8 +20,15 @@ const TOKEN_VARIABLE: &str = "HALLMARK_TOKEN";
 /// Who the client is, and which daemon it believes.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Identity {
-    /// A file with the bearer token to send; else the variable `HALLMARK_TOKEN` is.
-    #[arg(long, global = true, value_name = "FILE", env = "HALLMARK_TOKEN_FILE")]
+    /// A file with the bearer token to send; else the variable `HALLMARK_TOKEN` is. Google's tool
+    /// calls it --access-token-file.
+    #[arg(
+        long,
+        alias = "access-token-file",
+        global = true,
+        value_name = "FILE",
+        env = "HALLMARK_TOKEN_FILE"
+    )]
     token_file: Option<PathBuf>,
     /// CAs whose certificate the daemon must have (PEM). [default: those of the system]
     #[arg(long, global = true, value_name = "FILE", env = "HALLMARK_CA_CERT")]

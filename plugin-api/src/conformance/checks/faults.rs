@@ -10,7 +10,7 @@ use crate::conformance::plugin::{Refusal, rc_name};
 /// A configuration that is none is refused, with a text for its writer.
 pub(in crate::conformance) fn configuration(kit: &Kit<'_>) -> Checked {
     let loaded = kit.load()?;
-    for config in ["not JSON", "{", "[]"] {
+    for config in ["not JSON", "{", "4711"] {
         match loaded.create_from(loaded.host.ordinary(), config) {
             Ok(_) => {
                 return fail(format!(
