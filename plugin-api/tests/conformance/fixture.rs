@@ -22,12 +22,26 @@ pub(crate) fn example(file: &str) -> PathBuf {
 
 /// Compiles a C plugin the way that `docs/plugins.md` says.
 pub(crate) fn compile(source: &Path, dir: &Path, more: &[&str]) -> PathBuf {
+    compile_with(&root().join("include"), source, dir, more)
+}
+
+/// As [`compile`], with the header in another folder.
+pub(crate) fn compile_with(include: &Path, source: &Path, dir: &Path, more: &[&str]) -> PathBuf {
     let out = dir.join("plugin.so");
     let output = Command::new("cc")
-        .args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-fvisibility=hidden"])
+        .args([
+            "-std=c11",
+            "-D_GNU_SOURCE",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-fPIC",
+            "-fvisibility=hidden",
+        ])
         .args(["-shared", "-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,--exclude-libs,ALL"])
         .arg("-I")
-        .arg(root().join("include"))
+        .arg(include)
         .arg("-o")
         .arg(&out)
         .arg(source)

@@ -3,4 +3,5 @@
 
 mod broken;
 mod fixture;
+mod growth;
 mod honest;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::conformance::batch::{Op, Shape};
+use crate::conformance::batch::{Answer, Op, Sample, Shape};
 use crate::conformance::finding::{Checked, Trouble, fail};
 use crate::conformance::kit::{Kit, alone, answers, same};
 use crate::conformance::plugin::{Live, Open, rc_name};
@@ -73,13 +73,14 @@ pub(in crate::conformance) fn rotation(kit: &Kit<'_>) -> Checked {
     kit.with_instance(|live, open| {
         let Some(open) = open else { return Err(Trouble::Skip("the plugin lists no keys")) };
         let op = Op::ALL.into_iter().find(|op| live.plugin.has(op.cap()));
+        let calls = op.map(|op| Calls::new(live, open, op)).transpose()?;
         // One thread takes snapshots, the others call.
         let threads = live.plugin.threads(kit.effort.threads.min(9));
-        let stop = AtomicBool::new(false);
+        let callers = if calls.is_some() { threads - 1 } else { 0 };
+        let stop = &AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let (stop, callers) = (&stop, if op.is_some() { threads - 1 } else { 0 });
-            let call = move || op.map_or(Ok(()), |op| calls(live, open, op, stop));
-            let callers: Vec<_> = (0..callers).map(|_| scope.spawn(call)).collect();
+            let work = || calls.as_ref().map_or(Ok(()), |calls| calls.until(stop));
+            let callers: Vec<_> = (0..callers).map(|_| scope.spawn(work)).collect();
             let taken = turn_over(live);
             stop.store(true, Ordering::Release);
             for caller in callers {
@@ -87,10 +88,8 @@ pub(in crate::conformance) fn rotation(kit: &Kit<'_>) -> Checked {
             }
             taken
         })?;
-        if let Some(op) = op {
-            calls(live, open, op, &AtomicBool::new(true))?;
-        }
-        Ok(format!("{SNAPSHOTS} snapshots while {} threads called", threads - 1))
+        calls.map_or(Ok(()), |calls| calls.until(stop))?;
+        Ok(format!("{SNAPSHOTS} snapshots while {callers} threads called"))
     })
 }
 
@@ -106,16 +105,32 @@ fn turn_over(live: &Live<'_>) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Calls with one snapshot until told to stop, at least once.
-fn calls(live: &Live<'_>, open: &Open<'_>, op: Op, stop: &AtomicBool) -> Result<(), Trouble> {
-    let mut samples = samples::of(op, live, Some(open))?;
-    samples.truncate(6);
-    let expected = alone(live, Some(open), op, &samples)?;
-    loop {
-        let found = answers(live, Some(open), op, &samples, Shape::default())?;
-        same(op, &expected, &found, "while snapshots come and go")?;
-        if stop.load(Ordering::Acquire) {
-            return Ok(());
+/// Calls with one snapshot, and the answers that they had before another was taken.
+struct Calls<'a> {
+    live: &'a Live<'a>,
+    open: &'a Open<'a>,
+    op: Op,
+    samples: Vec<Sample>,
+    expected: Vec<Answer>,
+}
+
+impl<'a> Calls<'a> {
+    fn new(live: &'a Live<'a>, open: &'a Open<'a>, op: Op) -> Result<Self, Trouble> {
+        let mut samples = samples::of(op, live, Some(open))?;
+        samples.truncate(6);
+        let expected = alone(live, Some(open), op, &samples)?;
+        Ok(Self { live, open, op, samples, expected })
+    }
+
+    /// Calls until told to stop, at least once.
+    fn until(&self, stop: &AtomicBool) -> Result<(), Trouble> {
+        let Self { live, open, op, .. } = *self;
+        loop {
+            let found = answers(live, Some(open), op, &self.samples, Shape::default())?;
+            same(op, &self.expected, &found, "while snapshots come and go")?;
+            if stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
         }
     }
 }
