@@ -147,6 +147,15 @@ fn no_broken_plugin_and_no_check_is_forgotten() {
     assert_eq!(unbroken, Vec::<&str>::new());
 }
 
+#[test]
+fn every_check_is_in_the_documents() {
+    let document = std::fs::read_to_string(root().join("../docs/plugins.md")).unwrap();
+    for check in &hallmark_plugin_api::conformance::CHECKS {
+        let row = format!("| `{}` | {} |\n", check.id, check.rule);
+        assert!(document.contains(&row), "docs/plugins.md has no line {row}");
+    }
+}
+
 fn is_c(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "c")
 }
