@@ -20,6 +20,7 @@ mod never_stale;
 mod platform_verbs;
 mod platforms;
 mod request_shapes;
+mod rotation;
 mod same_answers;
 mod startup;
 mod tls;

@@ -7,15 +7,17 @@
 //!
 //! No key reaches a decision that `convert` has not parsed and held against its declared
 //! algorithm: a plugin is believed about which keys there are, not about what they are. A source
-//! that fails keeps its last good keys; their validity still ends by the clock.
+//! that fails keeps its last good keys for a while; their validity still ends by the clock.
 //!
 //! - `discover`: files, pins, instances; - `instance`: one instance and its snapshot;
+//! - `freshness`: when that is taken anew, and how long an old one serves;
 //! - `services`: what the daemon does for a plugin; - `sign`: signing; - `key_versions`: keys that
 //!   sign under the names of Cloud KMS.
 
 mod convert;
 mod discover;
 mod error;
+mod freshness;
 mod instance;
 mod key_versions;
 mod services;
@@ -25,12 +27,14 @@ mod tests;
 
 pub use discover::PluginConfig;
 pub use error::{KeyError, PluginError, SignError};
-pub use instance::InstanceStatus;
+pub use freshness::Rotation;
+pub use instance::{InstanceStatus, Refreshes};
 pub use key_versions::KeyVersions;
 pub use sign::{PublicHalf, Signed};
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, VerificationKey};
@@ -53,6 +57,9 @@ pub struct ResolvedKey {
 /// How long pushes of "keys changed" are collected before a snapshot is taken: a directory that is
 /// rewritten changes many times in a row.
 const PUSH_QUIET: Duration = Duration::from_millis(100);
+
+/// How often is looked for keys that are too long out of date.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The plugin instances of the daemon.
 #[derive(Debug)]
@@ -107,10 +114,18 @@ impl Catalog {
         self.instances.iter().fold(false, |changed, instance| instance.refresh() | changed)
     }
 
-    /// Takes new snapshots for ever, where the time to live of the last one has passed, where a
-    /// plugin pushed, and where the last attempt failed some time ago; calls `changed` when keys
-    /// are different. Both run on a thread that may block.
+    /// Takes new snapshots for ever, where the time to live of the last one ends, where a plugin
+    /// pushed, where a key is unknown and where the last attempt failed some time ago; withdraws
+    /// keys that are too long out of date. Calls `changed` when keys are different. All of it runs
+    /// on threads that may block, each instance on its own: one that hangs keeps nobody else.
     pub async fn keep_fresh(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
+        tokio::join!(
+            Arc::clone(&self).refresh_for_ever(changed.clone()),
+            self.withdraw_for_ever(changed)
+        );
+    }
+
+    async fn refresh_for_ever(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
         loop {
             match self.instances.iter().filter_map(PluginInstance::due).min() {
                 None => self.pushed().await,
@@ -119,16 +134,35 @@ impl Catalog {
                     () = tokio::time::sleep_until(due.into()) => {}
                 },
             }
-            let (catalog, changed) = (Arc::clone(&self), changed.clone());
-            let refreshed = tokio::task::spawn_blocking(move || {
-                if catalog.refresh_due() {
-                    changed();
+            let now = Instant::now();
+            for (index, instance) in self.instances.iter().enumerate() {
+                if instance.is_due(now) {
+                    instance.at_work.store(true, Ordering::Release);
+                    let (at_work, changed) = (AtWork(Arc::clone(&self), index), changed.clone());
+                    tokio::task::spawn_blocking(move || {
+                        if at_work.instance().refresh() {
+                            changed();
+                        }
+                    });
                 }
-            });
-            if let Err(panic) = refreshed.await {
-                tracing::error!(%panic, "the refresh of plugin keys panicked");
             }
         }
+    }
+
+    async fn withdraw_for_ever(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if self.withdraw_overdue(Instant::now())
+                && tokio::task::spawn_blocking(changed.clone()).await.is_err()
+            {
+                tracing::error!("taking up withdrawn keys panicked");
+            }
+        }
+    }
+
+    fn withdraw_overdue(&self, now: Instant) -> bool {
+        let withdraw = |any, instance: &PluginInstance| instance.withdraw_overdue(now) | any;
+        self.instances.iter().fold(false, withdraw)
     }
 
     async fn pushed(&self) {
@@ -136,10 +170,16 @@ impl Catalog {
         tokio::time::sleep(PUSH_QUIET).await;
     }
 
-    fn refresh_due(&self) -> bool {
+    /// Says that a signature names a key that nobody knows: its source may have it by now. Returns
+    /// at once; the source is asked on another thread, and not more often than it is configured.
+    pub fn unknown_key(&self, id: &KeyId) {
+        let Some(scheme) = id.scheme().map(str::to_ascii_lowercase) else { return };
         let now = Instant::now();
-        let due = self.instances.iter().filter(|instance| instance.is_due(now));
-        due.fold(false, |changed, instance| instance.refresh() | changed)
+        let claiming = self.instances.iter().filter(|instance| instance.claims(&scheme));
+        let ask = claiming.fold(false, |any, instance| instance.unknown_key(id, now) | any);
+        if ask {
+            self.pushed.notify_one();
+        }
     }
 
     /// Every instance, for metrics and for people.
@@ -223,7 +263,27 @@ impl Catalog {
         match missing {
             _ if !keys.is_empty() => Ok(ResolvedKey { default_id: id.clone(), keys }),
             Some(error) => Err(error),
-            None => Err(KeyError::Material(format!("no plugin has a key `{id}`"))),
+            None => {
+                self.unknown_key(id);
+                Err(KeyError::Material(format!("no plugin has a key `{id}`")))
+            }
         }
+    }
+}
+
+/// One instance whose snapshot is being taken.
+struct AtWork(Arc<Catalog>, usize);
+
+impl AtWork {
+    fn instance(&self) -> &PluginInstance {
+        &self.0.instances[self.1]
+    }
+}
+
+impl Drop for AtWork {
+    /// Also where the plugin panicked: it is asked again when it is due.
+    fn drop(&mut self) {
+        self.instance().at_work.store(false, Ordering::Release);
+        self.0.pushed.notify_one();
     }
 }
