@@ -11,6 +11,7 @@ mod cli;
 mod crash;
 mod decisions;
 mod doors;
+mod faults;
 mod gcloud;
 mod google_clients;
 mod hostile;

@@ -1,5 +1,6 @@
 //! One configured instance, and the last good picture of its keys.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -80,14 +81,15 @@ pub(super) struct PluginInstance {
     unknown_keys: UnknownKeys,
     /// An unknown key is reason to ask.
     asked_for: AtomicBool,
-    /// A snapshot is being taken by [`super::Catalog::keep_fresh`].
-    pub(super) at_work: AtomicBool,
     instance: Arc<Instance>,
     pub(super) services: Arc<InstanceServices>,
     held: ArcSwapOption<Held>,
     schedule: Mutex<Schedule>,
-    /// Held while a snapshot is taken, so that an older one never replaces a newer one.
-    pub(super) refreshing: Mutex<()>,
+    /// A snapshot is being taken, so that an older one never replaces a newer one, and a source
+    /// that is stuck costs one thread.
+    refreshing: AtomicBool,
+    /// The keys are others than when somebody last asked for changes.
+    differs: AtomicBool,
     snapshot_errors: AtomicU64,
     call_errors: AtomicU64,
     rotations: AtomicU64,
@@ -116,10 +118,9 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// Since when there should have been another snapshot.
-    fn overdue_since(&self, now: Instant) -> Option<Instant> {
-        let ended = self.fresh_until.filter(|until| *until <= now);
-        ended.into_iter().chain(self.failing_since).min()
+    /// From when on there should have been another snapshot, which may be to come.
+    fn overdue_from(&self) -> Option<Instant> {
+        self.fresh_until.into_iter().chain(self.failing_since).min()
     }
 }
 
@@ -139,7 +140,6 @@ impl PluginInstance {
             rotation: config.rotation,
             unknown_keys: UnknownKeys::default(),
             asked_for: AtomicBool::new(false),
-            at_work: AtomicBool::new(false),
             instance,
             services,
             held: ArcSwapOption::empty(),
@@ -147,7 +147,8 @@ impl PluginInstance {
                 due: lists_keys.then(Instant::now),
                 ..Schedule::default()
             }),
-            refreshing: Mutex::new(()),
+            refreshing: AtomicBool::new(false),
+            differs: AtomicBool::new(false),
             snapshot_errors: AtomicU64::new(0),
             call_errors: AtomicU64::new(0),
             rotations: AtomicU64::new(0),
@@ -174,16 +175,17 @@ impl PluginInstance {
         self.instance.image().info().schemes.iter().any(|it| it == scheme)
     }
 
-    /// When a snapshot is to be taken, unless that is going on.
+    /// When the next snapshot is to be taken; `None` for never, unless pushed, and while one is
+    /// being taken.
     pub(super) fn due(&self) -> Option<Instant> {
-        if self.at_work.load(Ordering::Acquire) { None } else { self.schedule().due }
+        let refreshing = self.refreshing.load(Ordering::Acquire);
+        self.schedule().due.filter(|_| !refreshing)
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        let wanted = self.services.wanted.load(Ordering::Acquire)
+        self.services.wanted.load(Ordering::Acquire)
             || self.asked_for.load(Ordering::Acquire)
-            || self.schedule().due.is_some_and(|due| due <= now);
-        wanted && !self.at_work.load(Ordering::Acquire)
+            || self.due().is_some_and(|due| due <= now)
     }
 
     /// Somebody names a key that is not in the last snapshot. Answers whether that is reason to
@@ -200,25 +202,28 @@ impl PluginInstance {
         ask
     }
 
-    /// Takes a new snapshot; a failure keeps the last good one. Answers whether the keys differ.
-    pub(super) fn refresh(&self) -> bool {
-        if !self.lists_keys() {
-            return false;
+    /// Whether the keys are others than when this was asked before.
+    pub(super) fn take_difference(&self) -> bool {
+        self.differs.swap(false, Ordering::AcqRel)
+    }
+
+    /// Takes a new snapshot on a thread of its own, unless one is being taken; a failure keeps the
+    /// last good one. `ended` is dropped when it is done.
+    pub(super) fn refresh(self: &Arc<Self>, ended: impl Send + 'static) {
+        if !self.lists_keys() || self.refreshing.swap(true, Ordering::AcqRel) {
+            return;
         }
-        let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         self.count_cause();
-        match self.take_snapshot(now) {
-            Ok(held) => self.swap(held, now),
-            Err(error) => {
-                self.snapshot_errors.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(plugin = self.name, error, "no key snapshot; the last one stays");
-                let mut schedule = self.schedule();
-                schedule.due = Instant::now().checked_add(RETRY);
-                schedule.last_error = Some(error);
-                schedule.failing_since.get_or_insert(now);
-                false
-            }
+        let this = Arc::clone(self);
+        let thread = std::thread::Builder::new().name(format!("keys-{}", self.name));
+        let started = thread.spawn(move || {
+            let taken = catch_unwind(AssertUnwindSafe(|| this.take_snapshot(Instant::now())));
+            this.ended(taken.unwrap_or_else(|_| Err("taking it panicked".to_owned())));
+            drop(ended);
+            this.services.wake();
+        });
+        if let Err(error) = started {
+            self.ended(Err(format!("no thread to take it on: {error}")));
         }
     }
 
@@ -234,6 +239,21 @@ impl PluginInstance {
             (false, true) => &mut refreshes.unknown_key,
             (false, false) => &mut refreshes.due,
         } += 1;
+    }
+
+    fn ended(&self, taken: Result<Held, String>) {
+        match taken {
+            Ok(held) => self.swap(held),
+            Err(error) => {
+                self.snapshot_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(plugin = self.name, error, "no key snapshot; the last one stays");
+                let (mut schedule, now) = (self.schedule(), Instant::now());
+                schedule.due = now.checked_add(RETRY);
+                schedule.last_error = Some(error);
+                schedule.failing_since.get_or_insert(now);
+            }
+        }
+        self.refreshing.store(false, Ordering::Release);
     }
 
     fn take_snapshot(&self, now: Instant) -> Result<Held, String> {
@@ -253,14 +273,14 @@ impl PluginInstance {
         Ok(Held { snapshot, keys })
     }
 
-    fn swap(&self, held: Held, taken: Instant) -> bool {
+    fn swap(&self, held: Held) {
         let (ttl, after) = (held.snapshot.ttl, Arc::new(held));
         let mut schedule = self.schedule();
         let before = self.held.swap(Some(Arc::clone(&after)));
         let now = Instant::now();
         *schedule = Schedule {
             due: ttl.and_then(|ttl| freshness::due(now, ttl)),
-            taken: Some(taken),
+            taken: Some(now),
             fresh_until: ttl.and_then(|ttl| now.checked_add(ttl)),
             refreshes: schedule.refreshes,
             ..Schedule::default()
@@ -271,24 +291,34 @@ impl PluginInstance {
             self.rotations.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(plugin = self.name, id, "another key goes by this id");
         }
-        keys_before != Some(after.keys.as_slice())
+        if keys_before != Some(after.keys.as_slice()) {
+            self.differs.store(true, Ordering::Release);
+        }
     }
 
-    /// Ends the use of keys that could not be had anew for too long. Answers whether it did.
-    pub(super) fn withdraw_overdue(&self, now: Instant) -> bool {
-        let mut schedule = self.schedule();
-        let overdue = schedule.overdue_since(now).map(|since| now.saturating_duration_since(since));
-        if overdue.is_none_or(|overdue| overdue < self.rotation.stale_grace) {
-            return false;
+    /// When its keys are to be withdrawn, unless they are had anew before.
+    pub(super) fn withdraw_at(&self) -> Option<Instant> {
+        self.held.load().as_ref()?;
+        self.schedule().overdue_from()?.checked_add(self.rotation.stale_grace)
+    }
+
+    /// Ends the use of keys that could not be had anew for too long.
+    pub(super) fn withdraw_overdue(&self, now: Instant) {
+        if self.withdraw_at().is_none_or(|at| at > now) {
+            return;
         }
-        // Under the lock, so that none that is taken at this moment is withdrawn with the old one.
-        let Some(withdrawn) = self.held.swap(None) else { return false };
+        let mut schedule = self.schedule();
+        // Again under the lock, which whoever takes up a new snapshot holds.
+        if schedule.overdue_from().is_none_or(|from| from + self.rotation.stale_grace > now) {
+            return;
+        }
+        let withdrawn = self.held.swap(None);
         schedule.withdrawn = true;
         let error = schedule.last_error.clone().unwrap_or_default();
         drop(schedule);
         drop(withdrawn);
         tracing::error!(plugin = self.name, error, "its keys are withdrawn: too long out of date");
-        true
+        self.differs.store(true, Ordering::Release);
     }
 
     /// The keys of this id, or all under it where it names a whole source.
@@ -313,7 +343,11 @@ impl PluginInstance {
             let error = error.unwrap_or("the source does not answer");
             return format!("its last keys are more than {grace} s out of date: {error}");
         }
-        error.unwrap_or("it lists no keys").to_owned()
+        let unasked = match self.lists_keys() {
+            true => "it has not answered yet",
+            false => "it lists no keys",
+        };
+        error.unwrap_or(unasked).to_owned()
     }
 
     pub(super) fn read_material(
@@ -338,6 +372,7 @@ impl PluginInstance {
         let image = self.instance.image();
         let (info, held) = (image.info(), self.held());
         let (schedule, now) = (self.schedule(), Instant::now());
+        let overdue = schedule.overdue_from().and_then(|from| now.checked_duration_since(from));
         InstanceStatus {
             name: self.name.clone(),
             plugin: info.name.clone(),
@@ -354,7 +389,7 @@ impl PluginInstance {
             snapshot_errors: self.snapshot_errors.load(Ordering::Relaxed),
             call_errors: self.call_errors.load(Ordering::Relaxed),
             last_error: schedule.last_error.clone(),
-            overdue: schedule.overdue_since(now).map(|since| now.saturating_duration_since(since)),
+            overdue,
             withdrawn: schedule.withdrawn,
             refreshes: schedule.refreshes,
             rotations: self.rotations.load(Ordering::Relaxed),

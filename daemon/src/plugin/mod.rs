@@ -34,7 +34,7 @@ pub use sign::{PublicHalf, Signed};
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, VerificationKey};
@@ -58,13 +58,14 @@ pub struct ResolvedKey {
 /// rewritten changes many times in a row.
 const PUSH_QUIET: Duration = Duration::from_millis(100);
 
-/// How often is looked for keys that are too long out of date.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a refresh of all waits for its snapshots, the start included: as long as admission
+/// webhooks are waited for. The keys of a source that takes longer are unavailable until it answers.
+const REFRESH_WAIT: Duration = Duration::from_secs(10);
 
 /// The plugin instances of the daemon.
 #[derive(Debug)]
 pub struct Catalog {
-    instances: Vec<PluginInstance>,
+    instances: Vec<Arc<PluginInstance>>,
     /// Wakes [`Catalog::keep_fresh`].
     pushed: Arc<Notify>,
 }
@@ -76,7 +77,7 @@ impl Catalog {
     ///
     /// # Errors
     /// A file is not trusted or no plugin, or an instance refuses its configuration. A key source
-    /// that is merely down is no error: its keys are unavailable until it is back.
+    /// that is merely down, or stuck, is no error: its keys are unavailable until it is back.
     pub fn load(configs: &[PluginConfig]) -> Result<Self, PluginError> {
         Self::load_from(configs, &discover::bundle_directories())
     }
@@ -108,66 +109,57 @@ impl Catalog {
         }
     }
 
-    /// Takes a new snapshot of every instance, due or not. Answers whether any keys are different
-    /// now. Blocks.
+    /// Takes a new snapshot of every instance, due or not, and waits for them a while. Answers
+    /// whether any keys are different now. Blocks.
     pub fn refresh(&self) -> bool {
-        self.instances.iter().fold(false, |changed, instance| instance.refresh() | changed)
+        let (under_way, ended) = mpsc::channel::<()>();
+        self.instances.iter().for_each(|instance| instance.refresh(under_way.clone()));
+        drop(under_way);
+        // Nothing is ever sent: the channel closes when the last one has ended.
+        if ended.recv_timeout(REFRESH_WAIT) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("a key source does not answer: it is not waited for any longer");
+        }
+        self.take_difference()
     }
 
     /// Takes new snapshots for ever, where the time to live of the last one ends, where a plugin
-    /// pushed, where a key is unknown and where the last attempt failed some time ago; withdraws
-    /// keys that are too long out of date. Calls `changed` when keys are different. All of it runs
-    /// on threads that may block, each instance on its own: one that hangs keeps nobody else.
+    /// pushed, where a key is unknown and where the last attempt failed some time ago, each on a
+    /// thread of its own; withdraws keys that are too long out of date. Calls `changed` when keys
+    /// are different, on a thread that may block.
     pub async fn keep_fresh(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
-        tokio::join!(
-            Arc::clone(&self).refresh_for_ever(changed.clone()),
-            self.withdraw_for_ever(changed)
-        );
-    }
-
-    async fn refresh_for_ever(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
         loop {
-            match self.instances.iter().filter_map(PluginInstance::due).min() {
+            let times = |instance: &Arc<PluginInstance>| [instance.due(), instance.withdraw_at()];
+            match self.instances.iter().flat_map(times).flatten().min() {
                 None => self.pushed().await,
                 Some(due) => tokio::select! {
                     () = self.pushed() => {}
                     () = tokio::time::sleep_until(due.into()) => {}
                 },
             }
-            let now = Instant::now();
-            for (index, instance) in self.instances.iter().enumerate() {
-                if instance.is_due(now) {
-                    instance.at_work.store(true, Ordering::Release);
-                    let (at_work, changed) = (AtWork(Arc::clone(&self), index), changed.clone());
-                    tokio::task::spawn_blocking(move || {
-                        if at_work.instance().refresh() {
-                            changed();
-                        }
-                    });
-                }
+            self.refresh_due();
+            self.withdraw_overdue(Instant::now());
+            if !self.take_difference() {
+                continue;
+            }
+            if let Err(panic) = tokio::task::spawn_blocking(changed.clone()).await {
+                tracing::error!(%panic, "taking up changed keys panicked");
             }
         }
-    }
-
-    async fn withdraw_for_ever(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
-        loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
-            if self.withdraw_overdue(Instant::now())
-                && tokio::task::spawn_blocking(changed.clone()).await.is_err()
-            {
-                tracing::error!("taking up withdrawn keys panicked");
-            }
-        }
-    }
-
-    fn withdraw_overdue(&self, now: Instant) -> bool {
-        let withdraw = |any, instance: &PluginInstance| instance.withdraw_overdue(now) | any;
-        self.instances.iter().fold(false, withdraw)
     }
 
     async fn pushed(&self) {
         self.pushed.notified().await;
         tokio::time::sleep(PUSH_QUIET).await;
+    }
+
+    fn refresh_due(&self) {
+        let now = Instant::now();
+        let due = self.instances.iter().filter(|instance| instance.is_due(now));
+        due.for_each(|instance| instance.refresh(()));
+    }
+
+    fn withdraw_overdue(&self, now: Instant) {
+        self.instances.iter().for_each(|instance| instance.withdraw_overdue(now));
     }
 
     /// Says that a signature names a key that nobody knows: its source may have it by now. Returns
@@ -182,13 +174,17 @@ impl Catalog {
         }
     }
 
+    fn take_difference(&self) -> bool {
+        self.instances.iter().fold(false, |differs, instance| instance.take_difference() | differs)
+    }
+
     /// Every instance, for metrics and for people.
     pub fn instances(&self) -> Vec<InstanceStatus> {
-        self.instances.iter().map(PluginInstance::status).collect()
+        self.instances.iter().map(|instance| instance.status()).collect()
     }
 
     fn instance(&self, name: &str) -> Option<&PluginInstance> {
-        self.instances.iter().find(|instance| instance.name() == name)
+        self.instances.iter().map(Arc::as_ref).find(|instance| instance.name() == name)
     }
 
     fn resolve_pkix(
@@ -268,22 +264,5 @@ impl Catalog {
                 Err(KeyError::Material(format!("no plugin has a key `{id}`")))
             }
         }
-    }
-}
-
-/// One instance whose snapshot is being taken.
-struct AtWork(Arc<Catalog>, usize);
-
-impl AtWork {
-    fn instance(&self) -> &PluginInstance {
-        &self.0.instances[self.1]
-    }
-}
-
-impl Drop for AtWork {
-    /// Also where the plugin panicked: it is asked again when it is due.
-    fn drop(&mut self) {
-        self.instance().at_work.store(false, Ordering::Release);
-        self.0.pushed.notify_one();
     }
 }

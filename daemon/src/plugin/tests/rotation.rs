@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use hallmark_plugin_api::host::Services;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -30,12 +29,14 @@ fn the_last_good_keys_serve_for_the_grace_and_no_longer() {
     world.set_mode("fail");
     assert!(!catalog.refresh());
     let failed = Instant::now();
-    assert!(!catalog.withdraw_overdue(failed + MINUTE - Duration::from_secs(5)));
+    catalog.withdraw_overdue(failed + MINUTE - Duration::from_secs(5));
+    assert!(!catalog.take_difference());
     assert_eq!(keys(catalog, "demo:keys/p256"), Ok(1));
     let status = &catalog.instances()[0];
     assert!(status.overdue.is_some() && !status.withdrawn);
 
-    assert!(catalog.withdraw_overdue(failed + MINUTE));
+    catalog.withdraw_overdue(failed + MINUTE);
+    assert!(catalog.take_difference());
     let Err(KeyError::Unavailable(why)) = keys(catalog, "demo:keys/p256") else { panic!("keys") };
     let expected = "plugin `demo`: its last keys are more than 60 s out of date: the token is gone";
     assert_eq!(why, expected);
@@ -43,7 +44,8 @@ fn the_last_good_keys_serve_for_the_grace_and_no_longer() {
     assert!(matches!(error, SignError::Unavailable { .. }), "{error}");
     let status = &catalog.instances()[0];
     assert!(status.withdrawn && status.snapshot_age.is_some() && status.keys == 0);
-    assert!(!catalog.withdraw_overdue(failed + MINUTE), "once");
+    catalog.withdraw_overdue(failed + MINUTE);
+    assert!(!catalog.take_difference(), "once");
 
     world.set_mode("");
     assert!(catalog.refresh());
@@ -57,8 +59,10 @@ fn the_last_good_keys_serve_for_the_grace_and_no_longer() {
 fn a_source_that_does_not_answer_is_overdue_from_the_end_of_its_time_to_live() {
     let world = World::rotating("", Rotation { stale_grace: MINUTE, ..Rotation::default() });
     let now = Instant::now();
-    assert!(!world.catalog.withdraw_overdue(now + 2 * MINUTE - Duration::from_secs(5)));
-    assert!(world.catalog.withdraw_overdue(now + 2 * MINUTE));
+    world.catalog.withdraw_overdue(now + 2 * MINUTE - Duration::from_secs(5));
+    assert_eq!(keys(&world.catalog, "demo:keys/p256"), Ok(1));
+    world.catalog.withdraw_overdue(now + 2 * MINUTE);
+    assert!(matches!(keys(&world.catalog, "demo:keys/p256"), Err(KeyError::Unavailable(_))));
 }
 
 #[test]
@@ -104,34 +108,4 @@ fn unknown_keys_are_no_reason_where_they_are_known_or_not_wanted() {
     assert!(due(&world, "DEMO:x"));
     let never = Rotation { unknown_key_interval: None, ..Rotation::default() };
     assert!(!due(&World::rotating("", never), "demo:x"));
-}
-
-#[tokio::test]
-async fn a_source_that_hangs_keeps_no_other_from_its_keys() {
-    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let config = |name: &str, dir: &tempfile::TempDir| PluginConfig {
-        name: name.to_owned(),
-        ..demo_config(dir.path())
-    };
-    let catalog = load(&[config("hangs", &dirs[0]), config("works", &dirs[1])]).unwrap();
-    let catalog = Arc::new(catalog);
-    let (fresh, mut told) = kept_fresh(&catalog);
-    std::fs::write(dirs[1].path().join("mode"), "more").unwrap();
-    let (hanging, release) = (Arc::clone(&catalog), std::sync::Barrier::new(2));
-    let release = Arc::new(release);
-    let until = Arc::clone(&release);
-    let hang = std::thread::spawn(move || {
-        let _hangs = hanging.instances[0].refreshing.lock().unwrap();
-        until.wait();
-        until.wait();
-    });
-    release.wait();
-    for instance in &catalog.instances {
-        instance.services.keys_changed();
-    }
-    tokio::time::timeout(LONG, told.recv()).await.unwrap().unwrap();
-    assert_eq!(catalog.instances[1].status().keys, 3);
-    release.wait();
-    hang.join().unwrap();
-    fresh.abort();
 }
