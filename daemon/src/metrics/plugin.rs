@@ -39,7 +39,7 @@ pub struct PluginReading<'a> {
     pub call_errors: u64,
     /// For how long there should have been another snapshot.
     pub overdue: Option<Duration>,
-    /// Whether its keys are no longer used.
+    /// Whether its keys are withdrawn.
     pub withdrawn: bool,
     /// Snapshots asked for, by cause.
     pub refreshes: [(&'static str, u64); 3],

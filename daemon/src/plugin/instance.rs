@@ -55,7 +55,7 @@ pub struct InstanceStatus {
     pub last_error: Option<String>,
     /// For how long there should have been another snapshot; `None` where the last one is fresh.
     pub overdue: Option<Duration>,
-    /// Whether its keys are no longer used, because they could not be had for too long.
+    /// Whether its keys are withdrawn, because they could not be had for too long.
     pub withdrawn: bool,
     /// Snapshots asked for since the start, by their cause.
     pub refreshes: Refreshes,
