@@ -194,7 +194,10 @@ impl Oracle {
             Expired | PrimaryOfSubkeyExpired => gpg.expire(MADE + DAY, &primary, "", "2024-06-21"),
             Renewed | OnlyRenewed => {
                 gpg.expire(MADE + DAY, &primary, "", "2024-06-21");
+                let lapsed = gpg.export(&primary);
+                // Puts a self-signature in the place of the one before.
                 gpg.expire(END + 50 * DAY, &primary, "", "never");
+                gpg.run(END + 50 * DAY, &["--import"], lapsed.as_bytes());
             }
             Superseded => gpg.revoke(END, &primary, RevocationReason::Superseded),
             Retired => gpg.revoke(END, &primary, RevocationReason::Retired),

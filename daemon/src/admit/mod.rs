@@ -21,7 +21,7 @@ use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::decision_json;
 use crate::evidence::EvidenceSource;
 use crate::metrics::decision::DecisionMetrics;
-use crate::plugin::Decoders;
+use crate::plugin::{Catalog, Decoders};
 use crate::snapshot::Snapshots;
 use crate::verifier::Verifier;
 
@@ -47,6 +47,8 @@ pub struct Gate {
     pub decoders: Decoders,
     /// Does the arithmetic.
     pub verifier: Verifier,
+    /// Is told of keys that nobody knows.
+    pub catalog: Arc<Catalog>,
     /// Where every decision is recorded.
     pub audit: Audit,
     /// Counts and times.
