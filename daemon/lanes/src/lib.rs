@@ -18,7 +18,10 @@
 //! # }
 //! ```
 
+#[cfg(target_arch = "x86_64")]
+mod ifma;
 mod p256;
+pub mod rsa;
 
 pub use p256::{Engine, EngineError, KeyError, KeyTable, LaneCheck};
 
@@ -27,4 +30,11 @@ pub use p256::{Engine, EngineError, KeyError, KeyTable, LaneCheck};
 pub fn sha256(message: &[u8]) -> [u8; 32] {
     use sha2::Digest;
     sha2::Sha256::digest(message).into()
+}
+
+/// SHA-512, for [`rsa::MessageHash`].
+#[must_use]
+pub fn sha512(message: &[u8]) -> [u8; 64] {
+    use sha2::Digest;
+    sha2::Sha512::digest(message).into()
 }
