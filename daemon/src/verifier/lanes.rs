@@ -1,4 +1,4 @@
-//! ECDSA P-256 in lanes, for keys that verify often: their tables, and the watch over them.
+//! Verification in lanes, for keys that verify often: their tables, and the watch over them.
 //!
 //! A key without a table is not for lanes and verifies with a library at once; when it has turned
 //! hot its table is computed on the side. Every one of the first verdicts of a table, and a share
@@ -9,43 +9,43 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use hallmark_core::attestor::SignatureAlgorithm;
-use hallmark_core::payload::pae;
+use hallmark_core::attestor::{SignatureAlgorithm, VerificationKey};
 use hallmark_core::verdict::{Check, SignedForm};
-use hallmark_lanes::{Engine, EngineError, KeyTable, LaneCheck, sha256};
+use hallmark_lanes::EngineError;
 use moka::sync::Cache;
 
-use super::algorithm::key_of_type;
+use super::engines::{Engines, Table};
+use super::queue::FORMS;
 use super::verdict_cache::Outcome;
 use crate::metrics::lanes::LaneMetrics;
 
-/// Checks after which a key gets a table, which costs as much as some thirty of them. It is tried
-/// again at twice as many, and so on, should the table have been evicted.
+/// Checks after which a key gets a table, which costs as much as some thirty of them (of RSA, ten
+/// to fifteen). It is tried again at twice as many, and so on, should the table have been evicted.
 const HOT_CHECKS: u64 = 32;
 /// Keys whose checks are counted. One more forgets the coldest.
 const COUNTED_KEYS_MAX: u64 = 10_000;
-/// Memory of all tables: some 250 keys.
+/// Memory of all tables: some 250 keys of P-256, or 35,000 of RSA.
 const TABLE_BYTES_MAX: u64 = 64 << 20;
 /// The first verdicts of a table, all of which are asked again.
 const RECHECKED_FIRST: u64 = 100;
 /// Of the later ones, one in so many is.
 const RECHECKED_ONE_IN: u64 = 1024;
 
-/// An uncompressed point of P-256.
-type Point = [u8; 65];
+/// A key by the fingerprint of its SubjectPublicKeyInfo, as a key of this algorithm.
+type KeyOf = ([u8; 32], SignatureAlgorithm);
 
 /// Verifies in lanes what it can.
 pub(super) struct Lanes {
-    engine: Engine,
+    engines: Engines,
     /// Checks of keys that have no table.
-    counts: Cache<Point, Arc<AtomicU64>>,
-    tables: Cache<Point, Arc<HotKey>>,
+    counts: Cache<KeyOf, Arc<AtomicU64>>,
+    tables: Cache<KeyOf, Arc<HotKey>>,
     disagreed: AtomicBool,
     metrics: LaneMetrics,
 }
 
 struct HotKey {
-    table: KeyTable,
+    table: Table,
     verdicts: AtomicU64,
 }
 
@@ -56,15 +56,15 @@ pub(super) struct Disagreement;
 impl Lanes {
     /// Fails if the engines of this build do not hold on this machine.
     pub(super) fn new(metrics: LaneMetrics) -> Result<Self, EngineError> {
-        let engine = Engine::detect()?;
-        metrics.in_use(engine.name(), true);
+        let engines = Engines::detect()?;
+        metrics.in_use(engines.name(), true);
         let tables = Cache::builder()
             .name("lane_tables")
             .max_capacity(TABLE_BYTES_MAX)
             .weigher(|_, key: &Arc<HotKey>| u32::try_from(key.table.bytes()).unwrap_or(u32::MAX))
             .build();
         let counts = Cache::new(COUNTED_KEYS_MAX);
-        Ok(Self { engine, counts, tables, disagreed: AtomicBool::new(false), metrics })
+        Ok(Self { engines, counts, tables, disagreed: AtomicBool::new(false), metrics })
     }
 
     /// The outcome of each check, `None` for one that is not for lanes. `library` is who is asked
@@ -89,7 +89,7 @@ impl Lanes {
             .filter(|(_, _, key)| key.is_to_be_rechecked())
             .map(|&(index, check, _)| (index, check))
             .collect();
-        for form in [SignedForm::Raw, SignedForm::Pae] {
+        for form in FORMS {
             let good = self.good(&ready, form);
             for ((index, ..), good) in ready.iter().zip(&good) {
                 outcomes[*index] = Some(good.then_some(form));
@@ -117,49 +117,35 @@ impl Lanes {
 
     /// Whether each signature is of this form.
     fn good(&self, ready: &[(usize, &Check, Arc<HotKey>)], form: SignedForm) -> Vec<bool> {
-        let checks: Vec<_> = ready
-            .iter()
-            .map(|(_, check, key)| LaneCheck {
-                table: &key.table,
-                message_hash: match form {
-                    SignedForm::Raw => sha256(&check.payload),
-                    SignedForm::Pae => {
-                        sha256(&pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &check.payload))
-                    }
-                },
-                signature_der: &check.signature,
-            })
-            .collect();
-        let mut good = vec![false; checks.len()];
-        self.engine.verify_batch(&checks, &mut good);
-        good
+        let checks: Vec<_> = ready.iter().map(|(_, check, key)| (*check, &key.table)).collect();
+        self.engines.good(&checks, form)
     }
 
     /// The key's table, if it has one; else this check is counted, and may be what makes it hot.
     fn hot_key(self: &Arc<Self>, check: &Check) -> Option<Arc<HotKey>> {
-        let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
-        if check.key.algorithm != algorithm {
+        let id = (check.key.fingerprint, check.key.algorithm);
+        if !self.engines.have(check.key.algorithm) {
             return None;
         }
-        let point: &Point = key_of_type(algorithm, &check.key.spki_der)?.try_into().ok()?;
-        let key = self.tables.get(point);
+        let key = self.tables.get(&id);
         if key.is_none() {
-            let count = self.counts.get_with(*point, Arc::default);
+            let count = self.counts.get_with(id, Arc::default);
             let checks = count.fetch_add(1, Ordering::Relaxed) + 1;
             if checks >= HOT_CHECKS && checks.is_power_of_two() {
-                let (lanes, point) = (Arc::clone(self), *point);
+                let (lanes, key) = (Arc::clone(self), Arc::clone(&check.key));
                 // On the pool of the verification thread that this is.
-                rayon::spawn_fifo(move || lanes.build(point));
+                rayon::spawn_fifo(move || lanes.build(&key));
             }
         }
         key
     }
 
-    /// Computes and keeps a table. A point that is not of the curve has none, and signs nothing.
-    fn build(&self, point: Point) {
-        if let Ok(table) = self.engine.build_table(&point) {
+    /// Computes and keeps a table. A key that is not what it says has none, and signs nothing.
+    fn build(&self, key: &VerificationKey) {
+        if let Some(table) = self.engines.build(key.algorithm, &key.spki_der) {
             let verdicts = AtomicU64::new(0);
-            self.tables.insert(point, Arc::new(HotKey { table, verdicts }));
+            let id = (key.fingerprint, key.algorithm);
+            self.tables.insert(id, Arc::new(HotKey { table, verdicts }));
             self.metrics.tables_built.inc();
         }
     }
@@ -167,9 +153,9 @@ impl Lanes {
     fn disagree(&self) -> Disagreement {
         self.disagreed.store(true, Ordering::Relaxed);
         self.metrics.disagreements.inc();
-        self.metrics.in_use(self.engine.name(), false);
+        self.metrics.in_use(self.engines.name(), false);
         tracing::error!(
-            engine = self.engine.name(),
+            engine = self.engines.name(),
             "lanes and library disagree about a signature: lanes are off until restart, please report"
         );
         Disagreement
@@ -186,7 +172,7 @@ impl HotKey {
 impl fmt::Debug for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lanes")
-            .field("engine", &self.engine)
+            .field("engines", &self.engines)
             .field("tables", &self.tables.entry_count())
             .finish_non_exhaustive()
     }

@@ -7,9 +7,11 @@
 //! its deadline at the latest, and what was not computed says so ([`Unavailable`]).
 //!
 //! `algorithm` is the arithmetic, `self_test` proves it at start, `lanes` does the same faster for
-//! keys that verify often, `queue` forms the batches, `verdict_cache` remembers.
+//! keys that verify often, by the `engines` of this machine, `queue` forms the batches,
+//! `verdict_cache` remembers.
 
 mod algorithm;
+mod engines;
 mod lanes;
 mod queue;
 mod self_test;

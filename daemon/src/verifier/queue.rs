@@ -6,6 +6,7 @@
 //! from waiting in vain: a check in flight is either queued, and then at least one drain task is
 //! running or about to, or held by a [`Batch`], which settles it when dropped, panic or not.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -161,13 +162,7 @@ impl Queue {
         let signs = |message: &[u8]| {
             (self.arithmetic)(key.algorithm, &key.spki_der, message, &check.signature)
         };
-        if signs(&check.payload) {
-            Some(SignedForm::Raw)
-        } else if signs(&pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &check.payload)) {
-            Some(SignedForm::Pae)
-        } else {
-            None
-        }
+        FORMS.into_iter().find(|&form| signs(&message(check, form)))
     }
 
     /// Outcomes by lanes of the checks that are not known, `None` for those not for lanes.
@@ -190,6 +185,17 @@ impl Queue {
     /// The state stays consistent whatever panics: nothing fallible happens under the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The forms in which a payload may be signed, the likely one first.
+pub(super) const FORMS: [SignedForm; 2] = [SignedForm::Raw, SignedForm::Pae];
+
+/// What a signature of this form covers.
+pub(super) fn message(check: &Check, form: SignedForm) -> Cow<'_, [u8]> {
+    match form {
+        SignedForm::Raw => Cow::Borrowed(&check.payload),
+        SignedForm::Pae => Cow::Owned(pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &check.payload)),
     }
 }
 

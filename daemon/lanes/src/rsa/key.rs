@@ -1,4 +1,4 @@
-//! What is computed ahead for a key: 1.9 KiB, of which 640 bytes are the modulus.
+//! What is computed ahead for a key: less than 2 KiB.
 
 use super::number::{
     BLOCK, BLOCKS_MAX, LIMB_BITS, Number, from_be_bytes, negative_inverse, power_of_two,
@@ -9,8 +9,8 @@ use super::number::{
 pub struct KeyTable {
     /// Big-endian, of its exact length.
     modulus: Box<[u8]>,
-    n: Number,
-    to_montgomery: Number,
+    n: Box<Number>,
+    to_montgomery: Box<Number>,
     quotient: u64,
 }
 
@@ -28,22 +28,22 @@ impl KeyTable {
     /// From `RSAPublicKey` (RFC 8017 appendix A.1.1) in DER.
     pub(crate) fn new(rsa_public_key_der: &[u8]) -> Result<Self, KeyError> {
         let modulus = modulus(rsa_public_key_der).ok_or(KeyError)?;
-        let n = from_be_bytes(modulus);
+        let n = Box::new(from_be_bytes(modulus));
         let mut table = Self {
             modulus: modulus.into(),
-            n,
-            to_montgomery: [0; BLOCK * BLOCKS_MAX],
             quotient: negative_inverse(n[0]),
+            n,
+            to_montgomery: Box::new([0; BLOCK * BLOCKS_MAX]),
         };
         let radix_bits = table.blocks() * BLOCK * LIMB_BITS;
-        table.to_montgomery = power_of_two(2 * radix_bits, &n, 8 * modulus.len());
+        *table.to_montgomery = power_of_two(2 * radix_bits, &table.n, 8 * modulus.len());
         Ok(table)
     }
 
     /// The memory that the table takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.modulus.len()
+        size_of::<Self>() + 2 * size_of::<Number>() + self.modulus.len()
     }
 
     pub(crate) fn modulus(&self) -> &[u8] {
