@@ -3,6 +3,7 @@
 mod access;
 mod access_clusters;
 mod admission;
+mod admission_versions;
 mod algorithms;
 mod api;
 mod audit;

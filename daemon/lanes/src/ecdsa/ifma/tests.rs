@@ -4,8 +4,8 @@ use std::arch::x86_64::_mm512_setzero_si512;
 
 use num_bigint::BigUint;
 
-use super::super::field;
-use super::super::scalar;
+use super::super::lane_prime::FOLDED;
+use super::super::params::{self, LIMBS, WORDS};
 use super::super::tests::{big, two_to};
 use super::number::*;
 use super::{Available, LANES, load, store};
@@ -14,7 +14,7 @@ use super::{Available, LANES, load, store};
 /// with limbs of ones and zeros, and random.
 fn numbers(end: &BigUint) -> Vec<BigUint> {
     let mut numbers = Vec::new();
-    for modulus in [big(&field::P), big(&scalar::N), two_to(256)] {
+    for modulus in [big(&params::P), big(&params::N), two_to(64 * WORDS)] {
         for multiple in 0..16u8 {
             for offset in 0..3u8 {
                 numbers.push(&modulus * multiple + offset);
@@ -22,16 +22,16 @@ fn numbers(end: &BigUint) -> Vec<BigUint> {
             }
         }
     }
-    for bit in (0..=258).step_by(4).chain([51, 52, 53, 104, 156, 208]) {
+    for bit in (0..=52 * LIMBS - 2).step_by(4).chain([51, 52, 53, 104, 156, 208]) {
         numbers.extend([two_to(bit), two_to(bit) - 1u8]);
     }
-    for pattern in 0..32u8 {
-        let limbs = (0..5).map(|i| if pattern >> i & 1 == 1 { (1u64 << 52) - 1 } else { 0 });
+    for pattern in 0..=u8::MAX >> (8 - LIMBS) {
+        let limbs = (0..LIMBS).map(|i| if pattern >> i & 1 == 1 { (1u64 << 52) - 1 } else { 0 });
         numbers.push(limbs.rev().fold(BigUint::ZERO, |sum, limb| (sum << 52) + limb));
     }
     let mut random = fastrand::Rng::with_seed(3);
     for _ in 0..64 {
-        let mut bytes = [0; 33];
+        let mut bytes = [0; 52 * LIMBS / 8 + 1];
         random.fill(&mut bytes);
         numbers.push(BigUint::from_bytes_le(&bytes) % end);
     }
@@ -43,7 +43,7 @@ fn numbers(end: &BigUint) -> Vec<BigUint> {
 
 #[target_feature(enable = "avx512f")]
 fn pack(numbers: &[BigUint]) -> Number {
-    let mut out = [_mm512_setzero_si512(); 5];
+    let mut out = [_mm512_setzero_si512(); LIMBS];
     for (i, limb) in out.iter_mut().enumerate() {
         let low = |number: &BigUint| {
             let shifted: BigUint = number >> (52 * i);
@@ -87,15 +87,15 @@ fn products_modulo_p() {
     with_ifma(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
-        let p = big(&field::P);
-        let r_inverse = two_to(260).modpow(&(&p - 2u8), &p);
-        let numbers = numbers(&two_to(259));
+        let p = big(&params::P);
+        let r_inverse = two_to(52 * LIMBS).modpow(&(&p - 2u8), &p);
+        let numbers = numbers(&two_to(64 * WORDS + 3));
         let (chunks, _) = numbers.as_chunks::<LANES>();
         for a in chunks {
             let va = pack(a);
             let squares = unpack(&square(&va));
             for lane in 0..LANES {
-                let bound = &a[lane] * &a[lane] / two_to(260) + &p;
+                let bound = &a[lane] * &a[lane] / two_to(52 * LIMBS) + &p;
                 assert!(squares[lane] <= bound, "{}²", a[lane]);
                 assert_eq!(&squares[lane] % &p, &a[lane] * &a[lane] * &r_inverse % &p);
             }
@@ -103,7 +103,7 @@ fn products_modulo_p() {
                 let products = unpack(&mul(&va, &pack(b)));
                 for lane in 0..LANES {
                     let product = &a[lane] * &b[lane];
-                    assert!(products[lane] <= &product / two_to(260) + &p);
+                    assert!(products[lane] <= &product / two_to(52 * LIMBS) + &p);
                     assert_eq!(&products[lane] % &p, product * &r_inverse % &p);
                 }
             }
@@ -116,16 +116,16 @@ fn products_modulo_n() {
     with_ifma(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
-        let n = big(&scalar::N);
-        let r_inverse = two_to(260).modpow(&(&n - 2u8), &n);
-        let numbers = numbers(&two_to(258));
+        let n = big(&params::N);
+        let r_inverse = two_to(52 * LIMBS).modpow(&(&n - 2u8), &n);
+        let numbers = numbers(&two_to(64 * WORDS + 2));
         let (chunks, _) = numbers.as_chunks::<LANES>();
         for a in chunks {
             for b in chunks {
                 let products = unpack(&mul_mod_n(&pack(a), &pack(b)));
                 for lane in 0..LANES {
                     let product = &a[lane] * &b[lane];
-                    assert!(products[lane] <= &product / two_to(260) + &n);
+                    assert!(products[lane] <= &product / two_to(52 * LIMBS) + &n);
                     assert_eq!(&products[lane] % &n, product * &r_inverse % &n);
                 }
             }
@@ -138,7 +138,7 @@ fn canonical_modulo_n() {
     with_ifma(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
-        let n = big(&scalar::N);
+        let n = big(&params::N);
         for a in numbers(&(&n * 3u8)).as_chunks::<LANES>().0 {
             let out = unpack(&canonical_mod_n(&pack(a)));
             assert_eq!(out, a.iter().map(|a| a % &n).collect::<Vec<_>>());
@@ -152,8 +152,8 @@ fn sums_are_folded_below_twice_p() {
     with_ifma(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
-        let p = big(&field::P);
-        let (low, high) = (&p - two_to(216), &p * 2u8 + two_to(230));
+        let p = big(&params::P);
+        let (low, high) = (&p - two_to(FOLDED.0), &p * 2u8 + two_to(FOLDED.1));
         for a in numbers(&(&p * 16u8)).as_chunks::<LANES>().0 {
             for folded in unpack(&fold(pack(a))).iter().zip(a) {
                 assert!(low < *folded.0 && *folded.0 < high, "{} becomes {}", folded.1, folded.0);
@@ -162,7 +162,7 @@ fn sums_are_folded_below_twice_p() {
         }
         let points = numbers(&high);
         let (points, _) = points.as_chunks::<LANES>();
-        let r_inverse = two_to(260).modpow(&(&p - 2u8), &p);
+        let r_inverse = two_to(52 * LIMBS).modpow(&(&p - 2u8), &p);
         for a in points {
             for b in points {
                 let (va, vb) = (pack(a), pack(b));
@@ -186,7 +186,7 @@ fn zeros_are_found_in_every_lane() {
     with_ifma(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
-        let p = big(&field::P);
+        let p = big(&params::P);
         for a in numbers(&(&p * 3u8)).as_chunks::<LANES>().0 {
             let mask = is_zero(&pack(a));
             for (lane, a) in a.iter().enumerate() {
@@ -208,16 +208,16 @@ fn words_become_limbs_and_lanes_words() {
     with_ifma(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
-        for a in numbers(&two_to(256)).as_chunks::<LANES>().0 {
+        for a in numbers(&two_to(64 * WORDS)).as_chunks::<LANES>().0 {
             let words = a.each_ref().map(super::super::tests::words);
-            let mut columns = [_mm512_setzero_si512(); 4];
+            let mut columns = [_mm512_setzero_si512(); WORDS];
             for (i, column) in columns.iter_mut().enumerate() {
                 *column = load(&words.map(|words| words[i]));
             }
             let number = from_words(&columns);
             assert_eq!(unpack(&number), a);
             assert_eq!(limbs(&words[0]).map(i64::cast_unsigned), number.map(|limb| store(limb)[0]));
-            for modulus in [&field::P, &scalar::N] {
+            for modulus in [&params::P, &params::N] {
                 let value = first_lane(&number, &limbs(modulus));
                 assert_eq!(big(&value), &a[0] % big(modulus));
             }

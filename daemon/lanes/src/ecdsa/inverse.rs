@@ -3,8 +3,7 @@
 //!
 //! Callers multiply every inverse out, so that a mistake in here costs time and never a verdict.
 
-use super::field;
-use super::scalar;
+use super::params::{N, P, WORDS};
 
 /// A modulus, prepared.
 #[derive(Debug)]
@@ -14,16 +13,20 @@ pub(crate) struct Modulus {
     inverse_62: u64,
 }
 
-pub(crate) const P256_P: Modulus = Modulus::new(&field::P);
-pub(crate) const P256_N: Modulus = Modulus::new(&scalar::N);
+pub(crate) const FIELD: Modulus = Modulus::new(&P);
+pub(crate) const ORDER: Modulus = Modulus::new(&N);
 
 /// Σ limb · 2^(62 i); all but the last limb are in [0, 2^62).
-type Signed62 = [i64; 5];
+type Signed62 = [i64; LIMBS_62];
+
+/// Limbs of a number below twice the modulus, with its sign.
+const LIMBS_62: usize = (64 * WORDS + 2).div_ceil(62);
+const TOP: usize = LIMBS_62 - 1;
 
 const LOW_62: u64 = u64::MAX >> 2;
 
 impl Modulus {
-    const fn new(modulus: &[u64; 4]) -> Self {
+    const fn new(modulus: &[u64; WORDS]) -> Self {
         // Newton: x · (2 − m x) doubles the correct bits, of which m itself has three.
         let mut inverse = modulus[0];
         let mut round = 0;
@@ -36,10 +39,11 @@ impl Modulus {
 }
 
 /// 1 / x mod the modulus, which must be above x; anything at all for x = 0.
-pub(crate) fn invert(x: &[u64; 4], modulus: &Modulus) -> [u64; 4] {
-    // Of 256-bit numbers g is zero after 741 divsteps (§11 of the paper): 12 rounds of 62.
-    const ROUNDS_MAX: usize = 12;
-    let (mut d, mut e): (Signed62, Signed62) = ([0; 5], [1, 0, 0, 0, 0]);
+pub(crate) fn invert(x: &[u64; WORDS], modulus: &Modulus) -> [u64; WORDS] {
+    // Of d-bit numbers g is zero after (49 d + 57) / 17 divsteps (§11 of the paper).
+    const ROUNDS_MAX: usize = ((49 * 64 * WORDS + 57) / 17).div_ceil(62);
+    let (mut d, mut e): (Signed62, Signed62) = ([0; LIMBS_62], [0; LIMBS_62]);
+    e[0] = 1;
     let (mut f, mut g) = (modulus.limbs, to_62(x));
     let mut eta = -1;
     for _ in 0..ROUNDS_MAX {
@@ -47,11 +51,11 @@ pub(crate) fn invert(x: &[u64; 4], modulus: &Modulus) -> [u64; 4] {
         (eta, step) = divsteps_62(eta, unsigned(f[0]), unsigned(g[0]));
         (d, e) = step.apply_modular(&d, &e, modulus);
         (f, g) = step.apply(&f, &g);
-        if g == [0; 5] {
+        if g == [0; LIMBS_62] {
             break;
         }
     }
-    normalize(d, f[4] < 0, modulus)
+    normalize(d, f[TOP] < 0, modulus)
 }
 
 /// 2^62 times the matrix of 62 divsteps: ((u, v), (q, r)).
@@ -111,9 +115,9 @@ fn low_bits(eta: i64, left: u32) -> u64 {
 impl Step {
     /// The matrix applied to (f, g), divided by 2^62; exact.
     fn apply(&self, f: &Signed62, g: &Signed62) -> (Signed62, Signed62) {
-        let (mut f_out, mut g_out) = ([0; 5], [0; 5]);
+        let (mut f_out, mut g_out) = ([0; LIMBS_62], [0; LIMBS_62]);
         let (mut f_sum, mut g_sum) = (0i128, 0i128);
-        for i in 0..5 {
+        for i in 0..LIMBS_62 {
             f_sum += wide(self.u, f[i]) + wide(self.v, g[i]);
             g_sum += wide(self.q, f[i]) + wide(self.r, g[i]);
             if i > 0 {
@@ -123,21 +127,21 @@ impl Step {
             f_sum >>= 62;
             g_sum >>= 62;
         }
-        (f_out[4], g_out[4]) = (top(f_sum), top(g_sum));
+        (f_out[TOP], g_out[TOP]) = (top(f_sum), top(g_sum));
         (f_out, g_out)
     }
 
     /// The matrix applied to (d, e), divided by 2^62 modulo the modulus. In and out are in
     /// (−2 modulus, modulus).
     fn apply_modular(&self, d: &Signed62, e: &Signed62, m: &Modulus) -> (Signed62, Signed62) {
-        let (d_sign, e_sign) = (d[4] >> 63, e[4] >> 63);
+        let (d_sign, e_sign) = (d[TOP] >> 63, e[TOP] >> 63);
         let d_first = wide(self.u, d[0]) + wide(self.v, e[0]);
         let e_first = wide(self.q, d[0]) + wide(self.r, e[0]);
         let d_times = cancel((self.u & d_sign) + (self.v & e_sign), d_first, m);
         let e_times = cancel((self.q & d_sign) + (self.r & e_sign), e_first, m);
-        let (mut d_out, mut e_out) = ([0; 5], [0; 5]);
+        let (mut d_out, mut e_out) = ([0; LIMBS_62], [0; LIMBS_62]);
         let (mut d_sum, mut e_sum) = (0i128, 0i128);
-        for i in 0..5 {
+        for i in 0..LIMBS_62 {
             d_sum += wide(self.u, d[i]) + wide(self.v, e[i]) + wide(d_times, m.limbs[i]);
             e_sum += wide(self.q, d[i]) + wide(self.r, e[i]) + wide(e_times, m.limbs[i]);
             if i > 0 {
@@ -147,7 +151,7 @@ impl Step {
             d_sum >>= 62;
             e_sum >>= 62;
         }
-        (d_out[4], e_out[4]) = (top(d_sum), top(e_sum));
+        (d_out[TOP], e_out[TOP]) = (top(d_sum), top(e_sum));
         (d_out, e_out)
     }
 }
@@ -159,8 +163,9 @@ fn cancel(times: i64, first: i128, modulus: &Modulus) -> i64 {
 }
 
 /// ±d, by the sign of the last f, from (−2 modulus, modulus) to [0, modulus).
-fn normalize(d: Signed62, negate: bool, modulus: &Modulus) -> [u64; 4] {
-    let plus_if_negative = |x: Signed62| if x[4] < 0 { carry(&add(&x, &modulus.limbs)) } else { x };
+fn normalize(d: Signed62, negate: bool, modulus: &Modulus) -> [u64; WORDS] {
+    let plus_if_negative =
+        |x: Signed62| if x[TOP] < 0 { carry(&add(&x, &modulus.limbs)) } else { x };
     let mut d = plus_if_negative(d);
     if negate {
         d = carry(&d.map(|limb| -limb));
@@ -174,26 +179,37 @@ fn add(a: &Signed62, b: &Signed62) -> Signed62 {
 
 fn carry(x: &Signed62) -> Signed62 {
     let mut out = *x;
-    for i in 0..4 {
+    for i in 0..TOP {
         out[i + 1] += out[i] >> 62;
         out[i] &= signed(LOW_62);
     }
     out
 }
 
-const fn to_62(x: &[u64; 4]) -> Signed62 {
-    [
-        signed(x[0] & LOW_62),
-        signed((x[0] >> 62 | x[1] << 2) & LOW_62),
-        signed((x[1] >> 60 | x[2] << 4) & LOW_62),
-        signed((x[2] >> 58 | x[3] << 6) & LOW_62),
-        signed(x[3] >> 56),
-    ]
+const fn to_62(x: &[u64; WORDS]) -> Signed62 {
+    let mut out = [0; LIMBS_62];
+    let mut i = 0;
+    while i < LIMBS_62 {
+        let (word, shift) = (62 * i / 64, 62 * i % 64);
+        let mut bits = if word < WORDS { x[word] >> shift } else { 0 };
+        if shift > 2 && word + 1 < WORDS {
+            bits |= x[word + 1] << (64 - shift);
+        }
+        out[i] = signed(bits & LOW_62);
+        i += 1;
+    }
+    out
 }
 
-fn to_64(x: &Signed62) -> [u64; 4] {
+/// The other way, for limbs in [0, 2^62).
+fn to_64(x: &Signed62) -> [u64; WORDS] {
     let x = x.map(unsigned);
-    [x[0] | x[1] << 62, x[1] >> 2 | x[2] << 60, x[2] >> 4 | x[3] << 58, x[3] >> 6 | x[4] << 56]
+    std::array::from_fn(|word| {
+        // Word i starts in limb i, at bit 2 i, and what limb i lacks are the low bits of the next.
+        let (limb, shift) = (64 * word / 62, 64 * word % 62);
+        let next = x.get(limb + 1).map_or(0, |next| next << (62 - shift));
+        x[limb] >> shift | next
+    })
 }
 
 fn wide(a: i64, b: i64) -> i128 {

@@ -2,7 +2,8 @@
 
 use super::curve::Projective;
 use super::field::Field;
-use super::scalar::{N, P_MINUS_N, Scalar, less};
+use super::params::{N, WORDS};
+use super::scalar::{P_MINUS_N, Scalar, less};
 use super::signature::Signature;
 use super::table::{BASE_WINDOWS, BaseComb, KEY_WINDOWS, KeyComb};
 
@@ -29,12 +30,12 @@ pub(crate) enum Answer {
 /// A signature's scalars as the tables take them: u/2 + offset mod n.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Halves {
-    pub(crate) base: [u64; 4],
-    pub(crate) key: [u64; 4],
+    pub(crate) base: [u64; WORDS],
+    pub(crate) key: [u64; WORDS],
 }
 
 impl Halves {
-    /// `half_inverse` is 2^255 / s mod n.
+    /// `half_inverse` is R / 2 / s mod n.
     pub(crate) fn new(job: &Job<'_>, half_inverse: Scalar) -> Self {
         let base = job.digest.mul(half_inverse).add(BaseComb::OFFSET);
         let key = job.signature.r.mul(half_inverse).add(KeyComb::OFFSET);
@@ -66,10 +67,10 @@ impl Job<'_> {
 }
 
 /// r + n, for r < p − n.
-fn plus_n(r: &[u64; 4]) -> [u64; 4] {
-    let mut sum = [0; 4];
+fn plus_n(r: &[u64; WORDS]) -> [u64; WORDS] {
+    let mut sum = [0; WORDS];
     let mut carry = false;
-    for i in 0..4 {
+    for i in 0..WORDS {
         let (low, over) = r[i].overflowing_add(N[i]);
         let (low, over_again) = low.overflowing_add(u64::from(carry));
         sum[i] = low;

@@ -1,10 +1,10 @@
 //! The kernel for CPUs with AVX-512 IFMA: eight signatures an instruction.
 //!
-//! `number` is arithmetic modulo p and n on five limbs of 52 bits, one number in each 64-bit lane;
+//! `number` is arithmetic modulo p and n on limbs of 52 bits, one number in each 64-bit lane;
 //! `scalars` gives the digits, `sum` adds up the points. All `unsafe` is in this file: the call
 //! into functions compiled for the instruction set, and loads and stores.
 
-mod number;
+pub(crate) mod number;
 mod scalars;
 mod sum;
 
@@ -12,12 +12,12 @@ mod sum;
 mod tests;
 
 use std::arch::x86_64::{
-    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_load_si512, _mm512_loadu_si512, _mm512_storeu_si512,
+    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_loadu_si512, _mm512_storeu_si512,
 };
 use std::ptr;
 
 use super::job::{Answer, Job};
-use super::table::{BaseComb, Entry};
+use super::table::BaseComb;
 
 /// Signatures of one vector.
 const LANES: usize = 8;
@@ -61,19 +61,9 @@ fn verify(jobs: &[Job<'_>], base: &BaseComb, answers: &mut [Answer]) {
     }
 }
 
-/// A table entry as one vector: x, then y, four words each.
+/// Asks for what is loaded later.
 #[inline]
-#[target_feature(enable = "avx512f")]
-fn load_entry(entry: &Entry) -> __m512i {
-    const { assert!(size_of::<Entry>() == 64 && align_of::<Entry>() == 64) };
-    // SAFETY: the reference is valid for reads of 64 bytes and aligned to 64; an `Entry` has no
-    // padding, see the assertion, and any bits are a vector.
-    unsafe { _mm512_load_si512(ptr::from_ref(entry).cast()) }
-}
-
-/// Asks for an entry that is loaded later.
-#[inline]
-fn prefetch(entry: &Entry) {
+fn prefetch(entry: &u64) {
     // SAFETY: a prefetch reads nothing into the program, and the reference is valid besides.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(entry).cast()) }
 }

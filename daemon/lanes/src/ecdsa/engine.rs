@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::curve::Affine;
 use super::job::{Answer, Job};
+use super::params::{NOT_A_KEY, WORDS};
 use super::portable;
 use super::scalar::Scalar;
 use super::signature::{Signature, from_be_bytes};
@@ -11,6 +12,7 @@ use super::table::{BaseComb, Form, KeyComb, base_comb};
 
 #[cfg(target_arch = "x86_64")]
 use super::ifma;
+use crate::{EngineError, KeyError};
 
 /// A kernel, and the table of the base point in its form. Cheap to share, not to make: some
 /// milliseconds.
@@ -19,7 +21,7 @@ pub struct Engine {
     base: BaseComb,
 }
 
-/// The table of one key, for one kind of engine: 256 KiB.
+/// The table of one key, for one kind of engine.
 #[derive(Debug)]
 pub struct KeyTable(KeyComb);
 
@@ -28,27 +30,11 @@ pub struct KeyTable(KeyComb);
 pub struct LaneCheck<'a> {
     /// The table of the key. One of another kind of engine is only slow.
     pub table: &'a KeyTable,
-    /// SHA-256 of the message.
-    pub message_hash: [u8; 32],
+    /// The digest of the message: if it is longer than the curve's order, its leftmost bytes.
+    pub message_hash: [u8; 8 * WORDS],
     /// `ECDSA-Sig-Value`, in strict DER.
     pub signature_der: &'a [u8],
 }
-
-/// Why an engine must not be used here. Verify with another library instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// This CPU lacks AVX-512 IFMA.
-    #[error("this CPU has no AVX-512 IFMA, use another engine")]
-    Unsupported,
-    /// A known answer came out wrong.
-    #[error("self-test of the {0} engine failed, do not use it on this machine")]
-    SelfTest(&'static str),
-}
-
-/// The key is not one of P-256.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an uncompressed point of P-256, correct the key")]
-pub struct KeyError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kernel {
@@ -77,11 +63,20 @@ impl Engine {
         Err(EngineError::Unsupported)
     }
 
+    /// Whether this CPU has what [`ifma`](Self::ifma) takes.
+    #[must_use]
+    pub fn runs_ifma() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return ifma::Available::detect().is_some();
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+
     fn proven(kernel: Kernel) -> Result<Self, EngineError> {
         let failed = EngineError::SelfTest(kernel.name());
         let base = base_comb(kernel.form()).ok_or(failed)?;
         let engine = Self { kernel, base };
-        super::known_answers::hold(&engine).then_some(engine).ok_or(failed)
+        super::self_test::hold(&engine).then_some(engine).ok_or(failed)
     }
 
     /// For metrics and `version`: `ifma` or `portable`.
@@ -92,9 +87,12 @@ impl Engine {
 
     /// Computes the table of a key, an uncompressed point of SEC 1 §2.3.3. Takes about a
     /// millisecond, or some twenty verifications of a library.
-    pub fn build_table(&self, sec1_uncompressed: &[u8; 65]) -> Result<KeyTable, KeyError> {
-        let point = Affine::from_sec1(sec1_uncompressed).ok_or(KeyError)?;
-        KeyComb::build(&point, self.kernel.form()).map(KeyTable).ok_or(KeyError)
+    pub fn build_table(
+        &self,
+        sec1_uncompressed: &[u8; 1 + 16 * WORDS],
+    ) -> Result<KeyTable, KeyError> {
+        let point = Affine::from_sec1(sec1_uncompressed).ok_or(NOT_A_KEY)?;
+        KeyComb::build(&point, self.kernel.form()).map(KeyTable).ok_or(NOT_A_KEY)
     }
 
     /// Sets `good[i]` to whether `checks[i]` holds. `good` must be as long as `checks`.
@@ -151,9 +149,9 @@ impl Kernel {
 
     fn form(self) -> Form {
         match self {
-            Self::Portable => Form::R256,
+            Self::Portable => Form::Words,
             #[cfg(target_arch = "x86_64")]
-            Self::Ifma(_) => Form::R260,
+            Self::Ifma(_) => Form::Limbs,
         }
     }
 

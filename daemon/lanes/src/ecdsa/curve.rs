@@ -1,6 +1,7 @@
 //! Points of y² = x³ − 3x + b, affine, and the complete addition law for when it must not fail.
 
-use super::field::{Field, P};
+use super::field::Field;
+use super::params::{self, P, WORDS};
 use super::scalar::less;
 use super::signature::from_be_bytes;
 
@@ -11,42 +12,24 @@ pub(crate) struct Affine {
     pub(crate) y: Field,
 }
 
-/// SEC 2 v2 §2.4.2.
-const B: Field = Field::new([
-    0x3bce_3c3e_27d2_604b,
-    0x651d_06b0_cc53_b0f6,
-    0xb3eb_bd55_7698_86bc,
-    0x5ac6_35d8_aa3a_93e7,
-]);
+const B: Field = Field::new(params::B);
 
-/// The base point, SEC 2 v2 §2.4.2.
-pub(crate) const GENERATOR: Affine = Affine {
-    x: Field::new([
-        0xf4a1_3945_d898_c296,
-        0x7703_7d81_2deb_33a0,
-        0xf8bc_e6e5_63a4_40f2,
-        0x6b17_d1f2_e12c_4247,
-    ]),
-    y: Field::new([
-        0xcbb6_4068_37bf_51f5,
-        0x2bce_3357_6b31_5ece,
-        0x8ee7_eb4a_7c0f_9e16,
-        0x4fe3_42e2_fe1a_7f9b,
-    ]),
-};
+/// The base point.
+pub(crate) const GENERATOR: Affine =
+    Affine { x: Field::new(params::GENERATOR_X), y: Field::new(params::GENERATOR_Y) };
 
 impl Affine {
     /// Coordinates below p that satisfy the equation, in the uncompressed form of SEC 1 §2.3.3.
     /// The group has prime order: every such point generates it.
-    pub(crate) fn from_sec1(bytes: &[u8; 65]) -> Option<Self> {
+    pub(crate) fn from_sec1(bytes: &[u8; 1 + 16 * WORDS]) -> Option<Self> {
         let (&[4], coordinates) = bytes.split_first_chunk::<1>()? else { return None };
-        let (x, y) = coordinates.split_first_chunk::<32>()?;
+        let (x, y) = coordinates.split_first_chunk::<{ 8 * WORDS }>()?;
         let (x, y) = (from_be_bytes(x), from_be_bytes(y.first_chunk()?));
         if !less(&x, &P) || !less(&y, &P) {
             return None;
         }
         let point = Self { x: Field::new(x), y: Field::new(y) };
-        let three = Field::new([3, 0, 0, 0]);
+        let three = Field::ONE.double().add(Field::ONE);
         let right = point.x.square().sub(three).mul(point.x).add(B);
         (point.y.square() == right).then_some(point)
     }

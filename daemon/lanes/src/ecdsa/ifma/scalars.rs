@@ -1,6 +1,9 @@
 //! From r, s and the digest to the scalars that the tables take, with one inversion for all.
 
+use std::arch::x86_64::_mm512_setzero_si512;
+
 use super::super::job::Job;
+use super::super::params::{LIMBS, WORDS};
 use super::super::scalar::Scalar;
 use super::super::table::{BaseComb, KeyComb};
 use super::number::{
@@ -16,11 +19,11 @@ pub(super) struct LaneHalves {
     pub(super) key: Number,
 }
 
-/// 2^264 mod n: takes 2^255 / P to 2^259 / P by one product.
+/// 2^(104 LIMBS − 64 WORDS) mod n: takes 2^(64 WORDS − 1) / P to R / 2 / P by one product.
 const TO_HALF_INVERSE: Limbs = {
     let mut value = Scalar::ONE;
     let mut bit = 0;
-    while bit < 8 {
+    while bit < 104 * LIMBS - 128 * WORDS {
         value = value.add(value);
         bit += 1;
     }
@@ -58,7 +61,7 @@ pub(super) fn halves(jobs: &[Job<'_>]) -> Option<Vec<LaneHalves>> {
     Some(halves)
 }
 
-/// 2^259 / a mod n, in every lane.
+/// R / 2 / a mod n, in every lane.
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn invert(a: &Number) -> Option<Number> {
     let four = swap_lanes::<4>(a);
@@ -76,12 +79,16 @@ fn invert(a: &Number) -> Option<Number> {
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn transpose(jobs: &[Job<'_>], scalar: impl Fn(&Job<'_>) -> Scalar) -> Number {
-    let mut words = [[0; LANES]; 4];
+    let mut words = [[0; LANES]; WORDS];
     for lane in 0..LANES {
         let limbs = scalar(jobs.get(lane).unwrap_or(&jobs[0])).limbs();
         for (word, limb) in words.iter_mut().zip(limbs) {
             word[lane] = limb;
         }
     }
-    from_words(&[load(&words[0]), load(&words[1]), load(&words[2]), load(&words[3])])
+    let mut columns = [_mm512_setzero_si512(); WORDS];
+    for (column, words) in columns.iter_mut().zip(&words) {
+        *column = load(words);
+    }
+    from_words(&columns)
 }

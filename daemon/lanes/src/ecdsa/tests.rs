@@ -1,30 +1,34 @@
 //! The arithmetic below the kernels against a big-integer library, and points that collide.
 
 use num_bigint::BigUint;
-use p256::elliptic_curve::ff::PrimeField;
 
 use super::curve::{Affine, GENERATOR, Projective};
-use super::field::{Field, P};
+use super::field::Field;
+use super::forge;
 use super::inverse::{self, Modulus};
 use super::job::{Answer, Job};
+use super::library;
+use super::library::elliptic_curve::ff::PrimeField;
+use super::params::{BASE_WINDOW, KEY_WINDOW, N, P, WORDS};
 use super::portable;
-use super::scalar::{N, P_MINUS_N, Scalar};
+use super::scalar::{P_MINUS_N, Scalar};
 use super::signature::{Signature, from_be_bytes};
-use super::table::{
-    BASE_WINDOW, BASE_WINDOWS, BaseComb, Comb, Form, KEY_WINDOW, KEY_WINDOWS, KeyComb, base_comb,
-    digit,
-};
+use super::table::{BASE_WINDOWS, BaseComb, Comb, Form, KEY_WINDOWS, KeyComb, base_comb, digit};
 
-#[expect(dead_code, reason = "each includer uses a part of it")]
-#[path = "../../tests/forge/mod.rs"]
-mod forge;
+#[cfg(target_arch = "x86_64")]
+const FORMS: [Form; 2] = [Form::Words, Form::Limbs];
+#[cfg(not(target_arch = "x86_64"))]
+const FORMS: [Form; 1] = [Form::Words];
+
+/// Bits of a number.
+const BITS: usize = 64 * WORDS;
 
 pub(super) fn big(limbs: &[u64]) -> BigUint {
     let bytes: Vec<_> = limbs.iter().flat_map(|limb| limb.to_le_bytes()).collect();
     BigUint::from_bytes_le(&bytes)
 }
 
-pub(super) fn words(number: &BigUint) -> [u64; 4] {
+pub(super) fn words(number: &BigUint) -> [u64; WORDS] {
     let digits = number.to_u64_digits();
     std::array::from_fn(|i| digits.get(i).copied().unwrap_or(0))
 }
@@ -36,11 +40,11 @@ pub(super) fn two_to(power: usize) -> BigUint {
 /// Numbers below `modulus` where carries, borrows and reductions change, and random ones.
 pub(super) fn edges(modulus: &BigUint, random: usize) -> Vec<BigUint> {
     let mut edges = Vec::new();
-    for bit in (0..=256).step_by(16).chain([52, 104, 156, 208, 62, 124, 186, 248]) {
+    for bit in (0..=BITS).step_by(16).chain([52, 104, 156, 208, 62, 124, 186, 248]) {
         for offset in 0..3u8 {
             edges.push(two_to(bit) + offset);
             edges.push(two_to(bit) - 1u8);
-            edges.push(two_to(256) - two_to(bit) + offset);
+            edges.push(two_to(BITS) - two_to(bit) + offset);
         }
     }
     for offset in 0..4u8 {
@@ -48,7 +52,7 @@ pub(super) fn edges(modulus: &BigUint, random: usize) -> Vec<BigUint> {
     }
     let mut source = fastrand::Rng::with_seed(1);
     for _ in 0..random {
-        let mut bytes = [0; 32];
+        let mut bytes = [0; 8 * WORDS];
         source.fill(&mut bytes);
         edges.push(BigUint::from_bytes_le(&bytes));
     }
@@ -60,8 +64,8 @@ fn field_against_big_integers() {
     let p = big(&P);
     let edges = edges(&p, 40);
     let plain = |field: Field| {
-        // Taking the Montgomery form off again: times 2^-256.
-        let inverse = two_to(256).modpow(&(&p - 2u8), &p);
+        // Taking the Montgomery form off again: times 1 / R.
+        let inverse = two_to(BITS).modpow(&(&p - 2u8), &p);
         big(&field.montgomery()) * inverse % &p
     };
     for a in &edges {
@@ -83,13 +87,13 @@ fn field_against_big_integers() {
 #[test]
 fn scalars_against_big_integers() {
     let n = big(&N);
-    let r_inverse = two_to(256).modpow(&(&n - 2u8), &n);
+    let r_inverse = two_to(BITS).modpow(&(&n - 2u8), &n);
     let edges = edges(&n, 40);
     for a in &edges {
         let sa = Scalar::reduced(words(a));
         assert_eq!(big(&sa.limbs()), *a);
         assert_eq!(big(&sa.halved().limbs()) * 2u8 % &n, *a);
-        let expected = (a.bits() > 0).then(|| a.modpow(&(&n - 2u8), &n) * two_to(255) % &n);
+        let expected = (a.bits() > 0).then(|| a.modpow(&(&n - 2u8), &n) * two_to(BITS - 1) % &n);
         assert_eq!(sa.invert_halved().map(|inverse| big(&inverse.limbs())), expected);
         for b in &edges {
             let sb = Scalar::reduced(words(b));
@@ -98,28 +102,28 @@ fn scalars_against_big_integers() {
         }
     }
     for offset in 0..5u8 {
-        for number in [&n + offset, &n - offset, two_to(256) - 1u8 - offset] {
+        for number in [&n + offset, &n - offset, two_to(BITS) - 1u8 - offset] {
             assert_eq!(big(&Scalar::reduced(words(&number)).limbs()), &number % &n);
             let in_range = number < n;
             assert_eq!(Scalar::in_range(words(&number)).is_some(), in_range, "{number}");
         }
     }
-    assert!(Scalar::in_range([0; 4]).is_none());
+    assert!(Scalar::in_range([0; WORDS]).is_none());
     assert_eq!(big(&P_MINUS_N), big(&P) - &n);
-    assert_eq!(big(&Scalar::ONE.limbs()), two_to(256) % &n);
+    assert_eq!(big(&Scalar::ONE.limbs()), two_to(BITS) % &n);
 }
 
 #[test]
 fn inverses_against_big_integers() {
-    let hold = |limbs: &[u64; 4], modulus: &Modulus| {
+    let hold = |limbs: &[u64; WORDS], modulus: &Modulus| {
         let m = big(limbs);
         for a in edges(&m, 2000).iter().filter(|a| a.bits() > 0) {
             let inverse = big(&inverse::invert(&words(a), modulus));
             assert_eq!(inverse * a % &m, BigUint::from(1u8), "1 / {a}");
         }
     };
-    hold(&P, &inverse::P256_P);
-    hold(&N, &inverse::P256_N);
+    hold(&P, &inverse::FIELD);
+    hold(&N, &inverse::ORDER);
 }
 
 /// The digits of u, by their definition: odd, and u when put together again.
@@ -141,24 +145,24 @@ fn digits_are_odd_and_add_up() {
     };
     hold(KEY_WINDOW, KEY_WINDOWS, KeyComb::OFFSET);
     hold(BASE_WINDOW, BASE_WINDOWS, BaseComb::OFFSET);
-    hold(5, 52, Comb::<52, 16>::OFFSET);
+    hold(5, 77, Comb::<77, 16>::OFFSET);
 }
 
-fn affine(sec1: &[u8; 65]) -> Affine {
+fn affine(sec1: &forge::Sec1) -> Affine {
     Affine::from_sec1(sec1).unwrap()
 }
 
-/// Every entry of a table, both forms, against the p256 crate.
+/// Every entry of a table, both forms, against the curve's crate.
 #[test]
 fn tables_hold_odd_multiples() {
     let forge = forge::Forge::new(1, 1);
     let signer = &forge.signers[0];
-    for form in [Form::R256, Form::R260] {
+    for form in FORMS {
         let table = KeyComb::build(&affine(&signer.sec1), form).unwrap();
         let mut base = signer.secret;
         for window in 0..KEY_WINDOWS {
             for (index, entry) in table.window(window).iter().enumerate().step_by(9) {
-                let multiple = base * p256::Scalar::from(2 * index as u64 + 1);
+                let multiple = base * library::Scalar::from(2 * index as u64 + 1);
                 let expected = affine(&forge::Signer::new(multiple).sec1);
                 assert_eq!(entry.point(form), expected, "{index} of window {window}");
             }
@@ -173,7 +177,7 @@ fn tables_hold_odd_multiples() {
 #[test]
 fn complete_additions() {
     let multiple = |k: i64| {
-        let magnitude = p256::Scalar::from(k.unsigned_abs());
+        let magnitude = library::Scalar::from(k.unsigned_abs());
         forge::Signer::new(if k < 0 { -magnitude } else { magnitude })
     };
     for a in -4..=4i64 {
@@ -193,14 +197,14 @@ fn complete_additions() {
     assert_eq!(affine(&multiple(2).sec1), GENERATOR.double().unwrap());
 }
 
-fn number(scalar: &p256::Scalar) -> Scalar {
+fn number(scalar: &library::Scalar) -> Scalar {
     Scalar::reduced(from_be_bytes(&scalar.to_repr().into()))
 }
 
 /// The multiples of G and of the key that entries `which` add up to, for u1 and u2, in the order
 /// in which the kernels hold them.
-fn partial(u1: &p256::Scalar, u2: &p256::Scalar, which: &[usize]) -> [p256::Scalar; 2] {
-    let mut sums = [p256::Scalar::ZERO; 2];
+fn partial(u1: &library::Scalar, u2: &library::Scalar, which: &[usize]) -> [library::Scalar; 2] {
+    let mut sums = [library::Scalar::ZERO; 2];
     for &nth in which {
         let (u, width, window, offset, sum) = if nth < BASE_WINDOWS {
             (u1, BASE_WINDOW, nth, BaseComb::OFFSET, 0)
@@ -209,7 +213,7 @@ fn partial(u1: &p256::Scalar, u2: &p256::Scalar, which: &[usize]) -> [p256::Scal
         };
         let v = number(u).halved().add(offset).limbs();
         let (index, negative) = digit(&v, width, window);
-        let mut term = p256::Scalar::from(2 * index as u64 + 1);
+        let mut term = library::Scalar::from(2 * index as u64 + 1);
         for _ in 0..width * window {
             term = term.double();
         }
@@ -225,7 +229,7 @@ fn colliding_partial_sums_are_noticed() {
     let mut random = fastrand::Rng::with_seed(7);
     let mut forge = forge::Forge::new(9, 1);
     let other = forge.good(0);
-    let benches = [Form::R256, Form::R260].map(|form| Bench {
+    let benches = FORMS.map(|form| Bench {
         form,
         base: base_comb(form).unwrap(),
         neighbour: KeyComb::build(&affine(&other.sec1), form).unwrap(),
@@ -255,7 +259,7 @@ fn colliding_partial_sums_are_noticed() {
         // a + b x = ±(c + d x)
         let (rise, run) = if opposite { (-(c + a), b + d) } else { (c - a, b - d) };
         let secret = rise * run.invert().into_option().unwrap_or_default();
-        if secret == p256::Scalar::ZERO {
+        if secret == library::Scalar::ZERO {
             continue;
         }
         let signer = forge::Signer::new(secret);
@@ -310,13 +314,11 @@ fn hold(specimen: &forge::Specimen, benches: &[Bench], other: &forge::Specimen) 
 
 fn run(form: Form, jobs: &[Job<'_>], base: &BaseComb, answers: &mut [Answer]) {
     match form {
-        Form::R256 => portable::verify(jobs, base, answers),
+        Form::Words => portable::verify(jobs, base, answers),
         #[cfg(target_arch = "x86_64")]
-        Form::R260 => match super::ifma::Available::detect() {
+        Form::Limbs => match super::ifma::Available::detect() {
             Some(available) => available.verify(jobs, base, answers),
             None => answers.fill(Answer::Good),
         },
-        #[cfg(not(target_arch = "x86_64"))]
-        Form::R260 => answers.fill(Answer::Good),
     }
 }

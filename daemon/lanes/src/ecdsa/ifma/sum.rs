@@ -6,13 +6,14 @@ use std::arch::x86_64::*;
 
 use super::super::field::Field;
 use super::super::job::{Answer, Job};
+use super::super::params::{LIMBS, WORDS};
 use super::super::table::{BASE_WINDOWS, BaseComb, Comb, KEY_WINDOWS, POINTS};
 use super::number::{
     Limbs, Mask, Number, P, carry, difference, first_lane, fold, from_words, is_zero, limbs, mul,
     mul_add, p_times_minus, plus, select, splat, square, square_add, swap_lanes,
 };
 use super::scalars::{LaneHalves, transpose};
-use super::{GROUP, LANES, load_entry, prefetch, store};
+use super::{GROUP, LANES, load, prefetch, store};
 
 /// One affine point in each lane.
 #[derive(Clone, Copy)]
@@ -31,24 +32,29 @@ struct Sums {
     unclear: [Mask; GROUP],
 }
 
+/// The words at which loads of an entry start. The last ends where the entry does.
+const ENTRY_LOADS: [usize; (2 * WORDS).div_ceil(LANES)] = {
+    let mut starts = [0; (2 * WORDS).div_ceil(LANES)];
+    starts[starts.len() - 1] = 2 * WORDS - LANES;
+    starts
+};
+const _: () = assert!(ENTRY_LOADS.len() <= 2, "two loads reach no further");
+
 /// Independent products in flight: enough to hide the latency of the multiplier.
 const BLOCK: usize = 4;
 
 /// Affine additions that an inversion must be shared by to be worth its while.
 const SHARED_MIN: usize = 24;
 
-/// 2^260 mod p, the one of these products.
-const ONE: Limbs = {
-    let sixteen = Field::new([16, 0, 0, 0]);
-    limbs(&sixteen.montgomery())
-};
-/// 2^520 mod p: takes a number to its Montgomery form.
-const TO_MONTGOMERY: Limbs = limbs(&shifted_one(520 - 256));
-/// 2^268 mod p: takes 2^512 / a to 2^520 / a.
-const TO_INVERSE: Limbs = limbs(&shifted_one(268 - 256));
+/// R = 2^(52 LIMBS) mod p, the one of these products.
+const ONE: Limbs = limbs(&shifted_one(52 * LIMBS - 64 * WORDS));
+/// R² mod p: takes a number to its Montgomery form.
+const TO_MONTGOMERY: Limbs = limbs(&shifted_one(104 * LIMBS - 64 * WORDS));
+/// 2^(156 LIMBS − 128 WORDS) mod p: takes 2^(128 WORDS) / a to R² / a.
+const TO_INVERSE: Limbs = limbs(&shifted_one(156 * LIMBS - 192 * WORDS));
 
-/// 2^(256 + bits) mod p.
-const fn shifted_one(bits: usize) -> [u64; 4] {
+/// 2^(64 WORDS + bits) mod p.
+const fn shifted_one(bits: usize) -> [u64; WORDS] {
     let mut value = Field::ONE;
     let mut bit = 0;
     while bit < bits {
@@ -75,7 +81,7 @@ pub(super) fn answer(
     for (vector, (jobs, answers)) in jobs.chunks(LANES).zip(answers.chunks_mut(LANES)).enumerate() {
         let Extended { x, zz, .. } = &totals[vector];
         let r = mul(&transpose(jobs, |job| job.signature.r), &splat(&TO_MONTGOMERY));
-        // r · ZZ − X, in (p − 2^216, 2.001 p): zero modulo p exactly if p or 2 p.
+        // r · ZZ − X, folded: zero modulo p exactly if p or 2 p.
         let good = is_zero(&fold(mul_add(&r, zz, &p_times_minus(3, x))));
         let unclear = sums.unclear[vector] | is_zero(zz);
         for (lane, answer) in answers.iter_mut().enumerate() {
@@ -121,15 +127,21 @@ fn terms<const WINDOWS: usize, const ENTRIES: usize>(
     window: usize,
 ) -> Point {
     let (indices, negative) = digits(v, Comb::<WINDOWS, ENTRIES>::BITS, window);
-    let mut rows = [_mm512_setzero_si512(); LANES];
-    for lane in 0..LANES {
-        rows[lane] = load_entry(&tables[lane].window(window)[indices[lane] % ENTRIES]);
+    let mut words = [_mm512_setzero_si512(); 2 * WORDS];
+    for start in ENTRY_LOADS {
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        for lane in 0..LANES {
+            let entry = &tables[lane].window(window)[indices[lane] % ENTRIES];
+            rows[lane] = load(entry.words()[start..].first_chunk().unwrap_or(&[0; LANES]));
+        }
+        words[start..start + LANES].copy_from_slice(&transpose_rows(&rows));
     }
-    let columns = transpose_rows(&rows);
-    let x = from_words(&[columns[0], columns[1], columns[2], columns[3]]);
-    let y = from_words(&[columns[4], columns[5], columns[6], columns[7]]);
+    let (mut x, mut y) = ([words[0]; WORDS], [words[0]; WORDS]);
+    x.copy_from_slice(&words[..WORDS]);
+    y.copy_from_slice(&words[WORDS..]);
+    let (x, y) = (from_words(&x), from_words(&y));
     let mut signed = y;
-    for i in 0..5 {
+    for i in 0..LIMBS {
         let prime = _mm512_set1_epi64(P[i]);
         signed[i] = _mm512_mask_sub_epi64(y[i], negative, prime, y[i]);
     }
@@ -146,7 +158,10 @@ fn prefetch_terms<const WINDOWS: usize, const ENTRIES: usize>(
 ) {
     let (indices, _) = digits(v, Comb::<WINDOWS, ENTRIES>::BITS, window);
     for lane in 0..LANES {
-        prefetch(&tables[lane].window(window)[indices[lane] % ENTRIES]);
+        let entry = &tables[lane].window(window)[indices[lane] % ENTRIES];
+        for start in ENTRY_LOADS {
+            prefetch(&entry.words()[start]);
+        }
     }
 }
 
@@ -157,7 +172,7 @@ fn digits(v: &Number, width: usize, window: usize) -> ([usize; LANES], Mask) {
     let (limb, shift) = (window * width / 52, window * width % 52);
     let count = |bits: usize| _mm_cvtsi64_si128(i64::try_from(bits).unwrap_or(0));
     let mut bits = _mm512_srl_epi64(v[limb], count(shift));
-    if shift + width > 52 && limb < 4 {
+    if shift + width > 52 && limb + 1 < LIMBS {
         bits = _mm512_or_si512(bits, _mm512_sll_epi64(v[limb + 1], count(52 - shift)));
     }
     let entries = _mm512_set1_epi64(1 << (width - 1));
@@ -262,7 +277,7 @@ const CHAINS_MAX: usize = if GROUP > 6 { GROUP } else { 6 };
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn add_block(sums: &mut Sums, block: &[Before], start: usize, inverses: &mut [Number; CHAINS_MAX]) {
     let chains = sums.chains();
-    let mut slopes = [[_mm512_setzero_si512(); 5]; BLOCK];
+    let mut slopes = [[_mm512_setzero_si512(); LIMBS]; BLOCK];
     let mut xs = slopes;
     for (i, before) in block.iter().enumerate() {
         let inverse = &mut inverses[(start + i) % chains];

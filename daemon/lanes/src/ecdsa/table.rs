@@ -6,16 +6,13 @@
 
 use super::curve::{Affine, GENERATOR};
 use super::field::Field;
+use super::params::{BASE_WINDOW, KEY_WINDOW, WORDS};
 use super::scalar::Scalar;
 
-/// Bits of one window of a key's table: 32 windows of 128 entries, 256 KiB.
-pub(crate) const KEY_WINDOW: usize = 8;
-pub(crate) const KEY_WINDOWS: usize = 256usize.div_ceil(KEY_WINDOW);
+pub(crate) const KEY_WINDOWS: usize = (64 * WORDS).div_ceil(KEY_WINDOW);
 const KEY_ENTRIES: usize = 1 << (KEY_WINDOW - 1);
 
-/// Bits of one window of the base point's table.
-pub(crate) const BASE_WINDOW: usize = 11;
-pub(crate) const BASE_WINDOWS: usize = 256usize.div_ceil(BASE_WINDOW);
+pub(crate) const BASE_WINDOWS: usize = (64 * WORDS).div_ceil(BASE_WINDOW);
 const BASE_ENTRIES: usize = 1 << (BASE_WINDOW - 1);
 
 /// Entries that add up to u1 · G + u2 · Q.
@@ -27,52 +24,80 @@ pub(crate) type BaseComb = Comb<BASE_WINDOWS, BASE_ENTRIES>;
 /// In which Montgomery form the entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// x · 2^256 mod p, for arithmetic on four limbs of 64 bits.
-    R256,
-    /// x · 2^260 mod p, for arithmetic on five limbs of 52 bits.
-    R260,
+    /// x · 2^(64 WORDS) mod p, for arithmetic on words of 64 bits.
+    Words,
+    /// x · 2^(52 LIMBS) mod p, for arithmetic on limbs of 52 bits.
+    #[cfg(target_arch = "x86_64")]
+    Limbs,
 }
 
-/// One point, both coordinates canonical: a cache line.
+/// One point, both coordinates canonical.
 #[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
 pub(crate) struct Entry {
-    x: [u64; 4],
-    y: [u64; 4],
+    /// x, then y.
+    words: [u64; 2 * WORDS],
 }
 
 /// The table of one point.
 #[derive(Debug)]
 pub(crate) struct Comb<const WINDOWS: usize, const ENTRIES: usize> {
     form: Form,
-    windows: Box<[[Entry; ENTRIES]; WINDOWS]>,
+    windows: Box<[Window<ENTRIES>; WINDOWS]>,
 }
+
+/// In whole cache lines, so that an entry takes no more of them than it must.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Window<const ENTRIES: usize>([Entry; ENTRIES]);
 
 impl Form {
     /// What the coordinates are multiplied by on the way into the table, and out of it.
-    const fn factors(self) -> (Field, Field) {
+    fn factors(self) -> Option<(Field, Field)> {
         match self {
-            Self::R256 => (Field::ONE, Field::ONE),
-            // 2^-4 has the Montgomery form 2^252.
-            Self::R260 => (Field::new([16, 0, 0, 0]), Field::from_montgomery([0, 0, 0, 1 << 60])),
+            Self::Words => None,
+            #[cfg(target_arch = "x86_64")]
+            Self::Limbs => Some(LIMB_FACTORS),
         }
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+const LIMB_FACTORS: (Field, Field) = {
+    let power = 52 * super::params::LIMBS - 64 * WORDS;
+    let (mut there, mut back) = ([0; WORDS], [0; WORDS]);
+    there[0] = 1 << power;
+    // 2^-power has the Montgomery form 2^(64 WORDS − power).
+    back[WORDS - 1] = 1 << (64 - power);
+    (Field::new(there), Field::from_montgomery(back))
+};
+
 impl Entry {
     fn new(point: &Affine, form: Form) -> Self {
-        let (factor, _) = form.factors();
-        Self { x: point.x.mul(factor).montgomery(), y: point.y.mul(factor).montgomery() }
+        let Affine { x, y } = match form.factors() {
+            None => *point,
+            Some((there, _)) => Affine { x: point.x.mul(there), y: point.y.mul(there) },
+        };
+        let mut words = [0; 2 * WORDS];
+        words[..WORDS].copy_from_slice(&x.montgomery());
+        words[WORDS..].copy_from_slice(&y.montgomery());
+        Self { words }
     }
 
     /// The point, whatever the form.
     pub(crate) fn point(&self, form: Form) -> Affine {
-        let (x, y) = (Field::from_montgomery(self.x), Field::from_montgomery(self.y));
-        if form == Form::R256 {
-            return Affine { x, y };
+        let half = |start| Field::from_montgomery(std::array::from_fn(|i| self.words[start + i]));
+        let (x, y) = (half(0), half(WORDS));
+        match form.factors() {
+            None => Affine { x, y },
+            Some((_, back)) => Affine { x: x.mul(back), y: y.mul(back) },
         }
-        let (_, factor) = form.factors();
-        Affine { x: x.mul(factor), y: y.mul(factor) }
+    }
+
+    /// x, then y, in the table's form.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn words(&self) -> &[u64; 2 * WORDS] {
+        &self.words
     }
 }
 
@@ -105,14 +130,14 @@ impl<const WINDOWS: usize, const ENTRIES: usize> Comb<WINDOWS, ENTRIES> {
         }
         let doubles: Vec<_> = bases.iter().map(Affine::double).collect::<Option<_>>()?;
         let mut multiples = bases;
-        let blank = Entry { x: [0; 4], y: [0; 4] };
-        let mut windows = vec![[blank; ENTRIES]; WINDOWS];
+        let blank = Entry { words: [0; 2 * WORDS] };
+        let mut windows = vec![Window([blank; ENTRIES]); WINDOWS];
         for entry in 0..ENTRIES {
             if entry > 0 {
                 add_each(&mut multiples, &doubles)?;
             }
             for (window, multiple) in windows.iter_mut().zip(&multiples) {
-                window[entry] = Entry::new(multiple, form);
+                window.0[entry] = Entry::new(multiple, form);
             }
         }
         // On the heap from the start: larger than a thread's stack may be.
@@ -131,14 +156,14 @@ impl<const WINDOWS: usize, const ENTRIES: usize> Comb<WINDOWS, ENTRIES> {
     /// The entries of one window.
     #[inline]
     pub(crate) fn window(&self, window: usize) -> &[Entry; ENTRIES] {
-        &self.windows[window]
+        &self.windows[window].0
     }
 
     /// The point that window `window` adds for v.
     #[inline]
-    pub(crate) fn term(&self, v: &[u64; 4], window: usize) -> Affine {
+    pub(crate) fn term(&self, v: &[u64; WORDS], window: usize) -> Affine {
         let (index, negative) = digit(v, Self::BITS, window);
-        let point = self.windows[window][index].point(self.form);
+        let point = self.windows[window].0[index].point(self.form);
         if negative { point.neg() } else { point }
     }
 }
@@ -153,7 +178,7 @@ pub(crate) fn base_comb(form: Form) -> Option<BaseComb> {
 /// The digit is d = 2 b − (2^w − 1) for the window's bits b, and |d| is entry (|d| − 1) / 2: for
 /// b ≥ 2^(w−1) the low bits of b, else the complement of them.
 #[inline]
-pub(crate) fn digit(v: &[u64; 4], width: usize, window: usize) -> (usize, bool) {
+pub(crate) fn digit(v: &[u64; WORDS], width: usize, window: usize) -> (usize, bool) {
     let (limb, shift) = (window * width / 64, window * width % 64);
     let mut bits = v.get(limb).map_or(0, |low| low >> shift);
     if shift + width > 64 {

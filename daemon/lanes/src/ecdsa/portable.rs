@@ -39,7 +39,7 @@ fn verify_group(jobs: &[Job<'_>], base: &BaseComb, answers: &mut [Answer]) {
     }
 }
 
-/// 2^255 / s of every job, with one inversion for all.
+/// R / 2 / s of every job, with one inversion for all.
 fn invert_each(jobs: &[Job<'_>]) -> Option<Vec<Scalar>> {
     let mut product = Scalar::ONE;
     let mut before = Vec::with_capacity(jobs.len());
