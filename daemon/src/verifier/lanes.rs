@@ -110,6 +110,9 @@ impl Lanes {
             .enumerate()
             .filter_map(|(index, check)| {
                 let algorithm = in_lanes(check.key.algorithm)?;
+                if !self.engines.have(algorithm) {
+                    return None;
+                }
                 let key = self.hot_key(check, algorithm)?;
                 Some(Ready { index, check, algorithm, key })
             })
@@ -222,6 +225,14 @@ fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
     Some(match algorithm {
         A::EcdsaP256Sha256 => Algorithm::EcdsaP256(Digest::Sha256),
         A::EcdsaP384Sha384 => Algorithm::EcdsaP384(Digest::Sha384),
+        A::RsaPkcs1_2048Sha256 | A::RsaPkcs1_3072Sha256 | A::RsaPkcs1_4096Sha256 => {
+            Algorithm::RsaPkcs1(Digest::Sha256)
+        }
+        A::RsaPkcs1_4096Sha512 => Algorithm::RsaPkcs1(Digest::Sha512),
+        A::RsaPss2048Sha256 | A::RsaPss3072Sha256 | A::RsaPss4096Sha256 => {
+            Algorithm::RsaPss(Digest::Sha256)
+        }
+        A::RsaPss4096Sha512 => Algorithm::RsaPss(Digest::Sha512),
         _ => return None,
     })
 }
