@@ -12,6 +12,7 @@ mod cli;
 mod crash;
 mod decisions;
 mod doors;
+mod doors_table;
 mod faults;
 mod gcloud;
 mod google_clients;
