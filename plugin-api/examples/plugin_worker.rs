@@ -1,0 +1,11 @@
+//! The program of a worker process, for the tests: the daemon's own does the same when it is
+//! called `hallmark plugin-worker`.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use hallmark_plugin_api::host::worker;
+
+fn main() -> ExitCode {
+    worker::main()
+}

@@ -1,0 +1,511 @@
+//! The other side: what a worker process does.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
+use rustix::process::{Resource, Rlimit, Signal};
+
+use super::arena::{Arena, Writer};
+use super::process::read_bell;
+use super::wire::{self, Op, Put, Reader};
+use crate::host::error::CallError;
+use crate::host::file::Sealed;
+use crate::host::in_process::monotonic_ns;
+use crate::host::instance::{Circumstances, Instance};
+use crate::host::keys::{KeyRecord, KeySnapshot};
+use crate::host::services::Services;
+use crate::host::{PluginImage, limits};
+use crate::{Algorithm, ErrorKind, Failure, LogLevel, Material, abi};
+
+/// Files that a worker may have open: sessions of a token, a few sockets.
+const FILES: u64 = 1_024;
+/// Bytes of the first message.
+const HELLO_BYTES: usize = 48;
+/// Bytes of what the host says: a secret and one byte.
+const MESSAGE_BYTES: usize = (64 << 10) + 64;
+/// Descriptors in the first message.
+const DESCRIPTORS: usize = 2 + super::SLOTS_MAX;
+
+/// Hosts a plugin for the process that started this one, until that has no more use for it. The
+/// standard input is the socket to it; a program that is started otherwise fails here.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(()) => exit_now(),
+        Err(error) => {
+            eprintln!("this is no command for people: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends without running what libraries registered for the end: their threads may still run.
+fn exit_now() -> ! {
+    unsafe extern "C" {
+        safe fn _exit(status: core::ffi::c_int) -> !;
+    }
+    _exit(0)
+}
+
+fn run() -> io::Result<()> {
+    let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    close_all_but(&control)?;
+    confine()?;
+    let hello = Hello::receive(&control)?;
+    let memory = hello.memory_bytes.saturating_add(hello.arena.bytes() as u64);
+    limit(Resource::As, memory)?;
+    let upward = Arc::new(Upward {
+        control,
+        level: hello.level,
+        asking: Mutex::new(()),
+        secret: Mutex::new(None),
+        answered: Condvar::new(),
+    });
+    let hosted = Arc::new(Hosted {
+        arena: hello.arena,
+        sealed: Mutex::new(Some(hello.sealed)),
+        image: OnceLock::new(),
+        instance: RwLock::new(None),
+        snapshots: Mutex::default(),
+        upward: Arc::clone(&upward),
+    });
+    for (part, bell) in hello.bells.into_iter().enumerate() {
+        let hosted = Arc::clone(&hosted);
+        std::thread::Builder::new().spawn(move || hosted.serve(part, &bell))?;
+    }
+    hosted.listen();
+    // Nobody will ask any more: the last one out ends the instance.
+    hosted.snapshots().clear();
+    drop(hosted.instance.write().unwrap_or_else(PoisonError::into_inner).take());
+    Ok(())
+}
+
+/// What somebody else left open is none of the plugin's business.
+fn close_all_but(control: &OwnedFd) -> io::Result<()> {
+    let numbers: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|&number| number > 2 && number != control.as_raw_fd())
+        .collect();
+    for number in numbers {
+        // SAFETY: the number is only looked at; that of the listing itself is free again.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        if rustix::io::fcntl_getfd(descriptor).is_ok() {
+            // SAFETY: nothing in this program has opened a file yet but the control socket.
+            unsafe { rustix::io::close(number) };
+        }
+    }
+    Ok(())
+}
+
+fn confine() -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    rustix::thread::set_no_new_privs(true)?;
+    rustix::thread::set_name(c"hallmark-plugin")?;
+    limit(Resource::Core, 0)?;
+    limit(Resource::Nofile, FILES)
+}
+
+fn limit(resource: Resource, most: u64) -> io::Result<()> {
+    let now = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    let most = Some(most.min(now));
+    Ok(rustix::process::setrlimit(resource, Rlimit { current: most, maximum: most })?)
+}
+
+/// What the host says first.
+struct Hello {
+    level: LogLevel,
+    memory_bytes: u64,
+    sealed: Sealed,
+    arena: Arena,
+    bells: Vec<OwnedFd>,
+}
+
+impl Hello {
+    fn receive(control: &OwnedFd) -> io::Result<Self> {
+        let wrong = || io::Error::other("there is no host");
+        let mut text = [0; HELLO_BYTES + 1];
+        let mut space = vec![MaybeUninit::uninit(); 64 + 8 * DESCRIPTORS];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [io::IoSliceMut::new(&mut text)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let len = rustix::net::recvmsg(control, &mut parts, &mut ancillary, flags)?.bytes;
+        let descriptors = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors.collect::<Vec<_>>()),
+            _ => None,
+        });
+        let mut descriptors = descriptors.ok_or_else(wrong)?.into_iter();
+        let (plugin, memory) = descriptors.next().zip(descriptors.next()).ok_or_else(wrong)?;
+        let mut from = Reader(&text[..len]);
+        let read = (|| {
+            let (slots, level, memory_bytes) = (from.u32()?, from.u32()?, from.u64()?);
+            let sha256 = from.take(32)?.try_into().ok()?;
+            Some((slots as usize, LogLevel::from_number(level), memory_bytes, sha256))
+        })();
+        let (slots, level, memory_bytes, sha256) = read.ok_or_else(wrong)?;
+        let arena = Arena::map(memory, slots)?;
+        let sealed = Sealed { memory: File::from(plugin), sha256 };
+        Ok(Self { level, memory_bytes, sealed, arena, bells: descriptors.collect() })
+    }
+}
+
+/// The daemon's services, as the plugin here sees them.
+struct Upward {
+    control: OwnedFd,
+    level: LogLevel,
+    /// Held by whoever asks for a secret, one at a time.
+    asking: Mutex<()>,
+    /// The host's answer, when it is there.
+    secret: Mutex<Option<Option<Vec<u8>>>>,
+    answered: Condvar,
+}
+
+impl Upward {
+    fn say(&self, message: &[u8]) {
+        // A host that does not listen has gone, and this process with it.
+        let _ = rustix::net::send(&self.control, message, SendFlags::NOSIGNAL);
+    }
+}
+
+impl Services for Upward {
+    fn log(&self, level: LogLevel, target: &str, text: &str) {
+        let mut message = vec![wire::LOG];
+        let put = message
+            .u32(level as u32)
+            .and_then(|()| message.bytes(cut(target)))
+            .and_then(|()| message.bytes(cut(text)));
+        if put.is_some() {
+            self.say(&message);
+        }
+    }
+
+    fn log_level(&self) -> LogLevel {
+        self.level
+    }
+
+    fn keys_changed(&self) {
+        self.say(&[wire::KEYS_CHANGED]);
+    }
+
+    fn secret(&self, name: &str) -> Option<Vec<u8>> {
+        let _one = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut message = vec![wire::SECRET];
+        message.bytes(cut(name))?;
+        self.say(&message);
+        let answer = self.secret.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = self.answered.wait_while(answer, |answer| answer.is_none());
+        answer.unwrap_or_else(PoisonError::into_inner).take()?
+    }
+
+    fn unix_now(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
+fn cut(text: &str) -> &[u8] {
+    &text.as_bytes()[..text.len().min(limits::TEXT_BYTES)]
+}
+
+/// The plugin and what is open in it.
+struct Hosted {
+    arena: Arena,
+    sealed: Mutex<Option<Sealed>>,
+    image: OnceLock<Arc<PluginImage>>,
+    instance: RwLock<Option<Arc<Instance>>>,
+    snapshots: Mutex<HashMap<u64, Arc<KeySnapshot>>>,
+    upward: Arc<Upward>,
+}
+
+impl Hosted {
+    /// Hears the host until it has nothing more to say.
+    fn listen(&self) {
+        let mut message = vec![0; MESSAGE_BYTES];
+        loop {
+            match rustix::net::recv(&self.upward.control, &mut message[..], RecvFlags::empty()) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) | Ok((0, _)) => return,
+                Ok((len, _)) => self.obey(&message[..len]),
+            }
+        }
+    }
+
+    fn obey(&self, message: &[u8]) {
+        match message.split_first() {
+            Some((&wire::SECRET_IS, secret)) => self.tell(Some(secret.to_vec())),
+            Some((&wire::NO_SECRET, _)) => self.tell(None),
+            Some((&wire::CLOSE, id)) => {
+                let closed = Reader(id).u64().and_then(|id| self.snapshots().remove(&id));
+                // Outside of the lock: the plugin closes its side now.
+                drop(closed);
+            }
+            _ => {}
+        }
+    }
+
+    fn tell(&self, secret: Option<Vec<u8>>) {
+        *self.upward.secret.lock().unwrap_or_else(PoisonError::into_inner) = Some(secret);
+        self.upward.answered.notify_one();
+    }
+
+    /// Answers what is asked through one part of the arena.
+    fn serve(&self, part: usize, bell: &OwnedFd) {
+        while let Some((op, len)) = read_bell(bell) {
+            let mut writer = self.arena.writer(part);
+            let what = match self.answer(op, part, len, &mut writer) {
+                Ok(()) => wire::ANSWERED,
+                Err(error) => {
+                    writer.truncate(0);
+                    let put = wire::put_error(&mut writer, &error);
+                    debug_assert!(put.is_some(), "an error fits");
+                    wire::FAILED
+                }
+            };
+            let rung = wire::bell(what, writer.len());
+            if rustix::net::send(bell, &rung, SendFlags::NOSIGNAL).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, op: u32, part: usize, len: usize, to: &mut Writer) -> Result<(), CallError> {
+        // SAFETY: the host waits for the answer, and `to` is written when the question was read.
+        let question = unsafe { self.arena.lend(part, len) };
+        let wrong = || refused(ErrorKind::InvalidArgument, "the host speaks another language");
+        let (op, question) = Op::from_number(op).zip(question).ok_or_else(wrong)?;
+        let mut from = Reader(question);
+        let (now, deadline) = from.i64().zip(from.u64()).ok_or_else(wrong)?;
+        let at = Circumstances {
+            now,
+            deadline: Some(instant(deadline)),
+            cancel: Some(self.arena.cancel(part)),
+        };
+        let answer = self.act(op, &at, &mut from)?.ok_or_else(wrong)?;
+        answer
+            .write(to)
+            .ok_or_else(|| refused(ErrorKind::Limit, "the answer is larger than a worker can give"))
+    }
+
+    /// `None` where the question cannot be read.
+    fn act(
+        &self,
+        op: Op,
+        at: &Circumstances<'_>,
+        from: &mut Reader<'_>,
+    ) -> Result<Option<Answer>, CallError> {
+        Ok(match op {
+            Op::Describe => Some(Answer::Image(self.image()?)),
+            Op::Create => {
+                self.create(&String::from_utf8_lossy(from.0))?;
+                Some(Answer::Done)
+            }
+            Op::Health => {
+                self.instance()?.health(at)?;
+                Some(Answer::Done)
+            }
+            Op::Open => match from.u64() {
+                Some(id) => {
+                    let snapshot = Arc::new(self.instance()?.snapshot(at)?);
+                    self.snapshots().insert(id, Arc::clone(&snapshot));
+                    Some(Answer::Snapshot(snapshot))
+                }
+                None => None,
+            },
+            Op::More => match from.u64().zip(from.u32()) {
+                Some((id, first)) => {
+                    let snapshot = self.snapshots().get(&id).map(Arc::clone);
+                    Some(Answer::Keys(snapshot.ok_or_else(stale)?, first as usize))
+                }
+                None => None,
+            },
+            Op::Resolve => self.resolve(at, from)?,
+            Op::Verify | Op::Decode | Op::Sign | Op::SignDigests => self.batch(op, at, from)?,
+        })
+    }
+
+    /// The plugin, mapped when it is first asked for.
+    fn image(&self) -> Result<Arc<PluginImage>, CallError> {
+        if let Some(image) = self.image.get() {
+            return Ok(Arc::clone(image));
+        }
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed = sealed.take().ok_or_else(|| refused(ErrorKind::Internal, "not loaded"))?;
+        let image = PluginImage::map(sealed)
+            .map_err(|reason| refused(ErrorKind::Unsupported, &reason.to_string()))?;
+        Ok(Arc::clone(self.image.get_or_init(|| Arc::new(image))))
+    }
+
+    fn create(&self, config_json: &str) -> Result<(), CallError> {
+        let upward = Arc::clone(&self.upward);
+        let instance = Instance::create(&self.image()?, config_json, upward)?;
+        *self.instance.write().unwrap_or_else(PoisonError::into_inner) = Some(instance);
+        Ok(())
+    }
+
+    fn instance(&self) -> Result<Arc<Instance>, CallError> {
+        let instance = self.instance.read().unwrap_or_else(PoisonError::into_inner).clone();
+        instance.ok_or_else(|| refused(ErrorKind::Internal, "there is no instance"))
+    }
+
+    fn snapshots(&self) -> MutexGuard<'_, HashMap<u64, Arc<KeySnapshot>>> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resolve(
+        &self,
+        at: &Circumstances<'_>,
+        from: &mut Reader<'_>,
+    ) -> Result<Option<Answer>, CallError> {
+        let read = (|| Some((Algorithm::from_number(from.u32()?), from.bytes()?, from.bytes()?)))();
+        let Some((algorithm, form, data)) = read else { return Ok(None) };
+        let Ok(form) = std::str::from_utf8(form) else { return Ok(None) };
+        let material = Material { form, data, algorithm };
+        Ok(Some(Answer::Resolved(self.instance()?.resolve_keys(&material, at)?)))
+    }
+
+    fn batch(
+        &self,
+        op: Op,
+        at: &Circumstances<'_>,
+        from: &mut Reader<'_>,
+    ) -> Result<Option<Answer>, CallError> {
+        let Some(id) = from.u64() else { return Ok(None) };
+        let Some(items) = from.several(usize::MAX, wire::item) else { return Ok(None) };
+        let snapshot = match id {
+            0 => None,
+            id => Some(self.snapshots().get(&id).map(Arc::clone).ok_or_else(stale)?),
+        };
+        let (instance, snapshot) = (self.instance()?, snapshot.as_deref());
+        let held = || snapshot.ok_or_else(stale);
+        Ok(Some(match op {
+            Op::Verify => Answer::Verified(instance.verify_batch(snapshot, &items, at)?),
+            Op::Decode => Answer::Decoded(instance.decode_batch(snapshot, &items, at)?),
+            Op::SignDigests => Answer::Signed(instance.sign_digests(held()?, &items, at)?),
+            _ => Answer::Signed(instance.sign_batch(held()?, &items, at)?),
+        }))
+    }
+}
+
+/// What the plugin said, before it is written over the question.
+enum Answer {
+    Done,
+    Image(Arc<PluginImage>),
+    Snapshot(Arc<KeySnapshot>),
+    /// The keys from that one on.
+    Keys(Arc<KeySnapshot>, usize),
+    Resolved(Vec<KeyRecord>),
+    Verified(Vec<Result<(), Failure>>),
+    Decoded(Vec<Result<Vec<crate::Decoded>, Failure>>),
+    Signed(Vec<Result<Vec<u8>, Failure>>),
+}
+
+impl Answer {
+    /// `None` where it does not fit.
+    fn write(&self, to: &mut Writer) -> Option<()> {
+        match self {
+            Self::Done => Some(()),
+            Self::Image(image) => wire::put_info(to, image.info()),
+            Self::Snapshot(snapshot) => {
+                let ttl = snapshot.ttl.map_or(0, |ttl| ttl.as_secs());
+                to.u64(snapshot.generation)?;
+                to.u32(u32::try_from(ttl).unwrap_or(u32::MAX))?;
+                to.u32(snapshot.keys.len() as u32)?;
+                write_keys(to, &snapshot.keys).map(drop)
+            }
+            Self::Keys(snapshot, first) => write_keys(to, snapshot.keys.get(*first..)?).map(drop),
+            Self::Resolved(keys) => {
+                let written = write_keys(to, keys)?;
+                (written == keys.len()).then_some(())
+            }
+            Self::Verified(answers) => {
+                write_answers(to, answers, abi::HALLMARK_VALID, |_, ()| Some(()), |_| Some(()))
+            }
+            Self::Decoded(answers) => write_answers(
+                to,
+                answers,
+                abi::HALLMARK_DONE,
+                |to, decoded| {
+                    to.u32(decoded.len() as u32)?;
+                    decoded.iter().try_for_each(|decoded| wire::put_decoded(to, decoded))
+                },
+                |to| to.u32(0),
+            ),
+            Self::Signed(answers) => write_answers(
+                to,
+                answers,
+                abi::HALLMARK_DONE,
+                |to, signature| to.bytes(signature),
+                |to| to.bytes(&[]),
+            ),
+        }
+    }
+}
+
+/// As many keys as fit, after their count.
+fn write_keys(to: &mut Writer, keys: &[KeyRecord]) -> Option<usize> {
+    let count_at = to.len();
+    to.u32(0)?;
+    let written = as_many_as_fit(to, keys, wire::put_key);
+    to.patch(count_at, written);
+    Some(written as usize)
+}
+
+/// As many answers as fit, at least one, after their count.
+fn write_answers<T>(
+    to: &mut Writer,
+    answers: &[Result<T, Failure>],
+    done: abi::Verdict,
+    output: impl Fn(&mut Writer, &T) -> Option<()>,
+    nothing: impl Fn(&mut Writer) -> Option<()>,
+) -> Option<()> {
+    let count_at = to.len();
+    to.u32(0)?;
+    let mut written = as_many_as_fit(to, answers, |to, answer| match answer {
+        Ok(answer) => to.u32(done).and_then(|()| output(to, answer)),
+        Err(failure) => to.u32(*failure as abi::Verdict).and_then(|()| nothing(to)),
+    });
+    if written == 0 && !answers.is_empty() {
+        to.u32(abi::HALLMARK_BACKEND_ERROR)?;
+        nothing(to)?;
+        written = 1;
+    }
+    to.patch(count_at, written);
+    Some(())
+}
+
+fn as_many_as_fit<T>(
+    to: &mut Writer,
+    rows: &[T],
+    write: impl Fn(&mut Writer, &T) -> Option<()>,
+) -> u32 {
+    let mut written = 0;
+    for row in rows {
+        let before = to.len();
+        if write(to, row).is_none() {
+            to.truncate(before);
+            break;
+        }
+        written += 1;
+    }
+    written
+}
+
+fn refused(kind: ErrorKind, text: &str) -> CallError {
+    CallError::Refused { kind, text: text.to_owned() }
+}
+
+fn stale() -> CallError {
+    refused(ErrorKind::StaleSnapshot, "the snapshot is not open in this process")
+}
+
+/// The instant of `CLOCK_MONOTONIC` nanoseconds.
+fn instant(nanoseconds: u64) -> Instant {
+    let now = Instant::now();
+    now + Duration::from_nanos(nanoseconds.saturating_sub(monotonic_ns(now)))
+}
