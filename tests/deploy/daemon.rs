@@ -37,7 +37,9 @@ async fn with_these_files_everybody_gets_what_is_theirs_and_no_more() {
     made(&dir.path().join("certs"));
     let daemon = start(dir.path());
     let asks = |who: Option<&str>, request: &str| ask(dir.path(), &daemon, who, request);
-    let review = post("my-project", &review());
+    let review = review();
+    let other_cluster = post("my-project", "l.c", &review);
+    let review = post("my-project", "my-location.my-cluster", &review);
     let answer = asks(Some("kube-apiserver"), &review);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let body: Value =
@@ -46,7 +48,8 @@ async fn with_these_files_everybody_gets_what_is_theirs_and_no_more() {
     assert_eq!(body["response"]["auditAnnotations"]["dry-run"], "true", "{body}");
     let metrics = get("/metrics");
     for (who, request, code) in [
-        (Some("kube-apiserver"), &post("other-project", &json!({})), 403),
+        (Some("kube-apiserver"), &post("other-project", "my-location.my-cluster", &json!({})), 403),
+        (Some("kube-apiserver"), &other_cluster, 403),
         (Some("kube-apiserver"), &metrics, 403),
         (Some("prometheus"), &review, 403),
         (Some("prometheus"), &metrics, 200),
@@ -111,10 +114,10 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: hallmark\r\nConnection: close\r\n\r\n")
 }
 
-fn post(project: &str, body: &Value) -> String {
+fn post(project: &str, cluster: &str, body: &Value) -> String {
     let body = body.to_string();
     format!(
-        "POST /k8s/projects/{project}/clusters/l.c/admission HTTP/1.1\r\nHost: hallmark\r\n\
+        "POST /k8s/projects/{project}/clusters/{cluster}/admission HTTP/1.1\r\nHost: hallmark\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )

@@ -1,6 +1,7 @@
 //! Hallmark from outside: each test is something that a user would notice.
 
 mod access;
+mod access_clusters;
 mod admission;
 mod algorithms;
 mod api;
@@ -10,6 +11,7 @@ mod cli;
 mod crash;
 mod decisions;
 mod doors;
+mod faults;
 mod gcloud;
 mod google_clients;
 mod hostile;
@@ -18,6 +20,7 @@ mod metrics;
 mod never_stale;
 mod platform_verbs;
 mod platforms;
+mod request_shapes;
 mod same_answers;
 mod startup;
 mod tls;

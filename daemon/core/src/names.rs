@@ -29,6 +29,9 @@ pub enum NameError {
     },
 }
 
+/// The one location of notes and occurrences, which names may leave out.
+pub const GLOBAL: &str = "global";
+
 fn id(text: &str) -> Result<Arc<str>, NameError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._~%:-".contains(&byte);
     let dots = text == "." || text == "..";
@@ -118,6 +121,21 @@ resource_name!(
     /// `projects/P/notes/N`.
     NoteName, "notes", "projects/*/notes/*"
 );
+impl NoteName {
+    /// Reads a reference to a note: its name, with the one location that there is in it
+    /// (`projects/P/locations/global/notes/N`), or as it was called before projects
+    /// (`providers/P/notes/N`).
+    pub fn from_reference(text: &str) -> Result<Self, NameError> {
+        match text.split('/').take(7).collect::<Vec<_>>()[..] {
+            ["providers", project, "notes", id]
+            | ["projects", project, "locations", GLOBAL, "notes", id] => {
+                Self::new(project.parse()?, id)
+            }
+            _ => text.parse(),
+        }
+    }
+}
+
 resource_name!(
     /// `projects/P/occurrences/O`.
     OccurrenceName, "occurrences", "projects/*/occurrences/*"
@@ -243,6 +261,19 @@ mod tests {
             "projects/p/attestors/a b",
         ] {
             assert!(text.parse::<AttestorName>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_note_is_referred_to_by_its_name_old_or_new() {
+        for text in
+            ["projects/p/notes/n", "providers/p/notes/n", "projects/p/locations/global/notes/n"]
+        {
+            let name = NoteName::from_reference(text).expect(text);
+            assert_eq!(name.to_string(), "projects/p/notes/n");
+        }
+        for text in ["providers/p/notes/n/x", "projects/p/locations/us-east1/notes/n", "n", ""] {
+            NoteName::from_reference(text).expect_err(text);
         }
     }
 

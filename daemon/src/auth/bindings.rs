@@ -15,6 +15,8 @@ pub struct Binding {
     pub members: Vec<Member>,
     /// Where.
     pub scope: Scope,
+    /// For which clusters, as `LOCATION.CLUSTER`; `None` stands for all, and for none named.
+    pub clusters: Option<BTreeSet<String>>,
 }
 
 /// Who holds a role.
@@ -26,6 +28,27 @@ pub enum Member {
     Group(String),
     /// `allAuthenticatedUsers`: everybody who said who they are.
     AllAuthenticated,
+    /// `allUsers`: everybody, whoever they are.
+    All,
+}
+
+/// Where somebody would do something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The project; `None` stands for the daemon itself.
+    pub project: Option<&'a str>,
+    /// The cluster that is spoken for.
+    pub cluster: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// The daemon itself.
+    pub const DAEMON: Self = Self { project: None, cluster: None };
+
+    /// A project.
+    pub const fn project(project: &'a str) -> Self {
+        Self { project: Some(project), cluster: None }
+    }
 }
 
 /// Where a role is held.
@@ -35,6 +58,16 @@ pub enum Scope {
     Everywhere,
     /// In these projects.
     Projects(BTreeSet<String>),
+}
+
+impl Binding {
+    /// A request that names no cluster is not one for a cluster of the list: rules of clusters
+    /// would not apply to it.
+    fn covers(&self, place: Place<'_>) -> bool {
+        let clusters = self.clusters.as_ref();
+        self.scope.covers(place.project)
+            && clusters.is_none_or(|named| place.cluster.is_some_and(|one| named.contains(one)))
+    }
 }
 
 impl Scope {
@@ -56,17 +89,23 @@ pub struct Bindings {
 }
 
 impl Bindings {
-    /// Whether `principal` may do this in `project`; `None` stands for the daemon itself.
+    /// Whether `principal` may do this there; `None` stands for somebody who said nothing of who
+    /// they are.
     pub fn permit(
         &self,
-        principal: &Principal,
+        principal: Option<&Principal>,
         permission: Permission,
-        project: Option<&str>,
+        place: Place<'_>,
     ) -> bool {
         self.bindings
             .iter()
-            .filter(|binding| binding.scope.covers(project) && binding.role.permits(permission))
+            .filter(|binding| binding.covers(place) && binding.role.permits(permission))
             .any(|binding| binding.members.iter().any(|member| self.is(principal, member)))
+    }
+
+    /// Whether somebody may do something who does not say who they are.
+    pub fn welcome_all(&self) -> bool {
+        self.bindings.iter().any(|binding| binding.members.contains(&Member::All))
     }
 
     /// Whether one who is stored with a resource as a `member` of an IAM policy is `principal`.
@@ -75,19 +114,20 @@ impl Bindings {
         match member {
             "allUsers" | "allAuthenticatedUsers" => true,
             _ if member.starts_with("group:") => {
-                self.is(principal, &Member::Group(member.to_owned()))
+                self.is(Some(principal), &Member::Group(member.to_owned()))
             }
             _ => principal.as_str() == member,
         }
     }
 
-    fn is(&self, principal: &Principal, member: &Member) -> bool {
-        match member {
-            Member::Principal(named) => named == principal,
-            Member::Group(group) => {
+    fn is(&self, principal: Option<&Principal>, member: &Member) -> bool {
+        match (member, principal) {
+            (Member::All, _) | (Member::AllAuthenticated, Some(_)) => true,
+            (Member::Principal(named), Some(principal)) => named == principal,
+            (Member::Group(group), Some(principal)) => {
                 self.groups.get(group).is_some_and(|members| members.contains(principal))
             }
-            Member::AllAuthenticated => true,
+            (_, None) => false,
         }
     }
 }

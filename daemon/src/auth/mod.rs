@@ -21,7 +21,7 @@ pub mod token;
 
 use std::sync::Arc;
 
-pub use bindings::{Binding, Bindings, Member, Scope};
+pub use bindings::{Binding, Bindings, Member, Place, Scope};
 pub use error::{AuthError, AuthFileError};
 
 use crate::config::auth::AuthSource;
@@ -60,15 +60,21 @@ pub struct Credentials {
 pub enum Caller {
     /// Nobody is asked who they are: everybody may do everything.
     Anybody,
+    /// They brought no credential, and something may be done all the same.
+    Nameless,
     /// Authenticated.
     Known(Principal),
 }
+
+/// How records name whoever did not say who they are: Google's word for everybody.
+const ALL_USERS: &str = "allUsers";
 
 impl Caller {
     /// The name for records, where there is one.
     pub fn principal(&self) -> Option<&str> {
         match self {
             Self::Anybody => None,
+            Self::Nameless => Some(ALL_USERS),
             Self::Known(principal) => Some(principal.as_str()),
         }
     }
@@ -102,21 +108,21 @@ impl Guard {
         match (&credentials.bearer, &credentials.certificate) {
             (Some(token), _) => auth.current().holder(token.as_ref().map_err(|error| *error)?, now),
             (None, Some(certificate)) => certificate.principal(now),
+            (None, None) if auth.current().bindings.welcome_all() => return Ok(Caller::Nameless),
             (None, None) => Err(AuthError::Missing),
         }
         .map(Caller::Known)
     }
 
-    /// Whether the configuration lets the caller do this in `project`; `None` stands for the daemon
-    /// itself.
-    pub fn permits(&self, caller: &Caller, permission: Permission, project: Option<&str>) -> bool {
-        match (&self.0, caller) {
-            (None, _) => true,
-            (Some(_), Caller::Anybody) => false,
-            (Some(auth), Caller::Known(principal)) => {
-                auth.current().bindings.permit(principal, permission, project)
-            }
-        }
+    /// Whether the configuration lets the caller do this there.
+    pub fn permits(&self, caller: &Caller, permission: Permission, place: Place<'_>) -> bool {
+        let Some(auth) = &self.0 else { return true };
+        let principal = match caller {
+            Caller::Anybody => return false,
+            Caller::Nameless => None,
+            Caller::Known(principal) => Some(principal),
+        };
+        auth.current().bindings.permit(principal, permission, place)
     }
 
     /// Whether bindings that are stored with a resource, each a role and its members, let the

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hallmark_core::image::Digest;
 use hallmark_core::names::ProjectId;
+use hallmark_core::policy::parse::is_cluster;
 
 use super::Auth;
 use super::bindings::{Binding, Bindings, Member, Scope};
@@ -12,6 +13,7 @@ use super::error::AuthFileError;
 use super::jwks::{Algorithm, Jwks};
 use super::jwt::{Issuer, Issuers};
 use super::principal::{KINDS, Principal};
+use super::role::Role;
 use super::token::StaticToken;
 use crate::config::auth::{self, AuthSection, AuthSource};
 use crate::followed::Files;
@@ -144,21 +146,27 @@ fn issuer(jwt: &auth::Jwt, path: &str, files: &mut Files) -> Result<Issuer> {
 
 fn bindings(written: &[auth::Binding], groups: &[auth::Group]) -> Result<Bindings> {
     let groups = self::groups(groups)?;
-    let binding = |(i, binding): (usize, &auth::Binding)| {
-        let path = format!("bindings[{i}]");
-        let role = binding.role.parse();
-        let member = |(m, member): (usize, &String)| {
-            self::member(member, &groups)
-                .map_err(|problem| AuthFileError::setting(format!("{path}.members[{m}]"), problem))
-        };
-        Ok(Binding {
-            role: role.map_err(|error| AuthFileError::setting(format!("{path}.role"), error))?,
-            members: binding.members.iter().enumerate().map(member).collect::<Result<_>>()?,
-            scope: scope(&binding.projects, &format!("{path}.projects"))?,
-        })
-    };
+    let binding = |(i, written)| binding(written, &groups, &format!("bindings[{i}]"));
     let bindings = written.iter().enumerate().map(binding).collect::<Result<_>>()?;
     Ok(Bindings { bindings, groups })
+}
+
+fn binding(written: &auth::Binding, groups: &Groups, path: &str) -> Result<Binding> {
+    let role = written.role.parse::<Role>();
+    let role = role.map_err(|error| AuthFileError::setting(format!("{path}.role"), error))?;
+    let member = |(m, member): (usize, &String)| {
+        self::member(member, role, groups)
+            .map_err(|problem| AuthFileError::setting(format!("{path}.members[{m}]"), problem))
+    };
+    let clusters = written.clusters.as_ref();
+    Ok(Binding {
+        role,
+        members: written.members.iter().enumerate().map(member).collect::<Result<_>>()?,
+        scope: scope(&written.projects, &format!("{path}.projects"))?,
+        clusters: clusters
+            .map(|named| self::clusters(named, role, &format!("{path}.clusters")))
+            .transpose()?,
+    })
 }
 
 type Groups = BTreeMap<String, BTreeSet<Principal>>;
@@ -179,14 +187,15 @@ fn groups(written: &[auth::Group]) -> Result<Groups> {
     Ok(groups)
 }
 
-fn member(text: &str, groups: &Groups) -> std::result::Result<Member, String> {
+fn member(text: &str, role: Role, groups: &Groups) -> std::result::Result<Member, String> {
     match text {
         "allAuthenticatedUsers" => Ok(Member::AllAuthenticated),
-        "allUsers" => Err(
-            "nobody is let in unasked: say allAuthenticatedUsers, or leave out [auth] to serve \
-                 everybody on this machine"
-                .to_owned(),
-        ),
+        "allUsers" if role == Role::Decider => Ok(Member::All),
+        "allUsers" => Err(format!(
+            "nobody is let in unasked but by {}: say allAuthenticatedUsers, or leave out [auth] to \
+             serve everybody on this machine",
+            Role::Decider
+        )),
         _ if groups.contains_key(text) => Ok(Member::Group(text.to_owned())),
         _ if text.starts_with("group:") => Err(format!("there is no `{text}` among the groups")),
         _ => text.parse().map(Member::Principal).map_err(|error| format!("{error}")),
@@ -208,4 +217,18 @@ fn scope(projects: &[String], path: &str) -> Result<Scope> {
         Ok(id.as_str().to_owned())
     };
     Ok(Scope::Projects(projects.iter().map(project).collect::<Result<_>>()?))
+}
+
+fn clusters(written: &[String], role: Role, path: &str) -> Result<BTreeSet<String>> {
+    let refused = |problem: String| Err(AuthFileError::setting(path, problem));
+    if role != Role::Decider {
+        return refused(format!("only {} is held for clusters: leave it out", Role::Decider));
+    }
+    if written.is_empty() {
+        return refused("name clusters, or leave it out for all".to_owned());
+    }
+    match written.iter().find(|named| !is_cluster(named)) {
+        Some(other) => refused(format!("`{other}` is not LOCATION.CLUSTER, as us-east1-a.prod")),
+        None => Ok(written.iter().cloned().collect()),
+    }
 }

@@ -371,8 +371,26 @@ fn what_cannot_be_is_refused_with_its_place_and_without_its_value() {
             "no `group:x`",
         ),
         (
-            &binding("role = 'roles/hallmark.decider'\nmembers = ['allUsers']\nprojects = ['*']"),
-            "allAuthenticatedUsers",
+            &binding("role = 'roles/hallmark.operator'\nmembers = ['allUsers']\nprojects = ['*']"),
+            "nobody is let in unasked but by roles/hallmark.decider",
+        ),
+        (
+            &binding(
+                "role = 'roles/hallmark.decider'\nmembers = []\nprojects = ['*']\nclusters = []",
+            ),
+            "bindings[0].clusters: name clusters",
+        ),
+        (
+            &binding(
+                "role = 'roles/hallmark.decider'\nmembers = []\nprojects = ['*']\nclusters = ['*']",
+            ),
+            "`*` is not LOCATION.CLUSTER",
+        ),
+        (
+            &binding(
+                "role = 'roles/hallmark.operator'\nmembers = []\nprojects = ['*']\nclusters = ['l.c']",
+            ),
+            "only roles/hallmark.decider is held for clusters",
         ),
         (
             &binding("role = 'roles/hallmark.decider'\nmembers = ['alice']\nprojects = ['*']"),
@@ -412,7 +430,7 @@ fn the_documented_example_is_one() {
     let guard = guard(signer.dir.path(), &example);
     assert_eq!(asks(&guard, "t"), Ok("user:alice".to_owned()));
     let alice = Caller::Known("user:alice".parse().expect("a principal"));
-    assert!(guard.permits(&alice, Permission::OccurrencesCreate, Some("my-app-prod")));
+    assert!(guard.permits(&alice, Permission::OccurrencesCreate, Place::project("my-app-prod")));
     for role in Role::ALL.iter().map(|role| role.as_str()) {
         let (service, name) = role.rsplit_once('.').expect("service.name");
         let said =
@@ -478,7 +496,8 @@ fn roles_are_held_where_they_are_bound_and_nowhere_else() {
          [[bindings]]\nrole = 'roles/hallmark.decider'\nmembers = ['allAuthenticatedUsers']\nprojects = ['d']",
     );
     let permits = |name: &str, permission, project| {
-        guard.permits(&Caller::Known(name.parse().expect("a principal")), permission, project)
+        let place = Place { project, cluster: None };
+        guard.permits(&Caller::Known(name.parse().expect("a principal")), permission, place)
     };
     use Permission::{AttestorsGet, DecisionsCreate, OperationsGet, PolicyUpdate};
     for (name, permission, project, expected) in [
@@ -497,8 +516,73 @@ fn roles_are_held_where_they_are_bound_and_nowhere_else() {
     ] {
         assert_eq!(permits(name, permission, project), expected, "{name} {permission} {project:?}");
     }
-    assert!(!guard.permits(&Caller::Anybody, DecisionsCreate, Some("d")));
-    assert!(Guard::default().permits(&Caller::Anybody, PolicyUpdate, Some("p")));
+    assert!(!guard.permits(&Caller::Anybody, DecisionsCreate, Place::project("d")));
+    assert!(Guard::default().permits(&Caller::Anybody, PolicyUpdate, Place::project("p")));
+}
+
+#[test]
+fn a_cluster_is_spoken_for_by_whom_it_is_bound_to() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bound = |member: &str, rest: &str| {
+        format!("[[bindings]]\nrole = 'roles/hallmark.decider'\nmembers = ['{member}']\n{rest}\n")
+    };
+    let toml = bound("mtls:cn:a", "projects = ['p']\nclusters = ['l.a', 'l.b']")
+        + &bound("mtls:cn:a", "projects = ['q']\nclusters = ['l.q']")
+        + &bound("user:any", "projects = ['p']");
+    let guard = guard(dir.path(), &toml);
+    for (name, project, cluster, expected) in [
+        ("mtls:cn:a", "p", Some("l.a"), true),
+        ("mtls:cn:a", "p", Some("l.b"), true),
+        ("mtls:cn:a", "p", Some("l.c"), false),
+        ("mtls:cn:a", "p", Some("L.a"), false),
+        ("mtls:cn:a", "p", Some("l.q"), false),
+        ("mtls:cn:a", "p", Some(""), false),
+        ("mtls:cn:a", "p", None, false),
+        ("mtls:cn:a", "q", Some("l.q"), true),
+        ("mtls:cn:a", "q", Some("l.a"), false),
+        ("mtls:cn:a", "r", Some("l.a"), false),
+        ("user:any", "p", Some("l.c"), true),
+        ("user:any", "p", None, true),
+    ] {
+        let place = Place { project: Some(project), cluster };
+        let caller = Caller::Known(name.parse().expect("a principal"));
+        let permits = guard.permits(&caller, Permission::DecisionsCreate, place);
+        assert_eq!(permits, expected, "{name} {place:?}");
+    }
+}
+
+#[test]
+fn who_says_nothing_is_asked_who_they_are_unless_all_users_may_ask() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bound = |member: &str| {
+        format!(
+            "[[bindings]]\nrole = 'roles/hallmark.decider'\nmembers = ['{member}']\n\
+             projects = ['p']\nclusters = ['l.a']"
+        )
+    };
+    let closed = guard(dir.path(), &bound("allAuthenticatedUsers"));
+    assert_eq!(closed.caller(&Credentials::default(), NOW), Err(AuthError::Missing));
+    let open = guard(dir.path(), &bound("allUsers"));
+    let nameless = open.caller(&Credentials::default(), NOW).expect("let in");
+    assert_eq!((&nameless, nameless.principal()), (&Caller::Nameless, Some("allUsers")));
+    // A bad credential is not forgiven for that.
+    assert_eq!(open.caller(&bearing("guessed"), NOW), Err(AuthError::UnknownToken));
+    let known = Caller::Known("user:a".parse().expect("a principal"));
+    for caller in [&nameless, &known] {
+        let permits = |permission, project, cluster| {
+            open.permits(caller, permission, Place { project: Some(project), cluster })
+        };
+        assert!(permits(Permission::DecisionsCreate, "p", Some("l.a")));
+        assert!(!permits(Permission::DecisionsCreate, "p", Some("l.b")));
+        assert!(!permits(Permission::DecisionsCreate, "p", None));
+        assert!(!permits(Permission::DecisionsCreate, "q", Some("l.a")));
+        assert!(!permits(Permission::PolicyGet, "p", Some("l.a")));
+    }
+    let stored = ["allUsers".to_owned(), "allAuthenticatedUsers".to_owned()];
+    let stored = || [("roles/binaryauthorization.policyEditor", &stored[..])];
+    assert!(open.permits_by(stored(), &known, Permission::PolicyGet));
+    assert!(!open.permits_by(stored(), &nameless, Permission::PolicyGet));
+    assert!(!closed.permits(&nameless, Permission::DecisionsCreate, Place::project("p")));
 }
 
 #[test]

@@ -73,10 +73,13 @@ pub struct Group {
 pub struct Binding {
     /// `roles/…`.
     pub role: String,
-    /// Principals, groups, or `allAuthenticatedUsers`.
+    /// Principals, groups, `allAuthenticatedUsers`, or `allUsers` where the role is
+    /// `roles/hallmark.decider`.
     pub members: Vec<String>,
     /// Project ids, or `*` alone.
     pub projects: Vec<String>,
+    /// Of `roles/hallmark.decider`: the clusters that the members speak for, `LOCATION.CLUSTER`.
+    pub clusters: Option<Vec<String>>,
 }
 
 /// Where it is said who may do what.

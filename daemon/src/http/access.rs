@@ -12,7 +12,7 @@ use super::server::Reach;
 use crate::auth::certificate::ClientCertificate;
 use crate::auth::permission::Permission;
 use crate::auth::token::BearerToken;
-use crate::auth::{Caller, Credentials};
+use crate::auth::{AuthError, Caller, Credentials, Place};
 use crate::resources::ResourceError;
 use crate::store::iam::{IamPolicy, IamResource};
 
@@ -72,43 +72,53 @@ impl Doors {
         route: &Route,
         params: &Params,
     ) -> Result<(), HttpError> {
-        let Access::Holds(permission) = route.access else { return Ok(()) };
-        let project = Some(params.get("project")).filter(|project| !project.is_empty());
-        if self.guard.permits(caller, permission, project) {
+        let permission = match (route.access, caller) {
+            (Access::Holds(permission), _) => permission,
+            (Access::Authenticated, Caller::Nameless) => return Err(AuthError::Missing.into()),
+            (Access::Anybody | Access::Authenticated | Access::HoldsInBody(_), _) => return Ok(()),
+        };
+        let named = |name| Some(params.get(name)).filter(|value| !value.is_empty());
+        let place = Place { project: named("project"), cluster: named("cluster") };
+        if self.guard.permits(caller, permission, place) {
             return Ok(());
         }
-        self.check_on(caller, permission, project, &resource(route, params)).await
+        self.check_on(caller, permission, place, &resource(route, params)).await
     }
 
-    /// Whether the caller may do this to `resource`, which lives in `project`: by the
-    /// configuration, or by the IAM policy stored with the resource.
+    /// Whether the caller may do this to `resource`, which lives there: by the configuration, or by
+    /// the IAM policy stored with the resource.
     pub(super) async fn check_on(
         &self,
         caller: &Caller,
         permission: Permission,
-        project: Option<&str>,
+        place: Place<'_>,
         resource: &str,
     ) -> Result<(), HttpError> {
-        if self.guard.permits(caller, permission, project) {
+        if self.guard.permits(caller, permission, place) {
             return Ok(());
         }
         match self.stored_policy(resource).await? {
             Some(policy) if self.permits_by(&policy, caller, permission) => Ok(()),
-            _ => Err(HttpError::denied(permission, resource)),
+            _ => Err(refused(caller, permission, resource)),
         }
     }
 
-    /// Whether the caller may do this in `project` by the configuration alone.
+    /// Whether the caller may do this there by the configuration alone.
     pub(super) fn check(
         &self,
         caller: &Caller,
         permission: Permission,
-        project: &str,
+        place: Place<'_>,
     ) -> Result<(), HttpError> {
-        match self.guard.permits(caller, permission, Some(project)) {
-            true => Ok(()),
-            false => Err(HttpError::denied(permission, &format!("projects/{project}"))),
+        if self.guard.permits(caller, permission, place) {
+            return Ok(());
         }
+        let mut resource = format!("projects/{}", place.project.unwrap_or_default());
+        if let Some(cluster) = place.cluster {
+            resource.push_str("/clusters/");
+            resource.extend(cluster.chars().take(RESOURCE_CHARS_MAX));
+        }
+        Err(refused(caller, permission, &resource))
     }
 
     pub(super) fn permits_by(
@@ -148,12 +158,13 @@ fn iam_resource(resource: &str) -> Option<IamResource> {
     }
 }
 
-impl HttpError {
-    /// In Google's words.
-    fn denied(permission: Permission, resource: &str) -> Self {
-        Self::PermissionDenied(format!(
+/// In Google's words, or that they should say who they are.
+fn refused(caller: &Caller, permission: Permission, resource: &str) -> HttpError {
+    match caller {
+        Caller::Nameless => AuthError::Missing.into(),
+        Caller::Anybody | Caller::Known(_) => HttpError::PermissionDenied(format!(
             "Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
-        ))
+        )),
     }
 }
 
@@ -172,8 +183,8 @@ pub(super) fn resource(route: &Route, params: &Params) -> String {
     }
 }
 
-impl From<crate::auth::AuthError> for HttpError {
-    fn from(error: crate::auth::AuthError) -> Self {
+impl From<AuthError> for HttpError {
+    fn from(error: AuthError) -> Self {
         Self::Unauthenticated(error)
     }
 }

@@ -1,4 +1,5 @@
-//! Google's Container Analysis API, which is Grafeas v1: notes and occurrences.
+//! Google's Container Analysis API, which is Grafeas v1: notes and occurrences. v1beta1 is turned
+//! into it and back.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -7,36 +8,38 @@ use hallmark_core::document::read::resource;
 use hallmark_core::document::{DocumentError, DocumentLimits};
 use hallmark_core::limits::Limits;
 use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
-use hallmark_core::occurrence::Occurrence;
 use hallmark_core::occurrence::parse::{
     note_from_document, notes_from_batch, occurrence_from_document, occurrences_from_batch,
 };
 use hallmark_core::occurrence::render::{note_to_json, occurrence_to_json};
+use hallmark_core::occurrence::{Note, Occurrence};
 use serde_json::{Value, json as value};
 
 use super::Doors;
+use super::containeranalysis_v1beta1::{document_of_v1, in_version, mask_of_v1};
 use super::error::HttpError;
 use super::exchange::{Answer, Change, Exchange, changed};
-use super::google::{answer, document, empty, listing, named, page, project, required};
+use super::google::{answer, empty, listing, named, page, project, required};
+use crate::auth::Place;
 use crate::auth::permission::Permission;
 use crate::resources::Patch;
 
 /// `POST projects/*/notes?noteId=`.
 pub(super) async fn create_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let name: NoteName = named(&exchange, "notes", &required(&exchange, "noteId")?)?;
-    let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
+    let document = document_of_v1(&exchange, &DocumentLimits::OCCURRENCE)?;
     let note = note_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
     let note = doors.resources.create_note(note).await?;
-    Ok(changed(answer(&exchange, note_to_json(&note))?, Change::created(&note.name, None)))
+    Ok(changed(answer(&exchange, note_json(&exchange, &note))?, Change::created(&note.name, None)))
 }
 
 /// `POST projects/*/notes:batchCreate`: all or none.
 pub(super) async fn create_notes(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let project = project(&exchange)?;
-    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let document = document_of_v1(&exchange, &DocumentLimits::DEFAULT)?;
     let notes = notes_from_batch(&document, &project)?;
     let notes = doors.resources.create_notes(project, notes).await?;
-    let rendered: Vec<Value> = notes.iter().map(note_to_json).collect();
+    let rendered: Vec<Value> = notes.iter().map(|note| note_json(&exchange, note)).collect();
     let answer = answer(&exchange, value!({"notes": rendered}))?;
     Ok(changed(answer, created(notes.iter().map(|note| &note.name))))
 }
@@ -44,7 +47,7 @@ pub(super) async fn create_notes(doors: &Doors, exchange: Exchange) -> Result<An
 /// `PATCH projects/*/notes/*?updateMask=`.
 pub(super) async fn patch_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let note = doors.resources.patch_note(note_name(&exchange)?, patch(&exchange)?).await?;
-    answer(&exchange, note_to_json(&note))
+    answer(&exchange, note_json(&exchange, &note))
 }
 
 /// `DELETE projects/*/notes/*`.
@@ -55,7 +58,8 @@ pub(super) async fn delete_note(doors: &Doors, exchange: Exchange) -> Result<Ans
 
 /// `GET projects/*/notes/*`.
 pub(super) async fn get_note(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
-    answer(&exchange, note_to_json(&doors.resources.note(note_name(&exchange)?).await?))
+    let note = doors.resources.note(note_name(&exchange)?).await?;
+    answer(&exchange, note_json(&exchange, &note))
 }
 
 /// `GET projects/*/notes`. Only an empty filter is understood.
@@ -65,7 +69,7 @@ pub(super) async fn list_notes(doors: &Doors, exchange: Exchange) -> Result<Answ
         return Err(HttpError::InvalidArgument(problem));
     }
     let found = doors.resources.notes(project(&exchange)?, &page(&exchange)?).await?;
-    listing(&exchange, "notes", &found, note_to_json)
+    listing(&exchange, "notes", &found, |note| note_json(&exchange, note))
 }
 
 /// `POST projects/*/occurrences`.
@@ -74,13 +78,13 @@ pub(super) async fn create_occurrence(
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let project = project(&exchange)?;
-    let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
+    let document = document_of_v1(&exchange, &DocumentLimits::OCCURRENCE)?;
     let name = unnamed(&project)?;
     let occurrence = occurrence_from_document(&document, Some(&name), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
     may_attach(doors, &exchange, [&occurrence]).await?;
     let occurrence = doors.resources.create_occurrence(project, occurrence).await?;
-    let answer = answer(&exchange, occurrence_to_json(&occurrence))?;
+    let answer = answer(&exchange, occurrence_json(&exchange, &occurrence))?;
     Ok(changed(answer, Change::created(&occurrence.name, None)))
 }
 
@@ -90,13 +94,14 @@ pub(super) async fn create_occurrences(
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let project = project(&exchange)?;
-    let document = document(&exchange, &DocumentLimits::DEFAULT)?;
+    let document = document_of_v1(&exchange, &DocumentLimits::DEFAULT)?;
     let name = unnamed(&project)?;
     let occurrences = occurrences_from_batch(&document, || name.clone(), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
     may_attach(doors, &exchange, &occurrences).await?;
     let occurrences = doors.resources.create_occurrences(project, occurrences).await?;
-    let rendered: Vec<Value> = occurrences.iter().map(occurrence_to_json).collect();
+    let rendered = occurrences.iter().map(|occurrence| occurrence_json(&exchange, occurrence));
+    let rendered: Vec<Value> = rendered.collect();
     let answer = answer(&exchange, value!({"occurrences": rendered}))?;
     Ok(changed(answer, created(occurrences.iter().map(|occurrence| &occurrence.name))))
 }
@@ -104,7 +109,7 @@ pub(super) async fn create_occurrences(
 /// `GET projects/*/occurrences/*`.
 pub(super) async fn get_occurrence(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let occurrence = doors.resources.occurrence(occurrence_name(&exchange)?).await?;
-    answer(&exchange, occurrence_to_json(&occurrence))
+    answer(&exchange, occurrence_json(&exchange, &occurrence))
 }
 
 /// `PATCH projects/*/occurrences/*?updateMask=`.
@@ -114,7 +119,7 @@ pub(super) async fn patch_occurrence(
 ) -> Result<Answer, HttpError> {
     let (name, patch) = (occurrence_name(&exchange)?, patch(&exchange)?);
     let occurrence = doors.resources.patch_occurrence(name, patch).await?;
-    answer(&exchange, occurrence_to_json(&occurrence))
+    answer(&exchange, occurrence_json(&exchange, &occurrence))
 }
 
 /// `GET projects/*/occurrences/*/notes`: the note of an occurrence.
@@ -123,7 +128,7 @@ pub(super) async fn get_occurrence_note(
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let note = doors.resources.note_of_occurrence(occurrence_name(&exchange)?).await?;
-    answer(&exchange, note_to_json(&note))
+    answer(&exchange, note_json(&exchange, &note))
 }
 
 /// `GET projects/*/occurrences:vulnerabilitySummary`.
@@ -149,7 +154,7 @@ pub(super) async fn list_occurrences(
 ) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
     let found = doors.resources.occurrences(project(&exchange)?, &filter, &page).await?;
-    listing(&exchange, "occurrences", &found, occurrence_to_json)
+    listing(&exchange, "occurrences", &found, |occurrence| occurrence_json(&exchange, occurrence))
 }
 
 /// `GET projects/*/notes/*/occurrences?filter=`, in whatever project they live.
@@ -159,7 +164,7 @@ pub(super) async fn list_note_occurrences(
 ) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
     let found = doors.resources.occurrences_of_note(note_name(&exchange)?, &filter, &page).await?;
-    listing(&exchange, "occurrences", &found, occurrence_to_json)
+    listing(&exchange, "occurrences", &found, |occurrence| occurrence_json(&exchange, occurrence))
 }
 
 /// `DELETE projects/*/occurrences/*`.
@@ -179,8 +184,9 @@ async fn may_attach(
 ) -> Result<(), HttpError> {
     let notes: BTreeSet<&NoteName> = occurrences.into_iter().map(|one| &one.note).collect();
     for note in notes {
-        let (permission, project) = (Permission::NotesAttachOccurrence, note.project().as_str());
-        doors.check_on(&exchange.caller, permission, Some(project), &note.to_string()).await?;
+        let permission = Permission::NotesAttachOccurrence;
+        let place = Place::project(note.project().as_str());
+        doors.check_on(&exchange.caller, permission, place, &note.to_string()).await?;
     }
     Ok(())
 }
@@ -188,6 +194,14 @@ async fn may_attach(
 fn created<'a, N: Display + 'a>(names: impl IntoIterator<Item = &'a N>) -> Change {
     let resources = names.into_iter().map(ToString::to_string).collect();
     Change { resources, ..Change::default() }
+}
+
+fn note_json(exchange: &Exchange, note: &Note) -> Value {
+    in_version(exchange, note_to_json(note))
+}
+
+fn occurrence_json(exchange: &Exchange, occurrence: &Occurrence) -> Value {
+    in_version(exchange, occurrence_to_json(occurrence))
 }
 
 fn note_name(exchange: &Exchange) -> Result<NoteName, HttpError> {
@@ -204,12 +218,12 @@ fn unnamed(project: &ProjectId) -> Result<OccurrenceName, HttpError> {
 }
 
 fn patch(exchange: &Exchange) -> Result<Patch, HttpError> {
-    let document = document(exchange, &DocumentLimits::OCCURRENCE)?;
+    let document = document_of_v1(exchange, &DocumentLimits::OCCURRENCE)?;
     let body = resource(document.root(), |root| root.json())?;
     let Value::Object(fields) = body else {
         return Err(HttpError::InvalidArgument("the body is not an object".to_owned()));
     };
-    Ok(Patch { fields, mask: exchange.query("updateMask")?.unwrap_or_default() })
+    Ok(Patch { fields, mask: mask_of_v1(&exchange.query("updateMask")?.unwrap_or_default()) })
 }
 
 fn filter(exchange: &Exchange) -> Result<String, HttpError> {

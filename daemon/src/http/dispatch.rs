@@ -16,6 +16,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::timeout_at;
 
 use super::access::{Access, Peer};
+use super::body::Coding;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, Params};
 use super::routes::{self, Route};
@@ -39,10 +40,11 @@ pub(super) const GRACE: Duration = Duration::from_millis(250);
 pub(super) async fn dispatch(
     doors: Arc<Doors>,
     peer: Arc<Peer>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let started = Instant::now();
     let is_head = request.method() == Method::HEAD;
+    override_method(&mut request);
     let found = routes::find(request.method(), request.uri().path());
     let found = found.and_then(|(route, params)| match (peer.reach, route.door) {
         (Reach::Everything, _) | (_, Door::Operations) => Ok((route, params)),
@@ -66,6 +68,22 @@ pub(super) async fn dispatch(
     Ok(if is_head { without_body(answer) } else { answer })
 }
 
+/// Google's clients for platforms that cannot send every method send `POST` and say which they
+/// mean. Which route it is, and so who may use it, is found by what is meant.
+fn override_method(request: &mut Request<Incoming>) {
+    const MEANT: [Method; 4] = [Method::GET, Method::PUT, Method::PATCH, Method::DELETE];
+    if request.method() != Method::POST {
+        return;
+    }
+    let header = request.headers().get("x-http-method-override");
+    let meant = header.and_then(|named| {
+        MEANT.into_iter().find(|method| named.as_bytes() == method.as_str().as_bytes())
+    });
+    if let Some(meant) = meant {
+        *request.method_mut() = meant;
+    }
+}
+
 async fn answer(
     doors: &Arc<Doors>,
     peer: &Peer,
@@ -77,8 +95,12 @@ async fn answer(
     let credentials = peer.credentials(request.headers_mut());
     let caller = let_in(doors, &credentials, route, &params).await?;
     let is_empty = request.body().is_end_stream();
+    let coding = coding(request.headers())?;
     if content(request.headers(), is_empty)? == Content::Lines {
-        if let Some(stream) = route.stream {
+        if coding == Coding::Gzip {
+            let hint = "a compressed stream is not read: send it without Content-Encoding";
+            return Err(HttpError::UnsupportedMediaType(hint.to_owned()));
+        } else if let Some(stream) = route.stream {
             return Ok(stream(doors, credentials, request.into_body())?.map(Either::Right));
         } else if !is_empty {
             let hint = "this path reads application/json only".to_owned();
@@ -123,7 +145,8 @@ async fn whole(
     received: Instant,
 ) -> Result<Response<AnswerBody>, HttpError> {
     let (head, incoming) = request.into_parts();
-    let read = body::read(incoming, &doors.limits, &doors.body_bytes).await?;
+    let coding = coding(&head.headers)?;
+    let read = body::read(incoming, coding, &doors.limits, &doors.body_bytes).await?;
     let deadline = Instant::now() + doors.limits.request_deadline;
     let exchange = Exchange {
         method: head.method,
@@ -169,12 +192,20 @@ enum Content {
     Lines,
 }
 
+/// How the body is compressed. Google's Java clients send gzip.
+fn coding(headers: &HeaderMap) -> Result<Coding, HttpError> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    match (codings.next().map(HeaderValue::as_bytes), codings.next()) {
+        (None | Some(b"identity"), None) => Ok(Coding::Identity),
+        (Some(b"gzip"), None) => Ok(Coding::Gzip),
+        _ => Err(HttpError::UnsupportedMediaType(
+            "of compressed bodies gzip is read: send it so, or without Content-Encoding".to_owned(),
+        )),
+    }
+}
+
 /// What the body is; nothing said means JSON.
 fn content(headers: &HeaderMap, is_empty: bool) -> Result<Content, HttpError> {
-    if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        let hint = "compressed bodies are not read: send it without Content-Encoding";
-        return Err(HttpError::UnsupportedMediaType(hint.to_owned()));
-    }
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Content::Json) };
     let value = value.as_bytes();
     let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();

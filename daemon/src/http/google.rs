@@ -7,9 +7,9 @@
 
 use std::str::FromStr;
 
-use hallmark_core::document::read::FieldErrors;
+use hallmark_core::document::read::{FieldError, FieldErrors, UNKNOWN_FIELD};
 use hallmark_core::document::{Document, DocumentError, DocumentLimits};
-use hallmark_core::names::{NameError, ProjectId};
+use hallmark_core::names::{GLOBAL, NameError, ProjectId};
 use serde_json::{Map, Value};
 
 use super::enums;
@@ -19,6 +19,7 @@ use crate::resources::{Page, PageRequest, ResourceError};
 
 /// The project of the path.
 pub(super) fn project(exchange: &Exchange) -> Result<ProjectId, HttpError> {
+    check_location(exchange)?;
     Ok(exchange.param("project").parse::<ProjectId>()?)
 }
 
@@ -28,7 +29,20 @@ pub(super) fn named<T: FromStr<Err = NameError>>(
     collection: &str,
     id: &str,
 ) -> Result<T, HttpError> {
+    check_location(exchange)?;
     Ok(format!("projects/{}/{collection}/{id}", exchange.param("project")).parse()?)
+}
+
+/// The location, where the path has one, must be the one that there is.
+fn check_location(exchange: &Exchange) -> Result<(), HttpError> {
+    match exchange.param("location") {
+        "" | GLOBAL => Ok(()),
+        other => {
+            let other: String = other.chars().take(64).collect();
+            let hint = "there is one location, global, which may be left out of names";
+            Err(HttpError::NotFound(format!("location `{other}` not found: {hint}")))
+        }
+    }
 }
 
 /// A query parameter that must be there.
@@ -42,7 +56,7 @@ pub(super) fn document(
     exchange: &Exchange,
     limits: &DocumentLimits,
 ) -> Result<Document, HttpError> {
-    Ok(Document::from_json_bytes(&exchange.body, limits)?)
+    Ok(Document::from_relaxed_json_bytes(&exchange.body, limits)?)
 }
 
 /// `pageSize` and `pageToken`.
@@ -128,16 +142,36 @@ impl From<DocumentError> for HttpError {
 
 impl From<FieldErrors> for HttpError {
     fn from(errors: FieldErrors) -> Self {
-        let message = errors.to_string();
-        let violation = |error: hallmark_core::document::read::FieldError| FieldViolation {
-            field: error.path,
-            description: error.message,
+        let message = |error: &FieldError| match unknown_field(error) {
+            Some(FieldViolation { description, .. }) => description,
+            None => error.to_string(),
+        };
+        let mut lines: Vec<_> = errors.errors.iter().map(message).collect();
+        if errors.omitted > 0 {
+            lines.push(format!("and {} more", errors.omitted));
+        }
+        let violation = |error: FieldError| {
+            unknown_field(&error)
+                .unwrap_or(FieldViolation { field: error.path, description: error.message })
         };
         Self::InvalidFields {
-            message,
+            message: lines.join("\n"),
             violations: errors.errors.into_iter().map(violation).collect(),
         }
     }
+}
+
+/// A field that there is not, in the words of Google's API: it is the object that is at fault.
+fn unknown_field(error: &FieldError) -> Option<FieldViolation> {
+    let hint = error.message.strip_prefix(UNKNOWN_FIELD)?;
+    let (object, name) = error.path.rsplit_once('.').unwrap_or(("", &error.path));
+    let at = if object.is_empty() { String::new() } else { format!(" at '{object}'") };
+    Some(FieldViolation {
+        field: object.to_owned(),
+        description: format!(
+            "Invalid JSON payload received. Unknown name \"{name}\"{at}: Cannot find field.{hint}"
+        ),
+    })
 }
 
 impl From<NameError> for HttpError {

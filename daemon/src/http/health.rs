@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, answer, json};
+use crate::auth::Place;
 use crate::auth::permission::Permission;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -29,7 +30,7 @@ pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpE
     }
     let ready = state.store_open && state.generation.is_some() && !draining;
     let permission = Permission::OperationsGet;
-    let mut answer = match doors.guard.permits(&exchange.caller, permission, None) {
+    let mut answer = match doors.guard.permits(&exchange.caller, permission, Place::DAEMON) {
         true => json(&ReadinessReport { ready, draining, state })?,
         false => json(&Ready { ready })?,
     };

@@ -12,7 +12,9 @@ use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Change, Exchange, changed};
 use super::google::{answer, document, named, project};
+use crate::auth::Place;
 use crate::auth::permission::Permission;
+use crate::resources::ResourceError;
 use crate::store::iam::{IamBinding, IamPolicy, IamResource};
 
 /// Permissions that one call may ask about. Google's limit.
@@ -38,7 +40,8 @@ pub(super) async fn set_iam_policy(doors: &Doors, exchange: Exchange) -> Result<
     Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
 }
 
-/// `:testIamPermissions`: those of the permissions asked about that the caller has.
+/// `:testIamPermissions`: those of the permissions asked about that the caller has; none on a
+/// resource that there is not, which is Google's answer.
 pub(super) async fn test_iam_permissions(
     doors: &Doors,
     exchange: Exchange,
@@ -52,8 +55,11 @@ pub(super) async fn test_iam_permissions(
         }
         elements.iter().map(|field| permission(field, &resource)).collect()
     })?;
-    let stored = doors.resources.iam_policy(resource).await?;
-    let asked = held(doors, &exchange, &stored, asked);
+    let asked = match doors.resources.iam_policy(resource).await {
+        Ok(stored) => held(doors, &exchange, &stored, asked),
+        Err(ResourceError::NotFound(_)) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     let mut answered = Map::new();
     if !asked.is_empty() {
         answered.insert("permissions".to_owned(), asked.into());
@@ -65,7 +71,7 @@ pub(super) async fn test_iam_permissions(
 fn held(doors: &Doors, exchange: &Exchange, stored: &IamPolicy, asked: Vec<String>) -> Vec<String> {
     let (caller, project) = (&exchange.caller, exchange.param("project"));
     let holds = |permission: Permission| {
-        doors.guard.permits(caller, permission, Some(project))
+        doors.guard.permits(caller, permission, Place::project(project))
             || doors.permits_by(stored, caller, permission)
     };
     asked.into_iter().filter(|asked| asked.parse().is_ok_and(holds)).collect()

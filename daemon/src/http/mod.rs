@@ -19,6 +19,7 @@ mod binaryauthorization;
 mod body;
 mod cloudkms;
 mod containeranalysis;
+mod containeranalysis_v1beta1;
 mod dispatch;
 mod enums;
 mod external_data;

@@ -30,12 +30,21 @@ pub struct Route {
 }
 
 impl Route {
-    /// Its paths: Binary Authorization answers `v1beta1` and `v1alpha2` where it answers `v1`.
+    /// Its paths: Binary Authorization answers `v1beta1` and `v1alpha2` where it answers `v1`,
+    /// Container Analysis `v1beta1`, and under the one location that there is.
     fn paths(&self) -> Vec<String> {
-        let mut paths = vec![self.path.to_owned()];
-        if let (Door::BinaryAuthorization, Some(rest)) = (self.door, self.path.strip_prefix("/v1/"))
-        {
-            paths.extend(["v1beta1", "v1alpha2"].map(|version| format!("/{version}/{rest}")));
+        let versions: &[&str] = match self.door {
+            Door::BinaryAuthorization => &["v1", "v1beta1", "v1alpha2"],
+            Door::ContainerAnalysis => &["v1", "v1beta1"],
+            _ => return vec![self.path.to_owned()],
+        };
+        let rest = self.path.strip_prefix("/v1/").unwrap_or(self.path);
+        let mut paths: Vec<_> =
+            versions.iter().map(|version| format!("/{version}/{rest}")).collect();
+        if self.door == Door::ContainerAnalysis {
+            let located =
+                |path: &String| path.replacen("{project}/", "{project}/locations/{location}/", 1);
+            paths.extend(paths.iter().map(located).collect::<Vec<_>>());
         }
         paths
     }
@@ -119,7 +128,9 @@ static ROUTER: LazyLock<Router<Methods>> = LazyLock::new(|| {
 });
 
 /// Finds the route of a request. A path that exists under other methods is 405, any other is 404.
+/// A slash at the end is not looked at: Google's documentation writes `notes/?noteId=`.
 pub fn find(method: &Method, path: &str) -> Result<(&'static Route, Params), HttpError> {
+    let path = path.strip_suffix('/').unwrap_or(path);
     let unknown = || HttpError::NotFound(format!("no such path: {}", shortened(path)));
     let found = ROUTER.at(path).map_err(|_| unknown())?;
     let wanted = if method == Method::HEAD { &Method::GET } else { method };
@@ -156,6 +167,26 @@ mod tests {
             let path = route.path.replace(['{', '}'], "");
             let (found, _) = find(&route.method, &path).expect(route.path);
             assert_eq!((found.path, &found.method), (route.path, &route.method));
+        }
+    }
+
+    #[test]
+    fn older_versions_locations_and_slashes_lead_to_the_same_route() {
+        for (path, route) in [
+            ("/v1alpha2/projects/p/policy", "/v1/projects/{project}/policy"),
+            ("/v1/projects/p/notes/", "/v1/projects/{project}/notes"),
+            ("/v1beta1/projects/p/notes", "/v1/projects/{project}/notes"),
+            ("/v1/projects/p/locations/global/notes/n", "/v1/projects/{project}/notes/{note}"),
+            (
+                "/v1beta1/projects/p/locations/l/occurrences:batchCreate",
+                "/v1/projects/{project}/occurrences:batchCreate",
+            ),
+        ] {
+            let method = if route.ends_with("Create") { Method::POST } else { Method::GET };
+            assert_eq!(find(&method, path).expect(path).0.path, route);
+        }
+        for path in ["/v1alpha2/projects/p/notes", "/v1/projects/p/notes//", "/v1//", "/"] {
+            assert!(matches!(find(&Method::GET, path), Err(HttpError::NotFound(_))), "{path}");
         }
     }
 

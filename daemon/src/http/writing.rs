@@ -84,7 +84,7 @@ impl Doors {
     ) {
         let principal = caller.and_then(Caller::principal);
         let mut unrecorded = 0;
-        if principal.is_none() {
+        if !matches!(caller, Some(Caller::Known(_))) {
             match self.nameless.take(Instant::now()) {
                 Some(left_out) => unrecorded = left_out,
                 None => return,

@@ -42,7 +42,7 @@ pub(super) fn instances(
     configs: &[PluginConfig],
     bundles: &[impl AsRef<Path>],
     pushed: &Arc<Notify>,
-) -> Result<Vec<PluginInstance>, PluginError> {
+) -> Result<Vec<Arc<PluginInstance>>, PluginError> {
     let bundled = bundled(bundles)?;
     let mut names = HashSet::new();
     let mut instances = Vec::new();
@@ -56,11 +56,11 @@ pub(super) fn instances(
                 .get(&config.name)
                 .ok_or_else(|| PluginError::NotBundled(config.name.clone()))?,
         };
-        instances.push(instance(path, config, pushed)?);
+        instances.push(Arc::new(instance(path, config, pushed)?));
     }
     for (name, path) in &bundled {
         if !names.contains(name.as_str()) {
-            instances.push(instance(path, &unconfigured(name), pushed)?);
+            instances.push(Arc::new(instance(path, &unconfigured(name), pushed)?));
         }
     }
     Ok(instances)

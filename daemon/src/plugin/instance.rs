@@ -1,6 +1,7 @@
 //! One configured instance, and the last good picture of its keys.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,8 +61,11 @@ pub(super) struct PluginInstance {
     pub(super) services: Arc<InstanceServices>,
     held: ArcSwapOption<Held>,
     schedule: Mutex<Schedule>,
-    /// Held while a snapshot is taken, so that an older one never replaces a newer one.
-    refreshing: Mutex<()>,
+    /// A snapshot is being taken, so that an older one never replaces a newer one, and a source
+    /// that is stuck costs one thread.
+    refreshing: AtomicBool,
+    /// The keys are others than when somebody last asked for changes.
+    differs: AtomicBool,
     snapshot_errors: AtomicU64,
     call_errors: AtomicU64,
 }
@@ -99,7 +103,8 @@ impl PluginInstance {
             services,
             held: ArcSwapOption::empty(),
             schedule: Mutex::new(Schedule { due: lists_keys.then(Instant::now), last_error: None }),
-            refreshing: Mutex::new(()),
+            refreshing: AtomicBool::new(false),
+            differs: AtomicBool::new(false),
             snapshot_errors: AtomicU64::new(0),
             call_errors: AtomicU64::new(0),
         })
@@ -125,39 +130,62 @@ impl PluginInstance {
         self.instance.image().info().schemes.iter().any(|it| it == scheme)
     }
 
+    /// When the next snapshot is to be taken; `None` for never, unless pushed, and while one is
+    /// being taken.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.schedule().due
+        let refreshing = self.refreshing.load(Ordering::Acquire);
+        self.schedule().due.filter(|_| !refreshing)
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.services.wanted.load(Ordering::Acquire) || self.due().is_some_and(|due| due <= now)
     }
 
-    /// Takes a new snapshot; a failure keeps the last good one. Answers whether the keys differ.
-    pub(super) fn refresh(&self) -> bool {
-        if !self.lists_keys() {
-            return false;
+    /// Whether the keys are others than when this was asked before.
+    pub(super) fn take_difference(&self) -> bool {
+        self.differs.swap(false, Ordering::AcqRel)
+    }
+
+    /// Takes a new snapshot on a thread of its own, unless one is being taken; a failure keeps the
+    /// last good one. `ended` is dropped when it is done.
+    pub(super) fn refresh(self: &Arc<Self>, ended: impl Send + 'static) {
+        if !self.lists_keys() || self.refreshing.swap(true, Ordering::AcqRel) {
+            return;
         }
-        let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         // Taken before the snapshot is: what is pushed while it is taken asks for another.
         self.services.wanted.store(false, Ordering::Release);
-        match self.take_snapshot(now) {
+        let this = Arc::clone(self);
+        let thread = std::thread::Builder::new().name(format!("keys-{}", self.name));
+        let started = thread.spawn(move || {
+            let taken = catch_unwind(AssertUnwindSafe(|| this.take_snapshot(Instant::now())));
+            this.ended(taken.unwrap_or_else(|_| Err("taking it panicked".to_owned())));
+            drop(ended);
+            this.services.wake();
+        });
+        if let Err(error) = started {
+            self.ended(Err(format!("no thread to take it on: {error}")));
+        }
+    }
+
+    fn ended(&self, taken: Result<Held, String>) {
+        match taken {
             Ok(held) => {
                 let due = held.snapshot.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
                 *self.schedule() = Schedule { due, last_error: None };
-                let before = self.held.swap(Some(Arc::new(held)));
-                let after = self.held();
-                before.as_ref().map(|held| &held.keys) != after.as_ref().map(|held| &held.keys)
+                let after = Arc::new(held);
+                let before = self.held.swap(Some(Arc::clone(&after)));
+                if before.is_none_or(|before| before.keys != after.keys) {
+                    self.differs.store(true, Ordering::Release);
+                }
             }
             Err(error) => {
                 self.snapshot_errors.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(plugin = self.name, error, "no key snapshot; the last one stays");
                 let due = Instant::now().checked_add(RETRY);
                 *self.schedule() = Schedule { due, last_error: Some(error) };
-                false
             }
         }
+        self.refreshing.store(false, Ordering::Release);
     }
 
     fn take_snapshot(&self, now: Instant) -> Result<Held, String> {
@@ -174,7 +202,10 @@ impl PluginInstance {
     pub(super) fn keys_named(&self, id: &KeyId) -> Result<Vec<VerificationKey>, KeyError> {
         let Some(held) = self.held() else {
             let why = self.schedule().last_error.clone();
-            let why = why.unwrap_or_else(|| "it lists no keys".to_owned());
+            let why = why.unwrap_or_else(|| match self.lists_keys() {
+                true => "it has not answered yet".to_owned(),
+                false => "it lists no keys".to_owned(),
+            });
             return Err(KeyError::Unavailable(format!("plugin `{}`: {why}", self.name)));
         };
         let exact: Vec<_> = held.keys.iter().filter(|key| key.ids.contains(id)).cloned().collect();

@@ -31,6 +31,7 @@ pub use sign::{PublicHalf, Signed};
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, VerificationKey};
@@ -54,10 +55,14 @@ pub struct ResolvedKey {
 /// rewritten changes many times in a row.
 const PUSH_QUIET: Duration = Duration::from_millis(100);
 
+/// How long a refresh of all waits for its snapshots, the start included: as long as admission
+/// webhooks are waited for. The keys of a source that takes longer are unavailable until it answers.
+const REFRESH_WAIT: Duration = Duration::from_secs(10);
+
 /// The plugin instances of the daemon.
 #[derive(Debug)]
 pub struct Catalog {
-    instances: Vec<PluginInstance>,
+    instances: Vec<Arc<PluginInstance>>,
     /// Wakes [`Catalog::keep_fresh`].
     pushed: Arc<Notify>,
 }
@@ -69,7 +74,7 @@ impl Catalog {
     ///
     /// # Errors
     /// A file is not trusted or no plugin, or an instance refuses its configuration. A key source
-    /// that is merely down is no error: its keys are unavailable until it is back.
+    /// that is merely down, or stuck, is no error: its keys are unavailable until it is back.
     pub fn load(configs: &[PluginConfig]) -> Result<Self, PluginError> {
         Self::load_from(configs, &discover::bundle_directories())
     }
@@ -101,32 +106,37 @@ impl Catalog {
         }
     }
 
-    /// Takes a new snapshot of every instance, due or not. Answers whether any keys are different
-    /// now. Blocks.
+    /// Takes a new snapshot of every instance, due or not, and waits for them a while. Answers
+    /// whether any keys are different now. Blocks.
     pub fn refresh(&self) -> bool {
-        self.instances.iter().fold(false, |changed, instance| instance.refresh() | changed)
+        let (under_way, ended) = mpsc::channel::<()>();
+        self.instances.iter().for_each(|instance| instance.refresh(under_way.clone()));
+        drop(under_way);
+        // Nothing is ever sent: the channel closes when the last one has ended.
+        if ended.recv_timeout(REFRESH_WAIT) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("a key source does not answer: it is not waited for any longer");
+        }
+        self.take_difference()
     }
 
     /// Takes new snapshots for ever, where the time to live of the last one has passed, where a
-    /// plugin pushed, and where the last attempt failed some time ago; calls `changed` when keys
-    /// are different. Both run on a thread that may block.
+    /// plugin pushed, and where the last attempt failed some time ago, each on a thread of its own;
+    /// calls `changed` when keys are different, on a thread that may block.
     pub async fn keep_fresh(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
         loop {
-            match self.instances.iter().filter_map(PluginInstance::due).min() {
+            match self.instances.iter().filter_map(|instance| instance.due()).min() {
                 None => self.pushed().await,
                 Some(due) => tokio::select! {
                     () = self.pushed() => {}
                     () = tokio::time::sleep_until(due.into()) => {}
                 },
             }
-            let (catalog, changed) = (Arc::clone(&self), changed.clone());
-            let refreshed = tokio::task::spawn_blocking(move || {
-                if catalog.refresh_due() {
-                    changed();
-                }
-            });
-            if let Err(panic) = refreshed.await {
-                tracing::error!(%panic, "the refresh of plugin keys panicked");
+            self.refresh_due();
+            if !self.take_difference() {
+                continue;
+            }
+            if let Err(panic) = tokio::task::spawn_blocking(changed.clone()).await {
+                tracing::error!(%panic, "taking up changed keys panicked");
             }
         }
     }
@@ -136,19 +146,23 @@ impl Catalog {
         tokio::time::sleep(PUSH_QUIET).await;
     }
 
-    fn refresh_due(&self) -> bool {
+    fn refresh_due(&self) {
         let now = Instant::now();
         let due = self.instances.iter().filter(|instance| instance.is_due(now));
-        due.fold(false, |changed, instance| instance.refresh() | changed)
+        due.for_each(|instance| instance.refresh(()));
+    }
+
+    fn take_difference(&self) -> bool {
+        self.instances.iter().fold(false, |differs, instance| instance.take_difference() | differs)
     }
 
     /// Every instance, for metrics and for people.
     pub fn instances(&self) -> Vec<InstanceStatus> {
-        self.instances.iter().map(PluginInstance::status).collect()
+        self.instances.iter().map(|instance| instance.status()).collect()
     }
 
     fn instance(&self, name: &str) -> Option<&PluginInstance> {
-        self.instances.iter().find(|instance| instance.name() == name)
+        self.instances.iter().map(Arc::as_ref).find(|instance| instance.name() == name)
     }
 
     fn resolve_pkix(

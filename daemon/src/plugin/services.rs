@@ -40,6 +40,13 @@ impl InstanceServices {
     }
 }
 
+impl InstanceServices {
+    /// Wakes whoever keeps keys fresh.
+    pub(super) fn wake(&self) {
+        self.pushed.notify_one();
+    }
+}
+
 impl Services for InstanceServices {
     fn log(&self, level: LogLevel, target: &str, text: &str) {
         let plugin = self.name.as_str();
@@ -65,7 +72,7 @@ impl Services for InstanceServices {
 
     fn keys_changed(&self) {
         self.wanted.store(true, Ordering::Release);
-        self.pushed.notify_one();
+        self.wake();
     }
 
     fn secret(&self, name: &str) -> Option<Vec<u8>> {

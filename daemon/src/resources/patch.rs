@@ -1,5 +1,6 @@
 //! Changing some fields of a note or an occurrence: `PATCH` with an `updateMask`.
 
+use hallmark_core::document::read::camel_case;
 use serde_json::{Map, Value};
 
 use super::error::ResourceError;
@@ -111,23 +112,6 @@ fn keep(
         None => changed.remove(name),
     };
     Ok(())
-}
-
-/// `short_description` to `shortDescription`.
-fn camel_case(name: &str) -> String {
-    let mut camel = String::with_capacity(name.len());
-    let mut upper = false;
-    for character in name.chars() {
-        match character {
-            '_' => upper = true,
-            _ if upper => {
-                camel.push(character.to_ascii_uppercase());
-                upper = false;
-            }
-            _ => camel.push(character),
-        }
-    }
-    camel
 }
 
 #[cfg(test)]

@@ -61,4 +61,42 @@ impl Algorithm {
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.number() == number)
     }
+
+    /// Its name as the API writes it, such as `ECDSA_P256_SHA256`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RsaPss2048Sha256 => "RSA_PSS_2048_SHA256",
+            Self::RsaPss3072Sha256 => "RSA_PSS_3072_SHA256",
+            Self::RsaPss4096Sha256 => "RSA_PSS_4096_SHA256",
+            Self::RsaPss4096Sha512 => "RSA_PSS_4096_SHA512",
+            Self::RsaPkcs1_2048Sha256 => "RSA_SIGN_PKCS1_2048_SHA256",
+            Self::RsaPkcs1_3072Sha256 => "RSA_SIGN_PKCS1_3072_SHA256",
+            Self::RsaPkcs1_4096Sha256 => "RSA_SIGN_PKCS1_4096_SHA256",
+            Self::RsaPkcs1_4096Sha512 => "RSA_SIGN_PKCS1_4096_SHA512",
+            Self::EcdsaP256Sha256 => "ECDSA_P256_SHA256",
+            Self::EcdsaP384Sha384 => "ECDSA_P384_SHA384",
+            Self::EcdsaP521Sha512 => "ECDSA_P521_SHA512",
+            Self::MlDsa65 => "ML_DSA_65",
+            Self::Ed25519 => "ED25519",
+        }
+    }
+
+    /// The algorithm of a name, as [`Algorithm::name`] writes it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_algorithm_is_found_by_its_name_and_number() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
+            assert_eq!(Algorithm::from_number(algorithm.number()), Some(algorithm));
+        }
+        assert_eq!(Algorithm::from_name("RS256"), None);
+    }
 }

@@ -1,4 +1,4 @@
-//! What the signature algorithms are called and how a signature of each is verified.
+//! How a signature of each algorithm is verified.
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
@@ -8,34 +8,9 @@ use aws_lc_rs::signature::{
 };
 use hallmark_plugin_api::Algorithm;
 
-/// The name as the API writes it, such as `ECDSA_P256_SHA256`.
-pub(crate) fn name(algorithm: Algorithm) -> &'static str {
-    use Algorithm::*;
-    match algorithm {
-        RsaPss2048Sha256 => "RSA_PSS_2048_SHA256",
-        RsaPss3072Sha256 => "RSA_PSS_3072_SHA256",
-        RsaPss4096Sha256 => "RSA_PSS_4096_SHA256",
-        RsaPss4096Sha512 => "RSA_PSS_4096_SHA512",
-        RsaPkcs1_2048Sha256 => "RSA_SIGN_PKCS1_2048_SHA256",
-        RsaPkcs1_3072Sha256 => "RSA_SIGN_PKCS1_3072_SHA256",
-        RsaPkcs1_4096Sha256 => "RSA_SIGN_PKCS1_4096_SHA256",
-        RsaPkcs1_4096Sha512 => "RSA_SIGN_PKCS1_4096_SHA512",
-        EcdsaP256Sha256 => "ECDSA_P256_SHA256",
-        EcdsaP384Sha384 => "ECDSA_P384_SHA384",
-        EcdsaP521Sha512 => "ECDSA_P521_SHA512",
-        MlDsa65 => "ML_DSA_65",
-        Ed25519 => "ED25519",
-    }
-}
-
-/// The algorithm that goes by that name.
-pub(crate) fn from_name(text: &str) -> Option<Algorithm> {
-    Algorithm::ALL.into_iter().find(|&algorithm| name(algorithm) == text)
-}
-
 /// Names in a list, for messages.
 pub(crate) fn names(algorithms: &[Algorithm]) -> String {
-    algorithms.iter().copied().map(name).collect::<Vec<_>>().join(", ")
+    algorithms.iter().copied().map(Algorithm::name).collect::<Vec<_>>().join(", ")
 }
 
 /// How a signature of it is verified.
@@ -65,18 +40,5 @@ pub(crate) fn hash(algorithm: Algorithm) -> Option<&'static digest::Algorithm> {
         EcdsaP384Sha384 => Some(&digest::SHA384),
         RsaPss4096Sha512 | RsaPkcs1_4096Sha512 | EcdsaP521Sha512 => Some(&digest::SHA512),
         MlDsa65 | Ed25519 => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_algorithm_is_found_by_its_name() {
-        for algorithm in Algorithm::ALL {
-            assert_eq!(from_name(name(algorithm)), Some(algorithm));
-        }
-        assert_eq!(from_name("RS256"), None);
     }
 }

@@ -6,8 +6,6 @@ use std::path::{Component, Path};
 use hallmark_plugin_api::Algorithm;
 use serde::Deserialize;
 
-use crate::algorithm;
-
 /// Sources of one instance.
 pub(crate) const SOURCES_MAX: usize = 100;
 /// Signing keys of one instance.
@@ -165,7 +163,7 @@ impl WrittenSigningKey {
         }
         let algorithm = self
             .algorithm
-            .map(|name| algorithm::from_name(&name).ok_or(ConfigError::Algorithm(name)))
+            .map(|name| Algorithm::from_name(&name).ok_or(ConfigError::Algorithm(name)))
             .transpose()?;
         Ok(SigningKeyConfig { path: plain(self.path)?, id: self.id, algorithm })
     }

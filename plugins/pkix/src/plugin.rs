@@ -94,8 +94,7 @@ impl Plugin for Pkix {
             material::read_inline(material.data).map_err(|error| malformed(error.to_string()))?;
         if let Some(declared) = material.algorithm {
             if !found.key.algorithms.contains(&declared) {
-                let (declared, can) =
-                    (algorithm::name(declared), algorithm::names(&found.key.algorithms));
+                let (declared, can) = (declared.name(), algorithm::names(&found.key.algorithms));
                 let text = format!(
                     "the key cannot do {declared}, which is declared beside it: it can do {can}"
                 );

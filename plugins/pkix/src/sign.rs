@@ -73,7 +73,7 @@ pub(crate) enum LoadReason {
     #[error("the key id made of its path has {0} bytes: at most {ID_BYTES_MAX}, give an `id`")]
     Id(usize),
     /// The algorithm it is configured for is not one of its kind and size.
-    #[error("cannot sign with {}: the key can do {can}", algorithm::name(*algorithm))]
+    #[error("cannot sign with {}: the key can do {can}", algorithm.name())]
     Algorithm {
         /// The one configured.
         algorithm: Algorithm,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{Attestor, KeyId, KeyMaterial, PublicKey, SignatureAlgorithm};
 use crate::document::read::{Field, FieldErrors, Object, resource};
 use crate::document::{Document, DocumentError, DocumentLimits};
-use crate::names::{AttestorName, NameError, NoteName};
+use crate::names::{AttestorName, NoteName};
 
 /// Keys of one attestor, as in Google's quota.
 pub const KEYS_MAX: usize = 1000;
@@ -28,9 +28,6 @@ pub fn attestor_from_document(
 ) -> Result<Attestor, FieldErrors> {
     resource(document.root(), |root| attestor(root, name))
 }
-
-/// What the URL of a note reference was called before projects.
-const LEGACY_NOTE_PREFIX: &str = "providers/";
 
 fn attestor(root: &Field<'_>, name: Option<&AttestorName>) -> Option<Attestor> {
     let object = root.object(&[
@@ -65,16 +62,10 @@ fn user_owned_note(object: &Object<'_>) -> Option<(NoteName, Vec<PublicKey>)> {
         (None, None) => object.required("userOwnedGrafeasNote")?,
     };
     let note = field.object(&["noteReference", "publicKeys", "delegationServiceAccountEmail"])?;
-    let reference = note.required("noteReference").and_then(|field| field.parsed(note_name));
+    let reference =
+        note.required("noteReference").and_then(|field| field.parsed(NoteName::from_reference));
     let keys = public_keys(&note);
     Some((reference?, keys?))
-}
-
-fn note_name(text: &str) -> Result<NoteName, NameError> {
-    match text.strip_prefix(LEGACY_NOTE_PREFIX) {
-        Some(rest) => format!("projects/{rest}").parse(),
-        None => text.parse(),
-    }
 }
 
 /// The `publicKeys` of an attestor, wherever it stands.

@@ -7,6 +7,7 @@
 
 mod json;
 pub mod read;
+mod relaxed;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -158,6 +159,21 @@ impl Document {
     /// [`Document::from_json`] of bytes that may not be text.
     pub fn from_json_bytes(bytes: &[u8], limits: &DocumentLimits) -> Result<Self, DocumentError> {
         Self::from_json(utf8(bytes, limits)?, limits)
+    }
+
+    /// [`Document::from_json_bytes`], and text may stand in single quotes, as Google's API reads it.
+    pub fn from_relaxed_json_bytes(
+        bytes: &[u8],
+        limits: &DocumentLimits,
+    ) -> Result<Self, DocumentError> {
+        let text = utf8(bytes, limits)?;
+        match Self::from_json(text, limits) {
+            Err(strict @ DocumentError::Syntax { .. }) => match relaxed::double_quoted(text) {
+                Some(text) => Self::from_json(&text, limits),
+                None => Err(strict),
+            },
+            read => read,
+        }
     }
 
     /// Parses a file by the extension of its name, as Google's tools do.

@@ -26,6 +26,9 @@ const ERRORS_MAX: usize = 100;
 /// Characters of the author's own text repeated in an error.
 const EXCERPT_CHARS_MAX: usize = 64;
 
+/// How the message about a field that there is not begins; a hint may follow.
+pub const UNKNOWN_FIELD: &str = "unknown field";
+
 /// One thing wrong with one field. Whoever wrote the document is at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
@@ -133,7 +136,7 @@ impl<'a> Field<'a> {
             match known.iter().find(|name| **name == camel) {
                 None => {
                     let hint = closest(given, known.iter().copied());
-                    self.fail_at(path, node.line, format!("unknown field{hint}"));
+                    self.fail_at(path, node.line, format!("{UNKNOWN_FIELD}{hint}"));
                 }
                 Some(name) if fields.iter().any(|(other, _)| other == name) => {
                     self.fail_at(path, node.line, format!("`{name}` is set a second time"));
@@ -354,7 +357,7 @@ pub(crate) fn excerpt(text: &str) -> String {
 }
 
 /// `require_attestations_by` to `requireAttestationsBy`; camelCase stays as it is.
-fn camel_case(name: &str) -> String {
+pub fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let mut camel = words.next().unwrap_or_default().to_owned();
     for word in words {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{AttestationBody, Note, Occurrence, Signature, UnstoredAttestation};
 use crate::attestor::KeyId;
-use crate::document::read::{Field, FieldErrors, Object, resource};
+use crate::document::read::{Field, FieldErrors, Object, camel_case, resource};
 use crate::document::{Document, DocumentError, DocumentLimits};
 use crate::image::Digest;
 use crate::limits::Limits;
@@ -39,6 +39,29 @@ pub const KINDS: [(&str, u32, &str); 14] = [
     ("SECRET", 13, "secret"),
     ("AI_SKILL_ANALYSIS", 14, "aiSkillAnalysis"),
 ];
+
+/// Members of a resource: its own and, after them, its body, which is one of those of [`KINDS`].
+macro_rules! members {
+    ($($own:literal),+ $(,)?) => {
+        &[
+            $($own,)+
+            "vulnerability",
+            "build",
+            "image",
+            "package",
+            "deployment",
+            "discovery",
+            "attestation",
+            "upgrade",
+            "compliance",
+            "dsseAttestation",
+            "vulnerabilityAssessment",
+            "sbomReference",
+            "secret",
+            "aiSkillAnalysis",
+        ]
+    };
+}
 
 /// Reads an occurrence in JSON. `name` is the one the daemon gave and overrides the document's;
 /// with it, what only the daemon may set (`createTime`, `updateTime`) is not taken from the text.
@@ -114,7 +137,9 @@ pub fn unstored_attestation_from_document(
     resource(document.root(), |root| {
         let object =
             root.object(&["attestor", "attestation", "occurrenceNote", "occurrenceResourceUri"])?;
-        let note = object.required("occurrenceNote").and_then(|field| field.parsed(str::parse));
+        let note = object
+            .required("occurrenceNote")
+            .and_then(|field| field.parsed(NoteName::from_reference));
         let uri = object.required("occurrenceResourceUri").and_then(|field| resource_uri(&field));
         let attestation = object.required("attestation");
         let attestation = attestation.and_then(|field| read_attestation(&field, limits));
@@ -129,7 +154,7 @@ fn occurrence(
     given: Option<&OccurrenceName>,
     limits: &Limits,
 ) -> Option<Occurrence> {
-    let object = root.object(&[
+    let object = root.object(members![
         "name",
         "resourceUri",
         "noteName",
@@ -138,23 +163,9 @@ fn occurrence(
         "createTime",
         "updateTime",
         "envelope",
-        "vulnerability",
-        "build",
-        "image",
-        "package",
-        "deployment",
-        "discovery",
-        "attestation",
-        "upgrade",
-        "compliance",
-        "dsseAttestation",
-        "vulnerabilityAssessment",
-        "sbomReference",
-        "secret",
-        "aiSkillAnalysis",
     ])?;
     let name = own_name(&object, given);
-    let note = object.required("noteName").and_then(|field| field.parsed(str::parse));
+    let note = object.required("noteName").and_then(|field| field.parsed(NoteName::from_reference));
     let resource_uri = object.required("resourceUri").and_then(|field| resource_uri(&field));
     let kind = kind(&object);
     let mut json = kept(&object, given.is_some());
@@ -177,7 +188,7 @@ fn occurrence(
 }
 
 fn note(root: &Field<'_>, given: Option<&NoteName>) -> Option<Note> {
-    let object = root.object(&[
+    let object = root.object(members![
         "name",
         "shortDescription",
         "longDescription",
@@ -187,25 +198,14 @@ fn note(root: &Field<'_>, given: Option<&NoteName>) -> Option<Note> {
         "createTime",
         "updateTime",
         "relatedNoteNames",
-        "vulnerability",
-        "build",
-        "image",
-        "package",
-        "deployment",
-        "discovery",
-        "attestation",
-        "upgrade",
-        "compliance",
-        "dsseAttestation",
-        "vulnerabilityAssessment",
-        "sbomReference",
-        "secret",
-        "aiSkillAnalysis",
     ])?;
     let name = own_name(&object, given);
     let kind = kind(&object);
     let json = kept(&object, given.is_some());
     let (name, kind, mut json) = (name?, kind?, json?);
+    if let Some(attestation) = json.get_mut("attestation") {
+        camel_cased(attestation);
+    }
     json.insert("name".to_owned(), name.to_string().into());
     json.insert("kind".to_owned(), kind.into());
     Some(Note { name, json })
@@ -257,6 +257,22 @@ fn kept(object: &Object<'_>, by_daemon: bool) -> Option<Map<String, Json>> {
     let members = object.all().into_iter().filter(|(name, _)| !output_only(name));
     let members: Vec<_> = members.map(|(name, field)| (name, field.json())).collect();
     members.into_iter().map(|(name, json)| Some((name.to_owned(), json?))).collect()
+}
+
+/// Gives every member the name that the API gives it back under. For bodies without maps, whose
+/// keys are the author's own.
+fn camel_cased(value: &mut Json) {
+    match value {
+        Json::Array(elements) => elements.iter_mut().for_each(camel_cased),
+        Json::Object(members) => {
+            let given = std::mem::take(members);
+            members.extend(given.into_iter().map(|(name, mut member)| {
+                camel_cased(&mut member);
+                (camel_case(&name), member)
+            }));
+        }
+        _ => {}
+    }
 }
 
 fn resource_uri(field: &Field<'_>) -> Option<String> {

@@ -248,6 +248,9 @@ fn notes_are_given_back_as_they_came() {
         "createTime": "a", "updateTime": "b",
     });
     assert_eq!(note_to_json(&note), expected);
+    let snake = r#"{"attestation": {"hint": {"human_readable_name": "x"}}}"#;
+    let note_of_docs = note_from_json(snake, Some(&name)).unwrap();
+    assert_eq!(note_of_docs.json["attestation"], json["attestation"]);
     note_from_json(r#"{"kind": "BUILD", "attestation": {}}"#, Some(&name)).unwrap_err();
     note_from_json(r#"{"shortDescription": "x"}"#, Some(&name)).unwrap_err();
     note_from_json(r#"{"atestation": {}}"#, Some(&name)).unwrap_err();

@@ -316,15 +316,19 @@ pub(crate) fn enforcement(object: &Object<'_>) -> Option<EnforcementMode> {
     mode
 }
 
-/// `LOCATION.CLUSTER`, split on the first dot: locations have none.
-fn cluster(key: &str) -> Result<String, String> {
+/// Whether this is `LOCATION.CLUSTER`, split on the first dot: locations have none.
+pub fn is_cluster(text: &str) -> bool {
     let word = |text: &str| {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         (1..=SUBDOMAIN_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal)
     };
-    match key.split_once('.') {
-        Some((location, cluster)) if word(location) && word(cluster) => Ok(key.to_owned()),
-        _ => Err("the key must be LOCATION.CLUSTER, such as us-east1-a.prod".to_owned()),
+    text.split_once('.').is_some_and(|(location, cluster)| word(location) && word(cluster))
+}
+
+fn cluster(key: &str) -> Result<String, String> {
+    match is_cluster(key) {
+        true => Ok(key.to_owned()),
+        false => Err("the key must be LOCATION.CLUSTER, such as us-east1-a.prod".to_owned()),
     }
 }
 

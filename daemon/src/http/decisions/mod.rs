@@ -12,8 +12,8 @@ use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, JSON, answer};
 use crate::admit::Origin;
-use crate::auth::Caller;
 use crate::auth::permission::Permission;
+use crate::auth::{Caller, Place};
 use crate::metrics::http::Door;
 
 pub use request::parse;
@@ -31,7 +31,9 @@ pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, 
 }
 
 fn may_ask(doors: &Doors, caller: &Caller, request: &Request) -> Result<(), HttpError> {
-    doors.check(caller, Permission::DecisionsCreate, request.project.as_str())
+    let place =
+        Place { project: Some(request.project.as_str()), cluster: request.cluster.as_deref() };
+    doors.check(caller, Permission::DecisionsCreate, place)
 }
 
 fn origin(caller: &Caller) -> Origin {

@@ -62,7 +62,7 @@ async fn a_denial_is_explained_in_the_documented_shape() {
 async fn every_refusal_is_google_shaped_and_says_what_to_do() {
     let server = Server::start(ServerLimits::DEFAULT).await;
     let decisions = "/v1/decisions";
-    let gzip = "content-encoding: gzip\r\n";
+    let brotli = "content-encoding: br\r\n";
     let form = "content-type: application/x-www-form-urlencoded\r\n";
     for (answer, status, words) in [
         (
@@ -72,7 +72,7 @@ async fn every_refusal_is_google_shaped_and_says_what_to_do() {
         ),
         (server.send(get(decisions)).await, "405", "this path answers POST only"),
         (server.send(get(decisions)).await, "405", "\r\nallow: POST\r\n"),
-        (server.post(decisions, gzip, "x").await, "415", "send it without Content-Encoding"),
+        (server.post(decisions, brotli, "x").await, "415", "of compressed bodies gzip is read"),
         (server.post(decisions, form, "x").await, "415", "Content-Type: application/json"),
         (
             server.post(decisions, "", "{}").await,
