@@ -2,10 +2,11 @@
 //! called `hallmark plugin-worker`.
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use std::convert::Infallible;
+use std::io;
 
 use hallmark_plugin_api::host::worker;
 
-fn main() -> ExitCode {
+fn main() -> io::Result<Infallible> {
     worker::main()
 }

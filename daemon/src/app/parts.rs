@@ -114,6 +114,8 @@ pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
             config: serde_json::to_value(&plugin.config)
                 .map_err(|error| refused(error.to_string()))?,
             secrets: plugin.secrets.clone(),
+            isolation: plugin.isolation,
+            limits: plugin.worker_limits()?,
         })
     };
     written.iter().map(instance).collect()

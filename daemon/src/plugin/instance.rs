@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use hallmark_core::attestor::{KeyId, VerificationKey};
-use hallmark_plugin_api::host::{Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage};
+use hallmark_plugin_api::host::{
+    Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage, WorkerStatus,
+};
 use hallmark_plugin_api::{Caps, Material};
 
 use super::error::{KeyError, PluginError};
@@ -52,6 +54,8 @@ pub struct InstanceStatus {
     pub call_errors: u64,
     /// Why the last snapshot failed; `None` where it did not.
     pub last_error: Option<String>,
+    /// How its process does; `None` where it runs in the daemon.
+    pub worker: Option<WorkerStatus>,
 }
 
 #[derive(Debug)]
@@ -253,6 +257,7 @@ impl PluginInstance {
             snapshot_errors: self.snapshot_errors.load(Ordering::Relaxed),
             call_errors: self.call_errors.load(Ordering::Relaxed),
             last_error: self.schedule().last_error.clone(),
+            worker: self.instance.worker(),
         }
     }
 

@@ -1,15 +1,15 @@
 //! The other side: what a worker process does.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketType};
 use rustix::process::{Resource, Rlimit, Signal};
 
 use super::arena::{Arena, Writer};
@@ -34,15 +34,13 @@ const MESSAGE_BYTES: usize = (64 << 10) + 64;
 const DESCRIPTORS: usize = 2 + super::SLOTS_MAX;
 
 /// Hosts a plugin for the process that started this one, until that has no more use for it. The
-/// standard input is the socket to it; a program that is started otherwise fails here.
-pub fn main() -> ExitCode {
-    match run() {
-        Ok(()) => exit_now(),
-        Err(error) => {
-            eprintln!("this is no command for people: {error}");
-            ExitCode::FAILURE
-        }
-    }
+/// standard input is the socket to it. Then the process ends.
+///
+/// # Errors
+/// It was started otherwise, or cannot be confined.
+pub fn main() -> io::Result<Infallible> {
+    run()?;
+    exit_now()
 }
 
 /// Ends without running what libraries registered for the end: their threads may still run.
@@ -54,6 +52,13 @@ fn exit_now() -> ! {
 }
 
 fn run() -> io::Result<()> {
+    // Before anything is closed: somebody may run this by hand.
+    if !matches!(
+        rustix::net::sockopt::socket_type(rustix::stdio::stdin()),
+        Ok(SocketType::SEQPACKET)
+    ) {
+        return Err(no_host());
+    }
     let control = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     close_all_but(&control)?;
@@ -85,6 +90,10 @@ fn run() -> io::Result<()> {
     hosted.snapshots().clear();
     drop(hosted.instance.write().unwrap_or_else(PoisonError::into_inner).take());
     Ok(())
+}
+
+fn no_host() -> io::Error {
+    io::Error::other("there is no host")
 }
 
 /// What somebody else left open is none of the plugin's business.
@@ -129,7 +138,6 @@ struct Hello {
 
 impl Hello {
     fn receive(control: &OwnedFd) -> io::Result<Self> {
-        let wrong = || io::Error::other("there is no host");
         let mut text = [0; HELLO_BYTES + 1];
         let mut space = vec![MaybeUninit::uninit(); 64 + 8 * DESCRIPTORS];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -140,15 +148,15 @@ impl Hello {
             RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors.collect::<Vec<_>>()),
             _ => None,
         });
-        let mut descriptors = descriptors.ok_or_else(wrong)?.into_iter();
-        let (plugin, memory) = descriptors.next().zip(descriptors.next()).ok_or_else(wrong)?;
+        let mut descriptors = descriptors.ok_or_else(no_host)?.into_iter();
+        let (plugin, memory) = descriptors.next().zip(descriptors.next()).ok_or_else(no_host)?;
         let mut from = Reader(&text[..len]);
         let read = (|| {
             let (slots, level, memory_bytes) = (from.u32()?, from.u32()?, from.u64()?);
             let sha256 = from.take(32)?.try_into().ok()?;
             Some((slots as usize, LogLevel::from_number(level), memory_bytes, sha256))
         })();
-        let (slots, level, memory_bytes, sha256) = read.ok_or_else(wrong)?;
+        let (slots, level, memory_bytes, sha256) = read.ok_or_else(no_host)?;
         let arena = Arena::map(memory, slots)?;
         let sealed = Sealed { memory: File::from(plugin), sha256 };
         Ok(Self { level, memory_bytes, sealed, arena, bells: descriptors.collect() })
