@@ -95,6 +95,8 @@ impl Parts {
         let versions = config.key_versions.clone();
         let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
         let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics));
+        let sources = Arc::clone(&catalog);
+        let doors = doors.telling_plugin_errors(move || sources.errors());
         doors.readiness.store_opened();
         doors.readiness.snapshot_loaded(generation);
         let doors = Arc::new(doors);
@@ -146,6 +148,7 @@ fn scrape(
                 keys: status.keys,
                 snapshot_errors: status.snapshot_errors,
                 call_errors: status.call_errors,
+                worker: status.worker.as_ref(),
             });
         }
     }

@@ -1,9 +1,11 @@
 //! `hallmark plugins list|inspect`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use hallmark_plugin_api::host::{BreakerState, WorkerStatus};
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -54,6 +56,7 @@ impl Plugins {
                     ("PLUGIN", |instance| string(instance, "plugin")),
                     ("VERSION", |instance| string(instance, "version")),
                     ("KEYS", |instance| instance["keys"].to_string()),
+                    ("ISOLATION", |instance| string(instance, "isolation")),
                     ("SHA256", |instance| string(instance, "sha256")),
                 ],
             )?,
@@ -93,5 +96,21 @@ fn describe(status: &InstanceStatus) -> Value {
         "keys": status.keys,
         "snapshotErrors": status.snapshot_errors,
         "lastError": status.last_error,
+        "isolation": if status.worker.is_some() { "worker" } else { "in-process" },
+        "worker": status.worker.as_ref().map(worker),
+    })
+}
+
+fn worker(status: &WorkerStatus) -> Value {
+    json!({
+        "pid": status.pid,
+        "restarts": status.restarts,
+        "failures": status.failures.iter().copied().collect::<BTreeMap<_, _>>(),
+        "breaker": match status.breaker {
+            BreakerState::Closed => "closed",
+            BreakerState::HalfOpen => "half-open",
+            BreakerState::Open => "open",
+        },
+        "lastFault": status.last_fault,
     })
 }

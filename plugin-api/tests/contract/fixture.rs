@@ -66,6 +66,11 @@ impl Services for Recorder {
 
 /// Compiles the plugin in C with these `-D` definitions.
 pub(crate) fn compile_demo(dir: &Path, definitions: &[&str]) -> PathBuf {
+    compile(dir, "tests/c-plugin/demo_plugin.c", definitions)
+}
+
+/// Compiles a plugin of this package's tests.
+pub(crate) fn compile(dir: &Path, source: &str, definitions: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = dir.join("libdemo.so");
     let output = Command::new("cc")
@@ -76,7 +81,7 @@ pub(crate) fn compile_demo(dir: &Path, definitions: &[&str]) -> PathBuf {
         .arg(root.join("include"))
         .arg("-o")
         .arg(&out)
-        .arg(root.join("tests/c-plugin/demo_plugin.c"))
+        .arg(root.join(source))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

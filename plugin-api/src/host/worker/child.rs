@@ -114,11 +114,23 @@ fn close_all_but(control: &OwnedFd) -> io::Result<()> {
 }
 
 fn confine() -> io::Result<()> {
+    // It ends with the daemon: who stops all processes of a service stops that one first.
+    for number in [Signal::TERM, Signal::INT, Signal::HUP] {
+        ignore(number);
+    }
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::thread::set_no_new_privs(true)?;
     rustix::thread::set_name(c"hallmark-plugin")?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, FILES)
+}
+
+fn ignore(what: Signal) {
+    const SIG_IGN: usize = 1;
+    unsafe extern "C" {
+        safe fn signal(number: core::ffi::c_int, action: usize) -> usize;
+    }
+    signal(what.as_raw(), SIG_IGN);
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {

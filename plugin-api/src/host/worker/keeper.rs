@@ -21,7 +21,7 @@ use crate::host::limits;
 use crate::host::services::Services;
 
 /// How long a process may take to load the plugin and make the instance: a token is opened then.
-pub(super) const START_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a process may take to end by itself.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages of one process that are heard in one second. What comes faster waits, and so does
@@ -244,11 +244,20 @@ pub(super) struct Attendant<'a> {
     heard: VecDeque<Instant>,
     /// When to kill a process that should end by itself.
     end_by: Option<Instant>,
+    /// Its standard error is open.
+    complains: bool,
 }
 
 impl<'a> Attendant<'a> {
     pub(super) fn new(process: &'a Process, services: &'a dyn Services) -> Self {
-        Self { process, services, watched: Vec::new(), heard: VecDeque::new(), end_by: None }
+        Self {
+            process,
+            services,
+            watched: Vec::new(),
+            heard: VecDeque::new(),
+            end_by: None,
+            complains: true,
+        }
     }
 
     /// Loads the plugin and makes its instance.
@@ -286,7 +295,11 @@ impl<'a> Attendant<'a> {
                 self.end_by.get_or_insert(now + END_TIMEOUT);
             }
             let ready = self.wait(now);
+            if ready.complaints {
+                self.hear_complaints();
+            }
             if ready.control && !self.hear() {
+                self.hear_complaints();
                 return None;
             }
             if let Some(index) = ready.watched {
@@ -313,26 +326,30 @@ impl<'a> Attendant<'a> {
     /// Waits for something to attend to.
     fn wait(&mut self, now: Instant) -> Ready {
         let listen_at = self.listen_at(now);
-        let control = if listen_at.is_none() { PollFlags::IN } else { PollFlags::empty() };
+        let listen = if listen_at.is_none() { PollFlags::IN } else { PollFlags::empty() };
         let kill_at = self.watched.iter().map(|call| call.kill_at);
         let until = kill_at.chain(self.end_by).chain(listen_at).min();
         let wait = until.map(|until| timespec(until.saturating_duration_since(now)));
         let mut fds = vec![
-            PollFd::new(&self.process.control, control),
+            PollFd::new(&self.process.control, listen),
             PollFd::new(&self.process.wake, PollFlags::IN),
         ];
+        let complains = self.complains && listen_at.is_none();
+        fds.extend(complains.then(|| PollFd::new(&self.process.complaints, PollFlags::IN)));
+        let others = fds.len();
         fds.extend(self.watched.iter().map(|call| PollFd::new(&call.slot.bell, PollFlags::IN)));
         if poll(&mut fds, wait.as_ref()).is_err() {
-            return Ready { control: false, watched: None };
+            return Ready { control: false, complaints: false, watched: None };
         }
         let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let (control, wake) = (ready(&fds[0]), ready(&fds[1]));
-        let watched = fds[2..].iter().position(ready);
+        let complaints = complains && ready(&fds[2]);
+        let watched = fds[others..].iter().position(ready);
         if wake {
             // Empty is as good: somebody was quicker.
             let _ = rustix::io::read(&self.process.wake, &mut [0; 8]);
         }
-        Ready { control, watched }
+        Ready { control, complaints, watched }
     }
 
     /// When to listen again to a process that said too much; `None` for now.
@@ -362,6 +379,20 @@ impl<'a> Attendant<'a> {
         true
     }
 
+    /// Hears what it, or a library in it, wrote to its standard error: one reading is one message.
+    fn hear_complaints(&mut self) {
+        let mut text = [0; limits::TEXT_BYTES];
+        match rustix::io::read(&self.process.complaints, &mut text) {
+            Ok(0) => self.complains = false,
+            Ok(len) => {
+                self.heard.push_back(Instant::now());
+                let text = String::from_utf8_lossy(&text[..len]);
+                self.services.log(LogLevel::Warn, "stderr", text.trim_end());
+            }
+            Err(_) => {}
+        }
+    }
+
     fn obey(&self, message: &[u8]) -> Option<()> {
         let (&what, rest) = message.split_first()?;
         let mut rest = Reader(rest);
@@ -389,6 +420,7 @@ impl<'a> Attendant<'a> {
 
 struct Ready {
     control: bool,
+    complaints: bool,
     /// The first watched call that has an answer, or will have none.
     watched: Option<usize>,
 }

@@ -9,12 +9,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
     SocketType,
 };
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal};
 
 use super::arena::{Arena, Writer};
@@ -39,6 +40,8 @@ pub(super) struct Process {
     pub(super) arena: Arena,
     /// Logs, pushes and secrets.
     pub(super) control: OwnedFd,
+    /// Its standard error.
+    pub(super) complaints: OwnedFd,
     /// Wakes whoever attends to it.
     pub(super) wake: OwnedFd,
     /// `None` once it is reaped: from then on its id may be another's.
@@ -86,6 +89,16 @@ impl Process {
     ) -> io::Result<Self> {
         let arena = Arena::new(slots)?;
         let (control, theirs) = pair()?;
+        let (complaints, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&complaints, true)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let mut calls = Calls::default();
+        let mut bells = Vec::new();
+        for part in 0..slots {
+            let (bell, theirs) = pair()?;
+            calls.free.push(Slot { part, bell });
+            bells.push(theirs);
+        }
         let options = &blueprint.options;
         let passed = options.environment.iter();
         let environment = passed.filter_map(|name| Some((name, std::env::var_os(name)?)));
@@ -95,22 +108,17 @@ impl Process {
             .envs(environment)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
+            .stderr(Stdio::from(stderr))
             // A group of its own: what the terminal tells the daemon is not for it.
             .process_group(0)
             .spawn()?;
-        let mut calls = Calls::default();
-        let mut bells = Vec::new();
-        for part in 0..slots {
-            let (bell, theirs) = pair()?;
-            calls.free.push(Slot { part, bell });
-            bells.push(theirs);
-        }
         let process = Self {
             number,
             pid: child.id(),
             arena,
             control,
-            wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            complaints,
+            wake,
             child: Mutex::new(Some(child)),
             calls: Mutex::new(calls),
             changed: Condvar::new(),
