@@ -11,7 +11,7 @@ use der::Decode;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, server::danger::ClientCertVerifier};
 
@@ -19,6 +19,8 @@ use crate::followed::{Files, Followed};
 
 /// A chain or a bundle of CAs: Debian's bundle of every public CA has some 220 KiB.
 const PEM_BYTES_MAX: u64 = 1 << 20;
+/// Revocation lists: some 40 bytes a certificate, so a hundred thousand of them.
+const CRL_BYTES_MAX: u64 = 8 << 20;
 
 /// The files that TLS is made of, all PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,9 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// CAs whose client certificates are believed. Without it none is asked for.
     pub client_ca: Option<PathBuf>,
+    /// What these CAs have revoked: a list of each CA in a client's chain, none of them expired.
+    /// Without it nothing is taken for revoked.
+    pub client_crl: Option<PathBuf>,
 }
 
 /// TLS of a listener, followed as its files change.
@@ -72,9 +77,12 @@ impl Tls {
 impl Serving {
     fn read(files: &TlsFiles, seen: &mut Files) -> Result<Self, TlsError> {
         // All are looked at before any is judged: each may be the one that is mended next.
-        let cert = pem(&files.cert, seen);
-        let key = pem(&files.key, seen);
-        let ca = files.client_ca.as_deref().map(|path| (path, pem(path, seen)));
+        let cert = pem(&files.cert, seen, PEM_BYTES_MAX);
+        let key = pem(&files.key, seen, PEM_BYTES_MAX);
+        let ca = files.client_ca.as_deref();
+        let ca = ca.map(|path| (path, pem(path, seen, PEM_BYTES_MAX)));
+        let crl = files.client_crl.as_deref();
+        let crl = crl.map(|path| (path, pem(path, seen, CRL_BYTES_MAX)));
         let chain = certificates(&files.cert, &cert?)?;
         let malformed = |path: &Path, problem: &dyn ToString| TlsError::Malformed {
             path: path.to_owned(),
@@ -90,7 +98,11 @@ impl Serving {
             .map_err(|error| malformed(&files.cert, &error))?;
         let builder = match ca {
             None => builder.with_no_client_auth(),
-            Some((path, ca)) => builder.with_client_cert_verifier(verifier(path, &ca?, provider)?),
+            Some((path, ca)) => {
+                let crls = crl.map(|(path, crl)| revocation_lists(path, &crl?)).transpose()?;
+                let verifier = verifier(path, &ca?, crls.unwrap_or_default(), provider)?;
+                builder.with_client_cert_verifier(verifier)
+            }
         };
         // Refuses a key that is not the certificate's.
         let config = builder.with_single_cert(chain, key);
@@ -105,8 +117,8 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn pem(path: &Path, seen: &mut Files) -> Result<Vec<u8>, TlsError> {
-    seen.read(path, PEM_BYTES_MAX)
+fn pem(path: &Path, seen: &mut Files, bytes_max: u64) -> Result<Vec<u8>, TlsError> {
+    seen.read(path, bytes_max)
         .map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
 }
 
@@ -133,14 +145,32 @@ pub fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// Asks for a certificate, and takes none for an answer: the request may bring a token.
+/// Every revocation list of a PEM file; at least one.
+fn revocation_lists(
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let malformed = |problem: String| TlsError::Malformed { path: path.to_owned(), problem };
+    let found = CertificateRevocationListDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| malformed(error.to_string()))?;
+    match found.is_empty() {
+        true => Err(malformed("holds no revocation list in PEM".to_owned())),
+        false => Ok(found),
+    }
+}
+
+/// Asks for a certificate, and takes none for an answer: the request may bring a token. Where there
+/// are revocation lists, one that is missing or expired stands for everything being revoked.
 fn verifier(
     path: &Path,
     ca: &[u8],
+    crls: Vec<CertificateRevocationListDer<'static>>,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let roots = Arc::new(roots(path, ca)?);
     WebPkiClientVerifier::builder_with_provider(roots, provider)
+        .with_crls(crls)
+        .enforce_revocation_expiration()
         .allow_unauthenticated()
         .build()
         .map_err(|error| TlsError::Malformed { path: path.to_owned(), problem: error.to_string() })

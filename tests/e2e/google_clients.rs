@@ -190,7 +190,8 @@ fn iam(seen: &Value) {
         assert_eq!((&seen["read"], &seen["held"]), (&json!(true), &json!([permission])));
         refused(&seen["stale"], "Conflict", "was changed since it was read", &[]);
     }
-    refused(&seen["bad"], "BadRequest", "is no role", &["policy.bindings[0].role"]);
+    let fields = ["policy.bindings[0].role", "policy.bindings[0].members[0]"];
+    refused(&seen["bad"], "BadRequest", "is no role", &fields);
 }
 
 fn key_versions(seen: &Value) {

@@ -164,6 +164,40 @@ async fn a_platform_policy_lives_from_create_to_delete_and_across_a_restart() {
     daemon.client.delete(&path).await.refused(404, "NOT_FOUND");
 }
 
+/// As any other resource does: a project that holds nothing is denied everything.
+#[tokio::test]
+async fn a_platform_policy_alone_makes_a_project_known() {
+    let world = World::new().await;
+    let client = world.client();
+    let decide = || async {
+        let asked = json!({"project": "q", "images": [image("web")]});
+        let decision = client.post("/v1/decisions", &asked).await.ok();
+        decision["images"][0]["reason"].as_str().expect("a reason").to_owned()
+    };
+    assert_eq!(decide().await, "PROJECT_UNKNOWN");
+    let policies = POLICIES.replace("/p/", "/q/");
+    client.post(&format!("{policies}?policyId=a"), &json!({"gkePolicy": {}})).await.ok();
+    assert_ne!(decide().await, "PROJECT_UNKNOWN");
+    client.delete(&format!("{policies}/a")).await.ok();
+    assert_eq!(decide().await, "PROJECT_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_is_refused_with_its_whole_path() {
+    let world = World::new().await;
+    let mut broken = policy(&world, &["projects/p"]);
+    let key = "/gkePolicy/checkSets/1/checks/0/simpleSigningAttestationCheck\
+               /attestationAuthenticators/0/pkixPublicKeySet/pkixPublicKeys/0";
+    let member = broken.pointer_mut(&format!("{key}/publicKeyPem")).expect("a key");
+    *member = json!("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n");
+    let answer = world.client().post(&format!("{POLICIES}?policyId=x"), &broken).await;
+    answer.refused(400, "INVALID_ARGUMENT");
+    let field = &answer.json["error"]["details"][0]["fieldViolations"][0]["field"];
+    let path = "gkePolicy.checkSets[1].checks[0].simpleSigningAttestationCheck.\
+                attestationAuthenticators[0].pkixPublicKeySet.pkixPublicKeys[0]";
+    assert_eq!(field, path, "{}", answer.text);
+}
+
 #[tokio::test]
 async fn every_refusal_of_a_platform_policy_says_why() {
     let world = World::new().await;

@@ -38,28 +38,39 @@ fn auth() -> String {
 
 impl Tls {
     fn start(listen: &str) -> Self {
+        Self::start_with(listen, |_, _| Vec::new())
+    }
+
+    /// With more arguments, which may need files in the directory.
+    fn start_with(listen: &str, more: impl Fn(&Path, &Authority) -> Vec<String>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
         servers.server().write(dir.path(), "server");
         write(dir.path(), "clients.pem", clients.certificate.as_bytes());
         write(dir.path(), "auth.toml", auth().as_bytes());
         let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+        let more = more(dir.path(), &clients);
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
         let daemon = Daemon::start_with(
             dir.path(),
             &[
-                "--data-dir",
-                &path("data"),
-                "--listen",
-                listen,
-                "--tls-cert",
-                &path("server.pem"),
-                "--tls-key",
-                &path("server.key"),
-                "--tls-client-ca",
-                &path("clients.pem"),
-                "--auth",
-                &path("auth.toml"),
-            ],
+                &[
+                    "--data-dir",
+                    &path("data"),
+                    "--listen",
+                    listen,
+                    "--tls-cert",
+                    &path("server.pem"),
+                    "--tls-key",
+                    &path("server.key"),
+                    "--tls-client-ca",
+                    &path("clients.pem"),
+                    "--auth",
+                    &path("auth.toml"),
+                ],
+                &more[..],
+            ]
+            .concat(),
         );
         Self { dir, daemon, servers, clients }
     }
@@ -197,6 +208,54 @@ async fn a_certificate_is_changed_under_way() {
     })
     .await;
     assert_eq!(get(tls.client(old.identity())).await, 0);
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_not_believed() {
+    let tls = Tls::start_with("127.0.0.1:0", |dir, clients| {
+        write(dir, "revoked.pem", clients.revoke(&[], 30).as_bytes());
+        let list = dir.join("revoked.pem").to_string_lossy().into_owned();
+        vec!["--tls-client-crl".to_owned(), list]
+    });
+    let get = |client: Client| async move {
+        let path = "/v1/projects/p/policy";
+        let call = client.try_call(hyper::Method::GET, path, "", bytes::Bytes::new());
+        call.await.map_or(0, |answer| answer.status)
+    };
+    let [lost, kept] = [(); 2].map(|()| tls.clients.issue("old", "", 30));
+    for certificate in [&lost, &kept] {
+        assert_eq!(get(tls.client(certificate.identity())).await, 200);
+    }
+    let put = |list: &str| write(tls.dir.path(), "revoked.pem", list.as_bytes());
+    put(&tls.clients.revoke(&[&lost], 30));
+    eventually("the revocation", || async {
+        (get(tls.client(lost.identity())).await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(get(tls.client(kept.identity())).await, 200);
+    // What is no list changes nothing; one that is expired, or another's, says nothing of anybody.
+    put("none");
+    eventually("the fault", || async {
+        let ready = tls.operator().get("/readyz").await.ok();
+        ready["tlsReloadError"].as_str().filter(|error| error.contains("revoked.pem")).map(drop)
+    })
+    .await;
+    assert_eq!(get(tls.client(kept.identity())).await, 200);
+    assert_eq!(get(tls.client(lost.identity())).await, 0);
+    let others = Authority::new("others");
+    for list in [tls.clients.revoke(&[], -1), others.revoke(&[], 30)] {
+        put(&tls.clients.revoke(&[], 30));
+        eventually("a list", || async {
+            (get(tls.client(kept.identity())).await == 200).then_some(())
+        })
+        .await;
+        put(&list);
+        eventually("no list", || async {
+            (get(tls.client(kept.identity())).await == 0).then_some(())
+        })
+        .await;
+        tls.operator().get("/v1/projects/p/policy").await.ok();
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,13 @@ async fn full() -> World {
         "vulnerability": {"cvssScore": 0.1, "packageIssue": [{"affectedPackage": "p"}]},
     });
     client.post("/v1/projects/p/occurrences", &occurrence).await.ok();
+    for of in ["policy", "attestors/build", "notes/CVE-1"] {
+        let role = "roles/binaryauthorization.attestorsViewer";
+        let iam = json!({"policy": {"bindings": [
+            {"role": role, "members": ["user:a@example.com", format!("group:{}", of.len())]},
+        ]}});
+        client.post(&format!("/v1/projects/p/{of}:setIamPolicy"), &iam).await.ok();
+    }
     world
 }
 
@@ -91,7 +98,7 @@ async fn what_is_exported_imported_and_exported_again_is_the_same_byte_for_byte(
     let exported = run(world.client(), &to_first);
     assert_eq!(exported["occurrences"], 5);
     let tree = files(&first);
-    assert_eq!(tree.len(), 1 + 1 + 2 + 3 + 5, "{:?}", tree.keys());
+    assert_eq!(tree.len(), 1 + 1 + 2 + 3 + 5 + 3, "{:?}", tree.keys());
     for text in tree.values() {
         let text = String::from_utf8_lossy(text);
         for member in ["etag", "updateTime", "createTime"] {
@@ -106,8 +113,8 @@ async fn what_is_exported_imported_and_exported_again_is_the_same_byte_for_byte(
     let import = ["import", "--from-dir", &first.to_string_lossy()];
     let imported = run(&daemon.client, &import);
     assert_eq!(
-        (&imported["occurrences"], &imported["notes"]),
-        (&counts(5, 0, 0), &counts(3, 0, 0))
+        (&imported["occurrences"], &imported["notes"], &imported["iamPolicies"]),
+        (&counts(5, 0, 0), &counts(3, 0, 0), &counts(3, 0, 0))
     );
     run(&daemon.client, &["export", "--to-dir", &second.to_string_lossy()]);
     assert_eq!(files(&second), tree);
@@ -122,6 +129,7 @@ async fn what_is_exported_imported_and_exported_again_is_the_same_byte_for_byte(
         ("attestors", 2),
         ("notes", 3),
         ("occurrences", 5),
+        ("iamPolicies", 3),
     ];
     for (collection, count) in all {
         assert_eq!(again[collection], counts(0, 0, count), "{collection}");
@@ -182,9 +190,14 @@ async fn an_import_goes_on_where_it_stopped_and_takes_over_what_differs() {
     put_policy(client, &policy("ALWAYS_ALLOW", &[])).await;
     let changed = json!({"gkePolicy": {}});
     client.put("/v1/projects/p/platforms/gke/policies/strict", &changed).await.ok();
+    let nobody = json!({"policy": {"bindings": [
+        {"role": "roles/viewer", "members": ["user:b@example.com"]},
+    ]}});
+    client.post("/v1/projects/p/notes/CVE-1:setIamPolicy", &nobody).await.ok();
     let imported = run(client, &import);
     assert_eq!(imported["policy"], counts(0, 1, 0));
     assert_eq!(imported["platformPolicies"], counts(0, 1, 0));
+    assert_eq!(imported["iamPolicies"], counts(0, 1, 2));
     assert_denied(&decide(client, &[&image("three")]).await, "NOT_ATTESTED");
 }
 

@@ -1,6 +1,7 @@
 //! Certificates as users make them: a CA and what it signs, by OpenSSL.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -69,6 +70,32 @@ impl Authority {
             &extensions,
         ]));
         Certificate { certificate, key: std::fs::read_to_string(key).expect("written") }
+    }
+
+    /// The list of these certificates as revoked, in PEM; it expires in `days`.
+    pub fn revoke(&self, certificates: &[&Certificate], days: i32) -> String {
+        let config = "[ca]\ndefault_ca = this\n[this]\ndatabase = index.txt\ncrlnumber = number\n\
+                      default_md = sha256\n";
+        let dir = self.dir.path();
+        write(dir, "ca.conf", config.as_bytes());
+        write(dir, "index.txt", b"");
+        write(dir, "number", b"01");
+        let expires = match days {
+            ..0 => ["-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200102000000Z"],
+            _ => ["-crldays", "30", "-md", "sha256"],
+        };
+        let ca = |args: &[&str]| {
+            let of = ["ca", "-config", "ca.conf", "-keyfile", "ca.key", "-cert", "ca.pem"];
+            let output = Command::new("openssl").args(of).args(args).current_dir(dir).output();
+            let output = output.expect("openssl runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            text(output.stdout)
+        };
+        for certificate in certificates {
+            write(dir, "revoked.pem", certificate.certificate.as_bytes());
+            ca(&["-revoke", "revoked.pem"]);
+        }
+        ca(&[&["-gencrl"][..], &expires].concat())
     }
 
     /// A certificate for a daemon on loopback.

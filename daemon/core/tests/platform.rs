@@ -210,9 +210,12 @@ fn keys_without_an_id_can_be_given_one() {
     ] {
         let mut policy = policy_from_yaml(&text, platform).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(platform_policy_to_json(&policy).pointer(path), None);
-        let keys: Vec<&mut PublicKey> = policy.public_keys_mut().collect();
+        let keys = policy.public_keys_mut();
         assert_eq!(keys.len(), 1);
-        for key in keys {
+        for (dotted, key) in keys {
+            let pointer = dotted.replace(['.', '['], "/").replace(']', "");
+            let above = path.rsplit_once('/').expect("a path").0;
+            assert_eq!(format!("/{pointer}"), above);
             key.id = Some("ni:///sha-256;x".into());
         }
         assert_eq!(platform_policy_to_json(&policy).pointer(path), Some(&json!("ni:///sha-256;x")));
@@ -221,7 +224,7 @@ fn keys_without_an_id_can_be_given_one() {
         "cloudRunPolicy: {rule: {evaluationMode: 1, enforcementMode: 1}}",
         "cloudRun",
     );
-    assert_eq!(none.as_mut().expect("a policy").public_keys_mut().count(), 0);
+    assert_eq!(none.as_mut().expect("a policy").public_keys_mut().len(), 0);
 }
 
 #[test]

@@ -39,6 +39,10 @@ pub(super) struct Serve {
     /// Believe client certificates of these CAs (PEM).
     #[arg(long, value_name = "FILE")]
     tls_client_ca: Option<PathBuf>,
+    /// Revocation lists of --tls-client-ca (PEM); a certificate whose list is missing or expired is
+    /// not believed.
+    #[arg(long, value_name = "FILE")]
+    tls_client_crl: Option<PathBuf>,
     /// Who may do what (TOML, docs/security.md). Without it, everybody on this machine everything.
     #[arg(long, value_name = "FILE")]
     auth: Option<PathBuf>,
@@ -86,6 +90,7 @@ impl Serve {
                 cert: self.tls_cert,
                 key: self.tls_key,
                 client_ca: self.tls_client_ca,
+                client_crl: self.tls_client_crl,
             },
             auth: self.auth.map(|file| AuthSection { file: Some(file), ..AuthSection::default() }),
             audit: AuditSection {

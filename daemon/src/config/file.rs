@@ -73,6 +73,8 @@ pub struct TlsSection {
     pub key: Option<PathBuf>,
     /// CAs of client certificates.
     pub client_ca: Option<PathBuf>,
+    /// What they have revoked.
+    pub client_crl: Option<PathBuf>,
 }
 
 /// `[audit]`.
@@ -251,6 +253,7 @@ impl File {
                 cert: self.tls.cert.or(below.tls.cert),
                 key: self.tls.key.or(below.tls.key),
                 client_ca: self.tls.client_ca.or(below.tls.client_ca),
+                client_crl: self.tls.client_crl.or(below.tls.client_crl),
             },
             auth: self.auth.or(below.auth),
             audit: AuditSection {
@@ -319,8 +322,14 @@ fn source(data: Option<PathBuf>, files: Option<PathBuf>) -> Result<Source, Confi
 
 impl TlsSection {
     fn resolve(self) -> Result<Option<TlsFiles>, ConfigError> {
-        match (self.cert, self.key, self.client_ca) {
-            (Some(cert), Some(key), client_ca) => Ok(Some(TlsFiles { cert, key, client_ca })),
+        let Self { cert, key, client_ca, client_crl } = self;
+        if client_crl.is_some() && client_ca.is_none() {
+            return Err(ConfigError::CrlWithoutCa);
+        }
+        match (cert, key, client_ca) {
+            (Some(cert), Some(key), client_ca) => {
+                Ok(Some(TlsFiles { cert, key, client_ca, client_crl }))
+            }
             (None, None, None) => Ok(None),
             _ => Err(ConfigError::HalfTls),
         }

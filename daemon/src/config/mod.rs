@@ -247,6 +247,9 @@ pub enum ConfigError {
     /// Half of TLS.
     #[error("TLS needs both --tls-cert and --tls-key, and --tls-client-ca needs them, too")]
     HalfTls,
+    /// Revocation lists of nobody.
+    #[error("--tls-client-crl lists what the CAs of --tls-client-ca FILE revoked: name those, too")]
+    CrlWithoutCa,
     /// Two things say who may do what.
     #[error("auth.file says who may do what: leave everything else of [auth] to that file")]
     TwoAuths,

@@ -32,6 +32,7 @@ fn every_key_is_heard() {
         r#"port_file = "p""#,
         r#"tls = { cert = "c", key = "k" }"#,
         r#"tls = { cert = "c", key = "k", client_ca = "a" }"#,
+        r#"tls = { cert = "c", key = "k", client_ca = "a", client_crl = "r" }"#,
         r#"auth.file = "a""#,
         r#"auth.tokens = [{ principal = "user:a", sha256 = "" }]"#,
         r#"auth.groups = [{ name = "group:a", members = [] }]"#,
@@ -75,6 +76,10 @@ fn what_cannot_be_is_refused_with_a_sentence() {
         ("data_dir = 'd'\nlisten = '[::]:80'\ntls = { cert = 'c', key = 'k' }", "--auth FILE"),
         ("data_dir = 'd'\ntls.cert = 'c'", "needs both --tls-cert and --tls-key"),
         ("data_dir = 'd'\ntls = { key = 'k', client_ca = 'a' }", "needs both"),
+        (
+            "data_dir = 'd'\ntls = { cert = 'c', key = 'k', client_crl = 'r' }",
+            "--tls-client-ca FILE",
+        ),
         (
             "data_dir = 'd'\nauth = { file = 'a', groups = [{ name = 'g', members = [] }] }",
             "leave everything else",

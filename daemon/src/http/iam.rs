@@ -1,12 +1,10 @@
 //! The IAM verbs of both APIs: `getIamPolicy`, `setIamPolicy`, `testIamPermissions` on policies,
 //! attestors and notes.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hallmark_core::document::DocumentLimits;
 use hallmark_core::document::read::{Field, resource as read};
 use hallmark_core::names::{AttestorName, NoteName};
-use serde_json::{Map, Value, json as value};
+use serde_json::Map;
 
 use super::Doors;
 use super::error::HttpError;
@@ -15,7 +13,7 @@ use super::google::{answer, document, named, project};
 use crate::auth::Place;
 use crate::auth::permission::Permission;
 use crate::resources::ResourceError;
-use crate::store::iam::{IamBinding, IamPolicy, IamResource};
+use crate::store::iam::{IamPolicy, IamResource};
 
 /// Permissions that one call may ask about. Google's limit.
 const PERMISSIONS_MAX: usize = 100;
@@ -23,7 +21,7 @@ const PERMISSIONS_MAX: usize = 100;
 /// `:getIamPolicy`.
 pub(super) async fn get_iam_policy(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let policy = doors.resources.iam_policy(resource(&exchange)?).await?;
-    answer(&exchange, rendered(&policy))
+    answer(&exchange, policy.to_json())
 }
 
 /// `:setIamPolicy`: replaces the policy whole.
@@ -33,10 +31,10 @@ pub(super) async fn set_iam_policy(doors: &Doors, exchange: Exchange) -> Result<
     let policy = read(document.root(), |root| {
         root.object(&["resource", "policy", "updateMask"])?
             .required("policy")
-            .and_then(|field| iam_policy(&field))
+            .and_then(|field| IamPolicy::from_field(&field))
     })?;
     let policy = doors.resources.set_iam_policy(resource, policy).await?;
-    let answer = answer(&exchange, rendered(&policy))?;
+    let answer = answer(&exchange, policy.to_json())?;
     Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
 }
 
@@ -128,41 +126,4 @@ fn resource(exchange: &Exchange) -> Result<IamResource, HttpError> {
     } else {
         Ok(IamResource::Policy(project(exchange)?))
     }
-}
-
-fn iam_policy(field: &Field<'_>) -> Option<IamPolicy> {
-    let object = field.object(&["version", "bindings", "auditConfigs", "etag"])?;
-    if let Some(configured) = object.list("auditConfigs").first() {
-        configured.fail("what is audited is not configured here: leave auditConfigs out");
-    }
-    let etag = object.get("etag").and_then(|field| field.bytes()).unwrap_or_default();
-    let bindings: Vec<_> = object.list("bindings").iter().map(binding).collect();
-    Some(IamPolicy {
-        bindings: bindings.into_iter().collect::<Option<_>>()?,
-        etag: STANDARD.encode(etag),
-    })
-}
-
-fn binding(field: &Field<'_>) -> Option<IamBinding> {
-    let object = field.object(&["role", "members", "condition"])?;
-    if let Some(condition) = object.get("condition") {
-        condition.fail("conditions are not evaluated here: bind the role without one");
-    }
-    let role = object.required("role").and_then(|field| field.string());
-    let members: Vec<_> = object.list("members").iter().map(Field::string).collect();
-    let members = members.into_iter().map(|member| member.map(str::to_owned));
-    Some(IamBinding { role: role?.to_owned(), members: members.collect::<Option<_>>()? })
-}
-
-/// The version is 1 where anything was written: there are no conditions.
-fn rendered(policy: &IamPolicy) -> Value {
-    let mut object = Map::new();
-    if !policy.bindings.is_empty() {
-        let binding =
-            |binding: &IamBinding| value!({"role": binding.role, "members": binding.members});
-        object.insert("version".to_owned(), 1.into());
-        object.insert("bindings".to_owned(), policy.bindings.iter().map(binding).collect());
-    }
-    object.insert("etag".to_owned(), policy.etag.clone().into());
-    object.into()
 }

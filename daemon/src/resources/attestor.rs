@@ -136,7 +136,7 @@ impl Inner {
         let mut ids = HashSet::with_capacity(attestor.public_keys.len());
         for (i, key) in attestor.public_keys.iter_mut().enumerate() {
             let path = format!("userOwnedGrafeasNote.publicKeys[{i}]");
-            self.identify(key, &path)?;
+            self.identify(key, &format!("{path}.{}", member(&key.material)))?;
             if let Some(id) = &key.id
                 && !ids.insert(id.clone())
             {
@@ -153,10 +153,9 @@ impl Inner {
     }
 
     /// Gives a key its id: the one given, else the default; an OpenPGP key is always named by its
-    /// fingerprint.
+    /// fingerprint. `path` is that of its material.
     pub(super) fn identify(&self, key: &mut PublicKey, path: &str) -> Result<(), ResourceError> {
-        let resolved =
-            self.keys.resolve(key).map_err(|error| refused(&error, &key.material, path))?;
+        let resolved = self.keys.resolve(key).map_err(|error| refused(&error, path))?;
         let overwrite = matches!(key.material, KeyMaterial::Pgp { .. });
         if overwrite || key.id.is_none() {
             key.id = Some(resolved.default_id);
@@ -171,16 +170,18 @@ fn stamped(mut attestor: Attestor) -> Attestor {
     attestor
 }
 
-fn refused(error: &KeyError, material: &KeyMaterial, path: &str) -> ResourceError {
-    let member = match material {
+/// Where the material of a key stands.
+pub(super) fn member(material: &KeyMaterial) -> &'static str {
+    match material {
         KeyMaterial::Pkix { .. } => "pkixPublicKey",
         KeyMaterial::Pgp { .. } => "asciiArmoredPgpPublicKey",
         KeyMaterial::Reference => "id",
-    };
+    }
+}
+
+fn refused(error: &KeyError, path: &str) -> ResourceError {
     match error {
-        KeyError::Unavailable(_) => ResourceError::Unavailable(format!("{path}.{member}: {error}")),
-        KeyError::Material(_) => {
-            ResourceError::invalid(format!("{path}.{member}"), error.to_string())
-        }
+        KeyError::Unavailable(_) => ResourceError::Unavailable(format!("{path}: {error}")),
+        KeyError::Material(_) => ResourceError::invalid(path, error.to_string()),
     }
 }

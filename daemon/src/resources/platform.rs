@@ -7,6 +7,7 @@ use hallmark_core::platform::{
     AttestationAuthenticator, AuthenticatorKeys, PlatformPolicy, PlatformRules, TrustedGkePolicy,
 };
 
+use super::attestor::member;
 use super::error::ResourceError;
 use super::page::{Cursor, Page, PageRequest};
 use super::{Inner, Resources, Written, etag};
@@ -46,7 +47,9 @@ impl Resources {
         self.writing(name.project().clone(), move |inner| {
             let expected_etag = etag::expected(&etag);
             let etag_before = inner.platform_policy(&name).ok().map(|held| held.etag);
+            let project = name.project().clone();
             inner.store.apply(Write::DeletePlatformPolicy { name, expected_etag })?;
+            inner.forget_if_empty(&project)?;
             Ok(etag_before)
         })
         .await
@@ -107,6 +110,7 @@ impl Inner {
         }
         let policy = self.completed(policy)?;
         self.store.apply(Write::CreatePlatformPolicy(policy.clone()))?;
+        self.publish_if_unknown(policy.name.project())?;
         Ok(policy)
     }
 
@@ -129,8 +133,13 @@ impl Inner {
     /// The policy with an id for every key, and with what only the daemon sets.
     fn completed(&self, mut policy: PlatformPolicy) -> Result<PlatformPolicy, ResourceError> {
         self.writable()?;
-        for (i, key) in policy.public_keys_mut().enumerate() {
-            self.identify(key, &format!("publicKeys[{i}]"))?;
+        let platform = policy.name.platform();
+        for (path, key) in policy.public_keys_mut() {
+            let path = match platform {
+                Platform::Gke => path,
+                Platform::CloudRun => format!("{path}.{}", member(&key.material)),
+            };
+            self.identify(key, &path)?;
         }
         policy.update_time = etag::now();
         policy.etag = etag::fresh(&policy.name.to_string(), &policy.update_time);

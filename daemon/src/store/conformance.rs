@@ -4,6 +4,7 @@ use hallmark_core::image::Digest;
 use hallmark_core::names::{OccurrenceName, Platform, ProjectId};
 use hallmark_core::occurrence::Occurrence;
 
+use super::iam::{IamBinding, IamPolicy, IamResource};
 use super::samples::{
     attestation, attestor, digest, note, platform_policy, policy, uri, vulnerability,
 };
@@ -11,15 +12,31 @@ use super::{OccurrenceQuery, OccurrenceScope, Store, StoreError, Write};
 
 const NOTE: &str = "projects/p/notes/n";
 /// In the order of their names.
-const PLATFORM_POLICIES: [&str; 3] = [
+const PLATFORM_POLICIES: [&str; 4] = [
     "projects/p/platforms/gke/policies/a",
     "projects/p/platforms/gke/policies/b",
     "projects/p-2/platforms/gke/policies/a",
+    "projects/only-a-platform-policy/platforms/gke/policies/a",
 ];
 const OTHER_NOTE: &str = "projects/notes-live-here/notes/n";
 
 fn project(id: &str) -> ProjectId {
     id.parse().unwrap()
+}
+
+/// One for each kind of resource that has any.
+fn iam_policies() -> impl Iterator<Item = (IamResource, IamPolicy)> {
+    let resources = [
+        IamResource::Policy(project("p")),
+        IamResource::Attestor("projects/p/attestors/a".parse().unwrap()),
+        IamResource::Note(NOTE.parse().unwrap()),
+    ];
+    resources.into_iter().map(|resource| {
+        let role = "roles/binaryauthorization.policyViewer".to_owned();
+        let members = vec![format!("group:of-{}", resource.to_string().len())];
+        let bindings = vec![IamBinding { role, members }];
+        (resource, IamPolicy { bindings, etag: "AAAA".to_owned() })
+    })
 }
 
 /// Occurrences in the order of their names.
@@ -56,6 +73,11 @@ pub(super) fn resources() -> Vec<Write> {
     writes.extend(
         PLATFORM_POLICIES.map(|name| Write::CreatePlatformPolicy(platform_policy(name, "\"1\""))),
     );
+    writes.extend(iam_policies().map(|(resource, policy)| Write::PutIamPolicy {
+        resource,
+        policy,
+        expected_etag: None,
+    }));
     // Written in another order than they are listed in.
     writes.extend(occurrences().into_iter().rev().map(|one| Write::CreateOccurrences(vec![one])));
     writes
@@ -68,12 +90,18 @@ pub(super) fn check(store: &dyn Store) {
     evidence(store);
     evidence_of_projects(store);
     platform_policies(store);
+    for (resource, policy) in iam_policies() {
+        assert_eq!(store.iam_policy(&resource), Ok(Some(policy)), "{resource}");
+    }
+    let none = IamResource::Policy(project("only-a-policy"));
+    assert_eq!(store.iam_policy(&none), Ok(None));
     listings(store);
     pages(store);
 }
 
 fn projects_and_what_they_hold(store: &dyn Store) {
-    let expected = ["a", "notes-live-here", "only-a-policy", "p", "p-2"].map(project);
+    let expected = ["a", "notes-live-here", "only-a-platform-policy", "only-a-policy", "p", "p-2"]
+        .map(project);
     assert_eq!(store.projects(), Ok(expected.to_vec()));
 
     let p = store.project(&project("p")).unwrap();
@@ -88,6 +116,7 @@ fn projects_and_what_they_hold(store: &dyn Store) {
     for (id, known) in [
         ("a", true),
         ("notes-live-here", true),
+        ("only-a-platform-policy", true),
         ("only-a-policy", true),
         ("nobody", false),
         ("p-", false),

@@ -1,8 +1,21 @@
-//! IAM policies: who may do what with one resource.
+//! IAM policies: who may do what with one resource. Here they are read, checked for their form and
+//! written; what they permit is asked elsewhere.
 
+use std::collections::HashSet;
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hallmark_core::document::read::Field;
 use hallmark_core::names::{AttestorName, NoteName, ProjectId};
+use serde_json::{Map, Value, json};
+
+/// Members of one policy, each counted as often as it is bound. Google's limit.
+const MEMBERS_MAX: usize = 1_500;
+/// Bytes of a role or of a member: an email address ends at 320.
+const TEXT_BYTES_MAX: usize = 512;
+/// Members that stand for everyone.
+const EVERYONE: [&str; 2] = ["allUsers", "allAuthenticatedUsers"];
 
 /// A resource that has an IAM policy of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,4 +66,160 @@ pub struct IamBinding {
     pub role: String,
     /// Such as `user:someone@example.com`.
     pub members: Vec<String>,
+}
+
+impl IamPolicy {
+    /// Reads a policy as the API has it: each role once with each member once.
+    pub fn from_field(field: &Field<'_>) -> Option<Self> {
+        let object = field.object(&["version", "bindings", "auditConfigs", "etag"])?;
+        if let Some(configured) = object.list("auditConfigs").first() {
+            configured.fail("what is audited is not configured here: leave auditConfigs out");
+        }
+        let etag = object.get("etag").and_then(|field| field.bytes()).unwrap_or_default();
+        let bindings: Vec<_> = object.list("bindings").iter().map(binding).collect();
+        let bindings: Vec<_> = bindings.into_iter().collect::<Option<_>>()?;
+        let members: usize = bindings.iter().map(|binding| binding.members.len()).sum();
+        if members > MEMBERS_MAX {
+            field.fail(format!("{members} members; a policy has at most {MEMBERS_MAX}"));
+        }
+        Some(Self { bindings: merged(bindings), etag: STANDARD.encode(etag) })
+    }
+
+    /// The policy as the API has it. Its version is 1 where anything is bound: there are no
+    /// conditions.
+    pub fn to_json(&self) -> Value {
+        let mut object = Map::new();
+        if !self.bindings.is_empty() {
+            let binding =
+                |binding: &IamBinding| json!({"role": binding.role, "members": binding.members});
+            object.insert("version".to_owned(), 1.into());
+            object.insert("bindings".to_owned(), self.bindings.iter().map(binding).collect());
+        }
+        if !self.etag.is_empty() {
+            object.insert("etag".to_owned(), self.etag.clone().into());
+        }
+        object.into()
+    }
+}
+
+fn binding(field: &Field<'_>) -> Option<IamBinding> {
+    let object = field.object(&["role", "members", "condition"])?;
+    if let Some(condition) = object.get("condition") {
+        condition.fail("conditions are not evaluated here: bind the role without one");
+    }
+    let role = object.required("role").and_then(|field| {
+        let role = field.string()?;
+        let problem = "is no role, such as `roles/binaryauthorization.policyViewer`";
+        is_role(role).then_some(role).or_else(|| {
+            field.fail(problem);
+            None
+        })
+    });
+    let members: Vec<_> = object.list("members").iter().map(member).collect();
+    let members = members.into_iter().collect::<Option<_>>();
+    Some(IamBinding { role: role?.to_owned(), members: members? })
+}
+
+fn member(field: &Field<'_>) -> Option<String> {
+    let member = field.string()?;
+    if !is_member(member) {
+        field.fail("is no member, such as `user:someone@example.com`");
+        return None;
+    }
+    Some(member.to_owned())
+}
+
+fn is_role(text: &str) -> bool {
+    let name = match text.split('/').collect::<Vec<_>>().as_slice() {
+        ["roles", name] => *name,
+        ["projects" | "organizations", of, "roles", name] if !of.is_empty() => *name,
+        _ => return false,
+    };
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._".contains(&byte);
+    !name.is_empty() && text.len() <= TEXT_BYTES_MAX && name.bytes().all(legal)
+}
+
+fn is_member(text: &str) -> bool {
+    if EVERYONE.contains(&text) {
+        return true;
+    }
+    let blank = |c: char| c.is_whitespace() || c.is_control();
+    let (kind, id) = text.split_once(':').unwrap_or_default();
+    let named = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphabetic());
+    named && !id.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.contains(blank)
+}
+
+/// Each role once with each member once, in the order given, as Google's service stores them; a
+/// role without members is bound to nobody.
+fn merged(bindings: Vec<IamBinding>) -> Vec<IamBinding> {
+    let mut merged: Vec<IamBinding> = Vec::new();
+    for binding in bindings {
+        match merged.iter_mut().find(|known| known.role == binding.role) {
+            Some(known) => known.members.extend(binding.members),
+            None => merged.push(binding),
+        }
+    }
+    for binding in &mut merged {
+        let mut seen = HashSet::new();
+        binding.members.retain(|member| seen.insert(member.clone()));
+    }
+    merged.retain(|binding| !binding.members.is_empty());
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use hallmark_core::document::read::resource;
+    use hallmark_core::document::{Document, DocumentLimits};
+
+    use super::*;
+
+    fn binding(role: &str, members: &[&str]) -> IamBinding {
+        let members = members.iter().map(|&member| member.to_owned()).collect();
+        IamBinding { role: role.to_owned(), members }
+    }
+
+    #[test]
+    fn roles_and_members_have_a_form() {
+        for role in ["roles/a.b", "projects/p/roles/custom_1", "organizations/1/roles/r"] {
+            assert!(is_role(role), "{role}");
+        }
+        for role in ["", "roles/", "role/a", "roles/a b", "projects//roles/a", "roles/a/b"] {
+            assert!(!is_role(role), "{role}");
+        }
+        for member in ["allUsers", "user:a@b.example", "principal://iam/x", "deleted:user:a?uid=1"]
+        {
+            assert!(is_member(member), "{member}");
+        }
+        for member in ["", "a@b.example", "user:", ":a", "user:a b", "everyone"] {
+            assert!(!is_member(member), "{member}");
+        }
+        let long = "x".repeat(TEXT_BYTES_MAX);
+        assert!(!is_role(&format!("roles/{long}")) && !is_member(&format!("user:{long}")));
+    }
+
+    #[test]
+    fn a_policy_binds_no_more_members_than_googles() {
+        let members: Vec<_> = (0..MEMBERS_MAX).map(|i| format!("user:u{i}@x.example")).collect();
+        let all: Vec<_> = members.iter().map(String::as_str).collect();
+        let read = |bindings: Vec<IamBinding>| {
+            let policy = IamPolicy { bindings, etag: String::new() }.to_json().to_string();
+            let document = Document::from_json(&policy, &DocumentLimits::DEFAULT).unwrap();
+            resource(document.root(), IamPolicy::from_field).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(vec![binding("roles/a", &all)]).unwrap().bindings[0].members, members);
+        let error = read(vec![binding("roles/a", &all), binding("roles/b", &all[..1])]);
+        assert!(error.unwrap_err().contains("1501 members"));
+    }
+
+    #[test]
+    fn a_role_is_bound_once() {
+        let bindings = vec![
+            binding("roles/a", &["user:x@x.example"]),
+            binding("roles/b", &[]),
+            binding("roles/a", &["user:y@x.example", "user:x@x.example"]),
+        ];
+        let expected = binding("roles/a", &["user:x@x.example", "user:y@x.example"]);
+        assert_eq!(merged(bindings), [expected]);
+    }
 }

@@ -106,7 +106,8 @@ pub struct ProjectResources {
     pub policy: Option<Policy>,
     /// Its attestors, by name.
     pub attestors: Vec<Attestor>,
-    /// Whether it holds anything at all: a policy, an attestor, a note or an occurrence.
+    /// Whether it holds anything at all: a policy, an attestor, a note, an occurrence or a platform
+    /// policy.
     pub known: bool,
 }
 

@@ -37,32 +37,53 @@ pub struct PlatformPolicy {
 }
 
 impl PlatformPolicy {
-    /// Every key with an algorithm that the policy holds, wherever it stands: a write resolves
-    /// each and fills in the ids that are missing.
-    pub fn public_keys_mut(&mut self) -> Box<dyn Iterator<Item = &mut PublicKey> + '_> {
+    /// Every key with an algorithm that the policy holds, each with its dotted path: a write
+    /// resolves each and fills in the ids that are missing.
+    pub fn public_keys_mut(&mut self) -> Vec<(String, &mut PublicKey)> {
         match &mut self.rules {
-            PlatformRules::Gke(policy) => Box::new(
-                policy
-                    .check_sets
-                    .iter_mut()
-                    .flat_map(|set| &mut set.checks)
-                    .filter_map(|check| match &mut check.kind {
-                        CheckKind::SimpleSigningAttestation(check) => Some(check),
-                        _ => None,
-                    })
-                    .flat_map(|check| &mut check.authenticators)
-                    .flat_map(|authenticator| &mut authenticator.public_keys),
-            ),
+            PlatformRules::Gke(policy) => policy
+                .check_sets
+                .iter_mut()
+                .enumerate()
+                .flat_map(|(i, set)| {
+                    let path = move |j| format!("gkePolicy.checkSets[{i}].checks[{j}]");
+                    set.checks.iter_mut().enumerate().map(move |(j, check)| (path(j), check))
+                })
+                .flat_map(|(path, check)| keys_of_check(&path, check))
+                .collect(),
             PlatformRules::CloudRun(policy) => match &mut policy.rule.evaluation {
-                InlineEvaluation::RequireAttestation(attestors) => {
-                    Box::new(attestors.iter_mut().flat_map(|attestor| &mut attestor.public_keys))
-                }
-                InlineEvaluation::AlwaysAllow | InlineEvaluation::AlwaysDeny => {
-                    Box::new(std::iter::empty())
-                }
+                InlineEvaluation::RequireAttestation(attestors) => attestors
+                    .iter_mut()
+                    .enumerate()
+                    .flat_map(|(i, attestor)| {
+                        let path = format!("cloudRunPolicy.rule.requiredAttestors[{i}].publicKeys");
+                        numbered(path, &mut attestor.public_keys)
+                    })
+                    .collect(),
+                InlineEvaluation::AlwaysAllow | InlineEvaluation::AlwaysDeny => Vec::new(),
             },
         }
     }
+}
+
+fn keys_of_check<'a>(path: &str, check: &'a mut PolicyCheck) -> Vec<(String, &'a mut PublicKey)> {
+    let CheckKind::SimpleSigningAttestation(check) = &mut check.kind else { return Vec::new() };
+    let authenticators = check.authenticators.iter_mut().enumerate();
+    let keys = authenticators.flat_map(|(i, authenticator)| {
+        let path = format!(
+            "{path}.simpleSigningAttestationCheck.attestationAuthenticators[{i}].\
+             pkixPublicKeySet.pkixPublicKeys"
+        );
+        numbered(path, &mut authenticator.public_keys)
+    });
+    keys.collect()
+}
+
+fn numbered(
+    path: String,
+    keys: &mut [PublicKey],
+) -> impl Iterator<Item = (String, &mut PublicKey)> {
+    keys.iter_mut().enumerate().map(move |(i, key)| (format!("{path}[{i}]"), key))
 }
 
 /// The part of a platform policy that only its platform has.

@@ -15,7 +15,7 @@ use hallmark_core::policy::render::policy_to_yaml;
 use serde_json::{Value, json};
 
 use super::{
-    attestor_of, content_id, normal_attestor, normal_note, normal_occurrence,
+    attestor_of, content_id, normal_attestor, normal_iam_policy, normal_note, normal_occurrence,
     normal_platform_policy, normal_policy, platform_policy_of, policy_of,
 };
 use crate::cli::Outcome;
@@ -30,8 +30,8 @@ const STRAYS_NAMED_MAX: usize = 10;
 ///
 /// Writes DIR/projects/PROJECT with the policy, the platform policies, the attestors, the notes
 /// and the occurrences: a directory for `hallmark import`, or for `hallmark serve --config-dir`.
-/// Etags, times, the ids of occurrences and IAM policies are left out. May be repeated: what is
-/// there already stays.
+/// Their IAM policies go with them. Etags, times and the ids of occurrences are left out. May be
+/// repeated: what is there already stays.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Export {
     /// The directory; made where it is not there.
@@ -45,7 +45,7 @@ impl Export {
     pub(in crate::cli) fn run(self) -> anyhow::Result<Outcome> {
         let project: ProjectId = self.on.target.project()?.parse()?;
         let root = self.to_dir.join("projects").join(project.as_str());
-        let mut tree = Tree { root, written: BTreeSet::new() };
+        let mut tree = Tree { root, written: BTreeSet::new(), iam_policies: 0 };
         let client = self.on.connect()?;
         // What refers is read before what it refers to, so that what is referred to is there.
         let policy = policy(&client, &project, &mut tree)?;
@@ -53,6 +53,7 @@ impl Export {
         let attestors = attestors(&client, &project, &mut tree)?;
         let occurrences = occurrences(&client, &project, &mut tree)?;
         let notes = notes(&client, &project, &mut tree)?;
+        let iam_policies = tree.iam_policies;
         if tree.written.is_empty() {
             bail!("project {project} holds nothing: is that its name?");
         }
@@ -64,6 +65,7 @@ impl Export {
             "attestors": attestors,
             "notes": notes,
             "occurrences": occurrences,
+            "iamPolicies": iam_policies,
         }))?;
         Ok(Outcome::Done)
     }
@@ -75,6 +77,8 @@ fn policy(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Resu
     if written {
         tree.write("policy.yaml", &policy_to_yaml(&normal_policy(policy), project))?;
     }
+    let path = format!("/v1/projects/{}/policy:getIamPolicy", encode(project.as_str()));
+    tree.write_iam("policy", &client.get(&path)?)?;
     Ok(usize::from(written))
 }
 
@@ -101,7 +105,9 @@ fn attestors(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::R
         let attestor = attestor_of(&answer)?;
         let file = file_name(attestor.name.id());
         let yaml = serde_saphyr::to_string(&normal_attestor(attestor))?;
-        tree.write(&format!("attestors/{file}.yaml"), &yaml)
+        tree.write(&format!("attestors/{file}.yaml"), &yaml)?;
+        let iam = client.get(&format!("{}:getIamPolicy", path(&answer)))?;
+        tree.write_iam(&format!("attestors/{file}"), &iam)
     })
 }
 
@@ -110,7 +116,10 @@ fn notes(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Resul
         let name: NoteName = string(&answer, "name").parse()?;
         let text = text(&normal_note(&answer))?;
         note_from_json(&text, None).with_context(|| name.to_string())?;
-        tree.write(&format!("notes/{}.json", file_name(&id(&answer))), &text)
+        let file = file_name(&id(&answer));
+        tree.write(&format!("notes/{file}.json"), &text)?;
+        let iam = client.post(&format!("{}:getIamPolicy", path(&answer)), &json!({}))?;
+        tree.write_iam(&format!("notes/{file}"), &iam)
     })
 }
 
@@ -142,6 +151,12 @@ fn each(
     Ok(count)
 }
 
+/// The path of a resource that a daemon answered.
+fn path(answer: &Value) -> String {
+    let name = string(answer, "name");
+    format!("/v1/{}", name.split('/').map(encode).collect::<Vec<_>>().join("/"))
+}
+
 fn text(resource: &Value) -> anyhow::Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(resource)?))
 }
@@ -160,6 +175,7 @@ struct Tree {
     root: PathBuf,
     /// Relative to the root.
     written: BTreeSet<PathBuf>,
+    iam_policies: usize,
 }
 
 impl Tree {
@@ -178,11 +194,30 @@ impl Tree {
         fs::rename(&begun, &path).with_context(what)
     }
 
+    /// Writes an IAM policy that binds anybody.
+    fn write_iam(&mut self, of: &str, answer: &Value) -> anyhow::Result<()> {
+        if answer.get("bindings").is_none() {
+            return Ok(());
+        }
+        self.iam_policies += 1;
+        let yaml = serde_saphyr::to_string(&normal_iam_policy(answer))?;
+        self.write(&format!("iam/{of}.yaml"), &yaml)
+    }
+
     /// Files that were there before and are not of the project would be read as if they were.
     fn refuse_strays(&self) -> anyhow::Result<()> {
         let mut strays = Vec::new();
-        let places =
-            ["", "attestors", "notes", "occurrences", "platforms/gke", "platforms/cloudRun"];
+        let places = [
+            "",
+            "attestors",
+            "notes",
+            "occurrences",
+            "platforms/gke",
+            "platforms/cloudRun",
+            "iam",
+            "iam/attestors",
+            "iam/notes",
+        ];
         for place in places {
             strays.extend(self.strays(Path::new(place))?);
         }

@@ -16,13 +16,14 @@ use hallmark_core::policy::{EnforcementMode, EvaluationMode, Policy};
 use serde_json::{Value, json};
 
 use super::{
-    attestor_of, content_id, normal_attestor, normal_note, normal_occurrence,
+    attestor_of, content_id, normal_attestor, normal_iam_policy, normal_note, normal_occurrence,
     normal_platform_policy, normal_policy, platform_policy_of, policy_of,
 };
 use crate::cli::Outcome;
 use crate::cli::client::{Client, encode};
 use crate::cli::on_daemon::OnDaemon;
 use crate::store::files::FilesStore;
+use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{OccurrenceQuery, OccurrenceScope, Store};
 
 /// Occurrences sent at once, and about as many bytes: half of what the daemon reads of a body.
@@ -71,9 +72,11 @@ impl Import {
             transfer.count(&platform_policies, |policy| transfer.platform_policy(policy))?;
         let policy = held.policy.as_slice();
         let policy = transfer.count(policy, |policy| transfer.policy(policy))?;
+        let iam = store.iam_policies(&transfer.project);
+        let iam = transfer.count(&iam, |(of, policy)| transfer.iam_policy(of, policy))?;
         self.on.print(&json!({
             "policy": policy, "platformPolicies": platform_policies, "attestors": attestors,
-            "notes": notes, "occurrences": occurrences,
+            "notes": notes, "occurrences": occurrences, "iamPolicies": iam,
         }))?;
         Ok(Outcome::Done)
     }
@@ -134,9 +137,12 @@ impl Transfer {
     fn deny_meanwhile(&self) -> anyhow::Result<()> {
         let (_, written) = policy_of(&self.client.get(&self.path("policy"))?)?;
         let mut holds = written;
-        for collection in ["attestors", "notes", "occurrences"] {
+        let kept = ["attestors", "notes", "occurrences"].map(|kept| (kept.to_owned(), kept));
+        let policies = Platform::ALL
+            .map(|platform| (format!("platforms/{platform}/policies"), "platformPolicies"));
+        for (collection, member) in kept.into_iter().chain(policies) {
             let page = self.client.get(&self.path(&format!("{collection}?pageSize=1")))?;
-            holds |= page[collection].as_array().is_some_and(|found| !found.is_empty());
+            holds |= page[member].as_array().is_some_and(|found| !found.is_empty());
         }
         if holds {
             return Ok(());
@@ -216,6 +222,29 @@ impl Transfer {
         }
         self.client.patch(&format!("{path}?updateMask=*"), &body).with_context(place)?;
         Ok(Done::Updated)
+    }
+
+    fn iam_policy(&self, of: &IamResource, policy: &IamPolicy) -> anyhow::Result<Done> {
+        let place = || self.place(&format_args!("{of}:setIamPolicy"));
+        let path = match of {
+            IamResource::Policy(_) => self.path("policy"),
+            IamResource::Attestor(name) => self.path(&format!("attestors/{}", encode(name.id()))),
+            IamResource::Note(name) => self.path(&format!("notes/{}", encode(name.id()))),
+        };
+        let get = format!("{path}:getIamPolicy");
+        let held = match of {
+            IamResource::Note(_) => self.client.post(&get, &json!({})),
+            _ => self.client.get(&get),
+        };
+        let held = held.with_context(place)?;
+        let mut body = normal_iam_policy(&policy.to_json());
+        if normal_iam_policy(&held) == body {
+            return Ok(Done::Unchanged);
+        }
+        body["etag"] = held["etag"].clone();
+        let set = format!("{path}:setIamPolicy");
+        self.client.post(&set, &json!({"policy": body})).with_context(place)?;
+        Ok(if held.get("bindings").is_some() { Done::Updated } else { Done::Created })
     }
 
     fn occurrences(&self, occurrences: &[Occurrence]) -> anyhow::Result<Value> {

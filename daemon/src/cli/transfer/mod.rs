@@ -3,8 +3,7 @@
 //!
 //! What only a daemon sets (etags, times, the ids of occurrences) is left out of the files, and
 //! what is left is written in one way only, so that two daemons that hold the same export the same
-//! bytes. The file of an occurrence is named by its content. IAM policies have no place in the
-//! layout and stay behind.
+//! bytes. The file of an occurrence is named by its content.
 
 mod export;
 mod import;
@@ -57,6 +56,11 @@ fn normal_note(note: &Value) -> Value {
 /// Without what only a daemon sets, its name among it.
 fn normal_occurrence(occurrence: &Value) -> Value {
     without(occurrence, &["name", "createTime", "updateTime"])
+}
+
+/// The roles that an IAM policy binds: all of it but what only a daemon sets.
+fn normal_iam_policy(policy: &Value) -> Value {
+    without(policy, &["etag", "version"])
 }
 
 fn without(resource: &Value, members: &[&str]) -> Value {

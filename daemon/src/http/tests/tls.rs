@@ -11,7 +11,7 @@ async fn behind_tls(limits: ServerLimits) -> Server {
     let dir = tempfile::tempdir().expect("a directory");
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     make(&cert, &key);
-    let tls = Tls::load(TlsFiles { cert, key, client_ca: None }).expect("loads");
+    let tls = Tls::load(TlsFiles { cert, key, client_ca: None, client_crl: None }).expect("loads");
     let decide: Decide = Box::new(|requests| Box::pin(std::future::ready(allowed(requests))));
     let doors = Doors::before(Decider::Test(decide), world().resources, Registry::new(), limits);
     Server::at(doors.expect("a fresh registry"), Some(Arc::new(tls))).await

@@ -62,7 +62,7 @@ pub(super) fn project(
         attestors.push(record::decode_attestor(name, &record)?);
     }
     let mut known = policy.is_some() || !attestors.is_empty();
-    for definition in [NOTES, OCCURRENCES] {
+    for definition in [NOTES, OCCURRENCES, PLATFORM_POLICIES] {
         known = known
             || scan(&view.open_table(definition)?, &prefix, None)?.next().transpose()?.is_some();
     }

@@ -45,7 +45,8 @@ pub(super) const IAM: Definition = TableDefinition::new("iam");
 pub(super) const PLATFORM_POLICIES: Definition = TableDefinition::new("platform_policies");
 
 /// The tables whose keys begin with a project and whose entries make a project known.
-pub(super) const OF_PROJECTS: [Definition; 4] = [POLICIES, ATTESTORS, NOTES, OCCURRENCES];
+pub(super) const OF_PROJECTS: [Definition; 5] =
+    [POLICIES, ATTESTORS, NOTES, OCCURRENCES, PLATFORM_POLICIES];
 
 const NOTE_HASH_BYTES: usize = 16;
 const DIGEST_BYTES: usize = 32;

@@ -6,6 +6,9 @@
 //! DIR/projects/P/notes/N.json           a resource without `name` has that of its file
 //! DIR/projects/P/occurrences/….json
 //! DIR/projects/P/platforms/gke/I.yaml   or cloudRun
+//! DIR/projects/P/iam/policy.yaml        the IAM policies of all these, one a file
+//! DIR/projects/P/iam/attestors/A.yaml
+//! DIR/projects/P/iam/notes/N.yaml
 //! ```
 //!
 //! [`tree`] reads all files whole, [`parse`] makes resources of them or says everything that is
@@ -48,6 +51,7 @@ pub struct FilesStore {
     notes: BTreeMap<NoteName, Note>,
     occurrences: BTreeMap<OccurrenceName, Occurrence>,
     platform_policies: BTreeMap<PlatformPolicyName, PlatformPolicy>,
+    iam: BTreeMap<IamResource, IamPolicy>,
     evidence: HashMap<(NoteName, Digest), Vec<Attestation>>,
     /// The attestations of a digest, whatever their note, in the order of their names.
     by_digest: HashMap<Digest, Vec<OccurrenceName>>,
@@ -66,6 +70,12 @@ impl FilesStore {
             places.insert(name.to_string(), path.to_owned());
         })?;
         Ok((store, places))
+    }
+
+    /// The IAM policies of a project, in the order of what they are of.
+    pub fn iam_policies(&self, project: &ProjectId) -> Vec<(IamResource, IamPolicy)> {
+        let of_project = self.iam.iter().filter(|(resource, _)| resource.project() == project);
+        of_project.map(|(resource, policy)| (resource.clone(), policy.clone())).collect()
     }
 
     /// Files the attestations by note and digest, each list in the order of names.
@@ -96,6 +106,7 @@ impl Store for FilesStore {
         projects.extend(self.attestors.keys().map(AttestorName::project));
         projects.extend(self.notes.keys().map(NoteName::project));
         projects.extend(self.occurrences.keys().map(OccurrenceName::project));
+        projects.extend(self.platform_policies.keys().map(PlatformPolicyName::project));
         Ok(projects.into_iter().cloned().collect())
     }
 
@@ -107,7 +118,8 @@ impl Store for FilesStore {
         let known = policy.is_some()
             || !attestors.is_empty()
             || self.notes.keys().any(|name| name.project() == project)
-            || self.occurrences.keys().any(|name| name.project() == project);
+            || self.occurrences.keys().any(|name| name.project() == project)
+            || self.platform_policies.keys().any(|name| name.project() == project);
         Ok(ProjectResources { policy, attestors, known })
     }
 
@@ -192,8 +204,8 @@ impl Store for FilesStore {
         Ok(found.take(limit).cloned().collect())
     }
 
-    fn iam_policy(&self, _resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
-        Ok(None)
+    fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
+        Ok(self.iam.get(resource).cloned())
     }
 
     fn apply(&self, _write: Write) -> Result<(), StoreError> {

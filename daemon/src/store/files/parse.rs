@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use hallmark_core::attestor::parse::attestor_from_document;
-use hallmark_core::document::read::FieldErrors;
+use hallmark_core::document::read::{FieldErrors, resource as read};
 use hallmark_core::document::{Document, DocumentError, DocumentLimits, Value};
 use hallmark_core::limits::Limits;
 use hallmark_core::names::{
@@ -18,7 +18,8 @@ use hallmark_core::policy::parse::policy_from_document;
 
 use super::FilesStore;
 use super::error::{FileFault, FilesError};
-use super::tree::{Kind, Source, Tree};
+use super::tree::{Iam, Kind, Source, Tree};
+use crate::store::iam::{IamPolicy, IamResource};
 
 /// The resources of all files.
 pub(super) fn parse(tree: &Tree) -> Result<FilesStore, FilesError> {
@@ -37,6 +38,13 @@ pub(super) fn parse_placed(tree: &Tree, placed: &mut Placed<'_>) -> Result<Files
             faults.push(&source.path, fault);
         }
     }
+    for source in &tree.sources {
+        if let Kind::Iam(of) = source.kind
+            && let Err(fault) = iam(source, of, &mut store, placed)
+        {
+            faults.push(&source.path, fault);
+        }
+    }
     store.index_evidence();
     faults.or(store)
 }
@@ -47,6 +55,9 @@ fn file(
     faults: &mut FilesError,
     placed: &mut Placed<'_>,
 ) -> Result<(), FileFault> {
+    if matches!(source.kind, Kind::Iam(_)) {
+        return Ok(());
+    }
     let document = document(source)?;
     if source.kind == Kind::Policy {
         placed(&format_args!("projects/{}/policy", source.project), &source.path);
@@ -63,6 +74,41 @@ fn file(
     Ok(())
 }
 
+/// Reads the IAM policy of a resource that there is. All others are read already.
+fn iam(
+    source: &Source,
+    of: Iam,
+    store: &mut FilesStore,
+    placed: &mut Placed<'_>,
+) -> Result<(), FileFault> {
+    let name = |error: NameError| FileFault::Name(format!("{error}: rename the file"));
+    let project = source.project.clone();
+    // As an export escapes them: no name of a file begins with a dot.
+    let id = source.stem.replace("%2E", ".").replace("%25", "%");
+    let (resource, exists) = match of {
+        Iam::Policy => (IamResource::Policy(project), true),
+        Iam::Attestor => {
+            let name = AttestorName::new(project, &id).map_err(name)?;
+            let exists = store.attestors.contains_key(&name);
+            (IamResource::Attestor(name), exists)
+        }
+        Iam::Note => {
+            let name = NoteName::new(project, &id).map_err(name)?;
+            let exists = store.notes.contains_key(&name);
+            (IamResource::Note(name), exists)
+        }
+    };
+    if !exists {
+        return Err(FileFault::Name(format!("{resource} does not exist: rename the file")));
+    }
+    let policy = read(document(source)?.root(), IamPolicy::from_field).map_err(fields)?;
+    placed(&format_args!("{resource}:setIamPolicy"), &source.path);
+    match store.iam.insert(resource.clone(), policy) {
+        Some(_) => Err(FileFault::Twice(format!("the IAM policy of {resource}"))),
+        None => Ok(()),
+    }
+}
+
 fn document(source: &Source) -> Result<Document, FileFault> {
     let name = source.path.file_name().unwrap_or_default().to_string_lossy();
     let document = Document::from_file(&name, &source.bytes, &DocumentLimits::DEFAULT);
@@ -72,7 +118,7 @@ fn document(source: &Source) -> Result<Document, FileFault> {
 /// Reads one resource; returns its name.
 fn one(source: &Source, document: &Document, store: &mut FilesStore) -> Result<String, FileFault> {
     match source.kind {
-        Kind::Policy => Ok(String::new()),
+        Kind::Policy | Kind::Iam(_) => Ok(String::new()),
         Kind::Attestors => {
             let name = own_name(source, document, AttestorName::new)?;
             let read = attestor_from_document(document, name.as_ref()).map_err(fields)?;

@@ -63,6 +63,12 @@ fn put_resources(dir: &Path, writes: Vec<Write>) {
                     put_json(dir, &format!("{}.json", one.name), &Value::Object(one.json));
                 }
             }
+            Write::PutIamPolicy { resource, policy, .. } => {
+                let place = resource.to_string();
+                let (project, rest) = place["projects/".len()..].split_once('/').unwrap();
+                let file = format!("projects/{project}/iam/{rest}.json");
+                put_json(dir, &file, &policy.to_json());
+            }
             other => panic!("{other:?} is no resource"),
         }
     }
@@ -323,4 +329,34 @@ fn a_platform_policy_lies_in_the_directory_of_its_platform() {
     fs::remove_dir_all(dir.path().join("projects/p/platforms/vm")).unwrap();
     let error = FilesStore::load(dir.path()).unwrap_err().to_string();
     assert!(error.contains("does not belong in the directory of cloudRun"), "{error}");
+}
+
+#[test]
+fn an_iam_policy_is_of_a_resource_that_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let viewer = "{\"bindings\": [{\"role\": \"roles/x.viewer\", \"members\": [\"user:a\"]}]}";
+    put_json(
+        dir.path(),
+        "projects/p/notes/dotted.json",
+        &serde_json::json!({"name": "projects/p/notes/.%a", "attestation": {}}),
+    );
+    put(dir.path(), "projects/p/iam/notes/%2E%25a.json", viewer);
+    let store = FilesStore::load(dir.path()).unwrap();
+    let note = IamResource::Note("projects/p/notes/.%a".parse().unwrap());
+    assert_eq!(store.iam_policy(&note).unwrap().unwrap().bindings[0].members, ["user:a"]);
+    put(dir.path(), "projects/p/iam/attestors/none.json", viewer);
+    put(dir.path(), "projects/p/iam/policy.yaml", "bindings: {role: viewer}");
+    let found = faults(dir.path());
+    for says in [
+        "iam/attestors/none.json: projects/p/attestors/none does not exist",
+        "iam/policy.yaml: line 1: bindings.role: is no role",
+    ] {
+        assert!(found.contains(says), "{found}");
+    }
+    put(dir.path(), "projects/p/iam/policy.json", viewer);
+    put(dir.path(), "projects/p/iam/policy.yaml", viewer);
+    assert!(faults(dir.path()).contains("IAM policy of projects/p/policy is written twice"));
+    put(dir.path(), "projects/p/iam/occurrences/o.json", viewer);
+    let says = "iam/occurrences: does not belong here: expected policy.yaml, attestors or notes";
+    assert!(faults(dir.path()).contains(says));
 }

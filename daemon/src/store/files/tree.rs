@@ -25,6 +25,15 @@ pub(super) enum Kind {
     Notes,
     Occurrences,
     PlatformPolicies(Platform),
+    Iam(Iam),
+}
+
+/// What an IAM policy is of, by its place in `iam/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Iam {
+    Policy,
+    Attestor,
+    Note,
 }
 
 /// The directories of a project.
@@ -121,9 +130,11 @@ impl Walk {
                 self.collection(&path, project, *kind);
             } else if name == "platforms" {
                 self.platforms(&path, project);
+            } else if name == "iam" {
+                self.iam(&path, project);
             } else {
-                let expected = "policy.yaml, policy.yml, policy.json, attestors, notes, occurrences \
-                     or platforms";
+                let expected = "policy.yaml, policy.yml, policy.json, attestors, notes, occurrences, \
+                     platforms or iam";
                 self.faults.push(&path, FileFault::Unexpected { expected });
             }
         }
@@ -136,6 +147,22 @@ impl Walk {
                     self.collection(&path, project, Kind::PlatformPolicies(platform));
                 }
                 _ => self.faults.push(&path, FileFault::Unexpected { expected: "gke or cloudRun" }),
+            }
+        }
+    }
+
+    fn iam(&mut self, dir: &Path, project: &ProjectId) {
+        for (name, path) in self.entries(dir) {
+            match name.as_str() {
+                policy if POLICIES.contains(&policy) => {
+                    self.file(path, project, Kind::Iam(Iam::Policy));
+                }
+                "attestors" => self.collection(&path, project, Kind::Iam(Iam::Attestor)),
+                "notes" => self.collection(&path, project, Kind::Iam(Iam::Note)),
+                _ => {
+                    let expected = "policy.yaml, attestors or notes";
+                    self.faults.push(&path, FileFault::Unexpected { expected });
+                }
             }
         }
     }
