@@ -37,6 +37,7 @@ fn caches_use_the_memory_they_account_for() {
         queue_checks_max: NonZeroUsize::MAX,
         batch_checks_max: NonZeroUsize::MAX,
         verdict_cache_bytes_max: PLENTY,
+        lanes: None,
     };
     let counts = VerifierMetrics::register(&registry).expect("register");
     let verifier = Verifier::new(config, counts, metrics.verdict).expect("verifier");

@@ -422,7 +422,7 @@ async fn what_cannot_be_understood_is_not_allowed() {
     for (body, says) in [
         (json!([]), "invalid length"),
         (json!({}), "missing field"),
-        (changed("/apiVersion", json!("admission.k8s.io/v1beta1")), "admissionReviewVersions"),
+        (changed("/apiVersion", json!("admission.k8s.io/v1alpha1")), "admissionReviewVersions"),
         (changed("/apiVersion", json!("admission.k8s.io/v2")), "admission.k8s.io/v1 is reviewed"),
         (changed("/kind", json!("ImageReview")), "ImageReview"),
         (changed("/request", Value::Null), "no `request`"),

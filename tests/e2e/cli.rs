@@ -381,6 +381,8 @@ fn completions_and_help_are_there_for_every_shell_and_verb() {
     }
     assert!(seen >= 28, "{seen} verbs");
     assert!(printed(&hallmark_offline(&["--version"]), 0).starts_with("hallmark "));
+    let version = printed(&hallmark_offline(&["version"]), 0);
+    assert!(version.ends_with("\nlanes ifma\n") || version.ends_with("\nlanes portable\n"));
 }
 
 /// 2 says that an image was denied; what went wrong is 1.

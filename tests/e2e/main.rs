@@ -3,6 +3,7 @@
 mod access;
 mod access_clusters;
 mod admission;
+mod admission_versions;
 mod algorithms;
 mod api;
 mod audit;
@@ -20,6 +21,7 @@ mod metrics;
 mod never_stale;
 mod platform_verbs;
 mod platforms;
+mod plugin_kit;
 mod request_shapes;
 mod same_answers;
 mod startup;

@@ -6,6 +6,7 @@ use hallmark::config::file::File;
 use hallmark::public_key;
 use hallmark::resources::filter;
 use hallmark::store::OccurrenceScope;
+use hallmark::store::iam::IamPolicy;
 use hallmark_core::attestor::parse::attestor_from_json;
 use hallmark_core::attestor::render::{ApiVersion, attestor_to_json};
 use hallmark_core::document::read::resource;
@@ -16,8 +17,10 @@ use hallmark_core::names::PlatformPolicyName;
 use hallmark_core::occurrence::parse::{note_from_json, occurrence_from_json};
 use hallmark_core::occurrence::render::{note_to_json, occurrence_to_json};
 use hallmark_core::payload::simple_signing::{payload, signed_digest};
+use hallmark_core::platform::allow_pattern::AllowPattern;
 use hallmark_core::platform::parse::{platform_policy_from_json, platform_policy_from_yaml};
 use hallmark_core::platform::render::{platform_policy_to_json, platform_policy_to_yaml};
+use hallmark_core::platform::trusted_directory::TrustedDirectory;
 use hallmark_core::policy::parse::{policy_from_json, policy_from_yaml};
 use hallmark_core::policy::pattern::AllowlistPattern;
 use hallmark_core::policy::render::{policy_to_json, policy_to_yaml};
@@ -162,6 +165,44 @@ fn allowlist_pattern() {
         let literal = text.trim_end_matches('*').trim_end_matches('@');
         pattern.matches(literal);
         assert!(!pattern.matches("elsewhere.example.org/x") || text.starts_with("elsewhere"));
+        Ok(())
+    });
+}
+
+#[test]
+fn allow_pattern() {
+    fuzz("allow_pattern", |input| {
+        let pattern = AllowPattern::parse(text(input)?).map_err(refused)?;
+        same(&pattern, pattern.as_str(), AllowPattern::parse(pattern.as_str()));
+        let outside = ImageReference::parse("elsewhere.example.org/x").expect("an image");
+        assert!(!pattern.matches(&outside) || pattern.as_str().starts_with("elsewhere"));
+        Ok(())
+    });
+}
+
+#[test]
+fn trusted_directory() {
+    fuzz("trusted_directory", |input| {
+        let directory = TrustedDirectory::parse(text(input)?).map_err(refused)?;
+        same(&directory, directory.as_str(), TrustedDirectory::parse(directory.as_str()));
+        let outside = ImageReference::parse("elsewhere.example.org/x").expect("an image");
+        assert!(!directory.holds(&outside) || directory.as_str().contains("example.org"));
+        Ok(())
+    });
+}
+
+/// As `:setIamPolicy` has it, in the JSON that Google's API reads.
+#[test]
+fn iam_policy() {
+    fuzz("iam_policy", |input| {
+        let read = |bytes: &[u8]| {
+            let limits = DocumentLimits::DEFAULT;
+            let document = Document::from_relaxed_json_bytes(bytes, &limits)?;
+            Ok::<_, DocumentError>(resource(document.root(), IamPolicy::from_field)?)
+        };
+        let policy = read(input).map_err(refused)?;
+        let json = policy.to_json().to_string();
+        same(&policy, &json, read(json.as_bytes()));
         Ok(())
     });
 }

@@ -182,6 +182,7 @@ impl AttestorReason {
             Self::VerifierUnavailable(Unavailable::Overloaded) => "VERIFIER_OVERLOADED",
             Self::VerifierUnavailable(Unavailable::Deadline) => "DEADLINE_EXCEEDED",
             Self::VerifierUnavailable(Unavailable::Panicked) => "VERIFIER_FAILED",
+            Self::VerifierUnavailable(Unavailable::Disagreement) => "VERIFIERS_DISAGREE",
         }
     }
 
@@ -265,6 +266,7 @@ impl TrialOutcome {
             Self::Unavailable(Unavailable::Overloaded) => "VERIFIER_OVERLOADED",
             Self::Unavailable(Unavailable::Deadline) => "DEADLINE_EXCEEDED",
             Self::Unavailable(Unavailable::Panicked) => "VERIFIER_FAILED",
+            Self::Unavailable(Unavailable::Disagreement) => "VERIFIERS_DISAGREE",
         }
     }
 }

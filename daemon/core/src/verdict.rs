@@ -45,8 +45,10 @@ pub enum Unavailable {
     Overloaded,
     /// The deadline of the request passed first.
     Deadline,
-    /// The batch that held the check panicked, or two verifiers disagreed about one of its checks.
+    /// The batch that held the check panicked.
     Panicked,
+    /// Two verifiers disagreed about a check of the batch: neither is believed.
+    Disagreement,
 }
 
 /// Proof that a signature was verified. Only the verifier may make one: search for `assertion(`.

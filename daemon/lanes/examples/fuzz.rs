@@ -2,13 +2,15 @@
 //! crate has its say in one of 64): `fuzz SEED COUNT`. Ends with a line to record, or a panic.
 
 #[expect(dead_code, reason = "each includer uses a part of it")]
-#[path = "../tests/forge/mod.rs"]
+#[path = "../tests/ecdsa/forge.rs"]
 mod forge;
+#[path = "../tests/ecdsa/library_p256.rs"]
+mod library;
 
 use std::collections::HashMap;
 
 use forge::{Forge, Specimen};
-use hallmark_lanes::{Engine, KeyTable, LaneCheck};
+use hallmark_lanes::p256::{Engine, KeyTable, LaneCheck};
 
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
@@ -44,7 +46,7 @@ fn main() {
 fn expected(specimen: &Specimen, random: &mut fastrand::Rng) -> bool {
     let expected = specimen.ring_says().unwrap_or_else(|| specimen.aws_lc_says());
     if random.u8(..64) == 0 {
-        assert_eq!(expected, specimen.p256_says(), "ring and p256: {specimen:?}");
+        assert_eq!(expected, specimen.crate_says(), "ring and p256: {specimen:?}");
     }
     expected
 }

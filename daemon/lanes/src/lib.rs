@@ -1,13 +1,13 @@
 //! Signature verification, many at once, for keys that verify often.
 //!
-//! Attestors have few keys and make many signatures. A [`KeyTable`] holds multiples of a key, so
-//! that no doubling is left to do; an [`Engine`] verifies a batch of checks with shared inversions
+//! Attestors have few keys and make many signatures. A key table holds multiples of a key, so
+//! that no doubling is left to do; an engine verifies a batch of checks with shared inversions
 //! and, where the CPU has AVX-512 IFMA, eight signatures an instruction. It accepts exactly what
-//! *ring*'s `ECDSA_P256_SHA256_ASN1` accepts. Everything here is public data, and so the time it
-//! takes may depend on it: never use this package to sign.
+//! *ring* accepts. Everything here is public data, and so the time it takes may depend on it: never
+//! use this package to sign.
 //!
 //! ```
-//! use hallmark_lanes::{Engine, LaneCheck};
+//! use hallmark_lanes::p256::{Engine, LaneCheck};
 //! # fn verify(sec1: &[u8; 65], message: &[u8], signature_der: &[u8]) -> Result<bool, Box<dyn std::error::Error>> {
 //! let engine = Engine::detect()?;
 //! let table = engine.build_table(sec1)?;
@@ -18,13 +18,16 @@
 //! # }
 //! ```
 
-mod p256;
+#![expect(clippy::duplicate_mod, reason = "the files of `ecdsa` are compiled for each curve")]
 
-pub use p256::{Engine, EngineError, KeyError, KeyTable, LaneCheck};
+mod digest;
+mod ecdsa;
+mod engines;
+mod error;
 
-/// The digest that [`LaneCheck::message_hash`] takes.
-#[must_use]
-pub fn sha256(message: &[u8]) -> [u8; 32] {
-    use sha2::Digest;
-    sha2::Sha256::digest(message).into()
-}
+pub mod p256;
+pub mod p384;
+
+pub use digest::{Digest, sha256, sha384};
+pub use engines::{Algorithm, Check, Engines, Kernel, Key};
+pub use error::{EngineError, KeyError, PrepareError};

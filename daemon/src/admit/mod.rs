@@ -109,7 +109,8 @@ pub async fn admit(
     let decisions: Vec<_> = requests.iter().zip(plans).map(decide).collect();
     let decisions = record(gate, origin, &requests, decisions, deadline).await;
     let elapsed = started.elapsed();
-    decisions.iter().for_each(|one| gate.metrics.decided(&one.decision, elapsed));
+    let advisory = origin.review.as_ref().is_some_and(|review| review.advisory);
+    decisions.iter().for_each(|one| gate.metrics.decided(&one.decision, advisory, elapsed));
     decisions
 }
 

@@ -11,6 +11,7 @@ use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
 use hallmark_core::policy::SystemPolicy;
 use hallmark_core::policy::parse::system_policy_from_document;
+use hallmark_lanes::Kernel;
 use prometheus::Registry;
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ use crate::audit::writer::AuditConfig;
 use crate::auth::Guard;
 use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::config::file::Plugin;
-use crate::config::{self, Config, Source};
+use crate::config::{self, Config, LaneEngine, Source};
 use crate::evidence::EvidenceSource;
 use crate::http::Doors;
 use crate::http::limits::ServerLimits;
@@ -38,7 +39,7 @@ use crate::snapshot::Snapshots;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::files::LiveFiles;
-use crate::verifier::{Verifier, VerifierConfig};
+use crate::verifier::{LanesConfig, Verifier, VerifierConfig};
 
 /// How often a log that is not synced at every append is synced.
 const AUDIT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -196,6 +197,7 @@ fn gate(
         queue_checks_max: at_least_one(config.verifier.queue_checks),
         batch_checks_max: at_least_one(config.verifier.batch_checks),
         verdict_cache_bytes_max: config.cache.verdict_bytes,
+        lanes: lanes(&config.lanes),
     };
     let verifier_metrics = VerifierMetrics::register(registry)?;
     let limits = Limits::DEFAULT;
@@ -208,6 +210,21 @@ fn gate(
         audit: audit(&config.audit, registry)?,
         metrics: DecisionMetrics::register(registry)?,
         limits,
+    })
+}
+
+fn lanes(config: &config::Lanes) -> Option<LanesConfig> {
+    let kernel = match config.engine {
+        LaneEngine::Auto => None,
+        LaneEngine::Ifma => Some(Kernel::Ifma),
+        LaneEngine::Portable => Some(Kernel::Portable),
+        LaneEngine::Off => return None,
+    };
+    Some(LanesConfig {
+        kernel,
+        hot_checks: config.hot_checks,
+        table_bytes_max: config.table_bytes,
+        recheck_one_in: config.recheck_one_in,
     })
 }
 

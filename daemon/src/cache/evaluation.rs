@@ -55,17 +55,6 @@ pub struct EvaluationKey {
     pub epoch: Epoch,
 }
 
-/// Where an evaluation came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// From the cache.
-    Cached,
-    /// Worked out by this request.
-    Fresh,
-    /// Worked out by another request meanwhile.
-    Shared,
-}
-
 /// What there is for a key: an answer, the duty to work it out, or somebody who does.
 #[derive(Debug)]
 pub enum Entry {
@@ -110,31 +99,9 @@ impl EvaluationCache {
         Some(found)
     }
 
-    /// The evaluation of `key`: from the cache, from a request that is working it out, or else
-    /// from `evaluate`. An outcome that says only that it could not be determined goes to
-    /// everybody who waited for it and is then forgotten.
-    ///
-    /// Dropped or panicking, the request that leads a flight hands it to one of those who wait.
-    pub async fn get_or_evaluate(
-        &self,
-        key: EvaluationKey,
-        now: UnixTime,
-        evaluate: impl Future<Output = Evaluation>,
-    ) -> (Arc<Evaluation>, Origin) {
-        loop {
-            match self.enter(key, now) {
-                Entry::Cached(found) => return (found, Origin::Cached),
-                Entry::Lead(lead) => return (lead.finish(evaluate.await), Origin::Fresh),
-                Entry::Follow(flight) => match flight.landed().await {
-                    Some(shared) if shared.holds_at(now) => return (shared, Origin::Shared),
-                    Some(_) => return (Arc::new(evaluate.await), Origin::Fresh),
-                    None => {}
-                },
-            }
-        }
-    }
-
-    /// The building block of [`Self::get_or_evaluate`], for whoever evaluates many keys at once.
+    /// What there is for `key` at `now`. An outcome that says only that it could not be determined
+    /// goes to everybody who waits for it and is then forgotten. Dropped or panicking, the request
+    /// that leads hands its duty to one of those who wait.
     ///
     /// Finish all leads before awaiting any flight: two callers that each lead what the other
     /// follows would else wait for each other. A key entered twice is led once and followed once.

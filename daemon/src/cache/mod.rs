@@ -12,9 +12,7 @@ mod epochs;
 mod evaluation;
 
 pub use epochs::{Epoch, EvidenceEpochs};
-pub use evaluation::{
-    Entry, EvaluationCache, EvaluationKey, EvaluationScope, Flight, Lead, Origin,
-};
+pub use evaluation::{Entry, EvaluationCache, EvaluationKey, EvaluationScope, Flight, Lead};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The decision cache under concurrency, and what it must never answer.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use hallmark_core::attestor::KeyId;
@@ -47,6 +47,35 @@ fn key(digest: u32) -> EvaluationKey {
     }
 }
 
+/// Where an evaluation came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Cached,
+    Fresh,
+    /// Worked out by another request meanwhile.
+    Shared,
+}
+
+/// One key, entered until there is an answer, as whoever evaluates does with many.
+async fn answer(
+    cache: &EvaluationCache,
+    key: EvaluationKey,
+    now: UnixTime,
+    evaluate: impl Future<Output = Evaluation>,
+) -> (Arc<Evaluation>, Origin) {
+    loop {
+        match cache.enter(key, now) {
+            Entry::Cached(found) => return (found, Origin::Cached),
+            Entry::Lead(lead) => return (lead.finish(evaluate.await), Origin::Fresh),
+            Entry::Follow(flight) => match flight.landed().await {
+                Some(shared) if shared.holds_at(now) => return (shared, Origin::Shared),
+                Some(_) => return (Arc::new(evaluate.await), Origin::Fresh),
+                None => {}
+            },
+        }
+    }
+}
+
 fn evaluation(reason: Reason) -> Evaluation {
     Evaluation {
         digest: key(0).digest,
@@ -70,7 +99,7 @@ async fn a_thousand_requests_for_one_new_image_evaluate_once() {
     let (cache, counters) = cache(1 << 20);
     let (calls, go) = (&AtomicUsize::new(0), &Notify::new());
     let all = (0..1_000).map(|_| {
-        cache.get_or_evaluate(key(1), NOW, async move {
+        answer(&cache, key(1), NOW, async move {
             calls.fetch_add(1, Ordering::SeqCst);
             go.notified().await;
             attested()
@@ -91,7 +120,7 @@ async fn a_thousand_requests_for_one_new_image_evaluate_once() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     assert_eq!(origins.iter().filter(|&&origin| origin == Origin::Fresh).count(), 1);
     assert_eq!(origins.iter().filter(|&&origin| origin == Origin::Shared).count(), 999);
-    let (_, origin) = cache.get_or_evaluate(key(1), NOW, async { unreachable!() }).await;
+    let (_, origin) = answer(&cache, key(1), NOW, async { unreachable!() }).await;
     assert_eq!((origin, counters.hits.get()), (Origin::Cached, 1));
 }
 
@@ -108,16 +137,16 @@ async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
 async fn what_could_not_be_determined_is_shared_but_not_kept() {
     let (cache, _) = cache(1 << 20);
     let go = Notify::new();
-    let leader = cache.get_or_evaluate(key(1), NOW, async {
+    let leader = answer(&cache, key(1), NOW, async {
         go.notified().await;
         undetermined()
     });
-    let follower = cache.get_or_evaluate(key(1), NOW, async { unreachable!() });
+    let follower = answer(&cache, key(1), NOW, async { unreachable!() });
     let (leader, follower, ()) = tokio::join!(leader, follower, async { go.notify_one() });
     assert_eq!((leader.0.reason.clone(), leader.1), (Reason::Undetermined, Origin::Fresh));
     assert_eq!((follower.0.reason.clone(), follower.1), (Reason::Undetermined, Origin::Shared));
     assert_eq!(cache.get(&key(1), NOW), None);
-    let (next, origin) = cache.get_or_evaluate(key(1), NOW, async { attested() }).await;
+    let (next, origin) = answer(&cache, key(1), NOW, async { attested() }).await;
     assert_eq!((next.reason.clone(), origin), (Reason::Attested, Origin::Fresh));
 }
 
@@ -129,7 +158,7 @@ async fn a_passing_failure_in_the_explanation_is_not_kept() {
     let outcome = TrialOutcome::Unavailable(Unavailable::Overloaded);
     let attestors = [result(AttestorReason::Verified, outcome)].into();
     let evaluation = Evaluation { attestors, ..attested() };
-    cache.get_or_evaluate(key(1), NOW, async { evaluation }).await;
+    answer(&cache, key(1), NOW, async { evaluation }).await;
     assert_eq!(cache.get(&key(1), NOW), None);
 }
 
@@ -138,14 +167,12 @@ async fn a_cancelled_leader_hands_over() {
     let cache = roomy();
     let leading = {
         let cache = cache.clone();
-        tokio::spawn(
-            async move { cache.get_or_evaluate(key(1), NOW, std::future::pending()).await },
-        )
+        tokio::spawn(async move { answer(&cache, key(1), NOW, std::future::pending()).await })
     };
     tokio::task::yield_now().await;
     let follower = {
         let cache = cache.clone();
-        tokio::spawn(async move { cache.get_or_evaluate(key(1), NOW, async { attested() }).await })
+        tokio::spawn(async move { answer(&cache, key(1), NOW, async { attested() }).await })
     };
     tokio::task::yield_now().await;
     assert!(!follower.is_finished());
@@ -157,7 +184,7 @@ async fn a_cancelled_leader_hands_over() {
 #[tokio::test]
 async fn a_panicking_leader_hands_over() {
     let cache = roomy();
-    let go = std::sync::Arc::new(Notify::new());
+    let go = Arc::new(Notify::new());
     let leading = {
         let (cache, go) = (cache.clone(), go.clone());
         tokio::spawn(async move {
@@ -165,13 +192,13 @@ async fn a_panicking_leader_hands_over() {
                 go.notified().await;
                 panic!("in the evaluation")
             };
-            cache.get_or_evaluate(key(1), NOW, evaluate).await
+            answer(&cache, key(1), NOW, evaluate).await
         })
     };
     tokio::task::yield_now().await;
     let follower = {
         let cache = cache.clone();
-        tokio::spawn(async move { cache.get_or_evaluate(key(1), NOW, async { attested() }).await })
+        tokio::spawn(async move { answer(&cache, key(1), NOW, async { attested() }).await })
     };
     tokio::task::yield_now().await;
     go.notify_one();
@@ -202,13 +229,13 @@ async fn an_evaluation_is_used_in_its_validity_only() {
         valid_until: Some(UnixTime(2_000)),
         ..attested()
     };
-    cache.get_or_evaluate(key(1), NOW, async { window }).await;
+    answer(&cache, key(1), NOW, async { window }).await;
     for (now, valid) in [(999, false), (1_000, true), (1_999, true), (2_000, false)] {
         assert_eq!(cache.get(&key(1), UnixTime(now)).is_some(), valid, "{now}");
     }
     let later = UnixTime(2_000);
     let denied = async { evaluation(Reason::NotAttested) };
-    let (replaced, origin) = cache.get_or_evaluate(key(1), later, denied).await;
+    let (replaced, origin) = answer(&cache, key(1), later, denied).await;
     assert_eq!((replaced.reason.clone(), origin), (Reason::NotAttested, Origin::Fresh));
     assert_eq!(cache.get(&key(1), later), Some(replaced));
 }
@@ -217,12 +244,12 @@ async fn an_evaluation_is_used_in_its_validity_only() {
 async fn a_shared_evaluation_that_does_not_hold_for_a_follower_is_worked_out_again() {
     let cache = roomy();
     let go = Notify::new();
-    let leader = cache.get_or_evaluate(key(1), NOW, async {
+    let leader = answer(&cache, key(1), NOW, async {
         go.notified().await;
         Evaluation { valid_until: Some(UnixTime(1_001)), ..attested() }
     });
     let denied = async { evaluation(Reason::NotAttested) };
-    let follower = cache.get_or_evaluate(key(1), UnixTime(1_001), denied);
+    let follower = answer(&cache, key(1), UnixTime(1_001), denied);
     let (_, (answer, origin), ()) = tokio::join!(leader, follower, async { go.notify_one() });
     assert_eq!((answer.reason.clone(), origin), (Reason::NotAttested, Origin::Fresh));
 }
@@ -230,7 +257,7 @@ async fn a_shared_evaluation_that_does_not_hold_for_a_follower_is_worked_out_aga
 #[tokio::test]
 async fn whatever_an_evaluation_rests_on_is_in_its_key() {
     let cache = roomy();
-    cache.get_or_evaluate(key(1), NOW, async { attested() }).await;
+    answer(&cache, key(1), NOW, async { attested() }).await;
     let epochs = EvidenceEpochs::new();
     epochs.bump(&key(1).digest);
     let namespace = |name: &str| RuleMatch::KubernetesNamespace(name.to_owned());
@@ -275,7 +302,7 @@ fn explained() -> Evaluation {
 async fn the_cache_stays_in_its_bytes_and_says_what_it_dropped() {
     let (cache, counters) = cache(100_000);
     for digest in 0..1_000 {
-        cache.get_or_evaluate(key(digest), NOW, async { explained() }).await;
+        answer(&cache, key(digest), NOW, async { explained() }).await;
     }
     cache.refresh_metrics();
     let (entries, bytes) = counters.held();
@@ -288,7 +315,7 @@ async fn the_cache_stays_in_its_bytes_and_says_what_it_dropped() {
 async fn a_cache_of_no_bytes_remembers_nothing() {
     let (cache, _) = cache(0);
     for _ in 0..2 {
-        let (_, origin) = cache.get_or_evaluate(key(1), NOW, async { attested() }).await;
+        let (_, origin) = answer(&cache, key(1), NOW, async { attested() }).await;
         assert_eq!(origin, Origin::Fresh);
         cache.refresh_metrics();
     }

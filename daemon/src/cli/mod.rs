@@ -64,7 +64,6 @@ enum Command {
     CreateSignaturePayload(attestations::CreateSignaturePayload),
     Export(transfer::Export),
     Import(transfer::Import),
-    /// Look at plugins.
     #[command(subcommand)]
     Plugins(plugins::Plugins),
     /// Host a plugin for the daemon that started this process.
@@ -73,6 +72,8 @@ enum Command {
     /// Look after the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Print the version, and what verifies signatures in lanes on this machine.
+    Version,
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -130,6 +131,12 @@ impl Command {
             Self::Plugins(plugins) => plugins.run(),
             Self::PluginWorker => plugin_worker::run(),
             Self::Audit(audit) => audit.run(),
+            Self::Version => {
+                let lanes = hallmark_lanes::Kernel::detect().name();
+                output::bytes(concat!("hallmark ", env!("CARGO_PKG_VERSION"), "\n").as_bytes())?;
+                output::bytes(format!("lanes {lanes}\n").as_bytes())?;
+                Ok(Outcome::Done)
+            }
             Self::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "hallmark", &mut script);

@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use super::auth::AuthSection;
 use super::{
-    Audit, Cache, Config, ConfigError, Durability, Isolation, KeyVersion, Kubernetes, Limits,
-    ProtectionLevel, Source, UnknownKinds, Verifier, WorkerLimits, Workloads,
+    Audit, Cache, Config, ConfigError, Durability, Isolation, KeyVersion, Kubernetes, LaneEngine,
+    Lanes, Limits, ProtectionLevel, Source, UnknownKinds, Verifier, WorkerLimits, Workloads,
 };
 use crate::tls::TlsFiles;
 
@@ -49,6 +49,9 @@ pub struct File {
     /// `[verifier]`.
     #[serde(default)]
     pub verifier: VerifierSection,
+    /// `[lanes]`.
+    #[serde(default)]
+    pub lanes: LanesSection,
     /// `[cache]`.
     #[serde(default)]
     pub cache: CacheSection,
@@ -115,6 +118,20 @@ pub struct VerifierSection {
     pub queue_checks: Option<u64>,
     /// Default 64: about 3 ms of P-256 on one core.
     pub batch_checks: Option<u64>,
+}
+
+/// `[lanes]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LanesSection {
+    /// `auto` (default), `ifma`, `portable` or `off`.
+    pub engine: Option<LaneEngine>,
+    /// Default 32: a table costs as much as some thirty verifications.
+    pub hot_checks: Option<u64>,
+    /// Default 64: some 250 keys of P-256.
+    pub table_mib: Option<u64>,
+    /// Default 1,024.
+    pub recheck_one_in: Option<u64>,
 }
 
 /// `[cache]`.
@@ -263,6 +280,7 @@ impl File {
             },
             limits: below.limits,
             verifier: below.verifier,
+            lanes: below.lanes,
             cache: below.cache,
             kubernetes: below.kubernetes,
             plugins: below.plugins,
@@ -299,6 +317,7 @@ impl File {
             system_policy: self.system_policy,
             limits: self.limits.resolve()?,
             verifier: self.verifier.resolve(cores)?,
+            lanes: self.lanes.resolve()?,
             cache: self.cache.resolve()?,
             kubernetes: Kubernetes {
                 workloads: self.kubernetes.workloads.unwrap_or_default(),
@@ -385,6 +404,22 @@ impl VerifierSection {
             threads: threads("verifier.threads", self.threads, cores)?,
             queue_checks: to_usize(queue),
             batch_checks: to_usize(batch),
+        })
+    }
+}
+
+impl LanesSection {
+    fn resolve(self) -> Result<Lanes, ConfigError> {
+        let range = "1 to 1000000";
+        let hot = within("lanes.hot_checks", self.hot_checks, 32, 1, 1_000_000, range)?;
+        let key = "lanes.recheck_one_in";
+        let recheck = within(key, self.recheck_one_in, 1_024, 1, 1_000_000, range)?;
+        let mib = within("lanes.table_mib", self.table_mib, 64, 1, 1 << 20, "1 to 1048576")?;
+        Ok(Lanes {
+            engine: self.engine.unwrap_or_default(),
+            hot_checks: hot,
+            table_bytes: mib * MIB,
+            recheck_one_in: recheck,
         })
     }
 }

@@ -41,6 +41,8 @@ pub struct Config {
     pub limits: Limits,
     /// How signatures are verified.
     pub verifier: Verifier,
+    /// How signatures of keys that verify often are.
+    pub lanes: Lanes,
     /// How much is remembered.
     pub cache: Cache,
     /// What Kubernetes API servers are told beside the verdicts on pods.
@@ -139,6 +141,34 @@ pub struct Verifier {
     pub queue_checks: usize,
     /// Signatures that one thread takes at once.
     pub batch_checks: usize,
+}
+
+/// How signatures of keys that verify often are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lanes {
+    /// What computes.
+    pub engine: LaneEngine,
+    /// Signatures of a key after which its table is computed.
+    pub hot_checks: u64,
+    /// Memory of all tables.
+    pub table_bytes: u64,
+    /// Of the verdicts after a table's first hundred, one in so many is asked of a library too.
+    pub recheck_one_in: u64,
+}
+
+/// What computes in lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LaneEngine {
+    /// The fastest that this CPU has.
+    #[default]
+    Auto,
+    /// AVX-512 IFMA, or the daemon does not start.
+    Ifma,
+    /// What every CPU has.
+    Portable,
+    /// Nothing: libraries verify everything.
+    Off,
 }
 
 /// How much is remembered, in bytes.

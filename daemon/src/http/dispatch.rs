@@ -21,7 +21,7 @@ use super::error::HttpError;
 use super::exchange::{Answer, Exchange, Params};
 use super::routes::{self, Route};
 use super::server::Reach;
-use super::{Doors, body, writing};
+use super::{Doors, Endpoint, body, writing};
 use crate::auth::{Caller, Credentials};
 use crate::metrics::http::{Door, ShedCause};
 
@@ -107,11 +107,28 @@ async fn answer(
             return Err(HttpError::UnsupportedMediaType(hint));
         }
     }
+    let asked = Asked { route, endpoint: route.endpoint, caller, params, received };
     if route.door == Door::Operations {
-        return whole(doors, caller, route, params, request, received).await;
+        return whole(doors, asked, request).await;
     }
-    let _working = doors.start_work()?;
-    whole(doors, caller, route, params, request, received).await
+    match (doors.start_work(), route.denial) {
+        (Ok(_working), _) => whole(doors, asked, request).await,
+        (Err(overloaded), None) => Err(overloaded),
+        (Err(overloaded), Some(endpoint)) => {
+            let _place = doors.denials.try_acquire().map_err(|_| overloaded)?;
+            doors.metrics.shed(ShedCause::Requests);
+            whole(doors, Asked { endpoint, ..asked }, request).await
+        }
+    }
+}
+
+/// What is known of a request before its body is read.
+struct Asked {
+    route: &'static Route,
+    endpoint: Endpoint,
+    caller: Caller,
+    params: Params,
+    received: Instant,
 }
 
 /// Asks who it is and whether they may. A refused write is recorded.
@@ -138,12 +155,10 @@ async fn let_in(
 
 async fn whole(
     doors: &Arc<Doors>,
-    caller: Caller,
-    route: &'static Route,
-    params: Params,
+    asked: Asked,
     request: Request<Incoming>,
-    received: Instant,
 ) -> Result<Response<AnswerBody>, HttpError> {
+    let Asked { route, endpoint, caller, params, received } = asked;
     let (head, incoming) = request.into_parts();
     let coding = coding(&head.headers)?;
     let read = body::read(incoming, coding, &doors.limits, &doors.body_bytes).await?;
@@ -167,7 +182,7 @@ async fn whole(
             written
                 .map(|ended| ended.unwrap_or_else(|_| Err(HttpError::internal("a write panicked"))))
         }
-        false => timeout_at(latest, caught((route.endpoint)(doors, exchange))).await,
+        false => timeout_at(latest, caught(endpoint(doors, exchange))).await,
     };
     drop(read.share);
     replied.unwrap_or(Err(HttpError::DeadlineExceeded)).map(|answer| answer.map(Either::Left))

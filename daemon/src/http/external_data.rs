@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, json};
-use super::webhook::{Cluster, LATE, Time, decide, message};
+use super::webhook::{Cluster, Time, Undecided, decide, message};
 use crate::metrics::http::Door;
 use hallmark_core::limits::Limits;
 
@@ -35,11 +35,21 @@ pub(super) async fn validate(doors: &Doors, exchange: Exchange) -> Result<Answer
             let decisions = decided.iter().map(|recorded| &recorded.decision);
             (
                 keys.iter().zip(decisions).map(|(key, decision)| Item::of(key, decision)).collect(),
-                "",
+                String::new(),
             )
         }
-        None => (Vec::new(), LATE),
+        None => (Vec::new(), Undecided::Late.denial()),
     };
+    answer(items, system_error)
+}
+
+/// Denies all of them, for want of room.
+pub(super) fn deny(_: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+    keys(&exchange.body)?;
+    answer(Vec::new(), Undecided::Overloaded.denial())
+}
+
+fn answer(items: Vec<Item<'_>>, system_error: String) -> Result<Answer, HttpError> {
     let response = Response { idempotent: true, items, system_error };
     json(&ProviderResponse { api_version: API_VERSION, kind: "ProviderResponse", response })
 }
@@ -88,8 +98,8 @@ struct Response<'a> {
     /// The same images, the same answer.
     idempotent: bool,
     items: Vec<Item<'a>>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    system_error: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    system_error: String,
 }
 
 #[derive(Serialize)]

@@ -16,8 +16,8 @@ use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, json};
 use super::webhook::{
-    BREAK_GLASS_ANNOTATION, BREAK_GLASS_KEY, BREAK_GLASS_VALUE, Cluster, DRY_RUN_KEY, LATE,
-    OVERRIDDEN_KEY, Time, causes, decide, denied, message,
+    BREAK_GLASS_ANNOTATION, BREAK_GLASS_KEY, BREAK_GLASS_VALUE, Cluster, DRY_RUN_KEY,
+    OVERRIDDEN_KEY, Time, Undecided, causes, decide, denied, message,
 };
 use crate::metrics::http::Door;
 
@@ -37,8 +37,15 @@ pub(super) async fn review(doors: &Doors, exchange: Exchange) -> Result<Answer, 
     let decided = decide(doors, &origin, vec![request], time).await;
     let status = match decided.as_deref() {
         Some([recorded, ..]) => Status::of(&recorded.decision),
-        _ => Status { reason: LATE.to_owned(), ..Status::default() },
+        _ => Status::undecided(Undecided::Late),
     };
+    json(&Answered { api_version: API_VERSION, kind: KIND, status })
+}
+
+/// Denies it, for want of room.
+pub(super) fn deny(_: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+    request(&Cluster::of(exchange)?, &exchange.body)?;
+    let status = Status::undecided(Undecided::Overloaded);
     json(&Answered { api_version: API_VERSION, kind: KIND, status })
 }
 
@@ -109,6 +116,10 @@ struct Status {
 }
 
 impl Status {
+    fn undecided(why: Undecided) -> Self {
+        Self { reason: why.denial(), ..Self::default() }
+    }
+
     fn of(decision: &Decision) -> Self {
         let mut status = Self { allowed: decision.allowed, ..Self::default() };
         if decision.break_glass {

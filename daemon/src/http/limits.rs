@@ -10,6 +10,9 @@ pub struct ServerLimits {
     /// Requests at work at once, operations aside; one more is told 503. Each may hold
     /// [`BODY_BYTES_FREE`] of body, so this bounds memory to 128 MiB.
     pub in_flight_max: usize,
+    /// Reviews of Kubernetes beyond those at work that are read only to be denied; one more is told
+    /// 503. Bounds memory as `in_flight_max` does.
+    pub denials_max: usize,
     /// Bytes of all bodies at once beyond [`BODY_BYTES_FREE`] of each; more is told 503.
     pub body_bytes_in_flight_max: usize,
     /// Bytes of one body, 413 beyond. AdmissionReview carries an object (etcd's limit of 1.5 MiB)
@@ -68,6 +71,7 @@ impl ServerLimits {
     pub const DEFAULT: Self = Self {
         connections_max: 10_000,
         in_flight_max: 2_048,
+        denials_max: 2_048,
         body_bytes_in_flight_max: 256 << 20,
         body_bytes_max: 4 << 20,
         streams_max: 64,

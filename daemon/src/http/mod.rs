@@ -72,13 +72,13 @@ routes! {
         POST "/v1/decisions" [in_body DecisionsCreate] => decisions::decide, ndjson decisions::stream;
     }
     AdmissionReview {
-        POST "/k8s/projects/{project}/clusters/{cluster}/admission" [DecisionsCreate] => admission_review::review;
+        POST "/k8s/projects/{project}/clusters/{cluster}/admission" [DecisionsCreate] => admission_review::review, full admission_review::deny;
     }
     ImageReview {
-        POST "/k8s/projects/{project}/clusters/{cluster}/imagereview" [DecisionsCreate] => image_review::review;
+        POST "/k8s/projects/{project}/clusters/{cluster}/imagereview" [DecisionsCreate] => image_review::review, full image_review::deny;
     }
     ExternalData {
-        POST "/gatekeeper/projects/{project}/clusters/{cluster}/validate" [DecisionsCreate] => external_data::validate;
+        POST "/gatekeeper/projects/{project}/clusters/{cluster}/validate" [DecisionsCreate] => external_data::validate, full external_data::deny;
     }
     BinaryAuthorization {
         GET "/v1/projects/{project}/policy" [PolicyGet] => binaryauthorization::get_policy;
@@ -173,6 +173,7 @@ pub struct Doors {
     /// What Kubernetes API servers are told beside the verdicts on pods.
     pub kubernetes: Kubernetes,
     in_flight: Semaphore,
+    denials: Semaphore,
     body_bytes: Semaphore,
     streams: Arc<Semaphore>,
     nameless: Nameless,
@@ -228,6 +229,7 @@ impl Doors {
             limits,
             kubernetes: Kubernetes::default(),
             in_flight: Semaphore::new(limits.in_flight_max),
+            denials: Semaphore::new(limits.denials_max),
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             before_scrape: None,

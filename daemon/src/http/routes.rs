@@ -27,6 +27,9 @@ pub struct Route {
     pub endpoint: Endpoint,
     /// What answers `application/x-ndjson`, where that is read.
     pub(super) stream: Option<StreamEndpoint>,
+    /// What denies a whole body where there is no room to decide, where an answer is heeded and an
+    /// error may not be.
+    pub(super) denial: Option<Endpoint>,
 }
 
 impl Route {
@@ -53,9 +56,10 @@ impl Route {
 /// Writes `ROUTES`: per door, `METHOD "path" [access] => endpoint;`, where access is a permission,
 /// `in_body` and a permission, `authenticated` or `anybody` (see [`Access`]), and an endpoint is an
 /// `async fn(&Doors, Exchange) -> Result<Answer, HttpError>`, or after `ready` a plain
-/// `fn(&Doors, &Exchange) -> …` that never waits. After `, ndjson` comes a [`StreamEndpoint`].
+/// `fn(&Doors, &Exchange) -> …` that never waits. After `, ndjson` comes a [`StreamEndpoint`], after
+/// `, full` such a plain function for when there is no room.
 macro_rules! routes {
-    ($($door:ident { $($method:ident $path:literal [$($access:ident)+] => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)?;)* })*) => {
+    ($($door:ident { $($method:ident $path:literal [$($access:ident)+] => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)? $(, full $denial:path)?;)* })*) => {
         /// Every route of the API.
         pub static ROUTES: &[$crate::http::routes::Route] = &[$($(
             $crate::http::routes::Route {
@@ -65,6 +69,7 @@ macro_rules! routes {
                 access: $crate::http::routes::access!($($access)+),
                 endpoint: $crate::http::routes::endpoint!($($endpoint)+ $(:: $function)*),
                 stream: $crate::http::routes::stream!($($stream)?),
+                denial: $crate::http::routes::denial!($($denial)?),
             },
         )*)*];
     };
@@ -106,6 +111,16 @@ macro_rules! stream {
     };
 }
 pub(super) use stream;
+
+macro_rules! denial {
+    () => {
+        None
+    };
+    ($denial:path) => {
+        Some($crate::http::routes::endpoint!(ready $denial))
+    };
+}
+pub(super) use denial;
 
 /// The routes that share one path.
 type Methods = Vec<&'static Route>;

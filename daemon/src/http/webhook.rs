@@ -142,9 +142,23 @@ pub(super) async fn decide(
     decided.await.ok().filter(|decisions| decisions.len() == asked)
 }
 
-/// What is said where [`decide`] came to nothing.
-pub(super) const LATE: &str =
-    "denied by Binary Authorization: Could not be determined: the deadline of the review passed";
+/// Why there is no decision to tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Undecided {
+    /// [`decide`] came to nothing.
+    #[error("the deadline of the review passed")]
+    Late,
+    /// There was no room for it.
+    #[error("more reviews arrive than can be decided")]
+    Overloaded,
+}
+
+impl Undecided {
+    /// For whoever wanted to run something.
+    pub(super) fn denial(self) -> String {
+        format!("denied by Binary Authorization: Could not be determined: {self}")
+    }
+}
 
 /// The images that do not conform, whatever became of that.
 pub(super) fn denied(decision: &Decision) -> impl Iterator<Item = &ImageDecision> {

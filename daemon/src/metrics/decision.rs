@@ -11,7 +11,8 @@ use super::latency;
 const OUTCOMES: [&str; 3] = ["allowed", "denied", "undetermined"];
 const RULES: [&str; 6] =
     ["none", "default", "cluster", "namespace", "service_account", "istio_identity"];
-const MODES: [&str; 3] = ["none", "enforced", "dry_run"];
+/// `advisory`: whatever came of it was a warning at most, and the pods are decided when they come.
+const MODES: [&str; 4] = ["none", "enforced", "dry_run", "advisory"];
 
 /// `hallmark_decision*` and `hallmark_snapshot_*`.
 #[derive(Clone, Debug)]
@@ -85,8 +86,9 @@ impl DecisionMetrics {
         registry.register(Box::new(self.snapshot_age.clone()))
     }
 
-    /// A decision was recorded, `elapsed` after its request had been parsed.
-    pub fn decided(&self, decision: &Decision, elapsed: Duration) {
+    /// A decision was recorded, `elapsed` after its request had been parsed. `advisory`: it was
+    /// asked for to warn, not to let in.
+    pub fn decided(&self, decision: &Decision, advisory: bool, elapsed: Duration) {
         self.total.observe(elapsed.as_secs_f64());
         if decision.break_glass {
             self.break_glass.inc();
@@ -100,6 +102,7 @@ impl DecisionMetrics {
             let kind = image.rule.as_ref().map_or("none", |rule| rule.kind());
             let rule = RULES.iter().position(|&rule| rule == kind).unwrap_or(0);
             let mode = match image.enforcement {
+                _ if advisory => 3,
                 None => 0,
                 Some(EnforcementMode::EnforcedBlockAndAuditLog) => 1,
                 Some(EnforcementMode::DryrunAuditLogOnly) => 2,

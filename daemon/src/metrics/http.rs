@@ -120,7 +120,7 @@ impl HttpMetrics {
             &["door"],
         )?;
         let sheds = IntCounterVec::new(
-            Opts::new("hallmark_http_shed_total", "Work turned away with 503, by limit reached."),
+            Opts::new("hallmark_http_shed_total", "Work turned away, by limit reached."),
             &["cause"],
         )?;
         let in_flight = IntGauge::new("hallmark_http_in_flight", "Requests at work.")?;

@@ -12,7 +12,8 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 const BATCH_SIZE_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];
 
 /// The values of the label `verdict`.
-const VERDICTS: [&str; 5] = ["verified", "bad_signature", "overloaded", "deadline", "panicked"];
+const VERDICTS: [&str; 6] =
+    ["verified", "bad_signature", "overloaded", "deadline", "panicked", "disagreement"];
 
 /// Handles of the verifier's metrics, resolved once. Clones count into the same metrics.
 #[derive(Clone, Debug)]
@@ -85,6 +86,7 @@ fn index(verdict: Verdict) -> usize {
         Verdict::Unavailable(Unavailable::Overloaded) => 2,
         Verdict::Unavailable(Unavailable::Deadline) => 3,
         Verdict::Unavailable(Unavailable::Panicked) => 4,
+        Verdict::Unavailable(Unavailable::Disagreement) => 5,
     }
 }
 

@@ -1,10 +1,11 @@
-//! ECDSA P-256 in lanes, for keys that verify often: their tables, and the watch over them.
+//! Verification in lanes, for keys that verify often: their tables, and the watch over them.
 //!
 //! A key without a table is not for lanes and verifies with a library at once; when it has turned
 //! hot its table is computed on the side. Every one of the first verdicts of a table, and a share
 //! of all later ones, is asked of the library again. If the two ever disagree neither is believed:
 //! the batch is not answered, and lanes are not used again by this process.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,41 +13,60 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hallmark_core::attestor::SignatureAlgorithm;
 use hallmark_core::payload::pae;
 use hallmark_core::verdict::{Check, SignedForm};
-use hallmark_lanes::{Engine, EngineError, KeyTable, LaneCheck, sha256};
+use hallmark_lanes::{
+    Algorithm, Check as LaneCheck, Digest, EngineError, Engines, Kernel, Key, PrepareError,
+};
 use moka::sync::Cache;
 
 use super::algorithm::key_of_type;
 use super::verdict_cache::Outcome;
 use crate::metrics::lanes::LaneMetrics;
 
-/// Checks after which a key gets a table, which costs as much as some thirty of them. It is tried
-/// again at twice as many, and so on, should the table have been evicted.
-const HOT_CHECKS: u64 = 32;
+/// How lanes are used.
+#[derive(Clone, Copy, Debug)]
+pub struct LanesConfig {
+    /// What computes. `None`: the fastest that this CPU has and that proves right.
+    pub kernel: Option<Kernel>,
+    /// Checks after which a key gets a table, which costs as much as some thirty of them. It is
+    /// tried again at twice as many, and so on, should the table have been evicted.
+    pub hot_checks: u64,
+    /// Memory of all tables.
+    pub table_bytes_max: u64,
+    /// Of the verdicts after [`RECHECKED_FIRST`], one in so many is asked of the library again.
+    pub recheck_one_in: u64,
+}
+
 /// Keys whose checks are counted. One more forgets the coldest.
 const COUNTED_KEYS_MAX: u64 = 10_000;
-/// Memory of all tables: some 250 keys.
-const TABLE_BYTES_MAX: u64 = 64 << 20;
 /// The first verdicts of a table, all of which are asked again.
 const RECHECKED_FIRST: u64 = 100;
-/// Of the later ones, one in so many is.
-const RECHECKED_ONE_IN: u64 = 1024;
 
-/// An uncompressed point of P-256.
-type Point = [u8; 65];
+/// The bits of a subject public key. Those of two types are never alike: they differ in length.
+type Bits = Vec<u8>;
 
 /// Verifies in lanes what it can.
 pub(super) struct Lanes {
-    engine: Engine,
+    config: LanesConfig,
+    engines: Engines,
     /// Checks of keys that have no table.
-    counts: Cache<Point, Arc<AtomicU64>>,
-    tables: Cache<Point, Arc<HotKey>>,
+    counts: Cache<Bits, Arc<AtomicU64>>,
+    tables: Cache<Bits, Arc<HotKey>>,
     disagreed: AtomicBool,
     metrics: LaneMetrics,
 }
 
 struct HotKey {
-    table: KeyTable,
+    key: Key,
     verdicts: AtomicU64,
+}
+
+/// A check whose key has a table.
+struct Ready<'a> {
+    /// Its place among the checks.
+    index: usize,
+    check: &'a Check,
+    algorithm: Algorithm,
+    key: Arc<HotKey>,
 }
 
 /// Lanes and library gave different verdicts.
@@ -54,17 +74,24 @@ struct HotKey {
 pub(super) struct Disagreement;
 
 impl Lanes {
-    /// Fails if the engines of this build do not hold on this machine.
-    pub(super) fn new(metrics: LaneMetrics) -> Result<Self, EngineError> {
-        let engine = Engine::detect()?;
-        metrics.in_use(engine.name(), true);
+    /// Fails if the kernel does not hold on this machine, or is not there.
+    pub(super) fn new(config: LanesConfig, metrics: LaneMetrics) -> Result<Self, EngineError> {
+        let engines = match config.kernel {
+            Some(kernel) => Engines::new(kernel)?,
+            None => Engines::new(Kernel::detect()).or_else(|error| {
+                tracing::error!(%error, "verifying in portable lanes");
+                Engines::new(Kernel::Portable)
+            })?,
+        };
+        metrics.in_use(engines.kernel().name(), true);
         let tables = Cache::builder()
             .name("lane_tables")
-            .max_capacity(TABLE_BYTES_MAX)
-            .weigher(|_, key: &Arc<HotKey>| u32::try_from(key.table.bytes()).unwrap_or(u32::MAX))
+            .max_capacity(config.table_bytes_max)
+            .weigher(|_, hot: &Arc<HotKey>| u32::try_from(hot.key.bytes()).unwrap_or(u32::MAX))
             .build();
         let counts = Cache::new(COUNTED_KEYS_MAX);
-        Ok(Self { engine, counts, tables, disagreed: AtomicBool::new(false), metrics })
+        let disagreed = AtomicBool::new(false);
+        Ok(Self { config, engines, counts, tables, disagreed, metrics })
     }
 
     /// The outcome of each check, `None` for one that is not for lanes. `library` is who is asked
@@ -81,18 +108,22 @@ impl Lanes {
         let mut ready: Vec<_> = checks
             .iter()
             .enumerate()
-            .filter_map(|(index, check)| Some((index, *check, self.hot_key(check)?)))
+            .filter_map(|(index, check)| {
+                let algorithm = in_lanes(check.key.algorithm)?;
+                let key = self.hot_key(check, algorithm)?;
+                Some(Ready { index, check, algorithm, key })
+            })
             .collect();
         self.metrics.checks.inc_by(ready.len() as u64);
         let rechecks: Vec<_> = ready
             .iter()
-            .filter(|(_, _, key)| key.is_to_be_rechecked())
-            .map(|&(index, check, _)| (index, check))
+            .filter(|one| one.key.is_to_be_rechecked(self.config.recheck_one_in))
+            .map(|one| (one.index, one.check))
             .collect();
         for form in [SignedForm::Raw, SignedForm::Pae] {
             let good = self.good(&ready, form);
-            for ((index, ..), good) in ready.iter().zip(&good) {
-                outcomes[*index] = Some(good.then_some(form));
+            for (one, good) in ready.iter().zip(&good) {
+                outcomes[one.index] = Some(good.then_some(form));
             }
             let mut good = good.into_iter();
             ready.retain(|_| !good.next().unwrap_or(false));
@@ -116,77 +147,96 @@ impl Lanes {
     }
 
     /// Whether each signature is of this form.
-    fn good(&self, ready: &[(usize, &Check, Arc<HotKey>)], form: SignedForm) -> Vec<bool> {
+    fn good(&self, ready: &[Ready<'_>], form: SignedForm) -> Vec<bool> {
+        let messages: Vec<_> = ready
+            .iter()
+            .map(|one| match form {
+                SignedForm::Raw => Cow::Borrowed(one.check.payload.as_ref()),
+                SignedForm::Pae => {
+                    pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &one.check.payload).into()
+                }
+            })
+            .collect();
         let checks: Vec<_> = ready
             .iter()
-            .map(|(_, check, key)| LaneCheck {
-                table: &key.table,
-                message_hash: match form {
-                    SignedForm::Raw => sha256(&check.payload),
-                    SignedForm::Pae => {
-                        sha256(&pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &check.payload))
-                    }
-                },
-                signature_der: &check.signature,
+            .zip(&messages)
+            .map(|(one, message)| LaneCheck {
+                key: &one.key.key,
+                algorithm: one.algorithm,
+                message,
+                signature: &one.check.signature,
             })
             .collect();
         let mut good = vec![false; checks.len()];
-        self.engine.verify_batch(&checks, &mut good);
+        self.engines.verify_batch(&checks, &mut good);
         good
     }
 
     /// The key's table, if it has one; else this check is counted, and may be what makes it hot.
-    fn hot_key(self: &Arc<Self>, check: &Check) -> Option<Arc<HotKey>> {
-        let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
-        if check.key.algorithm != algorithm {
-            return None;
-        }
-        let point: &Point = key_of_type(algorithm, &check.key.spki_der)?.try_into().ok()?;
-        let key = self.tables.get(point);
+    fn hot_key(self: &Arc<Self>, check: &Check, algorithm: Algorithm) -> Option<Arc<HotKey>> {
+        let bits = key_of_type(check.key.algorithm, &check.key.spki_der)?;
+        let key = self.tables.get(bits);
         if key.is_none() {
-            let count = self.counts.get_with(*point, Arc::default);
+            let count = self.counts.get_with_by_ref(bits, Arc::default);
             let checks = count.fetch_add(1, Ordering::Relaxed) + 1;
-            if checks >= HOT_CHECKS && checks.is_power_of_two() {
-                let (lanes, point) = (Arc::clone(self), *point);
+            let hot = self.config.hot_checks;
+            if checks.is_multiple_of(hot) && (checks / hot).is_power_of_two() {
+                let (lanes, bits) = (Arc::clone(self), Bits::from(bits));
                 // On the pool of the verification thread that this is.
-                rayon::spawn_fifo(move || lanes.build(point));
+                rayon::spawn_fifo(move || lanes.prepare(algorithm, bits));
             }
         }
         key
     }
 
-    /// Computes and keeps a table. A point that is not of the curve has none, and signs nothing.
-    fn build(&self, point: Point) {
-        if let Ok(table) = self.engine.build_table(&point) {
-            let verdicts = AtomicU64::new(0);
-            self.tables.insert(point, Arc::new(HotKey { table, verdicts }));
-            self.metrics.tables_built.inc();
+    /// Computes and keeps a table. Bits that are no key have none, and sign nothing.
+    fn prepare(&self, algorithm: Algorithm, bits: Bits) {
+        match self.engines.prepare(algorithm, &bits) {
+            Ok(key) => {
+                let verdicts = AtomicU64::new(0);
+                self.tables.insert(bits, Arc::new(HotKey { key, verdicts }));
+                self.metrics.tables_built.inc();
+            }
+            Err(PrepareError::Key(_)) => {}
+            Err(PrepareError::Engine(error)) => {
+                tracing::error!(%error, ?algorithm, "verifying without lanes");
+            }
         }
     }
 
     fn disagree(&self) -> Disagreement {
         self.disagreed.store(true, Ordering::Relaxed);
         self.metrics.disagreements.inc();
-        self.metrics.in_use(self.engine.name(), false);
+        self.metrics.in_use(self.engines.kernel().name(), false);
         tracing::error!(
-            engine = self.engine.name(),
+            engine = self.engines.kernel().name(),
             "lanes and library disagree about a signature: lanes are off until restart, please report"
         );
         Disagreement
     }
 }
 
+/// What lanes call an algorithm, if they have it.
+fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
+    use SignatureAlgorithm as A;
+    Some(match algorithm {
+        A::EcdsaP256Sha256 => Algorithm::EcdsaP256(Digest::Sha256),
+        A::EcdsaP384Sha384 => Algorithm::EcdsaP384(Digest::Sha384),
+        _ => return None,
+    })
+}
+
 impl HotKey {
-    fn is_to_be_rechecked(&self) -> bool {
+    fn is_to_be_rechecked(&self, one_in: u64) -> bool {
         let nth = self.verdicts.fetch_add(1, Ordering::Relaxed);
-        nth < RECHECKED_FIRST || nth.is_multiple_of(RECHECKED_ONE_IN)
+        nth < RECHECKED_FIRST || nth.is_multiple_of(one_in)
     }
 }
 
 impl fmt::Debug for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lanes")
-            .field("engine", &self.engine)
+            .field("kernel", &self.engines.kernel())
             .field("tables", &self.tables.entry_count())
             .finish_non_exhaustive()
     }

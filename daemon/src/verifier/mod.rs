@@ -28,10 +28,12 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::metrics::cache::CacheCounters;
 use crate::metrics::verifier::VerifierMetrics;
+use hallmark_lanes::EngineError;
 use lanes::Lanes;
 use queue::{Queue, Submission};
 use verdict_cache::{CheckId, VerdictCache};
 
+pub use lanes::LanesConfig;
 pub use self_test::SelfTestError;
 
 /// How much a verifier may use.
@@ -45,6 +47,8 @@ pub struct VerifierConfig {
     pub batch_checks_max: NonZeroUsize,
     /// Bytes that the verdict cache may hold. 0 remembers nothing.
     pub verdict_cache_bytes_max: u64,
+    /// What verifies the signatures of keys that verify often. `None`: libraries do.
+    pub lanes: Option<LanesConfig>,
 }
 
 /// Why a verifier could not be made. The daemon must not start without one.
@@ -53,6 +57,9 @@ pub enum VerifierError {
     /// The arithmetic of this build, on this machine, is wrong.
     #[error("signature self-test failed, do not use this build here: {0}")]
     SelfTest(#[from] SelfTestError),
+    /// The kernel that was asked for does not run here.
+    #[error("cannot verify in lanes as `lanes.engine` demands: {0}")]
+    Lanes(#[from] EngineError),
     /// The system gave no threads.
     #[error("cannot start the verification threads, check process limits: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -60,6 +67,16 @@ pub enum VerifierError {
 
 /// Does one check with one message: `(algorithm, SPKI, message, signature)`.
 type Arithmetic = fn(SignatureAlgorithm, &[u8], &[u8], &[u8]) -> bool;
+
+/// One check, here and now, on this thread: for tools that have no [`Verifier`].
+pub fn verify_one(
+    algorithm: SignatureAlgorithm,
+    spki_der: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    algorithm::verify(algorithm, spki_der, message, signature)
+}
 
 /// Verifies signatures. One per daemon; dropped, its threads finish what they hold and end.
 #[derive(Debug)]
@@ -76,12 +93,13 @@ impl Verifier {
         cache: CacheCounters,
     ) -> Result<Self, VerifierError> {
         self_test::run(algorithm::verify)?;
-        let lanes = match Lanes::new(metrics.lanes.clone()) {
-            Ok(lanes) => Some(Arc::new(lanes)),
-            Err(error) => {
+        let lanes = config.lanes.map(|config| Lanes::new(config, metrics.lanes.clone()));
+        let lanes = match lanes {
+            Some(Err(error)) if config.lanes.is_some_and(|lanes| lanes.kernel.is_none()) => {
                 tracing::error!(%error, "verifying without lanes");
                 None
             }
+            lanes => lanes.transpose()?.map(Arc::new),
         };
         Self::with_arithmetic(config, metrics, cache, algorithm::verify, lanes)
     }

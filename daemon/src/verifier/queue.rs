@@ -152,7 +152,8 @@ impl Queue {
             state.draining -= 1;
             return None;
         }
-        Some(Batch { queue: self, checks, outcomes: Vec::with_capacity(share) })
+        let (failure, outcomes) = (Unavailable::Panicked, Vec::with_capacity(share));
+        Some(Batch { queue: self, checks, outcomes, failure })
     }
 
     /// The payload as it is; if the key did not sign that, the envelope that cosign puts round it.
@@ -203,6 +204,8 @@ struct Batch<'a> {
     queue: &'a Queue,
     checks: Vec<(CheckId, Check)>,
     outcomes: Vec<Outcome>,
+    /// What is answered if not every check has an outcome.
+    failure: Unavailable,
 }
 
 impl Batch<'_> {
@@ -214,6 +217,7 @@ impl Batch<'_> {
         // said before is not remembered.
         let Ok(by_lanes) = queue.verify_in_lanes(&self.checks, &known) else {
             queue.verdicts.forget_all();
+            self.failure = Unavailable::Disagreement;
             return;
         };
         for (nth, (_, check)) in self.checks.iter().enumerate() {
@@ -228,7 +232,7 @@ impl Batch<'_> {
 
 impl Drop for Batch<'_> {
     /// Settles every check of the batch: all by their outcome, or, if something cut it short, all
-    /// as panicked.
+    /// by that.
     fn drop(&mut self) {
         let complete = self.outcomes.len() == self.checks.len();
         let settled: Vec<_> = self
@@ -243,11 +247,11 @@ impl Drop for Batch<'_> {
                 self.queue.verdicts.insert(id, outcome);
             }
         }
-        let panicked = Verdict::Unavailable(Unavailable::Panicked);
+        let failed = Verdict::Unavailable(self.failure);
         let mut state = self.queue.lock();
         let told: Vec<_> = settled
             .iter()
-            .map(|&(id, outcome)| (state.in_flight.remove(&id), outcome.map_or(panicked, verdict)))
+            .map(|&(id, outcome)| (state.in_flight.remove(&id), outcome.map_or(failed, verdict)))
             .collect();
         drop(state);
         for (waiters, verdict) in told {

@@ -28,7 +28,7 @@ pub struct PluginImage {
 }
 
 /// Where the code is that runs.
-pub(super) enum Code {
+pub(crate) enum Code {
     /// In this process.
     Mapped(Arc<Mapped>),
     /// In processes made from this.
@@ -36,7 +36,7 @@ pub(super) enum Code {
 }
 
 /// The table of a plugin in this process.
-pub(super) struct Mapped(abi::Plugin);
+pub(crate) struct Mapped(abi::Plugin);
 
 /// What a plugin says of itself, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ unsafe impl Send for Mapped {}
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
-    pub(super) fn table(&self) -> &abi::Plugin {
+    pub(crate) fn table(&self) -> &abi::Plugin {
         &self.0
     }
 }
@@ -91,11 +91,17 @@ impl PluginImage {
     /// The file is not safe to run, not the pinned one, or no plugin for this host.
     pub fn load(path: &Path, pin: &Pin) -> Result<Self, LoadError> {
         let fail = |reason| LoadError { path: path.to_owned(), reason };
-        let image = Self::map(file::read(path, pin).map_err(fail)?).map_err(fail)?;
+        let image = Self::load_here(path, pin)?;
         if image.info.caps.contains(Caps::NEEDS_WORKER) {
             return Err(fail(LoadReason::NeedsWorker));
         }
         Ok(image)
+    }
+
+    /// As [`PluginImage::load`], whatever the plugin needs: this is its process.
+    pub(crate) fn load_here(path: &Path, pin: &Pin) -> Result<Self, LoadError> {
+        let mapped = file::read(path, pin).and_then(Self::map);
+        mapped.map_err(|reason| LoadError { path: path.to_owned(), reason })
     }
 
     /// As [`PluginImage::load`], with the code in processes of its own: one now, which says what
@@ -135,7 +141,7 @@ impl PluginImage {
         self.sha256
     }
 
-    pub(super) fn code(&self) -> &Code {
+    pub(crate) fn code(&self) -> &Code {
         &self.code
     }
 }

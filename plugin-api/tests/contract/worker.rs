@@ -23,7 +23,7 @@ struct Broken {
 }
 
 fn compile_broken(dir: &Path, how: &str) -> PathBuf {
-    compile(dir, "tests/broken/broken.c", &[&format!("BROKEN_{how}")])
+    compile(dir, "tests/c-plugin/broken_plugin.c", &[&format!("BROKEN_{how}")])
 }
 
 impl Broken {

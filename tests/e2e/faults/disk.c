@@ -38,17 +38,15 @@ static int ordered(const char *path, char *mode, int *milliseconds) {
 /* Does as ordered; -1 where the call is to fail. */
 static int fault(const char *path) {
     char mode[8] = "";
-    int milliseconds;
+    int milliseconds, waited = 0;
     while (ordered(path, mode, &milliseconds)) {
         if (strcmp(mode, "dead") == 0) {
             errno = EIO;
             return -1;
         }
-        if (strcmp(mode, "slow") == 0) {
-            usleep((useconds_t)milliseconds * 1000);
-            return 0;
-        }
+        if (strcmp(mode, "slow") == 0 && waited >= milliseconds) return 0;
         usleep(1000);
+        waited++;
     }
     return 0;
 }

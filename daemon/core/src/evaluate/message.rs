@@ -175,6 +175,7 @@ fn passing(why: Unavailable) -> &'static str {
         Unavailable::Overloaded => "the verifier is overloaded",
         Unavailable::Deadline => "the deadline passed before the signatures were verified",
         Unavailable::Panicked => "the verifier failed",
+        Unavailable::Disagreement => "two verifiers disagree about a signature",
     }
 }
 

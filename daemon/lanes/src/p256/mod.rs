@@ -1,24 +1,43 @@
-//! ECDSA on P-256 with SHA-256 (FIPS 186-5 §6.4.2), many at once, for keys with a table.
-//!
-//! `signature` parses, `table` holds what is computed ahead, a kernel (`portable`, `ifma`) answers
-//! jobs by affine additions that share their inversions, and `job` answers alone, by complete
-//! additions, what a kernel cannot. `field`, `scalar`, `inverse` and `curve` are the arithmetic
-//! below. `docs/lanes.md` has the mathematics and the bounds.
+//! ECDSA on P-256, with a digest of 32 bytes: what `ecdsa` says, with this curve's numbers.
 
+#[path = "../ecdsa/curve.rs"]
 mod curve;
+#[path = "../ecdsa/engine.rs"]
 mod engine;
+#[path = "../ecdsa/field.rs"]
 mod field;
 #[cfg(target_arch = "x86_64")]
+#[path = "../ecdsa/ifma/mod.rs"]
 mod ifma;
+#[path = "../ecdsa/inverse.rs"]
 mod inverse;
+#[path = "../ecdsa/job.rs"]
 mod job;
 mod known_answers;
+#[cfg(target_arch = "x86_64")]
+mod lane_prime;
+mod params;
+#[path = "../ecdsa/portable.rs"]
 mod portable;
+mod product;
+#[path = "../ecdsa/scalar.rs"]
 mod scalar;
+#[path = "../ecdsa/self_test.rs"]
+mod self_test;
+#[path = "../ecdsa/signature.rs"]
 mod signature;
+#[path = "../ecdsa/table.rs"]
 mod table;
 
 #[cfg(test)]
+#[expect(dead_code, reason = "each includer uses a part of it")]
+#[path = "../../tests/ecdsa/forge.rs"]
+mod forge;
+#[cfg(test)]
+#[path = "../../tests/ecdsa/library_p256.rs"]
+mod library;
+#[cfg(test)]
+#[path = "../ecdsa/tests.rs"]
 mod tests;
 
-pub use engine::{Engine, EngineError, KeyError, KeyTable, LaneCheck};
+pub use engine::{Engine, KeyTable, LaneCheck};

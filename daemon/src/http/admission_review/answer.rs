@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::Refusal;
 use super::object::{Carries, Pod};
-use super::wire::{API_VERSION, KIND};
+use super::wire::KIND;
 use crate::http::webhook::{
-    BREAK_GLASS_KEY, DRY_RUN_KEY, LATE, OVERRIDDEN_KEY, Shown, cause, causes, denied, message,
+    BREAK_GLASS_KEY, DRY_RUN_KEY, OVERRIDDEN_KEY, Shown, Undecided, cause, causes, denied, message,
 };
 
 /// The reason that Google's service gives, which alerts look for.
@@ -46,25 +46,24 @@ impl Verdict {
         Self::denied(Status::new(400, reason, refusal.message()))
     }
 
-    /// There was no time to judge it.
-    pub(super) fn late() -> Self {
-        Self::denied(Status::undetermined(LATE.to_owned()))
-    }
-
-    /// There was no time to judge what only warns.
-    pub(super) fn late_advice() -> Self {
-        let warning = "Binary Authorization: there was no time to look at the images of its pods";
-        Self { warnings: vec![warning.to_owned()], ..Self::allowed() }
+    /// It was not judged: denied, or where it is only advised on, let in with a warning.
+    pub(super) fn undecided(why: Undecided, advisory: bool) -> Self {
+        if !advisory {
+            return Self::denied(Status::undetermined(why.denial()));
+        }
+        let warning =
+            format!("Binary Authorization: nobody looked at the images of its pods: {why}");
+        Self { warnings: vec![warning], ..Self::allowed() }
     }
 
     fn denied(status: Status) -> Self {
         Self { status: Some(status), ..Self::default() }
     }
 
-    /// The answer to the review of this uid.
-    pub(super) fn reviewed(self, uid: &str) -> impl Serialize {
+    /// The answer to the review of this version and uid.
+    pub(super) fn reviewed(self, api_version: &'static str, uid: &str) -> impl Serialize {
         Review {
-            api_version: API_VERSION,
+            api_version,
             kind: KIND,
             response: Response {
                 uid,

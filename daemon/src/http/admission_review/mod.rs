@@ -1,4 +1,4 @@
-//! AdmissionReview of `admission.k8s.io/v1`, validating: may the images of this object run?
+//! AdmissionReview of `admission.k8s.io/v1` and `v1beta1`, validating: may the images of this object run?
 //!
 //! `wire` reads the review, `object` finds the images, `answer` says what came of it. A review that
 //! has a uid is answered with 200 whatever is wrong with its object, for an API server may be told
@@ -15,7 +15,7 @@ use hallmark_core::evaluate::Request;
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, json};
-use super::webhook::{self, Cluster, Time};
+use super::webhook::{self, Cluster, Time, Undecided};
 use crate::admit::Origin;
 use crate::audit::record::Review;
 use crate::config::{Kubernetes, UnknownKinds, Workloads};
@@ -29,7 +29,7 @@ pub(super) async fn review(doors: &Doors, exchange: Exchange) -> Result<Answer, 
     let cluster = Cluster::of(&exchange)?;
     let time = Time::of(&exchange)?;
     let request = wire::parse(&exchange.body)?;
-    let uid = request.uid.clone();
+    let (api_version, uid) = (request.api_version, request.uid.clone());
     let verdict = match Case::of(&request, doors.kubernetes) {
         Ok(Case::Passes) => Verdict::allowed(),
         Ok(Case::Judged(judged)) => judge(doors, &cluster, time, request, judged).await,
@@ -38,7 +38,18 @@ pub(super) async fn review(doors: &Doors, exchange: Exchange) -> Result<Answer, 
             Verdict::refused(&refusal)
         }
     };
-    json(&verdict.reviewed(&uid))
+    json(&verdict.reviewed(api_version, &uid))
+}
+
+/// Denies what would have to be judged, for want of room.
+pub(super) fn deny(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+    let request = wire::parse(&exchange.body)?;
+    let verdict = match Case::of(&request, doors.kubernetes) {
+        Ok(Case::Passes) => Verdict::allowed(),
+        Ok(Case::Judged(judged)) => Verdict::undecided(Undecided::Overloaded, judged.advisory),
+        Err(refusal) => Verdict::refused(&refusal),
+    };
+    json(&verdict.reviewed(request.api_version, &request.uid))
 }
 
 /// What is to be done about a request.
@@ -165,8 +176,7 @@ async fn judge(
     match (decision, judged.advisory) {
         (Some(decision), false) => reviewed.verdict(decision),
         (Some(decision), true) => reviewed.advice(decision),
-        (None, false) => Verdict::late(),
-        (None, true) => Verdict::late_advice(),
+        (None, advisory) => Verdict::undecided(Undecided::Late, advisory),
     }
 }
 

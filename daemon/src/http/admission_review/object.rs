@@ -13,6 +13,48 @@ use serde_json::value::RawValue;
 use super::wire::GroupKind;
 use crate::http::webhook::{BREAK_GLASS_ANNOTATION, BREAK_GLASS_LABEL, BREAK_GLASS_VALUE};
 
+/// Kinds of the core group that carry no image. Of the same name in another group nobody knows.
+const CORE_WITHOUT_IMAGES: [&str; 13] = [
+    "Binding",
+    "ConfigMap",
+    "Endpoints",
+    "Event",
+    "LimitRange",
+    "Namespace",
+    "Node",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "ResourceQuota",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+];
+
+/// Groups that come with Kubernetes, none of whose kinds carries an image. Named one by one:
+/// `x-k8s.io` and other extensions have kinds that do.
+const GROUPS_WITHOUT_IMAGES: [&str; 20] = [
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
 /// What a kind of object has to do with images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Carries {
@@ -37,9 +79,9 @@ impl Carries {
             | ("", "ReplicationController") => Self::Template("spec.template."),
             ("batch", "CronJob") => Self::Template("spec.jobTemplate.spec.template."),
             ("", "PodTemplate") => Self::Template("template."),
-            ("", "Binding") | ("policy", "Eviction") | ("autoscaling" | "extensions", "Scale") => {
-                Self::Nothing
-            }
+            ("", core) if CORE_WITHOUT_IMAGES.contains(&core) => Self::Nothing,
+            ("apps" | "extensions", "Scale") | ("apps", "ControllerRevision") => Self::Nothing,
+            (group, _) if GROUPS_WITHOUT_IMAGES.contains(&group) => Self::Nothing,
             _ => Self::Unknown,
         }
     }

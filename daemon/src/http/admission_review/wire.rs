@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use crate::audit::record::User;
 use crate::http::error::HttpError;
 
-/// The one version that is understood.
-pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+/// The versions that are understood, which say the same in the same places. An answer is of the
+/// version that was asked in.
+const API_VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
 pub(super) const KIND: &str = "AdmissionReview";
 
 /// Bytes of a uid that is given back. Kubernetes makes UUIDs of 36.
@@ -20,6 +21,9 @@ const UID_BYTES_MAX: usize = 256;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AdmissionRequest<'a> {
+    /// The version of the review.
+    #[serde(skip)]
+    pub(super) api_version: &'static str,
     pub(super) uid: Box<str>,
     #[serde(borrow)]
     pub(super) kind: GroupKind<'a>,
@@ -77,19 +81,21 @@ pub(super) fn parse(json: &[u8]) -> Result<AdmissionRequest<'_>, HttpError> {
     }
     let review: Kinded<'_> =
         serde_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
-    if review.api_version != API_VERSION || review.kind != KIND {
+    let known = API_VERSIONS.into_iter().find(|known| *known == review.api_version);
+    let Some(api_version) = known.filter(|_| review.kind == KIND) else {
         let (version, kind) = (shortened(&review.api_version), shortened(&review.kind));
         return Err(HttpError::InvalidArgument(format!(
-            "this is a {kind} of {version}: {KIND} of {API_VERSION} is reviewed here, say \
-             admissionReviewVersions: [\"v1\"] in the webhook configuration"
+            "this is a {kind} of {version}: {KIND} of {} is reviewed here, say \
+             admissionReviewVersions: [\"v1\"] in the webhook configuration",
+            API_VERSIONS[0]
         )));
-    }
+    };
     let refused = |problem: &str| Err(HttpError::InvalidArgument(problem.to_owned()));
     let Some(request) = review.request else { return refused("the review has no `request`") };
     let request: AdmissionRequest<'_> =
         serde_json::from_str(request.get()).map_err(|error| HttpError::json(&error))?;
     match request.uid.len() {
-        1..=UID_BYTES_MAX => Ok(request),
+        1..=UID_BYTES_MAX => Ok(AdmissionRequest { api_version, ..request }),
         _ => refused("`request.uid` is empty or too long"),
     }
 }

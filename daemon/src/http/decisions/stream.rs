@@ -352,4 +352,49 @@ mod tests {
         let texts = cut_all(&mut lines);
         assert_eq!(texts, [(1, Bytes::from_static(b"ok\nxxxxxxxxxxx\nok\n"))]);
     }
+
+    /// Lines by number; those over the limit are told by nothing but that.
+    fn told(batches: &[(u64, Bytes)], line_bytes_max: usize) -> Vec<(u64, Option<Vec<u8>>)> {
+        let mut told = Vec::new();
+        for (first, text) in batches {
+            let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
+            told.extend(
+                (*first..)
+                    .zip(lines.map(|line| (line.len() <= line_bytes_max).then(|| line.to_vec()))),
+            );
+        }
+        told
+    }
+
+    #[test]
+    fn however_a_body_arrives_its_lines_are_the_same() {
+        const LINE_BYTES_MAX: usize = 7;
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(state >> 33).expect("31 bits") % end
+        };
+        for _ in 0..20_000 {
+            let bytes = (0..below(64)).map(|_| b"\n\n{}x\xff\r "[below(8)]);
+            let body: Vec<u8> = bytes.collect();
+            let mut whole = lines(LINE_BYTES_MAX);
+            whole.push(body.clone().into());
+            assert_eq!(whole.take(None), Ok(Some(End::Body)));
+            let expected = told(&cut_all(&mut whole), LINE_BYTES_MAX);
+
+            let (mut pieces, mut rest) = (lines(LINE_BYTES_MAX), body.as_slice());
+            let mut batches = Vec::new();
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(1 + below(rest.len()));
+                pieces.push(Bytes::copy_from_slice(piece));
+                rest = after;
+                if below(2) == 0 {
+                    batches.extend(cut_all(&mut pieces));
+                }
+            }
+            assert_eq!(pieces.take(None), Ok(Some(End::Body)));
+            batches.extend(cut_all(&mut pieces));
+            assert_eq!(told(&batches, LINE_BYTES_MAX), expected, "{}", body.escape_ascii());
+        }
+    }
 }

@@ -87,7 +87,10 @@ async fn late_advice_is_a_warning() {
     let (_, body, _) = posted(&server, &path, &admission("Deployment")).await;
     let response = &body["response"];
     assert_eq!(response["allowed"], true);
-    assert!(response["warnings"][0].as_str().expect("a warning").contains("no time"), "{body}");
+    assert!(
+        response["warnings"][0].as_str().expect("a warning").contains("nobody looked"),
+        "{body}"
+    );
 }
 
 /// The daemon's own limit holds where the API server gives more time, or says nothing of it.
@@ -133,4 +136,39 @@ async fn reviews_are_counted_by_their_door() {
                 .await;
         }
     }
+}
+
+/// An error may count as a yes, an answer never does: whoever finds no room is denied, not shed.
+#[tokio::test]
+async fn whoever_finds_no_room_is_denied() {
+    let limits = ServerLimits { in_flight_max: 0, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let (code, body, _) = posted(&server, ADMISSION, &admission("Pod")).await;
+    let response = &body["response"];
+    assert_eq!((code, &response["uid"], &response["allowed"]), (200, &json!("u-1"), &json!(false)));
+    assert_eq!(response["status"]["reason"], "UNDETERMINED", "{body}");
+    let message = response["status"]["message"].as_str().expect("a message");
+    assert!(message.contains("Could not be determined: more reviews arrive"), "{message}");
+    let (_, body, _) = posted(&server, ADMISSION, &admission("Deployment")).await;
+    assert_eq!(body["response"]["allowed"], true);
+    assert!(body["response"]["warnings"][0].as_str().expect("text").contains("more reviews"));
+    let mut deletion = admission("Pod");
+    deletion["request"]["operation"] = json!("DELETE");
+    let (_, body, _) = posted(&server, ADMISSION, &deletion).await;
+    assert_eq!(body["response"], json!({"uid": "u-1", "allowed": true}));
+    let (_, body, _) = posted(&server, ADMISSION, &admission("PodGroup")).await;
+    assert_eq!(body["response"]["allowed"], false, "{body}");
+    let (_, body, _) = posted(&server, IMAGE_REVIEW, &image_review()).await;
+    assert_eq!(body["status"]["allowed"], false);
+    assert!(body["status"]["reason"].as_str().expect("a reason").contains("more reviews"));
+    let (_, body, _) = posted(&server, GATEKEEPER, &provider_request()).await;
+    assert_eq!(body["response"]["items"], json!([]));
+    assert!(body["response"]["systemError"].as_str().expect("text").contains("more reviews"));
+    for path in [ADMISSION, IMAGE_REVIEW, GATEKEEPER] {
+        assert_eq!(posted(&server, path, &json!({})).await.0, 400);
+    }
+    server.shows(r#"hallmark_http_shed_total{cause="requests"} 9"#).await;
+    let limits = ServerLimits { in_flight_max: 0, denials_max: 0, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    assert_eq!(posted(&server, ADMISSION, &admission("Pod")).await.0, 503);
 }

@@ -1,22 +1,66 @@
 //! Lanes behind the verifier: hot keys, both forms, and what happens if they are not to be trusted.
 
-use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{Signature, SigningKey};
-use p256::pkcs8::EncodePublicKey;
+use hallmark_lanes::Kernel;
+use ring::rand::SystemRandom;
+use ring::signature::{EcdsaKeyPair, KeyPair};
+use spki::der::Encode;
+use spki::der::asn1::BitString;
 
 use super::*;
 
-fn with_lanes(arithmetic: Arithmetic) -> Bench {
+const DISPUTED: Verdict = Verdict::Unavailable(Unavailable::Disagreement);
+
+const LANES: LanesConfig =
+    LanesConfig { kernel: None, hot_checks: 32, table_bytes_max: 1 << 26, recheck_one_in: 1024 };
+
+fn with_lanes(lanes: LanesConfig, arithmetic: Arithmetic) -> Bench {
     bench_with(config(2, 100_000, 64), arithmetic, |metrics| {
-        Some(Arc::new(Lanes::new(metrics.lanes.clone()).expect("an engine")))
+        Some(Arc::new(Lanes::new(lanes, metrics.lanes.clone()).expect("an engine")))
     })
 }
 
+/// From a message to a signature.
+type Sign = dyn Fn(&[u8]) -> Vec<u8>;
+
+/// A new key of some algorithm, and how it signs.
+struct Signer {
+    key: Arc<VerificationKey>,
+    sign: Box<Sign>,
+}
+
+/// OIDs of SEC 2: P-256, P-384.
+const CURVES: [(SignatureAlgorithm, &str, &ring::signature::EcdsaSigningAlgorithm); 2] = [
+    (
+        SignatureAlgorithm::EcdsaP256Sha256,
+        "1.2.840.10045.3.1.7",
+        &ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+    ),
+    (
+        SignatureAlgorithm::EcdsaP384Sha384,
+        "1.3.132.0.34",
+        &ring::signature::ECDSA_P384_SHA384_ASN1_SIGNING,
+    ),
+];
+
+fn ecdsa(nth: usize) -> Signer {
+    let (algorithm, curve, rules) = CURVES[nth];
+    let random = SystemRandom::new();
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(rules, &random).expect("a key");
+    let pair = EcdsaKeyPair::from_pkcs8(rules, pkcs8.as_ref(), &random).expect("a key");
+    let spki = spki::SubjectPublicKeyInfo {
+        algorithm: spki::AlgorithmIdentifier {
+            oid: spki::ObjectIdentifier::new_unwrap("1.2.840.10045.2.1"),
+            parameters: Some(spki::ObjectIdentifier::new_unwrap(curve)),
+        },
+        subject_public_key: BitString::from_bytes(pair.public_key().as_ref()).expect("bits"),
+    };
+    let key = key(algorithm, &spki.to_der().expect("a key"));
+    let sign = move |message: &[u8]| pair.sign(&random, message).expect("signs").as_ref().to_vec();
+    Signer { key, sign: Box::new(sign) }
+}
+
 /// `count` checks by one key: good ones of both forms, and in between bad ones.
-fn signed(secret: u8, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict>) {
-    let signing = SigningKey::from_bytes(&[secret; 32].into()).expect("a secret");
-    let spki = signing.verifying_key().to_public_key_der().expect("a key");
-    let key = key(SignatureAlgorithm::EcdsaP256Sha256, spki.as_bytes());
+fn signed(signer: &Signer, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict>) {
     let enveloped = Verdict::Verified(Verified::assertion(SignedForm::Pae));
     let one = |nth: usize| {
         let payload = format!("{salt} {nth}");
@@ -25,9 +69,8 @@ fn signed(secret: u8, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict>) {
             1 => (pae(&payload), enveloped),
             _ => (b"another".to_vec(), Verdict::BadSignature),
         };
-        let signature: Signature = signing.sign(&message);
-        let signature = Bytes::copy_from_slice(signature.to_der().as_bytes());
-        (Check { key: Arc::clone(&key), payload: payload.into(), signature }, verdict)
+        let signature = (signer.sign)(&message).into();
+        (Check { key: Arc::clone(&signer.key), payload: payload.into(), signature }, verdict)
     };
     (0..count).map(one).unzip()
 }
@@ -38,30 +81,73 @@ fn pae(payload: &str) -> Vec<u8> {
 }
 
 /// Verifies until the key has its table.
-async fn heat(bench: &Bench, secret: u8) {
-    let (checks, verdicts) = signed(secret, 32, "heat");
+async fn heat(bench: &Bench, signer: &Signer) {
+    let before = bench.metrics.lanes.tables_built.get();
+    let (checks, verdicts) = signed(signer, 32, "heat");
     assert_eq!(bench.verify(&checks).await, verdicts);
-    until(|| bench.metrics.lanes.tables_built.get() == 1).await;
+    until(|| bench.metrics.lanes.tables_built.get() > before).await;
 }
 
 #[tokio::test]
 async fn a_key_that_turns_hot_verifies_in_lanes_with_the_same_verdicts() {
-    let bench = with_lanes(algorithm::verify);
-    heat(&bench, 7).await;
-    assert_eq!(bench.metrics.lanes.checks.get(), 0, "no table yet");
-    let (checks, verdicts) = signed(7, 3000, "hot");
+    let signer = ecdsa(0);
+    for kernel in [None, Some(Kernel::Portable)] {
+        let bench = with_lanes(LanesConfig { kernel, ..LANES }, algorithm::verify);
+        heat(&bench, &signer).await;
+        assert_eq!(bench.metrics.lanes.checks.get(), 0, "no table yet");
+        let (checks, verdicts) = signed(&signer, 3000, "hot");
+        assert_eq!(bench.verify(&checks).await, verdicts);
+        let lanes = &bench.metrics.lanes;
+        assert_eq!(lanes.checks.get(), 3000);
+        // The first hundred, and of those after them numbers 1,024 and 2,048.
+        assert_eq!(lanes.rechecks.get(), 102);
+        assert_eq!((lanes.disagreements.get(), lanes.tables_built.get()), (0, 1));
+        bench.verifier.refresh_metrics();
+        assert!(lanes.table_bytes.get() > 256 << 10, "{}", lanes.table_bytes.get());
+        // Cold keys meanwhile: by the library.
+        let (checks, verdicts) = signed(&ecdsa(0), 31, "cold");
+        assert_eq!(bench.verify(&checks).await, verdicts);
+        assert_eq!(lanes.checks.get(), 3000);
+    }
+}
+
+#[tokio::test]
+async fn one_batch_holds_keys_of_every_algorithm() {
+    let bench = with_lanes(LANES, algorithm::verify);
+    let signers = [ecdsa(0), ecdsa(1)];
+    let (mut checks, mut verdicts) = (Vec::new(), Vec::new());
+    for signer in &signers {
+        heat(&bench, signer).await;
+        let (more, expected) = signed(signer, 90, "mixed");
+        checks.extend(more);
+        verdicts.extend(expected);
+    }
+    let order: Vec<_> = (0..checks.len()).map(|nth| nth * 7 % checks.len()).collect();
+    let mixed: Vec<_> = order.iter().map(|&nth| checks[nth].clone()).collect();
+    let expected: Vec<_> = order.iter().map(|&nth| verdicts[nth]).collect();
+    assert_eq!(bench.verify(&mixed).await, expected);
+    assert_eq!(bench.metrics.lanes.checks.get() as usize, mixed.len());
+    assert_eq!(bench.metrics.lanes.disagreements.get(), 0);
+}
+
+#[tokio::test]
+async fn what_is_configured_is_what_happens() {
+    let signer = ecdsa(0);
+    let eager = LanesConfig { hot_checks: 3, recheck_one_in: 10, ..LANES };
+    let bench = with_lanes(eager, algorithm::verify);
+    let (checks, verdicts) = signed(&signer, 3, "few");
     assert_eq!(bench.verify(&checks).await, verdicts);
-    let lanes = &bench.metrics.lanes;
-    assert_eq!(lanes.checks.get(), 3000);
-    // The first hundred, and of those after them numbers 1,024 and 2,048.
-    assert_eq!(lanes.rechecks.get(), 102);
-    assert_eq!((lanes.disagreements.get(), lanes.tables_built.get()), (0, 1));
-    bench.verifier.refresh_metrics();
-    assert!(lanes.table_bytes.get() > 256 << 10, "{}", lanes.table_bytes.get());
-    // Cold keys meanwhile: by the library.
-    let (checks, verdicts) = signed(8, 31, "cold");
+    until(|| bench.metrics.lanes.tables_built.get() == 1).await;
+    let (checks, verdicts) = signed(&signer, 200, "hot");
     assert_eq!(bench.verify(&checks).await, verdicts);
-    assert_eq!(lanes.checks.get(), 3000);
+    assert_eq!(bench.metrics.lanes.rechecks.get(), 110, "a hundred, and then one in ten");
+
+    let poor = with_lanes(LanesConfig { table_bytes_max: 1000, ..LANES }, algorithm::verify);
+    heat(&poor, &signer).await;
+    poor.verifier.refresh_metrics();
+    let (checks, verdicts) = signed(&signer, 31, "evicted");
+    assert_eq!(poor.verify(&checks).await, verdicts);
+    assert_eq!(poor.metrics.lanes.checks.get(), 0, "no table fits");
 }
 
 #[tokio::test]
@@ -70,13 +156,14 @@ async fn a_disagreement_denies_and_ends_lanes() {
     fn refuses(_: SignatureAlgorithm, _: &[u8], _: &[u8], _: &[u8]) -> bool {
         false
     }
-    let bench = with_lanes(refuses);
-    let (checks, _) = signed(7, 32, "heat");
+    let bench = with_lanes(LANES, refuses);
+    let signer = ecdsa(0);
+    let (checks, _) = signed(&signer, 32, "heat");
     let bad = vec![Verdict::BadSignature; 32];
     assert_eq!(bench.verify(&checks).await, bad);
     until(|| bench.metrics.lanes.tables_built.get() == 1).await;
-    let (one, _) = signed(7, 1, "good in lanes");
-    assert_eq!(bench.verify(&one).await, [PANICKED], "which is no verdict");
+    let (one, _) = signed(&signer, 1, "good in lanes");
+    assert_eq!(bench.verify(&one).await, [DISPUTED], "which is no verdict");
     assert_eq!(bench.metrics.lanes.disagreements.get(), 1);
     let before = bench.metrics.lanes.checks.get();
     assert_eq!(bench.verify(&one).await, [Verdict::BadSignature], "not remembered; by the library");

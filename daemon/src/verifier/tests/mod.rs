@@ -35,6 +35,7 @@ fn config(threads: usize, queue_checks_max: usize, batch_checks_max: usize) -> V
         queue_checks_max: some(queue_checks_max),
         batch_checks_max: some(batch_checks_max),
         verdict_cache_bytes_max: 1 << 24,
+        lanes: None,
     }
 }
 

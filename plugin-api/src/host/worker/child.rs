@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketType};
 use rustix::process::{Resource, Rlimit, Signal};
 
+use super::answer::Answer;
 use super::arena::{Arena, Writer};
 use super::process::read_bell;
 use super::wire::{self, Op, Put, Reader};
@@ -19,10 +20,10 @@ use crate::host::error::CallError;
 use crate::host::file::Sealed;
 use crate::host::in_process::monotonic_ns;
 use crate::host::instance::{Circumstances, Instance};
-use crate::host::keys::{KeyRecord, KeySnapshot};
+use crate::host::keys::KeySnapshot;
 use crate::host::services::Services;
 use crate::host::{PluginImage, limits};
-use crate::{Algorithm, ErrorKind, Failure, LogLevel, Material, abi};
+use crate::{Algorithm, ErrorKind, LogLevel, Material};
 
 /// Files that a worker may have open: sessions of a token, a few sockets.
 const FILES: u64 = 1_024;
@@ -45,10 +46,8 @@ pub fn main() -> io::Result<Infallible> {
 
 /// Ends without running what libraries registered for the end: their threads may still run.
 fn exit_now() -> ! {
-    unsafe extern "C" {
-        safe fn _exit(status: core::ffi::c_int) -> !;
-    }
-    _exit(0)
+    // SAFETY: nothing of this process is needed any more.
+    unsafe { libc::_exit(0) }
 }
 
 fn run() -> io::Result<()> {
@@ -115,22 +114,15 @@ fn close_all_but(control: &OwnedFd) -> io::Result<()> {
 
 fn confine() -> io::Result<()> {
     // It ends with the daemon: who stops all processes of a service stops that one first.
-    for number in [Signal::TERM, Signal::INT, Signal::HUP] {
-        ignore(number);
+    for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: no handler is given, so none runs.
+        unsafe { libc::signal(number, libc::SIG_IGN) };
     }
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::thread::set_no_new_privs(true)?;
     rustix::thread::set_name(c"hallmark-plugin")?;
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, FILES)
-}
-
-fn ignore(what: Signal) {
-    const SIG_IGN: usize = 1;
-    unsafe extern "C" {
-        safe fn signal(number: core::ffi::c_int, action: usize) -> usize;
-    }
-    signal(what.as_raw(), SIG_IGN);
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {
@@ -410,110 +402,6 @@ impl Hosted {
             _ => Answer::Signed(instance.sign_batch(held()?, &items, at)?),
         }))
     }
-}
-
-/// What the plugin said, before it is written over the question.
-enum Answer {
-    Done,
-    Image(Arc<PluginImage>),
-    Snapshot(Arc<KeySnapshot>),
-    /// The keys from that one on.
-    Keys(Arc<KeySnapshot>, usize),
-    Resolved(Vec<KeyRecord>),
-    Verified(Vec<Result<(), Failure>>),
-    Decoded(Vec<Result<Vec<crate::Decoded>, Failure>>),
-    Signed(Vec<Result<Vec<u8>, Failure>>),
-}
-
-impl Answer {
-    /// `None` where it does not fit.
-    fn write(&self, to: &mut Writer) -> Option<()> {
-        match self {
-            Self::Done => Some(()),
-            Self::Image(image) => wire::put_info(to, image.info()),
-            Self::Snapshot(snapshot) => {
-                let ttl = snapshot.ttl.map_or(0, |ttl| ttl.as_secs());
-                to.u64(snapshot.generation)?;
-                to.u32(u32::try_from(ttl).unwrap_or(u32::MAX))?;
-                to.u32(snapshot.keys.len() as u32)?;
-                write_keys(to, &snapshot.keys).map(drop)
-            }
-            Self::Keys(snapshot, first) => write_keys(to, snapshot.keys.get(*first..)?).map(drop),
-            Self::Resolved(keys) => {
-                let written = write_keys(to, keys)?;
-                (written == keys.len()).then_some(())
-            }
-            Self::Verified(answers) => {
-                write_answers(to, answers, abi::HALLMARK_VALID, |_, ()| Some(()), |_| Some(()))
-            }
-            Self::Decoded(answers) => write_answers(
-                to,
-                answers,
-                abi::HALLMARK_DONE,
-                |to, decoded| {
-                    to.u32(decoded.len() as u32)?;
-                    decoded.iter().try_for_each(|decoded| wire::put_decoded(to, decoded))
-                },
-                |to| to.u32(0),
-            ),
-            Self::Signed(answers) => write_answers(
-                to,
-                answers,
-                abi::HALLMARK_DONE,
-                |to, signature| to.bytes(signature),
-                |to| to.bytes(&[]),
-            ),
-        }
-    }
-}
-
-/// As many keys as fit, after their count.
-fn write_keys(to: &mut Writer, keys: &[KeyRecord]) -> Option<usize> {
-    let count_at = to.len();
-    to.u32(0)?;
-    let written = as_many_as_fit(to, keys, wire::put_key);
-    to.patch(count_at, written);
-    Some(written as usize)
-}
-
-/// As many answers as fit, at least one, after their count.
-fn write_answers<T>(
-    to: &mut Writer,
-    answers: &[Result<T, Failure>],
-    done: abi::Verdict,
-    output: impl Fn(&mut Writer, &T) -> Option<()>,
-    nothing: impl Fn(&mut Writer) -> Option<()>,
-) -> Option<()> {
-    let count_at = to.len();
-    to.u32(0)?;
-    let mut written = as_many_as_fit(to, answers, |to, answer| match answer {
-        Ok(answer) => to.u32(done).and_then(|()| output(to, answer)),
-        Err(failure) => to.u32(*failure as abi::Verdict).and_then(|()| nothing(to)),
-    });
-    if written == 0 && !answers.is_empty() {
-        to.u32(abi::HALLMARK_BACKEND_ERROR)?;
-        nothing(to)?;
-        written = 1;
-    }
-    to.patch(count_at, written);
-    Some(())
-}
-
-fn as_many_as_fit<T>(
-    to: &mut Writer,
-    rows: &[T],
-    write: impl Fn(&mut Writer, &T) -> Option<()>,
-) -> u32 {
-    let mut written = 0;
-    for row in rows {
-        let before = to.len();
-        if write(to, row).is_none() {
-            to.truncate(before);
-            break;
-        }
-        written += 1;
-    }
-    written
 }
 
 fn refused(kind: ErrorKind, text: &str) -> CallError {

@@ -11,9 +11,10 @@
 //! too often. Calls that were under way when a process ended are asked once more of the next one.
 //!
 //! - `arena`: the shared memory; - `wire`: the words; - `process`: one process and its calls;
-//! - `keeper`: the thread that attends to it; - `breaker`: when to start again; - `child`: the
-//!   other side.
+//! - `keeper`: the thread that attends to it; - `breaker`: when to start again; - `child`,
+//!   `answer`: the other side.
 
+mod answer;
 mod arena;
 mod breaker;
 mod child;
@@ -83,7 +84,7 @@ pub struct WorkerStatus {
 }
 
 /// What processes are made from.
-pub(super) struct Blueprint {
+pub(crate) struct Blueprint {
     pub(super) sealed: Sealed,
     pub(super) options: WorkerOptions,
 }

@@ -349,7 +349,7 @@ impl Process {
         self.calls().ending
     }
 
-    /// Tells it that a snapshot is no longer used.
+    /// Closes a snapshot that is open in it.
     pub(super) fn close_snapshot(&self, id: u64) {
         let message = [&[wire::CLOSE][..], &id.to_le_bytes()].concat();
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
