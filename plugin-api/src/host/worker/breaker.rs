@@ -84,12 +84,12 @@ mod tests {
     fn the_third_failure_within_a_minute_opens_it() {
         let (mut breaker, start) = (Breaker::default(), Instant::now());
         breaker.failed(start, 0.0);
-        breaker.failed(start + SECOND, 0.0);
-        assert_eq!(breaker.state(start + SECOND), BreakerState::Closed);
+        breaker.failed(start + 30 * SECOND, 0.0);
+        assert_eq!(breaker.state(start + 30 * SECOND), BreakerState::Closed);
         // The first has been forgotten by now.
         breaker.failed(start + 61 * SECOND, 0.0);
         assert_eq!(breaker.state(start + 61 * SECOND), BreakerState::Closed);
-        let now = start + 61 * SECOND + SECOND / 2;
+        let now = start + 62 * SECOND;
         breaker.failed(now, 0.0);
         assert_eq!(breaker.state(now), BreakerState::Open);
         assert_eq!(breaker.rest(now), REST_MIN);
