@@ -23,6 +23,7 @@ mod platform_verbs;
 mod platforms;
 mod plugin_kit;
 mod request_shapes;
+mod rotation;
 mod same_answers;
 mod startup;
 mod tls;

@@ -30,10 +30,11 @@ use crate::metrics::audit::AuditMetrics;
 use crate::metrics::cache::CacheMetrics;
 use crate::metrics::decision::DecisionMetrics;
 use crate::metrics::plugin::{PluginMetrics, PluginReading};
+use crate::metrics::plugin_worker::WorkerMetrics;
 use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
-use crate::plugin::{Catalog, KeyVersions, PluginConfig};
+use crate::plugin::{Catalog, KeyVersions, PluginConfig, Rotation};
 use crate::resources::Resources;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -76,13 +77,14 @@ impl Parts {
         let registry = Registry::new();
         let catalog = Arc::new(Catalog::load(&plugins(&config.plugins)?)?);
         let plugin_metrics = PluginMetrics::register(&registry)?;
+        let worker_metrics = WorkerMetrics::register(&registry)?;
         let reloads = ReloadMetrics::register(&registry)?;
         let (store, files) = open(&config.source, &registry)?;
         let snapshots = Arc::new(Snapshots::default());
         let epochs = Arc::new(EvidenceEpochs::new());
         let system = Arc::new(system_policy(config)?);
         let generation = snapshots.rebuild_all(&*store, &*catalog, system)?;
-        let gate = Arc::new(gate(config, &registry, &store, &snapshots, &epochs)?);
+        let gate = Arc::new(gate(config, &registry, &store, &catalog, &snapshots, &epochs)?);
         let resources = Resources::new(
             Arc::clone(&store),
             Arc::clone(&catalog) as _,
@@ -95,7 +97,7 @@ impl Parts {
         let doors = doors.guarded_by(guard).reviewing(config.kubernetes);
         let versions = config.key_versions.clone();
         let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
-        let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics));
+        let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics, worker_metrics));
         let sources = Arc::clone(&catalog);
         let doors = doors.telling_plugin_errors(move || sources.errors());
         doors.readiness.store_opened();
@@ -114,6 +116,7 @@ pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
             name: plugin.name.clone(),
             path: plugin.path.clone(),
             pins: pins.map_err(refused)?,
+            rotation: rotation(plugin).map_err(refused)?,
             config: serde_json::to_value(&plugin.config)
                 .map_err(|error| refused(error.to_string()))?,
             secrets: plugin.secrets.clone(),
@@ -122,6 +125,30 @@ pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
         })
     };
     written.iter().map(instance).collect()
+}
+
+/// A month: who cannot mend a key source by then has none.
+const STALE_GRACE_SECS_MAX: u64 = 2_592_000;
+/// A day, as the longest time to live of the bundled key sources.
+const UNKNOWN_KEY_REFRESH_SECS_MAX: u64 = 86_400;
+
+fn rotation(plugin: &Plugin) -> Result<Rotation, String> {
+    let default = Rotation::default();
+    let grace = plugin.stale_grace_secs.unwrap_or(default.stale_grace.as_secs());
+    if !(1..=STALE_GRACE_SECS_MAX).contains(&grace) {
+        return Err(format!("stale_grace_secs is {grace}: give 1 to {STALE_GRACE_SECS_MAX}"));
+    }
+    let unknown_key_interval = match plugin.unknown_key_refresh_secs {
+        None => default.unknown_key_interval,
+        Some(0) => None,
+        Some(secs) if secs <= UNKNOWN_KEY_REFRESH_SECS_MAX => Some(Duration::from_secs(secs)),
+        Some(secs) => {
+            let max = UNKNOWN_KEY_REFRESH_SECS_MAX;
+            return Err(format!("unknown_key_refresh_secs is {secs}: give 0 to {max}"));
+        }
+    };
+    let stale_grace = Duration::from_secs(grace);
+    Ok(Rotation { stale_grace, allow_empty: plugin.allow_empty, unknown_key_interval })
 }
 
 fn pin(hex: &str) -> Result<[u8; 32], String> {
@@ -134,6 +161,7 @@ fn scrape(
     gate: &Arc<Gate>,
     catalog: &Arc<Catalog>,
     plugins: PluginMetrics,
+    workers: WorkerMetrics,
 ) -> impl Fn() + Send + Sync + 'static {
     let (gate, catalog) = (Arc::clone(gate), Arc::clone(catalog));
     move || {
@@ -143,13 +171,23 @@ fn scrape(
         let age = snapshot.published.map_or(Duration::ZERO, |at| at.elapsed());
         gate.metrics.snapshot(snapshot.generation, age);
         for status in catalog.instances() {
+            if let Some(worker) = &status.worker {
+                workers.read(&status.name, worker);
+            }
             plugins.read(&PluginReading {
                 instance: &status.name,
                 age: status.snapshot_age,
                 keys: status.keys,
                 snapshot_errors: status.snapshot_errors,
                 call_errors: status.call_errors,
-                worker: status.worker.as_ref(),
+                overdue: status.overdue,
+                withdrawn: status.withdrawn,
+                refreshes: [
+                    ("due", status.refreshes.due),
+                    ("push", status.refreshes.push),
+                    ("unknown_key", status.refreshes.unknown_key),
+                ],
+                rotations: status.rotations,
             });
         }
     }
@@ -188,6 +226,7 @@ fn gate(
     config: &Config,
     registry: &Registry,
     store: &Arc<dyn Store>,
+    catalog: &Arc<Catalog>,
     snapshots: &Arc<Snapshots>,
     epochs: &Arc<EvidenceEpochs>,
 ) -> Result<Gate, StartError> {
@@ -203,6 +242,7 @@ fn gate(
     let limits = Limits::DEFAULT;
     Ok(Gate {
         snapshots: Arc::clone(snapshots),
+        catalog: Arc::clone(catalog),
         evidence: EvidenceSource::new(Arc::clone(store), limits.occurrences_max),
         epochs: Arc::clone(epochs),
         evaluations: EvaluationCache::new(config.cache.evaluation_bytes, caches.evaluation),
@@ -284,4 +324,40 @@ fn decide_once(config: &Config, request: Request) -> Result<Value, StartError> {
     let decisions = runtime.block_on(admit(&parts.gate, &origin, vec![request], deadline));
     let decision = decisions.first().map(|recorded| serde_json::from_slice(&recorded.json));
     Ok(decision.and_then(Result::ok).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rotation_of(toml: &str) -> Result<Rotation, String> {
+        let text = format!("[[plugins]]\nname = 'pkix'\n{toml}");
+        let file: config::file::File = toml::from_str(&text).expect("the form");
+        let plugins = plugins(&file.plugins).map_err(|error| error.to_string())?;
+        Ok(plugins[0].rotation)
+    }
+
+    #[test]
+    fn how_keys_are_replaced_is_configured_within_limits() {
+        assert_eq!(rotation_of(""), Ok(Rotation::default()));
+        let given = rotation_of(
+            "stale_grace_secs = 2592000\nallow_empty = true\nunknown_key_refresh_secs = 86400",
+        );
+        let expected = Rotation {
+            stale_grace: Duration::from_secs(2_592_000),
+            allow_empty: true,
+            unknown_key_interval: Some(Duration::from_secs(86_400)),
+        };
+        assert_eq!(given, Ok(expected));
+        let never = rotation_of("unknown_key_refresh_secs = 0").expect("0 is never");
+        assert_eq!(never.unknown_key_interval, None);
+        for (name, value) in [
+            ("stale_grace_secs", 0),
+            ("stale_grace_secs", 2_592_001),
+            ("unknown_key_refresh_secs", 86_401),
+        ] {
+            let refused = rotation_of(&format!("{name} = {value}")).expect_err(name);
+            assert!(refused.contains(&format!("{name} is {value}")), "{refused}");
+        }
+    }
 }

@@ -182,6 +182,14 @@ pub struct Plugin {
     /// Names of the environment variables that a worker sees; there are no others.
     #[serde(default)]
     pub environment: Vec<String>,
+    /// Default 86,400: how long the last good keys serve when their source fails.
+    pub stale_grace_secs: Option<u64>,
+    /// Whether a source that had keys may come to have none. Default: no.
+    #[serde(default)]
+    pub allow_empty: bool,
+    /// Default 10: the least time between two times that an unknown key id has the source asked.
+    /// 0 for never.
+    pub unknown_key_refresh_secs: Option<u64>,
 }
 
 impl Plugin {

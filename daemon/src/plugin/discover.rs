@@ -8,6 +8,7 @@ use hallmark_plugin_api::host::{LoadError, LoadReason, Pin, PluginImage, WorkerO
 use tokio::sync::Notify;
 
 use super::error::PluginError;
+use super::freshness::Rotation;
 use super::instance::PluginInstance;
 use crate::config::{Isolation, WorkerLimits};
 
@@ -30,6 +31,8 @@ pub struct PluginConfig {
     pub isolation: Option<Isolation>,
     /// What its worker may use, where it has one.
     pub limits: WorkerLimits,
+    /// How its keys are replaced.
+    pub rotation: Rotation,
 }
 
 impl PluginConfig {
@@ -43,6 +46,7 @@ impl PluginConfig {
             secrets: BTreeMap::new(),
             isolation: None,
             limits: WorkerLimits::default(),
+            rotation: Rotation::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod key_types;
+mod rotation;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,7 +15,7 @@ use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm}
 use hallmark_plugin_api::host::worker;
 use sha2::{Digest, Sha256};
 
-use super::{Catalog, PluginConfig, PluginError};
+use super::{Catalog, PluginConfig, PluginError, Rotation};
 
 /// The documentation's key, as the demonstration plugin holds it, and its id.
 const DOC_PEM: &str = "-----BEGIN PUBLIC KEY-----
@@ -36,9 +37,13 @@ impl World {
     }
 
     fn in_mode(mode: &str) -> Self {
+        Self::rotating(mode, Rotation::default())
+    }
+
+    fn rotating(mode: &str, rotation: Rotation) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("mode"), mode).unwrap();
-        let catalog = load(&[demo_config(dir.path())]).unwrap();
+        let catalog = load(&[PluginConfig { rotation, ..demo_config(dir.path()) }]).unwrap();
         Self { catalog: Arc::new(catalog), dir }
     }
 
