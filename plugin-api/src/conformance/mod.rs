@@ -37,3 +37,12 @@ pub use suite::Suite;
 
 /// The host's verification of `(algorithm, SPKI, message, signature)`.
 pub type Arithmetic = fn(crate::Algorithm, &[u8], &[u8], &[u8]) -> bool;
+
+/// What a child has of the program that it is part of.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Its arithmetic.
+    pub verifies: Arithmetic,
+    /// The arguments with which it is a worker: calls [`crate::host::worker::main`].
+    pub worker_arguments: &'static [&'static str],
+}
