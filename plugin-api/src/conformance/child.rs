@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use serde_json::Value;
 
+use super::bench::Plan;
 use super::job::{Job, Task};
 use super::{Program, bench, catalogue, probe};
 
@@ -45,8 +47,9 @@ fn perform(job: &Job, program: Program) -> std::io::Result<Value> {
     Ok(match &job.task {
         Task::Check(id) => serde_json::to_value(catalogue::run(id, job, program))?,
         Task::Probe => serde_json::to_value(probe::run(&job.subject))?,
-        Task::Bench { batches, threads, millis } => {
-            serde_json::to_value(bench::run(&job.subject, batches, *threads, *millis))?
+        Task::Bench { batches, threads, millis, worker } => {
+            let plan = Plan { batches, threads: *threads, time: Duration::from_millis(*millis) };
+            serde_json::to_value(bench::run(&job.subject, plan, worker.then_some(program)))?
         }
     })
 }

@@ -26,7 +26,7 @@ pub(super) struct Loaded {
     code: Arc<Mapped>,
     pub(super) host: &'static Grown,
     pub(super) services: Arc<Helpful>,
-    config: String,
+    pub(super) config: String,
     /// Signature blobs and their payloads.
     pub(super) blobs: Vec<(Vec<u8>, Vec<u8>)>,
 }
