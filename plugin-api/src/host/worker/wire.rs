@@ -243,14 +243,30 @@ impl<'a> LentKey<'a> {
 }
 
 pub(super) fn put_decoded(to: &mut impl Put, decoded: &Decoded) -> Option<()> {
-    to.u64(decoded.key_handle)?;
-    to.bytes(decoded.key_id.as_bytes())?;
-    to.u32(decoded.algorithm.number())?;
-    to.bytes(&decoded.message)?;
-    to.bytes(&decoded.signature)?;
-    to.bytes(&decoded.payload)?;
-    to.time(decoded.signed_at)?;
-    to.time(decoded.expires_at)
+    match decoded {
+        Decoded::Signed(signed) => {
+            to.u64(signed.key_handle)?;
+            to.bytes(signed.key_id.as_bytes())?;
+            to.u32(signed.algorithm.number())?;
+            to.u32(0)?;
+            to.bytes(&signed.message)?;
+            to.bytes(&signed.signature)?;
+            to.bytes(&signed.payload)?;
+            to.time(signed.signed_at)?;
+            to.time(signed.expires_at)
+        }
+        Decoded::Refused(refusal) => {
+            to.u64(0)?;
+            to.bytes(refusal.key_id.as_bytes())?;
+            to.u32(0)?;
+            to.u32(refusal.failure as abi::Verdict)?;
+            to.bytes(refusal.text.as_bytes())?;
+            to.bytes(&[])?;
+            to.bytes(&[])?;
+            to.time(None)?;
+            to.time(None)
+        }
+    }
 }
 
 /// A decoded signature as it crosses the ABI, pointing into what was read.
@@ -261,7 +277,7 @@ pub(super) fn decoded(from: &mut Reader<'_>) -> Option<abi::Decoded> {
         key_handle: from.u64()?,
         key_id: span(from.bytes()?),
         alg: from.u32()?,
-        reserved: 0,
+        refusal: from.u32()?,
         message: span(from.bytes()?),
         signature: span(from.bytes()?),
         payload: span(from.bytes()?),
