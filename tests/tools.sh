@@ -7,6 +7,7 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need cc gcc
 need c++ g++
+need curl curl
 need openssl openssl
 need python3 python3
 need promtool prometheus

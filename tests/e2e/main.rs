@@ -28,3 +28,4 @@ mod tls;
 mod transfer;
 mod validate_running;
 mod vectors;
+mod walkthrough;
