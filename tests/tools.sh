@@ -8,8 +8,10 @@ need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need cc gcc
 need c++ g++
 need curl curl
+need make make
 need openssl openssl
 need python3 python3
+[ -e /usr/include/openssl/evp.h ] || missing+=(libssl-dev)
 need promtool prometheus
 # The chart is rendered with what Helm is made of, since Debian has no Helm.
 need go golang-go

@@ -4,6 +4,7 @@
 //! - The SDK, for a plugin written in Rust: implement [`Plugin`] in safe code and end the crate
 //!   with [`export_plugin!`].
 //! - [`host`] (feature `host`): the loader and the safe view of a loaded plugin.
+//! - [`conformance`] (feature `conformance`): the vendor kit, which tries a plugin.
 //!
 //! Three invariants hold on both sides: no memory changes owner across the boundary, nothing
 //! unwinds across it, and memory that was not written can never read as "valid".
@@ -23,3 +24,6 @@ pub use sdk::{manifest, thunks};
 
 #[cfg(feature = "host")]
 pub mod host;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;

@@ -7,7 +7,7 @@ use toml::Table;
 use super::source::{files, name, none};
 
 /// What each package may depend on of ours. A plugin is loaded, never linked.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("hallmark", &["hallmark-core", "hallmark-lanes", "hallmark-plugin-api"]),
     ("hallmark-core", &[]),
     ("hallmark-lanes", &[]),
@@ -15,6 +15,7 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("hallmark-plugin-pkix", &["hallmark-plugin-api"]),
     ("hallmark-plugin-pgp", &["hallmark-plugin-api"]),
     ("hallmark-plugin-hsm", &["hallmark-plugin-api"]),
+    ("hallmark-plugin-template", &["hallmark-plugin-api"]),
     ("hallmark-tests", &["hallmark", "hallmark-core"]),
     ("hallmark-benches", &["hallmark", "hallmark-core", "hallmark-tests"]),
 ];

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hallmark_core::decision::TrialOutcome;
 use hallmark_core::evaluate::Request;
 use hallmark_core::evaluate::decide::{Evaluation, conclude};
 use hallmark_core::evaluate::pair::{AttestorEvidence, Pairing, pair};
@@ -162,7 +163,20 @@ impl Batch<'_> {
             false => self.gate.verifier.verify(checks, self.deadline).await,
         };
         self.gate.metrics.verified(super::lap(&mut clock));
-        conclude_each(pairings, &verdicts)
+        let evaluations = conclude_each(pairings, &verdicts);
+        evaluations.iter().for_each(|evaluation| self.tell_unknown_keys(evaluation));
+        evaluations
+    }
+
+    /// A key that signed and is not known may have come to its source since that was asked.
+    fn tell_unknown_keys(&self, evaluation: &Evaluation) {
+        if evaluation.reason.allows() {
+            return;
+        }
+        let trials = evaluation.attestors.iter().flat_map(|result| &result.trials);
+        for trial in trials.filter(|trial| trial.outcome == TrialOutcome::KeyIdUnknown) {
+            self.gate.catalog.unknown_key(&trial.key_id);
+        }
     }
 
     fn pair<'e>(

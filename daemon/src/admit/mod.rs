@@ -21,6 +21,7 @@ use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::decision_json;
 use crate::evidence::EvidenceSource;
 use crate::metrics::decision::DecisionMetrics;
+use crate::plugin::Catalog;
 use crate::snapshot::Snapshots;
 use crate::verifier::Verifier;
 
@@ -44,6 +45,8 @@ pub struct Gate {
     pub evaluations: EvaluationCache,
     /// Does the arithmetic.
     pub verifier: Verifier,
+    /// Is told of keys that nobody knows.
+    pub catalog: Arc<Catalog>,
     /// Where every decision is recorded.
     pub audit: Audit,
     /// Counts and times.

@@ -33,7 +33,7 @@ use crate::metrics::plugin::{PluginMetrics, PluginReading};
 use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
-use crate::plugin::{Catalog, KeyVersions, PluginConfig};
+use crate::plugin::{Catalog, KeyVersions, PluginConfig, Rotation};
 use crate::resources::Resources;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -82,7 +82,7 @@ impl Parts {
         let epochs = Arc::new(EvidenceEpochs::new());
         let system = Arc::new(system_policy(config)?);
         let generation = snapshots.rebuild_all(&*store, &*catalog, system)?;
-        let gate = Arc::new(gate(config, &registry, &store, &snapshots, &epochs)?);
+        let gate = Arc::new(gate(config, &registry, &store, &catalog, &snapshots, &epochs)?);
         let resources = Resources::new(
             Arc::clone(&store),
             Arc::clone(&catalog) as _,
@@ -112,12 +112,37 @@ pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
             name: plugin.name.clone(),
             path: plugin.path.clone(),
             pins: pins.map_err(refused)?,
+            rotation: rotation(plugin).map_err(refused)?,
             config: serde_json::to_value(&plugin.config)
                 .map_err(|error| refused(error.to_string()))?,
             secrets: plugin.secrets.clone(),
         })
     };
     written.iter().map(instance).collect()
+}
+
+/// A month: who cannot mend a key source by then has none.
+const STALE_GRACE_SECS_MAX: u64 = 2_592_000;
+/// A day, as the longest time to live of the bundled key sources.
+const UNKNOWN_KEY_REFRESH_SECS_MAX: u64 = 86_400;
+
+fn rotation(plugin: &Plugin) -> Result<Rotation, String> {
+    let default = Rotation::default();
+    let grace = plugin.stale_grace_secs.unwrap_or(default.stale_grace.as_secs());
+    if !(1..=STALE_GRACE_SECS_MAX).contains(&grace) {
+        return Err(format!("stale_grace_secs is {grace}: give 1 to {STALE_GRACE_SECS_MAX}"));
+    }
+    let unknown_key_interval = match plugin.unknown_key_refresh_secs {
+        None => default.unknown_key_interval,
+        Some(0) => None,
+        Some(secs) if secs <= UNKNOWN_KEY_REFRESH_SECS_MAX => Some(Duration::from_secs(secs)),
+        Some(secs) => {
+            let max = UNKNOWN_KEY_REFRESH_SECS_MAX;
+            return Err(format!("unknown_key_refresh_secs is {secs}: give 0 to {max}"));
+        }
+    };
+    let stale_grace = Duration::from_secs(grace);
+    Ok(Rotation { stale_grace, allow_empty: plugin.allow_empty, unknown_key_interval })
 }
 
 fn pin(hex: &str) -> Result<[u8; 32], String> {
@@ -145,6 +170,14 @@ fn scrape(
                 keys: status.keys,
                 snapshot_errors: status.snapshot_errors,
                 call_errors: status.call_errors,
+                overdue: status.overdue,
+                withdrawn: status.withdrawn,
+                refreshes: [
+                    ("due", status.refreshes.due),
+                    ("push", status.refreshes.push),
+                    ("unknown_key", status.refreshes.unknown_key),
+                ],
+                rotations: status.rotations,
             });
         }
     }
@@ -183,6 +216,7 @@ fn gate(
     config: &Config,
     registry: &Registry,
     store: &Arc<dyn Store>,
+    catalog: &Arc<Catalog>,
     snapshots: &Arc<Snapshots>,
     epochs: &Arc<EvidenceEpochs>,
 ) -> Result<Gate, StartError> {
@@ -198,6 +232,7 @@ fn gate(
     let limits = Limits::DEFAULT;
     Ok(Gate {
         snapshots: Arc::clone(snapshots),
+        catalog: Arc::clone(catalog),
         evidence: EvidenceSource::new(Arc::clone(store), limits.occurrences_max),
         epochs: Arc::clone(epochs),
         evaluations: EvaluationCache::new(config.cache.evaluation_bytes, caches.evaluation),
@@ -279,4 +314,40 @@ fn decide_once(config: &Config, request: Request) -> Result<Value, StartError> {
     let decisions = runtime.block_on(admit(&parts.gate, &origin, vec![request], deadline));
     let decision = decisions.first().map(|recorded| serde_json::from_slice(&recorded.json));
     Ok(decision.and_then(Result::ok).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rotation_of(toml: &str) -> Result<Rotation, String> {
+        let text = format!("[[plugins]]\nname = 'pkix'\n{toml}");
+        let file: config::file::File = toml::from_str(&text).expect("the form");
+        let plugins = plugins(&file.plugins).map_err(|error| error.to_string())?;
+        Ok(plugins[0].rotation)
+    }
+
+    #[test]
+    fn how_keys_are_replaced_is_configured_within_limits() {
+        assert_eq!(rotation_of(""), Ok(Rotation::default()));
+        let given = rotation_of(
+            "stale_grace_secs = 2592000\nallow_empty = true\nunknown_key_refresh_secs = 86400",
+        );
+        let expected = Rotation {
+            stale_grace: Duration::from_secs(2_592_000),
+            allow_empty: true,
+            unknown_key_interval: Some(Duration::from_secs(86_400)),
+        };
+        assert_eq!(given, Ok(expected));
+        let never = rotation_of("unknown_key_refresh_secs = 0").expect("0 is never");
+        assert_eq!(never.unknown_key_interval, None);
+        for (name, value) in [
+            ("stale_grace_secs", 0),
+            ("stale_grace_secs", 2_592_001),
+            ("unknown_key_refresh_secs", 86_401),
+        ] {
+            let refused = rotation_of(&format!("{name} = {value}")).expect_err(name);
+            assert!(refused.contains(&format!("{name} is {value}")), "{refused}");
+        }
+    }
 }

@@ -63,7 +63,6 @@ enum Command {
     CreateSignaturePayload(attestations::CreateSignaturePayload),
     Export(transfer::Export),
     Import(transfer::Import),
-    /// Look at plugins.
     #[command(subcommand)]
     Plugins(plugins::Plugins),
     /// Look after the audit log.

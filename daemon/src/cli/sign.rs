@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::client::{Client, Target};
 use super::kms::KeyVersion;
-use crate::plugin::{Catalog, PluginConfig};
+use crate::plugin::{Catalog, PluginConfig, Rotation};
 
 /// Which key signs.
 #[derive(Debug, Args)]
@@ -71,6 +71,7 @@ impl Signer {
             pins: Vec::new(),
             config: json!({"signing_keys": [key]}),
             secrets: BTreeMap::new(),
+            rotation: Rotation::default(),
         }])?;
         let signed = catalog.sign("pkix", "signing-key", message)?;
         let key_id = KeyId::of_spki(&signed.spki_der).to_string();

@@ -171,6 +171,14 @@ pub struct Plugin {
     /// Secrets that the plugin may ask for by name, and the files that hold them.
     #[serde(default)]
     pub secrets: BTreeMap<String, PathBuf>,
+    /// Default 86,400: how long the last good keys serve when their source fails.
+    pub stale_grace_secs: Option<u64>,
+    /// Whether a source that had keys may come to have none. Default: no.
+    #[serde(default)]
+    pub allow_empty: bool,
+    /// Default 10: the least time between two times that an unknown key id has the source asked.
+    /// 0 for never.
+    pub unknown_key_refresh_secs: Option<u64>,
 }
 
 /// A key of a plugin under the name of a key version of Cloud KMS.

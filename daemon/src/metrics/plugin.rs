@@ -10,9 +10,18 @@ use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 #[derive(Clone, Debug)]
 pub struct PluginMetrics {
     age: GaugeVec,
+    overdue: GaugeVec,
     keys: IntGaugeVec,
+    withdrawn: IntGaugeVec,
     /// Locked, so that two scrapes at once do not both add what is new.
-    errors: Arc<Mutex<IntCounterVec>>,
+    counters: Arc<Mutex<Counters>>,
+}
+
+#[derive(Debug)]
+struct Counters {
+    errors: IntCounterVec,
+    refreshes: IntCounterVec,
+    rotations: IntCounterVec,
 }
 
 /// One instance at the time of a scrape.
@@ -28,37 +37,65 @@ pub struct PluginReading<'a> {
     pub snapshot_errors: u64,
     /// Calls that failed through the plugin's fault.
     pub call_errors: u64,
+    /// For how long there should have been another snapshot.
+    pub overdue: Option<Duration>,
+    /// Whether its keys are withdrawn.
+    pub withdrawn: bool,
+    /// Snapshots asked for, by cause.
+    pub refreshes: [(&'static str, u64); 3],
+    /// Ids that came to name another key.
+    pub rotations: u64,
 }
 
 impl PluginMetrics {
     /// Registers the group.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let opts = |name: &str, help: &str| Opts::new(name, help);
-        let errors = IntCounterVec::new(
-            opts(
+        let counters = Counters {
+            errors: counter(
+                registry,
                 "hallmark_plugin_errors_total",
                 "Calls that failed through the plugin's fault, by call.",
-            ),
-            &["plugin", "call"],
-        )?;
-        registry.register(Box::new(errors.clone()))?;
-        let metrics = Self {
-            age: GaugeVec::new(
-                opts(
-                    "hallmark_plugin_key_snapshot_age_seconds",
-                    "Age of the last good key snapshot.",
-                ),
+                &["plugin", "call"],
+            )?,
+            refreshes: counter(
+                registry,
+                "hallmark_plugin_key_refreshes_total",
+                "Key snapshots asked for, by cause.",
+                &["plugin", "cause"],
+            )?,
+            rotations: counter(
+                registry,
+                "hallmark_plugin_key_rotations_total",
+                "Key ids that came to name another key, or one more.",
                 &["plugin"],
             )?,
-            keys: IntGaugeVec::new(
-                opts("hallmark_plugin_keys", "Keys in the last good key snapshot."),
-                &["plugin"],
-            )?,
-            errors: Arc::new(Mutex::new(errors)),
         };
-        registry.register(Box::new(metrics.age.clone()))?;
-        registry.register(Box::new(metrics.keys.clone()))?;
-        Ok(metrics)
+        let seconds = |name: &str, help: &str| {
+            let gauge = GaugeVec::new(Opts::new(name, help), &["plugin"])?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let number = |name: &str, help: &str| {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), &["plugin"])?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Self {
+            age: seconds(
+                "hallmark_plugin_key_snapshot_age_seconds",
+                "Age of the last good key snapshot.",
+            )?,
+            overdue: seconds(
+                "hallmark_plugin_keys_overdue_seconds",
+                "For how long there should have been another key snapshot; 0 where it is fresh.",
+            )?,
+            keys: number("hallmark_plugin_keys", "Keys in the last good key snapshot.")?,
+            withdrawn: number(
+                "hallmark_plugin_keys_withdrawn",
+                "1 where keys are no longer used, because they could not be had for too long.",
+            )?,
+            counters: Arc::new(Mutex::new(counters)),
+        })
     }
 
     /// Takes down what an instance says of itself.
@@ -67,16 +104,36 @@ impl PluginMetrics {
         if let Some(age) = reading.age {
             self.age.with_label_values(&[instance]).set(age.as_secs_f64());
         }
+        let overdue = reading.overdue.unwrap_or_default();
+        self.overdue.with_label_values(&[instance]).set(overdue.as_secs_f64());
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.keys.with_label_values(&[instance]).set(count(reading.keys as u64));
-        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        let errors = |call, total: u64| {
-            let counter = errors.with_label_values(&[instance, call]);
-            counter.inc_by(total.saturating_sub(counter.get()));
-        };
-        errors("snapshot", reading.snapshot_errors);
-        errors("other", reading.call_errors);
+        self.withdrawn.with_label_values(&[instance]).set(reading.withdrawn.into());
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let Counters { errors, refreshes, rotations } = &*counters;
+        advance(errors, &[instance, "snapshot"], reading.snapshot_errors);
+        advance(errors, &[instance, "other"], reading.call_errors);
+        for (cause, total) in reading.refreshes {
+            advance(refreshes, &[instance, cause], total);
+        }
+        advance(rotations, &[instance], reading.rotations);
     }
+}
+
+fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn advance(counters: &IntCounterVec, labels: &[&str], total: u64) {
+    let counter = counters.with_label_values(labels);
+    counter.inc_by(total.saturating_sub(counter.get()));
 }
 
 #[cfg(test)]
@@ -93,6 +150,10 @@ mod tests {
             keys: 3,
             snapshot_errors: 2,
             call_errors: 0,
+            overdue: Some(Duration::from_millis(2_500)),
+            withdrawn: true,
+            refreshes: [("due", 4), ("push", 5), ("unknown_key", 6)],
+            rotations: 7,
         };
         metrics.read(&reading);
         reading.snapshot_errors = 5;
@@ -102,6 +163,11 @@ mod tests {
         for line in [
             r#"hallmark_plugin_key_snapshot_age_seconds{plugin="pkix"} 1.5"#,
             r#"hallmark_plugin_keys{plugin="pkix"} 3"#,
+            r#"hallmark_plugin_keys_overdue_seconds{plugin="pkix"} 2.5"#,
+            r#"hallmark_plugin_keys_withdrawn{plugin="pkix"} 1"#,
+            r#"hallmark_plugin_key_refreshes_total{cause="due",plugin="pkix"} 4"#,
+            r#"hallmark_plugin_key_refreshes_total{cause="unknown_key",plugin="pkix"} 6"#,
+            r#"hallmark_plugin_key_rotations_total{plugin="pkix"} 7"#,
             r#"hallmark_plugin_errors_total{call="snapshot",plugin="pkix"} 5"#,
             r#"hallmark_plugin_errors_total{call="other",plugin="pkix"} 0"#,
         ] {

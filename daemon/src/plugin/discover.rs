@@ -8,6 +8,7 @@ use hallmark_plugin_api::host::{Pin, PluginImage};
 use tokio::sync::Notify;
 
 use super::error::PluginError;
+use super::freshness::Rotation;
 use super::instance::PluginInstance;
 
 /// One instance as configured.
@@ -24,6 +25,8 @@ pub struct PluginConfig {
     /// Secrets that the plugin may ask for by name, and the files that hold them; read whenever
     /// it asks.
     pub secrets: BTreeMap<String, PathBuf>,
+    /// How its keys are replaced.
+    pub rotation: Rotation,
 }
 
 const PREFIX: &str = "libhallmark_plugin_";
@@ -86,6 +89,7 @@ fn unconfigured(name: &str) -> PluginConfig {
         pins: Vec::new(),
         config: serde_json::Value::Object(serde_json::Map::new()),
         secrets: BTreeMap::new(),
+        rotation: Rotation::default(),
     }
 }
 

@@ -7,15 +7,17 @@
 //!
 //! No key reaches a decision that `convert` has not parsed and held against its declared
 //! algorithm: a plugin is believed about which keys there are, not about what they are. A source
-//! that fails keeps its last good keys; their validity still ends by the clock.
+//! that fails keeps its last good keys for a while; their validity still ends by the clock.
 //!
 //! - `discover`: files, pins, instances; - `instance`: one instance and its snapshot;
+//! - `freshness`: when that is taken anew, and how long an old one serves;
 //! - `services`: what the daemon does for a plugin; - `sign`: signing; - `key_versions`: keys that
 //!   sign under the names of Cloud KMS.
 
 mod convert;
 mod discover;
 mod error;
+mod freshness;
 mod instance;
 mod key_versions;
 mod services;
@@ -25,7 +27,8 @@ mod tests;
 
 pub use discover::PluginConfig;
 pub use error::{KeyError, PluginError, SignError};
-pub use instance::InstanceStatus;
+pub use freshness::Rotation;
+pub use instance::{InstanceStatus, Refreshes};
 pub use key_versions::KeyVersions;
 pub use sign::{PublicHalf, Signed};
 
@@ -119,12 +122,14 @@ impl Catalog {
         self.take_difference()
     }
 
-    /// Takes new snapshots for ever, where the time to live of the last one has passed, where a
-    /// plugin pushed, and where the last attempt failed some time ago, each on a thread of its own;
-    /// calls `changed` when keys are different, on a thread that may block.
+    /// Takes new snapshots for ever, where the time to live of the last one ends, where a plugin
+    /// pushed, where a key is unknown and where the last attempt failed some time ago, each on a
+    /// thread of its own; withdraws keys that are too long out of date. Calls `changed` when keys
+    /// are different, on a thread that may block.
     pub async fn keep_fresh(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
         loop {
-            match self.instances.iter().filter_map(|instance| instance.due()).min() {
+            let times = |instance: &Arc<PluginInstance>| [instance.due(), instance.withdraw_at()];
+            match self.instances.iter().flat_map(times).flatten().min() {
                 None => self.pushed().await,
                 Some(due) => tokio::select! {
                     () = self.pushed() => {}
@@ -132,6 +137,7 @@ impl Catalog {
                 },
             }
             self.refresh_due();
+            self.withdraw_overdue(Instant::now());
             if !self.take_difference() {
                 continue;
             }
@@ -150,6 +156,22 @@ impl Catalog {
         let now = Instant::now();
         let due = self.instances.iter().filter(|instance| instance.is_due(now));
         due.for_each(|instance| instance.refresh(()));
+    }
+
+    fn withdraw_overdue(&self, now: Instant) {
+        self.instances.iter().for_each(|instance| instance.withdraw_overdue(now));
+    }
+
+    /// Says that a signature names a key that nobody knows: its source may have it by now. Returns
+    /// at once; the source is asked on another thread, and not more often than it is configured.
+    pub fn unknown_key(&self, id: &KeyId) {
+        let Some(scheme) = id.scheme().map(str::to_ascii_lowercase) else { return };
+        let now = Instant::now();
+        let claiming = self.instances.iter().filter(|instance| instance.claims(&scheme));
+        let ask = claiming.fold(false, |any, instance| instance.unknown_key(id, now) | any);
+        if ask {
+            self.pushed.notify_one();
+        }
     }
 
     fn take_difference(&self) -> bool {
@@ -237,7 +259,10 @@ impl Catalog {
         match missing {
             _ if !keys.is_empty() => Ok(ResolvedKey { default_id: id.clone(), keys }),
             Some(error) => Err(error),
-            None => Err(KeyError::Material(format!("no plugin has a key `{id}`"))),
+            None => {
+                self.unknown_key(id);
+                Err(KeyError::Material(format!("no plugin has a key `{id}`")))
+            }
         }
     }
 }

@@ -106,9 +106,7 @@ impl Catalog {
             self.instance(plugin).ok_or_else(|| SignError::UnknownPlugin(plugin.to_owned()))?;
         let held = instance.held().ok_or_else(|| {
             instance.count_call_error();
-            let error = instance.status().last_error;
-            let text = error.unwrap_or_else(|| "it lists no keys".to_owned());
-            SignError::Unavailable { plugin: plugin.to_owned(), text }
+            SignError::Unavailable { plugin: plugin.to_owned(), text: instance.why() }
         })?;
         Ok((instance, held))
     }

@@ -68,6 +68,16 @@ pub enum VerifierError {
 /// Does one check with one message: `(algorithm, SPKI, message, signature)`.
 type Arithmetic = fn(SignatureAlgorithm, &[u8], &[u8], &[u8]) -> bool;
 
+/// One check, here and now, on this thread: for tools that have no [`Verifier`].
+pub fn verify_one(
+    algorithm: SignatureAlgorithm,
+    spki_der: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    algorithm::verify(algorithm, spki_der, message, signature)
+}
+
 /// Verifies signatures. One per daemon; dropped, its threads finish what they hold and end.
 #[derive(Debug)]
 pub struct Verifier {

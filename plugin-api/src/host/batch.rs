@@ -271,7 +271,7 @@ unsafe extern "C" fn take_decoded(
 
 /// # Safety
 /// All that `decoded` points at is valid for the call.
-unsafe fn read_decoded(decoded: &abi::Decoded) -> Result<Decoded, &'static str> {
+pub(crate) unsafe fn read_decoded(decoded: &abi::Decoded) -> Result<Decoded, &'static str> {
     // SAFETY: by the contract of this function.
     let key_id = unsafe { read_id(&decoded.key_id) }?;
     if decoded.key_handle == 0 && key_id.is_empty() {

@@ -92,7 +92,7 @@ impl PluginImage {
         self.sha256
     }
 
-    pub(super) fn table(&self) -> &abi::Plugin {
+    pub(crate) fn table(&self) -> &abi::Plugin {
         &self.table
     }
 }

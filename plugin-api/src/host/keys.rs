@@ -77,26 +77,26 @@ impl Drop for OpenSnapshot {
 
 /// Where keys may come from: the rules differ in whether they have handles and ids of their own.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Snapshot,
     Material,
 }
 
 /// The context of a key sink.
-pub(super) struct KeyCollector {
+pub(crate) struct KeyCollector {
     source: Source,
     handles: HashSet<u64>,
-    pub(super) keys: Vec<KeyRecord>,
+    pub(crate) keys: Vec<KeyRecord>,
     /// What was wrong with the first key that broke the contract.
-    pub(super) broken: Option<String>,
+    pub(crate) broken: Option<String>,
 }
 
 impl KeyCollector {
-    pub(super) fn new(source: Source) -> Self {
+    pub(crate) fn new(source: Source) -> Self {
         Self { source, handles: HashSet::new(), keys: Vec::new(), broken: None }
     }
 
-    pub(super) fn ctx(&mut self) -> *mut c_void {
+    pub(crate) fn ctx(&mut self) -> *mut c_void {
         std::ptr::from_mut(self).cast()
     }
 
@@ -121,7 +121,7 @@ impl KeyCollector {
 }
 
 /// The key sink that the host passes.
-pub(super) unsafe extern "C" fn take_key(sink_ctx: *mut c_void, key: *const abi::Key) -> abi::Rc {
+pub(crate) unsafe extern "C" fn take_key(sink_ctx: *mut c_void, key: *const abi::Key) -> abi::Rc {
     // SAFETY: the plugin hands back the context that came with this sink, during its call.
     let Some(collector) = (unsafe { sink_ctx.cast::<KeyCollector>().as_mut() }) else {
         return abi::HALLMARK_RC_INVALID_ARG;
@@ -196,7 +196,7 @@ pub(super) unsafe fn read_id(span: &abi::Bytes) -> Result<String, &'static str> 
 ///
 /// # Safety
 /// The bytes are valid for the call.
-pub(super) unsafe fn copy(span: &abi::Bytes, max: usize) -> Option<Vec<u8>> {
+pub(crate) unsafe fn copy(span: &abi::Bytes, max: usize) -> Option<Vec<u8>> {
     if span.len > max || (span.ptr.is_null() && span.len != 0) {
         return None;
     }

@@ -9,13 +9,13 @@
 //! count, id and verdict in what this module returns was checked. What it cannot give in one
 //! process is safety from a plugin that writes where it likes or never returns.
 
-mod batch;
+pub(crate) mod batch;
 mod error;
 mod file;
 mod image;
 mod instance;
-mod keys;
-mod services;
+pub(crate) mod keys;
+pub(crate) mod services;
 
 pub use error::{CallError, LoadError, LoadReason};
 pub use file::Pin;

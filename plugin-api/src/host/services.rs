@@ -25,10 +25,10 @@ pub trait Services: Send + Sync {
 
 /// What the `ctx` of a host table points at. Kept for ever, because a plugin may use its table for
 /// ever; the services in it end with the instance.
-pub(super) struct Slot(RwLock<Option<Arc<dyn Services>>>);
+pub(crate) struct Slot(RwLock<Option<Arc<dyn Services>>>);
 
 /// A host table, in memory that is never freed.
-pub(super) struct HostTable(abi::Host);
+pub(crate) struct HostTable(abi::Host);
 
 // SAFETY: the table is constant; its ctx is NULL or a `Slot`, which is Sync.
 unsafe impl Send for HostTable {}
@@ -44,7 +44,7 @@ impl HostTable {
     }
 
     /// A table for one instance. A few dozen bytes per instance ever made are not given back.
-    pub(super) fn leak(services: Arc<dyn Services>) -> (*const abi::Host, &'static Slot) {
+    pub(crate) fn leak(services: Arc<dyn Services>) -> (*const abi::Host, &'static Slot) {
         let slot: &'static Slot = Box::leak(Box::new(Slot(RwLock::new(Some(services)))));
         let ctx = std::ptr::from_ref(slot).cast_mut().cast();
         let table: &'static Self = Box::leak(Box::new(Self::new(ctx)));

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod key_types;
+mod rotation;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm};
 use sha2::{Digest, Sha256};
 
-use super::{Catalog, PluginConfig, PluginError};
+use super::{Catalog, PluginConfig, PluginError, Rotation};
 
 /// The documentation's key, as the demonstration plugin holds it, and its id.
 const DOC_PEM: &str = "-----BEGIN PUBLIC KEY-----
@@ -35,9 +36,13 @@ impl World {
     }
 
     fn in_mode(mode: &str) -> Self {
+        Self::rotating(mode, Rotation::default())
+    }
+
+    fn rotating(mode: &str, rotation: Rotation) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("mode"), mode).unwrap();
-        let catalog = load(&[demo_config(dir.path())]).unwrap();
+        let catalog = load(&[PluginConfig { rotation, ..demo_config(dir.path()) }]).unwrap();
         Self { catalog: Arc::new(catalog), dir }
     }
 
@@ -60,6 +65,7 @@ fn demo_config(dir: &Path) -> PluginConfig {
         pins: vec![sum.into()],
         config: serde_json::json!({}),
         secrets: BTreeMap::from([("mode".to_owned(), dir.join("mode"))]),
+        rotation: Rotation::default(),
     }
 }
 

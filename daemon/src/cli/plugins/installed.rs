@@ -1,0 +1,96 @@
+//! The plugins that a daemon would run: the bundled ones and those of a configuration file.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::app;
+use crate::audit::log::Hex;
+use crate::cli::Outcome;
+use crate::cli::output::{self, Format, string};
+use crate::config::file::File;
+use crate::plugin::{Catalog, InstanceStatus};
+
+/// List the plugin instances that the daemon would run.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    from: From,
+    /// How to print them.
+    #[arg(long, default_value = "table")]
+    format: Format,
+}
+
+/// Print everything that a plugin instance says of itself.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Describe {
+    /// Name of the instance.
+    name: String,
+    #[command(flatten)]
+    from: From,
+    /// How to print it.
+    #[arg(long, default_value = "yaml")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct From {
+    /// The configuration file of the daemon.
+    #[arg(long, value_name = "FILE", env = "HALLMARK_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl List {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        output::print_list(
+            self.format,
+            &self.from.instances()?,
+            &[
+                ("NAME", |instance| string(instance, "name")),
+                ("PLUGIN", |instance| string(instance, "plugin")),
+                ("VERSION", |instance| string(instance, "version")),
+                ("KEYS", |instance| instance["keys"].to_string()),
+                ("SHA256", |instance| string(instance, "sha256")),
+            ],
+        )?;
+        Ok(Outcome::Done)
+    }
+}
+
+impl Describe {
+    pub(super) fn run(self) -> anyhow::Result<Outcome> {
+        let instances = self.from.instances()?;
+        let found = instances.iter().find(|instance| instance["name"] == json!(self.name));
+        let found = found.with_context(|| format!("no plugin is named `{}`", self.name))?;
+        output::print(self.format, found)?;
+        Ok(Outcome::Done)
+    }
+}
+
+impl From {
+    fn instances(&self) -> anyhow::Result<Vec<Value>> {
+        let file = self.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        let catalog = Catalog::load(&app::plugins(&file.plugins)?)?;
+        Ok(catalog.instances().iter().map(describe).collect())
+    }
+}
+
+fn describe(status: &InstanceStatus) -> Value {
+    json!({
+        "name": status.name,
+        "plugin": status.plugin,
+        "version": status.version,
+        "vendor": status.vendor,
+        "sha256": Hex(&status.sha256).to_string(),
+        "listsKeys": status.has_keys,
+        "signs": status.signs,
+        "schemes": status.schemes,
+        "forms": status.forms,
+        "generation": status.generation,
+        "keys": status.keys,
+        "snapshotErrors": status.snapshot_errors,
+        "lastError": status.last_error,
+    })
+}

@@ -1,0 +1,49 @@
+//! A plugin file named on the command line, and what it is run with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use hallmark_plugin_api::conformance::{self, Effort, Job, Task};
+
+/// A plugin, and a configuration that it accepts.
+#[derive(Debug, Args)]
+pub(super) struct Subject {
+    /// The plugin.
+    #[arg(value_name = "FILE.so")]
+    pub(super) file: PathBuf,
+    /// Its configuration, a JSON document.
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    config: String,
+    /// A secret that it may ask for, and the file that holds it; may be repeated.
+    #[arg(long, value_name = "NAME=FILE", value_parser = secret)]
+    secret: Vec<(String, PathBuf)>,
+}
+
+fn secret(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("write it as NAME=FILE")?;
+    Ok((name.to_owned(), PathBuf::from(file)))
+}
+
+impl Subject {
+    /// The subject with the bytes of its file as they are now.
+    pub(super) fn pinned(&self) -> anyhow::Result<conformance::Subject> {
+        let sha256 = conformance::sum(&self.file)
+            .with_context(|| format!("cannot read {}", self.file.display()))?;
+        for (name, file) in &self.secret {
+            let readable = std::fs::File::open(file);
+            readable.with_context(|| format!("secret {name}: cannot read {}", file.display()))?;
+        }
+        Ok(conformance::Subject {
+            file: self.file.clone(),
+            sha256,
+            config: self.config.clone(),
+            secrets: self.secret.iter().cloned().collect::<BTreeMap<_, _>>(),
+        })
+    }
+
+    pub(super) fn job(&self, task: Task) -> anyhow::Result<Job> {
+        Ok(Job { subject: self.pinned()?, effort: Effort::default(), task })
+    }
+}

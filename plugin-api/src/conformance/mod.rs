@@ -1,0 +1,39 @@
+//! The vendor kit: does a plugin keep the contract?
+//!
+//! `elf` reads a file without running it. Everything else runs the plugin in disposable children:
+//! `launch` starts one and kills it at its deadline, `child` is its inside, `job` what it is asked.
+//! `catalogue` lists the `checks`, `suite` runs them; `probe` is one short life, `bench` counts.
+//! A check works with a `kit`: `plugin` (raw calls), `batch` and `arena` (memory that bites),
+//! `samples` (honest and hostile items), `host_table` and `process` (what a plugin could disturb).
+
+mod arena;
+mod batch;
+mod bench;
+mod catalogue;
+mod checks;
+mod child;
+mod elf;
+mod finding;
+mod host_table;
+mod job;
+mod kit;
+mod launch;
+mod plugin;
+mod probe;
+mod process;
+mod samples;
+mod suite;
+
+pub use bench::Rate;
+pub use catalogue::{CHECKS, Check};
+pub use child::answer;
+pub use elf::{InspectError, Inspection};
+pub use finding::{Finding, Outcome};
+pub use job::{Effort, Job, Subject, Task};
+pub use launch::{Fate, Start, perform};
+pub use plugin::sum;
+pub use probe::Probed;
+pub use suite::Suite;
+
+/// The host's verification of `(algorithm, SPKI, message, signature)`.
+pub type Arithmetic = fn(crate::Algorithm, &[u8], &[u8], &[u8]) -> bool;

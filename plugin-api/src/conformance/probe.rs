@@ -1,0 +1,79 @@
+//! One life of a plugin: loaded, made, asked once, ended.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::Trouble;
+use super::job::Subject;
+use super::plugin::Loaded;
+
+/// What a probe saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probed {
+    /// Name, from the table.
+    pub plugin: String,
+    /// Version, from the table.
+    pub version: String,
+    /// Who made it, from the table.
+    pub vendor: String,
+    /// Steps that were done, in order, with the milliseconds each took.
+    pub steps: Vec<(String, f64)>,
+    /// Ids of the first keys of its snapshot.
+    pub keys: Vec<String>,
+    /// Keys in its snapshot.
+    pub key_count: usize,
+    /// What was wrong at the step after the last one; `None` where all went well.
+    pub fault: Option<String>,
+}
+
+/// Ids that are shown.
+const KEYS_SHOWN: usize = 10;
+
+pub(super) fn run(subject: &Subject) -> Probed {
+    let mut probed = Probed {
+        plugin: String::new(),
+        version: String::new(),
+        vendor: String::new(),
+        steps: Vec::new(),
+        keys: Vec::new(),
+        key_count: 0,
+        fault: None,
+    };
+    if let Err(trouble) = live(subject, &mut probed) {
+        probed.fault = Some(match trouble {
+            Trouble::Fail(text) => text,
+            Trouble::Skip(text) => text.to_owned(),
+            Trouble::Stale => "its first snapshot is stale".to_owned(),
+        });
+    }
+    probed
+}
+
+fn live(subject: &Subject, probed: &mut Probed) -> Result<(), Trouble> {
+    let mut begun = Instant::now();
+    let mut step = |name: &str| {
+        let took = begun.elapsed().as_secs_f64() * 1e3;
+        begun = Instant::now();
+        (name.to_owned(), (took * 1e3).round() / 1e3)
+    };
+    let loaded = Loaded::new(subject)?;
+    let info = loaded.image.info();
+    probed.plugin.clone_from(&info.name);
+    probed.version.clone_from(&info.version);
+    probed.vendor.clone_from(&info.vendor);
+    probed.steps.push(step("load"));
+    let instance = loaded.create()?;
+    probed.steps.push(step("create"));
+    instance.health().map_err(|refusal| refusal.unexpected("health"))?;
+    probed.steps.push(step("health"));
+    if let Some(open) = instance.open_if_any()? {
+        probed.steps.push(step("snapshot"));
+        probed.key_count = open.keys.len();
+        probed.keys = open.keys.iter().take(KEYS_SHOWN).map(|key| key.id.clone()).collect();
+    }
+    drop(instance);
+    probed.steps.push(step("destroy"));
+    Ok(())
+}

@@ -1,0 +1,3 @@
+/* Does not know its own signatures. */
+#define VERDICT(item, verdict) ((verdict) == HALLMARK_VALID ? HALLMARK_BAD_SIGNATURE : (verdict))
+#include "honest.h"

@@ -1,0 +1,2 @@
+/* Breaks nothing: what the others are without their hook. */
+#include "honest.h"

@@ -1,0 +1,3 @@
+/* Takes 1 for yes. */
+#define VERDICT(item, verdict) ((verdict) == HALLMARK_VALID ? 1 : (verdict))
+#include "honest.h"

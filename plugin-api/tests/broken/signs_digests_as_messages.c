@@ -1,0 +1,3 @@
+/* Takes a digest for the message. */
+#define REFUSES_FLAGS (item->flags & ~1u)
+#include "honest.h"
