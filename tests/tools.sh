@@ -10,6 +10,9 @@ need c++ g++
 need curl curl
 need make make
 need openssl openssl
+need gpg gnupg
+need gpgv gpgv
+need sqv sqv
 need python3 python3
 [ -e /usr/include/openssl/evp.h ] || missing+=(libssl-dev)
 need promtool prometheus
