@@ -7,6 +7,7 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need cc gcc
 need c++ g++
+need curl curl
 need make make
 need openssl openssl
 need gpg gnupg

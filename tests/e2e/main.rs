@@ -33,3 +33,4 @@ mod tls;
 mod transfer;
 mod validate_running;
 mod vectors;
+mod walkthrough;
