@@ -20,6 +20,8 @@ mod hostile;
 mod key_sources;
 mod metrics;
 mod never_stale;
+mod openpgp;
+mod openpgp_oracle;
 mod platform_verbs;
 mod platforms;
 mod plugin_kit;

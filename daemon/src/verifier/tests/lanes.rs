@@ -91,7 +91,10 @@ fn signed(signer: &Signer, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict
             _ => (b"another".to_vec(), Verdict::BadSignature),
         };
         let signature = (signer.sign)(&message).into();
-        (Check { key: Arc::clone(&signer.key), payload: payload.into(), signature }, verdict)
+        (
+            Check { exact: None, key: Arc::clone(&signer.key), payload: payload.into(), signature },
+            verdict,
+        )
     };
     (0..count).map(one).unzip()
 }
