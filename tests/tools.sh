@@ -9,6 +9,7 @@ need cc gcc
 need c++ g++
 need openssl openssl
 need python3 python3
+need softhsm2-util softhsm2
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -eq 0 ]; then
