@@ -7,4 +7,5 @@ pub mod daemon;
 pub mod keys;
 pub mod pki;
 pub mod project;
+pub mod token;
 pub mod wire;
