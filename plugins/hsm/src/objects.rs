@@ -54,6 +54,7 @@ pub(crate) fn read(
     session: &Session,
     configured: &[KeyConfig],
 ) -> Result<KeySet, TokenError> {
+    lease.check_token()?;
     let mut set = KeySet::default();
     for config in configured {
         let first = set.keys.len();

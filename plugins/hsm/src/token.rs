@@ -146,6 +146,8 @@ struct Link {
 #[derive(Debug)]
 pub(crate) struct Lease<'a> {
     token: &'a Token,
+    library: &'static Pkcs11,
+    slot: Slot,
     session: Option<Session>,
     /// Label and serial number, as the token says.
     pub(crate) name: TokenName,
@@ -263,7 +265,8 @@ impl Token {
             let (library, slot, name) = (link.library, link.slot, link.name.clone());
             state.taken += 1;
             let session = state.idle.pop();
-            let mut lease = Lease { token: self, session, name, epoch: state.epoch, keep: true };
+            let epoch = state.epoch;
+            let mut lease = Lease { token: self, library, slot, session, name, epoch, keep: true };
             drop(state);
             if lease.session.is_none() {
                 lease.session = Some(library.open_ro_session(slot)?);
@@ -381,6 +384,15 @@ impl Token {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease<'_> {
+    /// Whether the token is still the one that was found. A library may answer from memory what
+    /// was in one that is gone.
+    pub(crate) fn check_token(&self) -> Result<(), TokenError> {
+        let info = self.library.get_token_info(self.slot)?;
+        if is_named(&info, &self.name) { Ok(()) } else { Err(TokenError::Absent(1)) }
     }
 }
 

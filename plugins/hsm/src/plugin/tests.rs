@@ -267,3 +267,16 @@ fn a_token_that_went_away_signs_again_when_it_is_back() {
         assert_eq!((again.generation, again.keys), (1, snapshot));
     });
 }
+
+/// Without a signature that fails first.
+#[test]
+fn a_token_that_went_away_is_missed_by_the_next_look() {
+    let test = "plugin::tests::a_token_that_went_away_is_missed_by_the_next_look";
+    SoftToken::in_child(test, &[("EC:P-256", "k", "01")], |token| {
+        let plugin = with_keys(&["pkcs11:token=t;object=k"]);
+        taken(&plugin);
+        token.plug(false);
+        let away = plugin.snapshot(&Call::at(NOW)).unwrap_err();
+        assert_eq!(away.kind, ErrorKind::Unavailable);
+    });
+}
