@@ -9,6 +9,9 @@ need cc gcc
 need c++ g++
 need make make
 need openssl openssl
+need gpg gnupg
+need gpgv gpgv
+need sqv sqv
 need python3 python3
 [ -e /usr/include/openssl/evp.h ] || missing+=(libssl-dev)
 need promtool prometheus

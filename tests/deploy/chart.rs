@@ -78,11 +78,11 @@ fn chart_and_kustomize_say_the_same() {
             assert_eq!(&charts[key], document, "{key}");
         }
     };
-    same(&json!({}), &[]);
-    same(&json!({"persistence": {"enabled": true}}), &["state-claims"]);
+    same(&json!({}), &["state-claims"]);
+    same(&json!({"persistence": {"enabled": false}}), &[]);
     same(
         &json!({"certManager": {"enabled": true}, "serviceMonitor": {"enabled": true}}),
-        &["cert-manager", "service-monitor"],
+        &["state-claims", "cert-manager", "service-monitor"],
     );
 }
 
@@ -121,6 +121,7 @@ fn values_that_make_no_sense_are_refused() {
         (json!({"webhook": {"excludedNamespaces": []}}), "webhook.excludedNamespaces"),
         (json!({"webhook": {"timeoutSeconds": 31}}), "webhook.timeoutSeconds"),
         (json!({"webhook": {"failurePolicy": "Ignore"}}), "failurePolicy"),
+        (json!({"webhook": {"workloadsFailurePolicy": "Open"}}), "workloadsFailurePolicy"),
         (json!({"resources": {"../policy.yaml": ""}}), "resources"),
         (json!({"webhook": {"enabled": true}}), "caBundle"),
     ] {
@@ -150,4 +151,72 @@ fn every_value_is_explained() {
         explained += 1;
     }
     assert!(explained > 10, "{explained}");
+}
+
+/// Each value, another one for it, and what must be said beside it for it to matter.
+fn other_values() -> Vec<(&'static str, Value, Value)> {
+    let gate = || json!({"webhook": {"enabled": true, "caBundle": "Q0E="}});
+    let alone = || json!({});
+    let digest = format!("sha256:{}", "1".repeat(64));
+    vec![
+        ("image.repository", json!("r.example.com/hallmark"), alone()),
+        ("image.digest", json!(digest), alone()),
+        ("image.pullPolicy", json!("Always"), alone()),
+        ("image.pullSecrets", json!(["registry"]), alone()),
+        ("replicas", json!(3), alone()),
+        ("persistence.enabled", json!(false), alone()),
+        ("persistence.size", json!("1Gi"), alone()),
+        ("persistence.storageClass", json!("fast"), alone()),
+        ("persistence.emptyDirLimit", json!("1Gi"), json!({"persistence": {"enabled": false}})),
+        ("dataDir.enabled", json!(true), alone()),
+        ("config", json!("[limits]\ndrain_timeout_ms = 1\n"), alone()),
+        ("auth", json!("bindings = []\n"), alone()),
+        ("resources", json!({"other/policy.yaml": "name: projects/other/policy\n"}), alone()),
+        ("certManager.enabled", json!(true), alone()),
+        ("webhook.enabled", json!(true), json!({"webhook": {"caBundle": "Q0E="}})),
+        ("webhook.project", json!("other"), gate()),
+        ("webhook.cluster", json!("other.cluster"), gate()),
+        ("webhook.caBundle", json!("b3RoZXI="), gate()),
+        ("webhook.excludedNamespaces", json!(["kube-system", "calico-system"]), gate()),
+        ("webhook.timeoutSeconds", json!(7), gate()),
+        ("webhook.workloads", json!(false), gate()),
+        ("webhook.workloadsFailurePolicy", json!("Fail"), gate()),
+        ("podResources", json!({"limits": {"memory": "2Gi"}}), alone()),
+        ("priorityClassName", json!("other"), alone()),
+        ("terminationGracePeriodSeconds", json!(60), alone()),
+        ("nodeSelector", json!({"pool": "system"}), alone()),
+        ("tolerations", json!([{"operator": "Exists"}]), alone()),
+        ("networkPolicy.enabled", json!(false), alone()),
+        ("networkPolicy.monitoringNamespace", json!("other"), alone()),
+        ("networkPolicy.egress", json!([{"ports": [{"port": 443}]}]), alone()),
+        ("serviceMonitor.enabled", json!(true), alone()),
+        ("serviceMonitor.interval", json!("1m"), json!({"serviceMonitor": {"enabled": true}})),
+    ]
+}
+
+#[test]
+fn every_value_changes_what_is_made() {
+    let mut changed = Vec::new();
+    for (path, other, beside) in other_values() {
+        let before = rendered("hallmark-system", &beside);
+        let mut values = beside;
+        let place = path.split('.').fold(&mut values, |table, key| &mut table[key]);
+        *place = other;
+        assert_ne!(rendered("hallmark-system", &values), before, "{path}");
+        changed.push(path.to_owned());
+    }
+    // Whatever is a table of the chart's own making is gone into; the rest is the user's.
+    let values = documents(&super::tree::read("kubernetes/chart/values.yaml")).swap_remove(0);
+    let mut known = Vec::new();
+    for (key, value) in values.as_object().expect("a map") {
+        match value.as_object().filter(|_| !["resources", "podResources"].contains(&key.as_str())) {
+            Some(table) if !table.is_empty() => {
+                known.extend(table.keys().map(|inner| format!("{key}.{inner}")));
+            }
+            _ => known.push(key.clone()),
+        }
+    }
+    changed.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(changed, known, "left: tried above, right: in values.yaml");
 }

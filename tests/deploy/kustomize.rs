@@ -90,7 +90,9 @@ fn transform(document: &mut Value, kustomization: &Value) {
     let containers = document.pointer_mut("/spec/template/spec/containers");
     for container in containers.and_then(Value::as_array_mut).into_iter().flatten() {
         let images = items(&kustomization["images"]);
-        if let Some(image) = images.iter().find(|image| image["name"] == container["image"]) {
+        let named = text(&container["image"]).split('@').next().map(str::to_owned);
+        if let Some(image) = images.iter().find(|image| image["name"].as_str() == named.as_deref())
+        {
             let (name, digest) = (text(&image["newName"]), text(&image["digest"]));
             container["image"] = format!("{name}@{digest}").into();
         }
@@ -118,6 +120,7 @@ fn kustomize_itself_says_the_same() {
     let certificates = tempfile::tempdir().expect("a folder");
     super::certificates::made(certificates.path());
     let folders = dirs.iter().map(|dir| dir.path().to_owned()).chain([
+        deploy("kubernetes/production"),
         deploy("kubernetes/webhook"),
         deploy("kubernetes/webhook-cert-manager"),
         certificates.path().join("webhook"),

@@ -3,7 +3,9 @@
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Namespace, ResourceQuota, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::Serialize;
@@ -15,14 +17,18 @@ use super::tree::{COMPONENTS, base, deploy, find, items, kustomized, text, workl
 
 /// Every way to make manifests that the documents speak of.
 pub(crate) fn builds() -> Vec<(String, Vec<Value>)> {
-    let mut builds = vec![("base".to_owned(), base(&[]))];
+    let mut builds = vec![
+        ("base".to_owned(), base(&[])),
+        ("production".to_owned(), kustomized(&deploy("kubernetes/production"))),
+    ];
     for component in COMPONENTS {
         builds.push((component.to_owned(), base(&[component])));
     }
     builds.push(("data-dir and all".to_owned(), base(&COMPONENTS[1..])));
     for (name, values) in [
         ("chart", json!({})),
-        ("chart, claims", json!({"persistence": {"enabled": true, "storageClass": "fast"}})),
+        ("chart, storage class", json!({"persistence": {"storageClass": "fast"}})),
+        ("chart, no claims", json!({"persistence": {"enabled": false}})),
         (
             "chart, everything",
             json!({
@@ -55,6 +61,7 @@ fn the_api_server_knows_every_field() {
                 ("v1", "Namespace") => understood::<Namespace>(document),
                 ("v1", "ServiceAccount") => understood::<ServiceAccount>(document),
                 ("v1", "ConfigMap") => understood::<ConfigMap>(document),
+                ("v1", "ResourceQuota") => understood::<ResourceQuota>(document),
                 ("v1", "Secret") => understood::<Secret>(document),
                 ("v1", "Service") => understood::<Service>(document),
                 ("apps/v1", "Deployment") => understood::<Deployment>(document),

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod audit;
 pub mod client;
 pub mod daemon;
+pub mod gpg;
 pub mod keys;
 pub mod pki;
 pub mod project;

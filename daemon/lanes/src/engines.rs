@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::digest::Digest;
+use crate::rsa::{self, MessageHash, Padding};
 use crate::{EngineError, KeyError, PrepareError, p256, p384};
 
 /// How signatures are made: the key's type and the digest.
@@ -12,6 +13,11 @@ pub enum Algorithm {
     EcdsaP256(Digest),
     /// ECDSA on P-384, signatures in DER; keys are uncompressed points.
     EcdsaP384(Digest),
+    /// RSASSA-PKCS1-v1_5; keys are `RSAPublicKey` in DER, of 2,048, 3,072 or 4,096 bits.
+    RsaPkcs1(Digest),
+    /// RSASSA-PSS with MGF1 over the same hash, and a salt as long as the hash or as can be; keys
+    /// as above.
+    RsaPss(Digest),
 }
 
 /// Which kernel to use.
@@ -30,6 +36,7 @@ pub struct Engines {
     kernel: Kernel,
     p256: p256::Engine,
     p384: OnceLock<Result<p384::Engine, EngineError>>,
+    rsa: OnceLock<Result<rsa::Engine, EngineError>>,
 }
 
 /// What is computed ahead for one key.
@@ -40,6 +47,7 @@ pub struct Key(Kind);
 enum Kind {
     P256(p256::KeyTable),
     P384(p384::KeyTable),
+    Rsa(rsa::KeyTable),
 }
 
 /// One signature to verify.
@@ -79,13 +87,23 @@ impl Engines {
             Kernel::Ifma => p256::Engine::ifma(),
             Kernel::Portable => p256::Engine::portable(),
         }?;
-        Ok(Self { kernel, p256, p384: OnceLock::new() })
+        Ok(Self { kernel, p256, p384: OnceLock::new(), rsa: OnceLock::new() })
     }
 
     /// The kernel of all engines.
     #[must_use]
     pub fn kernel(&self) -> Kernel {
         self.kernel
+    }
+
+    /// Whether the kernel has an engine for the algorithm. There is none for RSA in portable code:
+    /// the libraries' assembly is as fast as one could be.
+    #[must_use]
+    pub fn have(&self, algorithm: Algorithm) -> bool {
+        match algorithm {
+            Algorithm::EcdsaP256(_) | Algorithm::EcdsaP384(_) => true,
+            Algorithm::RsaPkcs1(_) | Algorithm::RsaPss(_) => self.kernel == Kernel::Ifma,
+        }
     }
 
     /// Computes what verifying with a key takes: some milliseconds. `public_key` is the bits of the
@@ -100,6 +118,9 @@ impl Engines {
                 let point = public_key.try_into().map_err(|_| KeyError::P384)?;
                 Kind::P384(self.p384()?.build_table(point)?)
             }
+            Algorithm::RsaPkcs1(_) | Algorithm::RsaPss(_) => {
+                Kind::Rsa(self.rsa()?.build_table(public_key)?)
+            }
         };
         Ok(Key(kind))
     }
@@ -111,33 +132,17 @@ impl Engines {
     pub fn verify_batch(&self, checks: &[Check<'_>], good: &mut [bool]) {
         assert_eq!(checks.len(), good.len(), "one verdict for each check");
         good.fill(false);
-        each_of_a_kind(
-            checks,
-            good,
-            |check| match (&check.key.0, check.algorithm) {
-                (Kind::P256(table), Algorithm::EcdsaP256(digest)) => Some(p256::LaneCheck {
-                    table,
-                    message_hash: digest.number_of(check.message),
-                    signature_der: check.signature,
-                }),
-                _ => None,
-            },
-            |checks, good| self.p256.verify_batch(checks, good),
-        );
-        let Some(Ok(p384)) = self.p384.get() else { return };
-        each_of_a_kind(
-            checks,
-            good,
-            |check| match (&check.key.0, check.algorithm) {
-                (Kind::P384(table), Algorithm::EcdsaP384(digest)) => Some(p384::LaneCheck {
-                    table,
-                    message_hash: digest.number_of(check.message),
-                    signature_der: check.signature,
-                }),
-                _ => None,
-            },
-            |checks, good| p384.verify_batch(checks, good),
-        );
+        each_of_a_kind(checks, good, p256_check, |checks, good| {
+            self.p256.verify_batch(checks, good);
+        });
+        if let Some(Ok(p384)) = self.p384.get() {
+            each_of_a_kind(checks, good, p384_check, |checks, good| {
+                p384.verify_batch(checks, good);
+            });
+        }
+        if let Some(Ok(rsa)) = self.rsa.get() {
+            each_of_a_kind(checks, good, rsa_check, |checks, good| rsa.verify_batch(checks, good));
+        }
     }
 
     fn p384(&self) -> Result<&p384::Engine, EngineError> {
@@ -147,6 +152,39 @@ impl Engines {
         });
         engine.as_ref().map_err(|&error| error)
     }
+
+    fn rsa(&self) -> Result<&rsa::Engine, EngineError> {
+        let engine = self.rsa.get_or_init(|| match self.kernel {
+            Kernel::Ifma => rsa::Engine::ifma(),
+            Kernel::Portable => Err(EngineError::Unsupported),
+        });
+        engine.as_ref().map_err(|&error| error)
+    }
+}
+
+fn p256_check<'a>(check: &Check<'a>) -> Option<p256::LaneCheck<'a>> {
+    let Kind::P256(table) = &check.key.0 else { return None };
+    let Algorithm::EcdsaP256(digest) = check.algorithm else { return None };
+    let message_hash = digest.number_of(check.message);
+    Some(p256::LaneCheck { table, message_hash, signature_der: check.signature })
+}
+
+fn p384_check<'a>(check: &Check<'a>) -> Option<p384::LaneCheck<'a>> {
+    let Kind::P384(table) = &check.key.0 else { return None };
+    let Algorithm::EcdsaP384(digest) = check.algorithm else { return None };
+    let message_hash = digest.number_of(check.message);
+    Some(p384::LaneCheck { table, message_hash, signature_der: check.signature })
+}
+
+fn rsa_check<'a>(check: &Check<'a>) -> Option<rsa::LaneCheck<'a>> {
+    let Kind::Rsa(table) = &check.key.0 else { return None };
+    let (padding, digest) = match check.algorithm {
+        Algorithm::RsaPkcs1(digest) => (Padding::Pkcs1, digest),
+        Algorithm::RsaPss(digest) => (Padding::Pss, digest),
+        Algorithm::EcdsaP256(_) | Algorithm::EcdsaP384(_) => return None,
+    };
+    let message_hash = MessageHash::new(digest, check.message);
+    Some(rsa::LaneCheck { table, padding, message_hash, signature: check.signature })
 }
 
 /// Verifies the checks that `pick` takes together, and puts the verdicts where they belong.
@@ -172,6 +210,7 @@ impl Key {
         match &self.0 {
             Kind::P256(table) => table.bytes(),
             Kind::P384(table) => table.bytes(),
+            Kind::Rsa(table) => table.bytes(),
         }
     }
 }

@@ -20,6 +20,9 @@ pub enum KeyError {
     /// Not of P-384, or not in this form.
     #[error("not an uncompressed point of P-384, correct the key")]
     P384,
+    /// Not of RSA, or of another size or exponent: a library may well verify with it.
+    #[error("not an RSA key of 2048, 3072 or 4096 bits with the exponent 65537, use a library")]
+    Rsa,
 }
 
 /// Why a key cannot be verified with in lanes.

@@ -24,9 +24,12 @@ mod digest;
 mod ecdsa;
 mod engines;
 mod error;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
 
 pub mod p256;
 pub mod p384;
+pub mod rsa;
 
 pub use digest::{Digest, sha256, sha384};
 pub use engines::{Algorithm, Check, Engines, Kernel, Key};

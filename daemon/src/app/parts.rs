@@ -33,7 +33,7 @@ use crate::metrics::plugin::{PluginMetrics, PluginReading};
 use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
-use crate::plugin::{Catalog, KeyVersions, PluginConfig, Rotation};
+use crate::plugin::{Catalog, Decoders, KeyVersions, PluginConfig, Rotation};
 use crate::resources::Resources;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -236,6 +236,7 @@ fn gate(
         evidence: EvidenceSource::new(Arc::clone(store), limits.occurrences_max),
         epochs: Arc::clone(epochs),
         evaluations: EvaluationCache::new(config.cache.evaluation_bytes, caches.evaluation),
+        decoders: Decoders::new(Arc::clone(catalog), config.verifier.threads.max(1)),
         verifier: Verifier::new(verifier, verifier_metrics, caches.verdict)?,
         audit: audit(&config.audit, registry)?,
         metrics: DecisionMetrics::register(registry)?,

@@ -167,6 +167,12 @@ impl PluginInstance {
         self.held.load_full()
     }
 
+    /// The name under which it takes signatures apart, where it does.
+    pub(super) fn decoder(&self) -> Option<Arc<str>> {
+        let decodes = self.instance.image().info().caps.contains(Caps::DECODE);
+        decodes.then(|| self.name.as_str().into())
+    }
+
     pub(super) fn reads(&self, form: &str) -> bool {
         self.instance.image().info().forms.iter().any(|it| it == form)
     }
@@ -262,7 +268,8 @@ impl PluginInstance {
             ..Circumstances::at(services::unix_now())
         };
         let snapshot = self.instance.snapshot(&at).map_err(|error| error.to_string())?;
-        let keys = convert::of_records(&snapshot.keys).map_err(|wrong| wrong.to_string())?;
+        let keys = convert::of_records(&snapshot.keys, self.decoder().as_ref())
+            .map_err(|wrong| wrong.to_string())?;
         let had = self.held().map_or(0, |held| held.snapshot.keys.len());
         if snapshot.keys.is_empty() && had > 0 && !self.rotation.allow_empty {
             return Err(format!(

@@ -359,11 +359,11 @@ impl Outputs {
         Self { by_item: vec![Vec::new(); n], thread: thread::current().id(), broken: None }
     }
 
-    fn take(&mut self, index: u32, output: Result<Vec<u8>, &'static str>) -> abi::Rc {
+    fn take(&mut self, index: u32, output: Result<Vec<u8>, &str>) -> abi::Rc {
         let broken = match (self.by_item.get_mut(index as usize), output) {
             _ if thread::current().id() != self.thread => "calls a sink from another thread",
             (None, _) => "gives an output for an item that is not in the batch",
-            (_, Err(broken)) => broken,
+            (_, Err(broken)) => &format!("breaks the contract: {broken}"),
             (Some(slot), Ok(output)) => {
                 slot.push(output);
                 return abi::HALLMARK_RC_OK;
@@ -381,7 +381,7 @@ unsafe extern "C" fn take_bytes(ctx: *mut c_void, index: u32, data: abi::Bytes) 
     };
     // SAFETY: the plugin lends the bytes for this call.
     let bytes = unsafe { copy(&data, limits::SIGNATURE_BYTES) };
-    outputs.take(index, bytes.ok_or("gives a signature that is too long, or has no address"))
+    outputs.take(index, bytes.ok_or("a signature is too long, or has no address"))
 }
 
 unsafe extern "C" fn take_decoded(
@@ -395,9 +395,9 @@ unsafe extern "C" fn take_decoded(
     };
     // SAFETY: NULL or lent for this call; the size is read before anything else.
     let decoded = unsafe { sized(decoded) };
-    let read = decoded.ok_or("gives a decoded signature of a wrong size").and_then(|decoded| {
+    let read = decoded.ok_or("a decoded signature has a wrong size").and_then(|decoded| {
         // SAFETY: the plugin lends it, and all that it points at, for this call.
-        unsafe { read_decoded(decoded) }.map_err(|_| "gives a decoded signature that is not whole")
+        unsafe { read_decoded(decoded) }
     });
     outputs.take(index, read.map(|decoded| format!("{decoded:?}").into_bytes()))
 }

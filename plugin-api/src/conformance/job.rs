@@ -16,6 +16,17 @@ pub struct Subject {
     pub config: String,
     /// Secrets by name, and the files that hold them.
     pub secrets: BTreeMap<String, PathBuf>,
+    /// Signatures in the plugin's format, for it to take apart.
+    pub blobs: Vec<Blob>,
+}
+
+/// A signature in a format of its own, such as OpenPGP's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Blob {
+    /// The file that holds it.
+    pub file: PathBuf,
+    /// The file that holds what was signed, where the signature does not.
+    pub payload: Option<PathBuf>,
 }
 
 /// How hard a plugin is tried.

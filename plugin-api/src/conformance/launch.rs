@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use serde::de::DeserializeOwned;
 
 use super::child::ANSWER;
@@ -59,8 +59,12 @@ pub fn perform<T: DeserializeOwned>(
         return Err(Fate::Spawn(error));
     }
     drop(stdin);
-    let ended = wait(&mut child, deadline);
-    end_group(&child);
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let id = id.ok_or_else(|| std::io::Error::other("a child without a process id"))?;
+    let ended = wait(id, deadline)?;
+    // The child and whatever it left running. It was not waited for, so its id is still its own,
+    // and its group's. Nobody left to kill is what is hoped for.
+    kill_process_group(id, Signal::KILL).unwrap_or_default();
     let status = child.wait()?;
     let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
     if !ended {
@@ -73,26 +77,17 @@ pub fn perform<T: DeserializeOwned>(
     }
 }
 
-/// Waits for the end; `false` where the deadline came first.
-fn wait(child: &mut Child, deadline: Duration) -> bool {
+/// Looks for the end, and leaves the child to be waited for; `false` where the deadline came first.
+fn wait(id: Pid, deadline: Duration) -> std::io::Result<bool> {
     let until = Instant::now() + deadline;
-    while matches!(child.try_wait(), Ok(None)) {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while waitid(WaitId::Pid(id), look)?.is_none() {
         if Instant::now() >= until {
-            return false;
+            return Ok(false);
         }
         thread::sleep(LOOK_EVERY);
     }
-    true
-}
-
-/// Kills the child and whatever it left running. Its process id is its group, and stays taken
-/// until it is waited for or its last member ends.
-fn end_group(child: &Child) {
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let Some(group) = group {
-        // Nobody left to kill is what is hoped for.
-        kill_process_group(group, Signal::KILL).unwrap_or_default();
-    }
+    Ok(true)
 }
 
 fn collect(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {

@@ -29,7 +29,7 @@ pub use catalogue::{CHECKS, Check};
 pub use child::answer;
 pub use elf::{InspectError, Inspection};
 pub use finding::{Finding, Outcome};
-pub use job::{Effort, Job, Subject, Task};
+pub use job::{Blob, Effort, Job, Subject, Task};
 pub use launch::{Fate, Start, perform};
 pub use plugin::sum;
 pub use probe::Probed;

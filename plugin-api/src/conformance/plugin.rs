@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::finding::{Trouble, fail};
 use super::host_table::{Grown, Helpful};
-use super::job::Subject;
+use super::job::{Blob, Subject};
 use crate::borrowed::{size, span};
 use crate::host::keys::{KeyCollector, KeyRecord, Source, take_key};
 use crate::host::{Pin, PluginImage, limits};
@@ -25,6 +25,8 @@ pub(super) struct Loaded {
     pub(super) host: &'static Grown,
     pub(super) services: Arc<Helpful>,
     config: String,
+    /// Signature blobs and their payloads.
+    pub(super) blobs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// A configured instance, which ends when dropped.
@@ -74,7 +76,8 @@ impl Loaded {
         let (host, services) = Grown::leak(&subject.secrets);
         let image = PluginImage::load(&subject.file, &Pin::Sha256(vec![subject.sha256]))
             .map_err(|error| Trouble::Fail(error.reason.to_string()))?;
-        Ok(Self { image, host, services, config: subject.config.clone() })
+        let blobs = subject.blobs.iter().map(read_blob).collect::<Result<_, _>>()?;
+        Ok(Self { image, host, services, config: subject.config.clone(), blobs })
     }
 
     pub(super) fn table(&self) -> &abi::Plugin {
@@ -272,6 +275,15 @@ pub(super) fn read(subject: &Subject) -> Result<Vec<u8>, Trouble> {
     } else {
         fail("the file changed while the kit ran; run it again")
     }
+}
+
+fn read_blob(blob: &Blob) -> Result<(Vec<u8>, Vec<u8>), Trouble> {
+    let read = |file: &Path| {
+        let unreadable = |error| Trouble::Fail(format!("cannot read {}: {error}", file.display()));
+        fs::read(file).map_err(unreadable)
+    };
+    let payload = blob.payload.as_deref().map(read).transpose()?;
+    Ok((read(&blob.file)?, payload.unwrap_or_default()))
 }
 
 /// The SHA-256 of a file, and nothing else of it.

@@ -53,7 +53,7 @@ pub(super) fn of(op: Op, live: &Live<'_>, open: Option<&Open<'_>>) -> Result<Vec
     let mut samples = match (op, open) {
         (Op::Sign, Some(open)) => to_sign(open),
         (Op::Verify, Some(open)) => to_verify(live, open)?,
-        (Op::Decode, _) => blobs(),
+        (Op::Decode, _) => blobs(live),
         (_, None) => Vec::new(),
     };
     samples.extend(hostile(open));
@@ -97,8 +97,22 @@ pub(super) fn hostile(open: Option<&Open<'_>>) -> Vec<Sample> {
     ]
 }
 
-/// Signature blobs that are none, or not wholly.
-fn blobs() -> Vec<Sample> {
+/// Signature blobs: those given, those with a bit turned over, and those that are none.
+fn blobs(live: &Live<'_>) -> Vec<Sample> {
+    let given = live.plugin.blobs.iter().map(|(signature, message)| Sample {
+        signature: signature.clone(),
+        message: message.clone(),
+        ..Sample::default()
+    });
+    let mut samples: Vec<_> = given.collect();
+    let middle = |sample: &Sample| sample.signature.len() * 4;
+    let flipped: Vec<_> = samples.iter().map(|it| flip_signature(it, middle(it))).collect();
+    samples.extend(flipped);
+    samples.extend(no_blobs());
+    samples
+}
+
+fn no_blobs() -> Vec<Sample> {
     let armor = b"-----BEGIN PGP SIGNATURE-----\n\nwsBc".to_vec();
     let lengths = vec![0xFF; 512];
     let packets = [&[0x99, 0xFF, 0xFF][..], &[0x04; 64]].concat();

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::CallError;
 use super::instance::{Circumstances, Instance};
-use super::keys::{KeySnapshot, copy, read_id, time};
+use super::keys::{KeySnapshot, copy, read_id, text, time};
 use super::limits;
 use crate::borrowed::{size, sized, span};
-use crate::{Algorithm, Decoded, Failure, Item, abi};
+use crate::{Algorithm, Decoded, Failure, Item, Refusal, Signed, abi};
 
 /// Items in one call where the plugin sets no limit: keeps one call short.
 const BATCH_MAX: usize = 1_024;
@@ -274,6 +274,12 @@ unsafe extern "C" fn take_decoded(
 pub(crate) unsafe fn read_decoded(decoded: &abi::Decoded) -> Result<Decoded, &'static str> {
     // SAFETY: by the contract of this function.
     let key_id = unsafe { read_id(&decoded.key_id) }?;
+    if decoded.refusal != 0 {
+        // SAFETY: by the contract of this function.
+        let text = unsafe { text(&decoded.message) };
+        let failure = Failure::from_verdict(decoded.refusal);
+        return Ok(Decoded::Refused(Refusal { failure, key_id, text }));
+    }
     if decoded.key_handle == 0 && key_id.is_empty() {
         return Err("a decoded signature names no key");
     }
@@ -283,7 +289,7 @@ pub(crate) unsafe fn read_decoded(decoded: &abi::Decoded) -> Result<Decoded, &'s
     let payload = unsafe { copy(&decoded.payload, limits::MESSAGE_BYTES) };
     // SAFETY: by the contract of this function.
     let signature = unsafe { copy(&decoded.signature, limits::SIGNATURE_BYTES) };
-    Ok(Decoded {
+    Ok(Decoded::Signed(Signed {
         key_handle: decoded.key_handle,
         key_id,
         algorithm: Algorithm::from_number(decoded.alg)
@@ -293,5 +299,5 @@ pub(crate) unsafe fn read_decoded(decoded: &abi::Decoded) -> Result<Decoded, &'s
         payload: payload.ok_or("a decoded payload is too long")?,
         signed_at: time(decoded.signed_at),
         expires_at: time(decoded.expires_at),
-    })
+    }))
 }

@@ -66,6 +66,7 @@ pub(crate) fn suite(file: &Path, config: &str, only: &[&str]) -> Suite {
         sha256: sum(file).unwrap(),
         config: config.to_owned(),
         secrets: BTreeMap::new(),
+        blobs: Vec::new(),
     };
     let effort = Effort { threads: 16, calls: 10, cycles: 100 };
     let only = only.iter().map(|id| (*id).to_owned()).collect();

@@ -72,5 +72,7 @@ fn a_plugin_of_a_newer_minor_works() {
     // The manifest says what the table says.
     let manifest = "-DMANIFEST=HALLMARK_MANIFEST(\"{\\\"hallmark_plugin\\\":\\\"broken\\\",\
                     \\\"version\\\":\\\"1\\\",\\\"vendor\\\":\\\"Nobody\\\",\\\"abi\\\":\\\"1.9\\\"}\\n\")";
-    conforms(&edits, &[manifest]);
+    // It has a capability that this host never heard of.
+    let caps = "-DCAPS=(1ull<<63|HALLMARK_CAP_KEYS|HALLMARK_CAP_VERIFY|HALLMARK_CAP_SIGN)";
+    conforms(&edits, &[manifest, caps]);
 }

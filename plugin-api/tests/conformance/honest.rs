@@ -1,5 +1,7 @@
 //! Plugins that keep the contract pass, each by the compiler of its language.
 
+use hallmark_plugin_api::conformance::{Blob, Suite};
+
 use crate::fixture::{assert_conformant, compile, example, readable, root, run, suite};
 
 /// Checks that have something to check in a plugin with keys that verifies and signs.
@@ -50,4 +52,29 @@ fn a_plugin_of_the_sdk_passes() {
     assert_conformant(&findings, &OF_A_SIGNER[..10]);
     let honest = run(&suite(&file, r#"{"mask": 33}"#, &["truth.own", "truth.host"]));
     assert_conformant(&honest, &["truth.own-signatures", "truth.host-verifies"]);
+}
+
+/// A blob of the vendor's own is taken apart, and one that is given is read before anything runs.
+#[test]
+fn a_given_blob_is_among_the_items() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("toy.so");
+    std::fs::copy(example("libtoy_plugin.so"), &file).unwrap();
+    readable(&file);
+    let blob = dir.path().join("blob");
+    std::fs::write(&blob, b"TOYsignature").unwrap();
+    let payload = dir.path().join("payload");
+    std::fs::write(&payload, b"payload").unwrap();
+    let mut suite = suite(&file, r#"{"mask": 33}"#, &["items", "growth.strides"]);
+    let decoded = |suite: &Suite| {
+        let findings = run(suite);
+        assert_conformant(&findings, &["items.order", "items.verdicts", "growth.strides"]);
+        findings.iter().find(|finding| finding.id == "items.verdicts").unwrap().text.clone()
+    };
+    let without = decoded(&suite);
+    suite.subject.blobs.push(Blob { file: blob, payload: Some(payload) });
+    assert_ne!(decoded(&suite), without, "one blob, and one that is turned over");
+    suite.subject.blobs[0].file = dir.path().join("absent");
+    let findings = run(&suite);
+    assert!(findings[0].text.contains("absent"), "{findings:?}");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::fixture::{NOW, Recorder, at, compile_demo, instance, pin};
 use hallmark_plugin_api::host::{CallError, Circumstances, Instance, PluginImage, limits};
-use hallmark_plugin_api::{Algorithm, Caps, ErrorKind, Failure, Item, KeyFlags, Material};
+use hallmark_plugin_api::{Algorithm, Caps, Decoded, ErrorKind, Failure, Item, KeyFlags, Material};
 use sha2::{Digest, Sha256};
 
 fn demo() -> (Arc<Instance>, Arc<Recorder>, tempfile::TempDir) {
@@ -171,12 +171,13 @@ fn a_signature_is_taken_apart() {
     let (instance, _, _dir) = demo();
     let items = [item(b"payload", b"SIGraw"), item(b"payload", b"raw")];
     let answers = instance.decode_batch(None, &items, &at()).unwrap();
-    let decoded = answers[0].as_ref().unwrap();
-    assert_eq!(decoded.len(), 1);
-    assert_eq!((decoded[0].key_id.as_str(), decoded[0].key_handle), ("demo:one", 0));
-    assert_eq!(decoded[0].message, b"payload");
-    assert_eq!(decoded[0].signature, b"raw");
-    assert_eq!((decoded[0].signed_at, decoded[0].expires_at), (Some(1_700_000_000), None));
+    let [Decoded::Signed(signed)] = &answers[0].as_ref().unwrap()[..] else {
+        panic!("{answers:?}")
+    };
+    assert_eq!((signed.key_id.as_str(), signed.key_handle), ("demo:one", 0));
+    assert_eq!(signed.message, b"payload");
+    assert_eq!(signed.signature, b"raw");
+    assert_eq!((signed.signed_at, signed.expires_at), (Some(1_700_000_000), None));
     assert_eq!(answers[1], Err(Failure::Malformed));
 
     let error = instance.decode_batch(None, &[item(b"", b"SIG*many")], &at()).unwrap_err();

@@ -1,6 +1,7 @@
 //! The algorithms, each with keys, what they signed, the libraries and the engines.
 
 mod ecdsa;
+mod rsa;
 
 /// An algorithm to measure.
 pub(crate) struct Subject {
@@ -12,9 +13,13 @@ pub(crate) struct Subject {
     pub(crate) case: fn(usize, &mut fastrand::Rng) -> Case,
 }
 
-pub(crate) const SUBJECTS: [Subject; 2] = [
+pub(crate) const SUBJECTS: [Subject; 6] = [
     Subject { name: "p256", openssl: "ecdsap256", keys: &[1, 1000], case: ecdsa::p256 },
     Subject { name: "p384", openssl: "ecdsap384", keys: &[1, 1000], case: ecdsa::p384 },
+    Subject { name: "rsa2048", openssl: "rsa2048", keys: &[1, 1000], case: rsa::pkcs1_2048 },
+    Subject { name: "rsa2048-pss", openssl: "rsa2048", keys: &[1], case: rsa::pss_2048 },
+    Subject { name: "rsa3072", openssl: "rsa3072", keys: &[1], case: rsa::pkcs1_3072 },
+    Subject { name: "rsa4096", openssl: "rsa4096", keys: &[1], case: rsa::pkcs1_4096 },
 ];
 
 /// Bytes of a message: what a simple-signing payload of an image has.

@@ -1,11 +1,11 @@
 //! A plugin file named on the command line, and what it is run with.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use hallmark_plugin_api::conformance::{self, Effort, Job, Task};
+use hallmark_plugin_api::conformance::{self, Blob, Effort, Job, Task};
 
 /// A plugin, and a configuration that it accepts.
 #[derive(Debug, Args)]
@@ -19,6 +19,12 @@ pub(super) struct Subject {
     /// A secret that it may ask for, and the file that holds it; may be repeated.
     #[arg(long, value_name = "NAME=FILE", value_parser = secret)]
     secret: Vec<(String, PathBuf)>,
+    /// A signature in the plugin's own format, for it to take apart; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    blob: Vec<PathBuf>,
+    /// What was signed, where the --blob does not hold it.
+    #[arg(long, value_name = "FILE", requires = "blob")]
+    payload: Option<PathBuf>,
 }
 
 fn secret(text: &str) -> Result<(String, PathBuf), String> {
@@ -39,8 +45,13 @@ impl Subject {
             file: self.file.clone(),
             sha256,
             config: self.config.clone(),
+            blobs: self.blob.iter().map(|file| self.blob(file)).collect(),
             secrets: self.secret.iter().cloned().collect::<BTreeMap<_, _>>(),
         })
+    }
+
+    fn blob(&self, file: &Path) -> Blob {
+        Blob { file: file.to_owned(), payload: self.payload.clone() }
     }
 
     pub(super) fn job(&self, task: Task) -> anyhow::Result<Job> {

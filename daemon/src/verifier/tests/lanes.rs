@@ -59,6 +59,27 @@ fn ecdsa(nth: usize) -> Signer {
     Signer { key, sign: Box::new(sign) }
 }
 
+/// A key of RSA-2048 that signs with PKCS#1 or PSS.
+fn rsa(algorithm: SignatureAlgorithm) -> Signer {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
+    let pair = KeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let rules: &'static dyn RsaEncoding = match algorithm {
+        SignatureAlgorithm::RsaPss2048Sha256 => &RSA_PSS_SHA256,
+        _ => &RSA_PKCS1_SHA256,
+    };
+    let spki_der = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).expect("DER");
+    let key = key(algorithm, spki_der.as_ref());
+    let sign = move |message: &[u8]| {
+        let mut signature = vec![0; pair.public_modulus_len()];
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        pair.sign(rules, &random, message, &mut signature).expect("signs");
+        signature
+    };
+    Signer { key, sign: Box::new(sign) }
+}
+
 /// `count` checks by one key: good ones of both forms, and in between bad ones.
 fn signed(signer: &Signer, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict>) {
     let enveloped = Verdict::Verified(Verified::assertion(SignedForm::Pae));
@@ -70,7 +91,10 @@ fn signed(signer: &Signer, count: usize, salt: &str) -> (Vec<Check>, Vec<Verdict
             _ => (b"another".to_vec(), Verdict::BadSignature),
         };
         let signature = (signer.sign)(&message).into();
-        (Check { key: Arc::clone(&signer.key), payload: payload.into(), signature }, verdict)
+        (
+            Check { exact: None, key: Arc::clone(&signer.key), payload: payload.into(), signature },
+            verdict,
+        )
     };
     (0..count).map(one).unzip()
 }
@@ -114,7 +138,11 @@ async fn a_key_that_turns_hot_verifies_in_lanes_with_the_same_verdicts() {
 #[tokio::test]
 async fn one_batch_holds_keys_of_every_algorithm() {
     let bench = with_lanes(LANES, algorithm::verify);
-    let signers = [ecdsa(0), ecdsa(1)];
+    let mut signers = vec![ecdsa(0), ecdsa(1)];
+    if Kernel::detect() == Kernel::Ifma {
+        signers.push(rsa(SignatureAlgorithm::RsaPkcs1_2048Sha256));
+        signers.push(rsa(SignatureAlgorithm::RsaPss2048Sha256));
+    }
     let (mut checks, mut verdicts) = (Vec::new(), Vec::new());
     for signer in &signers {
         heat(&bench, signer).await;
@@ -128,6 +156,30 @@ async fn one_batch_holds_keys_of_every_algorithm() {
     assert_eq!(bench.verify(&mixed).await, expected);
     assert_eq!(bench.metrics.lanes.checks.get() as usize, mixed.len());
     assert_eq!(bench.metrics.lanes.disagreements.get(), 0);
+}
+
+#[tokio::test]
+async fn rsa_without_an_engine_or_of_another_size_verifies_with_the_library() {
+    let signer = rsa(SignatureAlgorithm::RsaPkcs1_2048Sha256);
+    let portable = LanesConfig { kernel: Some(Kernel::Portable), ..LANES };
+    let bench = with_lanes(portable, algorithm::verify);
+    let (checks, verdicts) = signed(&signer, 70, "portable");
+    assert_eq!(bench.verify(&checks).await, verdicts);
+    // A key of another size than its algorithm demands has signed nothing, hot or not.
+    let other = with_lanes(LANES, algorithm::verify);
+    if Kernel::detect() == Kernel::Ifma {
+        heat(&other, &signer).await;
+    }
+    let (mut wrong, _) = signed(&signer, 70, "wrong");
+    let wrong_key = key(SignatureAlgorithm::RsaPkcs1_3072Sha256, &signer.key.spki_der);
+    wrong.iter_mut().for_each(|check| check.key = Arc::clone(&wrong_key));
+    assert_eq!(other.verify(&wrong).await, vec![Verdict::BadSignature; 70]);
+    let counts = |bench: &Bench| {
+        let lanes = &bench.metrics.lanes;
+        (lanes.tables_built.get(), lanes.checks.get())
+    };
+    let heated = u64::from(Kernel::detect() == Kernel::Ifma);
+    assert_eq!((counts(&bench), counts(&other)), ((0, 0), (heated, 0)));
 }
 
 #[tokio::test]
