@@ -17,6 +17,7 @@ mod faults;
 mod gcloud;
 mod google_clients;
 mod hostile;
+mod hsm;
 mod key_sources;
 mod metrics;
 mod never_stale;
