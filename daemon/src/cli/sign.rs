@@ -1,6 +1,5 @@
 //! Signing on the command line, with a key file or a key version of Cloud KMS.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use serde_json::json;
 
 use super::client::{Client, Target};
 use super::kms::KeyVersion;
-use crate::plugin::{Catalog, PluginConfig, Rotation};
+use crate::plugin::{Catalog, PluginConfig};
 
 /// Which key signs.
 #[derive(Debug, Args)]
@@ -74,14 +73,8 @@ impl Signer {
         if let Some(algorithm) = &self.algorithm {
             key["algorithm"] = json!(algorithm.parse::<SignatureAlgorithm>()?.name());
         }
-        let catalog = Catalog::load(&[PluginConfig {
-            name: "pkix".to_owned(),
-            path: None,
-            pins: Vec::new(),
-            config: json!({"signing_keys": [key]}),
-            secrets: BTreeMap::new(),
-            rotation: Rotation::default(),
-        }])?;
+        let config = json!({"signing_keys": [key]});
+        let catalog = Catalog::load(&[PluginConfig::bundled("pkix", config)])?;
         let signed = catalog.sign("pkix", "signing-key", message)?;
         let key_id = KeyId::of_spki(&signed.spki_der).to_string();
         Ok(Signed { signature: signed.signature, key_id })
@@ -90,19 +83,14 @@ impl Signer {
     /// The signature is a message of OpenPGP that holds the payload, as gpg --sign makes it.
     fn sign_with_openpgp(&self, path: &Path, message: &[u8]) -> anyhow::Result<Signed> {
         let mut key = json!({"id": "signing-key", "path": path});
-        let mut secrets = BTreeMap::new();
+        let mut secrets = Vec::new();
         if let Some(file) = &self.passphrase_file {
             key["passphrase"] = json!("passphrase");
-            secrets.insert("passphrase".to_owned(), file.clone());
+            secrets.push(("passphrase".to_owned(), file.clone()));
         }
-        let catalog = Catalog::load(&[PluginConfig {
-            name: "pgp".to_owned(),
-            path: None,
-            pins: Vec::new(),
-            config: json!({"signing_keys": [key]}),
-            secrets,
-            rotation: Rotation::default(),
-        }])?;
+        let bundled = PluginConfig::bundled("pgp", json!({"signing_keys": [key]}));
+        let secrets = secrets.into_iter().collect();
+        let catalog = Catalog::load(&[PluginConfig { secrets, ..bundled }])?;
         let signed = catalog.sign("pgp", "signing-key", message)?;
         Ok(Signed { signature: signed.signature, key_id: signed.key_id })
     }
