@@ -7,6 +7,7 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need cc gcc
 need c++ g++
+need curl curl
 need make make
 need openssl openssl
 need gpg gnupg
@@ -22,6 +23,7 @@ go_library() { [ -d "/usr/share/gocode/src/$1" ] || missing+=("$2"); }
 go_library github.com/Masterminds/sprig golang-github-masterminds-sprig-dev
 go_library github.com/xeipuuv/gojsonschema golang-github-xeipuuv-gojsonschema-dev
 go_library sigs.k8s.io/yaml golang-k8s-sigs-yaml-dev
+need softhsm2-util softhsm2
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 
 if [ ${#missing[@]} -eq 0 ]; then

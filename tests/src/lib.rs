@@ -8,4 +8,5 @@ pub mod gpg;
 pub mod keys;
 pub mod pki;
 pub mod project;
+pub mod token;
 pub mod wire;
