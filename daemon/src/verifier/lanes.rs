@@ -225,6 +225,7 @@ fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
     Some(match algorithm {
         A::EcdsaP256Sha256 => Algorithm::EcdsaP256(Digest::Sha256),
         A::EcdsaP384Sha384 => Algorithm::EcdsaP384(Digest::Sha384),
+        A::Ed25519 => Algorithm::Ed25519,
         A::RsaPkcs1_2048Sha256 | A::RsaPkcs1_3072Sha256 | A::RsaPkcs1_4096Sha256 => {
             Algorithm::RsaPkcs1(Digest::Sha256)
         }
