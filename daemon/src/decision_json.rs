@@ -116,6 +116,14 @@ fn trial(out: &mut Vec<u8>, trial: &Trial) {
         raw(out, r#","detail":"#);
         text(out, &detail);
     }
+    if let Some(signer) = &trial.signer {
+        raw(out, r#","signedBy":"#);
+        text(out, &signer.key);
+        if let Some(signed_at) = signer.signed_at {
+            raw(out, r#","signedAt":"#);
+            text(out, &rfc3339(signed_at));
+        }
+    }
     raw(out, "}");
 }
 
@@ -127,10 +135,27 @@ fn detail(outcome: &TrialOutcome) -> Option<String> {
             format!("valid from {}", rfc3339(*not_before))
         }
         TrialOutcome::KeyExpired { not_after } => format!("valid until {}", rfc3339(*not_after)),
+        TrialOutcome::KeyRevoked { revoked_at } if revoked_at.0 == i64::MIN => {
+            "revoked as compromised: nothing that it ever signed counts".to_owned()
+        }
         TrialOutcome::KeyRevoked { revoked_at } => format!("revoked at {}", rfc3339(*revoked_at)),
-        TrialOutcome::PayloadMalformed { error } => error.clone(),
+        TrialOutcome::PayloadMalformed { error }
+        | TrialOutcome::SignatureMalformed { error }
+        | TrialOutcome::SignatureRefused { error }
+        | TrialOutcome::AlgorithmUnsupported { error } => error.clone(),
+        TrialOutcome::SignatureExpired { expires_at } => {
+            format!("expired at {}", rfc3339(*expires_at))
+        }
+        TrialOutcome::SignatureNotYetMade { signed_at } => {
+            format!("dated {}", rfc3339(*signed_at))
+        }
+        TrialOutcome::SignedBeforeKey { not_before } => {
+            format!("the key is valid from {}", rfc3339(*not_before))
+        }
         TrialOutcome::DigestMismatch { signed } => format!("signed {signed}"),
-        TrialOutcome::Verified { form: SignedForm::Raw }
+        TrialOutcome::Verified { form: SignedForm::Raw | SignedForm::Enveloped }
+        | TrialOutcome::SigningKeyUnknown
+        | TrialOutcome::PayloadDiffers
         | TrialOutcome::KeyIdUnknown
         | TrialOutcome::BadSignature
         | TrialOutcome::Unavailable(_) => return None,
@@ -210,6 +235,7 @@ mod tests {
 
     fn tried(outcome: TrialOutcome) -> Trial {
         Trial {
+            signer: None,
             occurrence: "projects/p/occurrences/0c5f".parse().expect("a name"),
             signature_index: 12,
             key_id: "key \"1\"".into(),

@@ -52,15 +52,22 @@ impl KeyType {
     pub fn verifies(self, algorithm: SignatureAlgorithm) -> bool {
         use SignatureAlgorithm as A;
         self == match algorithm {
-            A::RsaPss2048Sha256 | A::RsaPkcs1_2048Sha256 => Self::Rsa(2048),
-            A::RsaPss3072Sha256 | A::RsaPkcs1_3072Sha256 => Self::Rsa(3072),
+            A::RsaPss2048Sha256
+            | A::RsaPkcs1_2048Sha256
+            | A::RsaPkcs1_2048Sha384
+            | A::RsaPkcs1_2048Sha512 => Self::Rsa(2048),
+            A::RsaPss3072Sha256
+            | A::RsaPkcs1_3072Sha256
+            | A::RsaPkcs1_3072Sha384
+            | A::RsaPkcs1_3072Sha512 => Self::Rsa(3072),
             A::RsaPss4096Sha256
             | A::RsaPss4096Sha512
             | A::RsaPkcs1_4096Sha256
+            | A::RsaPkcs1_4096Sha384
             | A::RsaPkcs1_4096Sha512 => Self::Rsa(4096),
-            A::EcdsaP256Sha256 => Self::P256,
-            A::EcdsaP384Sha384 => Self::P384,
-            A::EcdsaP521Sha512 => Self::P521,
+            A::EcdsaP256Sha256 | A::EcdsaP256Sha384 | A::EcdsaP256Sha512 => Self::P256,
+            A::EcdsaP384Sha256 | A::EcdsaP384Sha384 | A::EcdsaP384Sha512 => Self::P384,
+            A::EcdsaP521Sha256 | A::EcdsaP521Sha384 | A::EcdsaP521Sha512 => Self::P521,
             A::MlDsa65 => Self::MlDsa65,
             A::Ed25519 => Self::Ed25519,
         }

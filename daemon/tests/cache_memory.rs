@@ -90,6 +90,7 @@ fn fill_evaluations(cache: &EvaluationCache) {
 /// As of a rule with one attestor and an image with one signature.
 fn evaluation(digest: Digest) -> Evaluation {
     let trial = Trial {
+        signer: None,
         occurrence: "projects/my-app-prod/occurrences/0c5f0a1e-7c53-4d41-9f0e-2f1f5b2a9d10"
             .parse()
             .expect("occurrence"),
@@ -115,6 +116,7 @@ fn evaluation(digest: Digest) -> Evaluation {
 /// With a key that is none, so that the arithmetic is quick to say no.
 fn fill_verdicts(verifier: &Verifier) {
     let key = Arc::new(VerificationKey {
+        envelope: None,
         ids: Vec::new(),
         spki_der: [].into(),
         fingerprint: [0; 32],
@@ -126,6 +128,7 @@ fn fill_verdicts(verifier: &Verifier) {
     // In portions, so that the checks themselves do not stay in memory.
     for portion in 0..ENTRIES / 1_000 {
         let check = |number: u32| Check {
+            exact: None,
             key: Arc::clone(&key),
             payload: number.to_be_bytes().to_vec().into(),
             signature: Vec::new().into(),

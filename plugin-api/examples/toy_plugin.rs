@@ -4,7 +4,7 @@
 
 use hallmark_plugin_api::{
     Algorithm, Call, Caps, Decoded, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags,
-    LogLevel, Material, Plugin, Snapshot, export_plugin,
+    LogLevel, Material, Plugin, Refusal, Signed, Snapshot, export_plugin,
 };
 
 struct Toy {
@@ -75,8 +75,14 @@ impl Plugin for Toy {
         item: &Item<'_>,
         _: &Call<'_>,
     ) -> Result<Vec<Decoded>, Failure> {
+        if item.signature == b"WEAK" {
+            let key_id = "toy:one".to_owned();
+            let text = "a weak hash".to_owned();
+            let failure = Failure::AlgRejected;
+            return Ok(vec![Decoded::Refused(Refusal { failure, key_id, text })]);
+        }
         let signature = item.signature.strip_prefix(b"TOY").ok_or(Failure::Malformed)?;
-        Ok(vec![Decoded {
+        Ok(vec![Decoded::Signed(Signed {
             key_handle: 0,
             key_id: "toy:one".to_owned(),
             algorithm: Algorithm::Ed25519,
@@ -85,7 +91,7 @@ impl Plugin for Toy {
             payload: Vec::new(),
             signed_at: Some(1),
             expires_at: None,
-        }])
+        })])
     }
 
     fn verify(&self, mask: Option<&u8>, item: &Item<'_>, _: &Call<'_>) -> Result<(), Failure> {

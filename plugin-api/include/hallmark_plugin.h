@@ -98,6 +98,39 @@ typedef struct hallmark_snapshot hallmark_snapshot; /* an immutable set of keys 
 // RFC 8032 Ed25519; an extension, Google's proto has none.
 #define HALLMARK_ALG_ED25519 32
 
+// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-384; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_RSA_PKCS1_2048_SHA384 33
+
+// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-512; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_RSA_PKCS1_2048_SHA512 34
+
+// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-384; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_RSA_PKCS1_3072_SHA384 35
+
+// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-512; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_RSA_PKCS1_3072_SHA512 36
+
+// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-384; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_RSA_PKCS1_4096_SHA384 37
+
+// ECDSA on P-256 with SHA-384, signature in DER; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_ECDSA_P256_SHA384 38
+
+// ECDSA on P-256 with SHA-512, signature in DER; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_ECDSA_P256_SHA512 39
+
+// ECDSA on P-384 with SHA-256, signature in DER; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_ECDSA_P384_SHA256 40
+
+// ECDSA on P-384 with SHA-512, signature in DER; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_ECDSA_P384_SHA512 41
+
+// ECDSA on P-521 with SHA-256, signature in DER; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_ECDSA_P521_SHA256 42
+
+// ECDSA on P-521 with SHA-384, signature in DER; an extension, as met in OpenPGP.
+#define HALLMARK_ALG_ECDSA_P521_SHA384 43
+
 // Key flag: may verify.
 #define HALLMARK_KEY_VERIFY 1
 
@@ -109,6 +142,13 @@ typedef struct hallmark_snapshot hallmark_snapshot; /* an immutable set of keys 
 
 // Key flag: revoked as compromised: nothing it ever signed counts.
 #define HALLMARK_KEY_HARD_REVOKED 8
+
+// Key flag: a signature dated until `not_after` counts after it, too. For formats whose
+// signatures carry their date.
+#define HALLMARK_KEY_OUTLIVES_EXPIRY 16
+
+// Key flag: a signature dated before `revoked_at` counts after it, too.
+#define HALLMARK_KEY_OUTLIVES_REVOCATION 32
 
 // Item flag, sign: `message` is the digest that the algorithm makes of the message, as long as
 // its hash. For algorithms that hash once: RSA and ECDSA.
@@ -295,7 +335,8 @@ typedef struct hallmark_batch {
   struct hallmark_result *results;
 } hallmark_batch;
 
-// What `decode_batch` found in one signature blob; all of it borrowed.
+// One signature that `decode_batch` found in a blob; all of it borrowed. A blob that is refused as
+// a whole may say why with one that is refused.
 typedef struct hallmark_decoded {
   // Size of this struct as the plugin compiled it.
   uint32_t struct_size;
@@ -303,13 +344,16 @@ typedef struct hallmark_decoded {
   uint32_t flags;
   // A key of the snapshot, or 0.
   uint64_t key_handle;
-  // The id by which the signature names its key; required where the handle is 0.
+  // The id by which the signature names its key; required where the handle is 0 and the
+  // signature is not refused.
   struct hallmark_bytes key_id;
-  // `HALLMARK_ALG_*` of the raw signature.
+  // `HALLMARK_ALG_*` of the raw signature; 0 where it is refused.
   uint32_t alg;
-  // Zero.
-  uint32_t reserved;
-  // The exact bytes signed (OpenPGP: payload and trailer).
+  // 0, or why this signature must not be believed, whatever arithmetic would say: a reason, as
+  // in a result.
+  hallmark_verdict refusal;
+  // The exact bytes signed (OpenPGP: payload and trailer). Where the signature is refused: why,
+  // in UTF-8, for people.
   struct hallmark_bytes message;
   // The raw signature, in the form that the algorithm defines.
   struct hallmark_bytes signature;

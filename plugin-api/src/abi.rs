@@ -126,6 +126,28 @@ pub const HALLMARK_ALG_ECDSA_P521_SHA512: u32 = 11;
 pub const HALLMARK_ALG_ML_DSA_65: u32 = 12;
 /// RFC 8032 Ed25519; an extension, Google's proto has none.
 pub const HALLMARK_ALG_ED25519: u32 = 32;
+/// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-384; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_RSA_PKCS1_2048_SHA384: u32 = 33;
+/// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-512; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_RSA_PKCS1_2048_SHA512: u32 = 34;
+/// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-384; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_RSA_PKCS1_3072_SHA384: u32 = 35;
+/// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-512; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_RSA_PKCS1_3072_SHA512: u32 = 36;
+/// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-384; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_RSA_PKCS1_4096_SHA384: u32 = 37;
+/// ECDSA on P-256 with SHA-384, signature in DER; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_ECDSA_P256_SHA384: u32 = 38;
+/// ECDSA on P-256 with SHA-512, signature in DER; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_ECDSA_P256_SHA512: u32 = 39;
+/// ECDSA on P-384 with SHA-256, signature in DER; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_ECDSA_P384_SHA256: u32 = 40;
+/// ECDSA on P-384 with SHA-512, signature in DER; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_ECDSA_P384_SHA512: u32 = 41;
+/// ECDSA on P-521 with SHA-256, signature in DER; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_ECDSA_P521_SHA256: u32 = 42;
+/// ECDSA on P-521 with SHA-384, signature in DER; an extension, as met in OpenPGP.
+pub const HALLMARK_ALG_ECDSA_P521_SHA384: u32 = 43;
 
 /// Key flag: may verify.
 pub const HALLMARK_KEY_VERIFY: u32 = 1;
@@ -135,6 +157,11 @@ pub const HALLMARK_KEY_SIGN: u32 = 2;
 pub const HALLMARK_KEY_HOST_VERIFY: u32 = 4;
 /// Key flag: revoked as compromised: nothing it ever signed counts.
 pub const HALLMARK_KEY_HARD_REVOKED: u32 = 8;
+/// Key flag: a signature dated until `not_after` counts after it, too. For formats whose
+/// signatures carry their date.
+pub const HALLMARK_KEY_OUTLIVES_EXPIRY: u32 = 16;
+/// Key flag: a signature dated before `revoked_at` counts after it, too.
+pub const HALLMARK_KEY_OUTLIVES_REVOCATION: u32 = 32;
 
 /// Item flag, sign: `message` is the digest that the algorithm makes of the message, as long as
 /// its hash. For algorithms that hash once: RSA and ECDSA.
@@ -249,7 +276,8 @@ pub struct Material {
     pub reserved: u32,
 }
 
-/// What `decode_batch` found in one signature blob; all of it borrowed.
+/// One signature that `decode_batch` found in a blob; all of it borrowed. A blob that is refused as
+/// a whole may say why with one that is refused.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Decoded {
@@ -259,13 +287,16 @@ pub struct Decoded {
     pub flags: u32,
     /// A key of the snapshot, or 0.
     pub key_handle: u64,
-    /// The id by which the signature names its key; required where the handle is 0.
+    /// The id by which the signature names its key; required where the handle is 0 and the
+    /// signature is not refused.
     pub key_id: Bytes,
-    /// `HALLMARK_ALG_*` of the raw signature.
+    /// `HALLMARK_ALG_*` of the raw signature; 0 where it is refused.
     pub alg: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// The exact bytes signed (OpenPGP: payload and trailer).
+    /// 0, or why this signature must not be believed, whatever arithmetic would say: a reason, as
+    /// in a result.
+    pub refusal: Verdict,
+    /// The exact bytes signed (OpenPGP: payload and trailer). Where the signature is refused: why,
+    /// in UTF-8, for people.
     pub message: Bytes,
     /// The raw signature, in the form that the algorithm defines.
     pub signature: Bytes,

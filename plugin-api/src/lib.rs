@@ -16,7 +16,7 @@ mod sdk;
 
 pub use sdk::{
     Algorithm, Call, Caps, Decoded, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags,
-    LogLevel, Material, Plugin, Snapshot,
+    LogLevel, Material, Plugin, Refusal, Signed, Snapshot,
 };
 
 #[doc(hidden)]

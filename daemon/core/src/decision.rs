@@ -182,6 +182,7 @@ impl AttestorReason {
             Self::VerifierUnavailable(Unavailable::Overloaded) => "VERIFIER_OVERLOADED",
             Self::VerifierUnavailable(Unavailable::Deadline) => "DEADLINE_EXCEEDED",
             Self::VerifierUnavailable(Unavailable::Panicked) => "VERIFIER_FAILED",
+            Self::VerifierUnavailable(Unavailable::Decoder) => "DECODER_UNAVAILABLE",
             Self::VerifierUnavailable(Unavailable::Disagreement) => "VERIFIERS_DISAGREE",
         }
     }
@@ -208,6 +209,17 @@ pub struct Trial {
     pub algorithm: Option<SignatureAlgorithm>,
     /// What came of it.
     pub outcome: TrialOutcome,
+    /// What the signature itself says, where it came in an envelope.
+    pub signer: Option<Box<Signer>>,
+}
+
+/// What a signature in an envelope says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// What it names its key by: a fingerprint or a part of one. May be empty.
+    pub key: Box<str>,
+    /// When it says it was made.
+    pub signed_at: Option<UnixTime>,
 }
 
 /// What came of one signature.
@@ -237,6 +249,40 @@ pub enum TrialOutcome {
     },
     /// The key did not make this signature over this payload.
     BadSignature,
+    /// Not a signature of the format of its key, or not in a form that is accepted.
+    SignatureMalformed {
+        /// What is wrong with it.
+        error: String,
+    },
+    /// It rests on what is too weak.
+    SignatureRefused {
+        /// On what.
+        error: String,
+    },
+    /// Nobody here verifies it.
+    AlgorithmUnsupported {
+        /// What it is.
+        error: String,
+    },
+    /// Made by a key that is no signing key of the certificate that its key id names.
+    SigningKeyUnknown,
+    /// The signature says that it no longer counts.
+    SignatureExpired {
+        /// Since when.
+        expires_at: UnixTime,
+    },
+    /// The signature says that it is yet to be made.
+    SignatureNotYetMade {
+        /// When.
+        signed_at: UnixTime,
+    },
+    /// The signature says that it was made before its key was valid.
+    SignedBeforeKey {
+        /// When the key began to be.
+        not_before: UnixTime,
+    },
+    /// The payload in the envelope is not the one of the attestation.
+    PayloadDiffers,
     /// Signature verified, but the payload is not one; or it is too large to be looked at.
     PayloadMalformed {
         /// What is wrong with it.
@@ -261,11 +307,20 @@ impl TrialOutcome {
             Self::KeyExpired { .. } => "KEY_EXPIRED",
             Self::KeyRevoked { .. } => "KEY_REVOKED",
             Self::BadSignature => "BAD_SIGNATURE",
+            Self::SignatureMalformed { .. } => "SIGNATURE_MALFORMED",
+            Self::SignatureRefused { .. } => "SIGNATURE_REFUSED",
+            Self::AlgorithmUnsupported { .. } => "ALGORITHM_UNSUPPORTED",
+            Self::SigningKeyUnknown => "SIGNING_KEY_UNKNOWN",
+            Self::SignatureExpired { .. } => "SIGNATURE_EXPIRED",
+            Self::SignatureNotYetMade { .. } => "SIGNATURE_NOT_YET_MADE",
+            Self::SignedBeforeKey { .. } => "SIGNED_BEFORE_KEY",
+            Self::PayloadDiffers => "PAYLOAD_DIFFERS",
             Self::PayloadMalformed { .. } => "PAYLOAD_MALFORMED",
             Self::DigestMismatch { .. } => "DIGEST_MISMATCH",
             Self::Unavailable(Unavailable::Overloaded) => "VERIFIER_OVERLOADED",
             Self::Unavailable(Unavailable::Deadline) => "DEADLINE_EXCEEDED",
             Self::Unavailable(Unavailable::Panicked) => "VERIFIER_FAILED",
+            Self::Unavailable(Unavailable::Decoder) => "DECODER_UNAVAILABLE",
             Self::Unavailable(Unavailable::Disagreement) => "VERIFIERS_DISAGREE",
         }
     }

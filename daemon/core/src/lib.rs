@@ -15,6 +15,7 @@
 pub mod attestor;
 pub mod decision;
 pub mod document;
+pub mod envelope;
 pub mod evaluate;
 pub mod image;
 pub mod limits;

@@ -1,20 +1,46 @@
 //! A check, and what verification says of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::attestor::VerificationKey;
+use crate::payload::pae;
 
 /// One signature to verify: did `key` sign `payload`?
 #[derive(Clone, Debug)]
 pub struct Check {
     /// The key that the signature names.
     pub key: Arc<VerificationKey>,
-    /// The payload as stored. Two forms of signed bytes exist for it, [`SignedForm`].
+    /// The payload as stored. Where nothing says what exactly was signed, two forms of signed bytes
+    /// exist for it, [`SignedForm`].
     pub payload: Bytes,
+    /// The exact bytes signed, where the signature came in an envelope.
+    pub exact: Option<Bytes>,
     /// The raw signature.
     pub signature: Bytes,
+}
+
+impl Check {
+    /// The forms of bytes that the signature may be over, in the order in which they are tried.
+    pub fn forms(&self) -> &'static [SignedForm] {
+        match self.exact {
+            Some(_) => &[SignedForm::Enveloped],
+            None => &[SignedForm::Raw, SignedForm::Pae],
+        }
+    }
+
+    /// The bytes of one of these forms.
+    pub fn message(&self, form: SignedForm) -> Cow<'_, [u8]> {
+        match (form, &self.exact) {
+            (SignedForm::Enveloped, Some(exact)) => Cow::Borrowed(exact),
+            (SignedForm::Pae, _) => {
+                Cow::Owned(pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &self.payload))
+            }
+            _ => Cow::Borrowed(&self.payload),
+        }
+    }
 }
 
 /// Which bytes a signature was found to cover.
@@ -25,6 +51,8 @@ pub enum SignedForm {
     /// `DSSEv1 SP len(type) SP type SP len(payload) SP payload` with the cosign simple-signing
     /// type; see [`crate::payload::pae`].
     Pae,
+    /// What the envelope of the signature puts around the payload; see [`crate::envelope`].
+    Enveloped,
 }
 
 /// The answer to a [`Check`].
@@ -47,6 +75,8 @@ pub enum Unavailable {
     Deadline,
     /// The batch that held the check panicked.
     Panicked,
+    /// The plugin that takes the envelope of the signature apart did not.
+    Decoder,
     /// Two verifiers disagreed about a check of the batch: neither is believed.
     Disagreement,
 }

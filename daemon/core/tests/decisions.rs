@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use hallmark_core::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
 use hallmark_core::decision::{AttestorResult, Decision, Trial, TrialOutcome};
+use hallmark_core::envelope::Envelopes;
 use hallmark_core::evaluate::Request;
 use hallmark_core::evaluate::decide::{conclude, decide, unrecorded};
 use hallmark_core::evaluate::pair::{AttestorEvidence, Pairing, pair};
@@ -31,6 +32,7 @@ use serde::Deserialize;
 const ROWS_MIN: usize = 170;
 const GENERATION: u64 = 7;
 const NOW: UnixTime = UnixTime(1_000);
+static NONE: LazyLock<Envelopes> = LazyLock::new(Envelopes::default);
 
 /// Every word a decision can give as a reason: for an image, an attestor, a signature.
 const CODES: &str = "SYSTEM_POLICY_ALLOWLISTED ALLOWLISTED ALWAYS_ALLOW ATTESTED ALWAYS_DENY \
@@ -353,6 +355,7 @@ impl Table {
         let sources: Vec<_> = known
             .iter()
             .map(|(name, trusted, evidence)| AttestorEvidence {
+                envelopes: &NONE,
                 name,
                 attestor: trusted.as_ref(),
                 evidence,
@@ -381,6 +384,7 @@ impl KeyRow {
     fn verification_key(&self, id: &str) -> VerificationKey {
         let ids = [id].into_iter().chain(self.also.iter().map(String::as_str));
         VerificationKey {
+            envelope: None,
             ids: ids.map(Into::into).collect(),
             spki_der: id.as_bytes().into(),
             fingerprint: [0; 32],
@@ -389,6 +393,7 @@ impl KeyRow {
                 not_before: self.not_before.map(UnixTime),
                 not_after: self.not_after.map(UnixTime),
                 revoked_at: self.revoked_at.map(UnixTime),
+                ..Validity::default()
             },
         }
     }

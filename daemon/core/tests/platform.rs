@@ -518,6 +518,7 @@ fn verification_key(key: &PublicKey) -> VerificationKey {
         _ => Validity::default(),
     };
     VerificationKey {
+        envelope: None,
         spki_der: id.as_str().as_bytes().into(),
         ids: vec![id],
         fingerprint: [0; 32],

@@ -49,7 +49,8 @@ impl Forge {
                 aws::Ed25519KeyPair::from_seed_unchecked(&seed).expect("a key")
             })
             .collect();
-        let public = pairs.iter().map(|pair| pair.public_key().as_ref().try_into().expect("32 bytes"));
+        let public =
+            pairs.iter().map(|pair| pair.public_key().as_ref().try_into().expect("32 bytes"));
         let public = public.collect();
         Self { random, pairs, public }
     }

@@ -2,14 +2,15 @@
 //! gather → pair → verify → conclude. Each digest of each rule is worked out by one request at a
 //! time, whoever else asks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use hallmark_core::decision::TrialOutcome;
+use hallmark_core::envelope::Envelopes;
 use hallmark_core::evaluate::Request;
 use hallmark_core::evaluate::decide::{Evaluation, conclude};
-use hallmark_core::evaluate::pair::{AttestorEvidence, Pairing, pair};
+use hallmark_core::evaluate::pair::{AttestorEvidence, Pairing, pair, sealed};
 use hallmark_core::evaluate::plan::Plan;
 use hallmark_core::image::Digest;
 use hallmark_core::names::{AttestorName, NoteName};
@@ -155,7 +156,9 @@ impl Batch<'_> {
         let find = |note: &NoteName, digest| {
             wanted.index.get(&(note, digest)).and_then(|&at| evidence.get(at)).unwrap_or(&NOTHING)
         };
-        let pairings: Vec<_> = questions.iter().map(|question| self.pair(question, find)).collect();
+        let envelopes = self.open(questions, find).await;
+        let pair = |question| self.pair(question, find, &envelopes);
+        let pairings: Vec<_> = questions.iter().map(pair).collect();
         let checks: Vec<_> = pairings.iter().flat_map(Pairing::checks).cloned().collect();
         clock = Instant::now();
         let verdicts = match checks.is_empty() {
@@ -179,10 +182,30 @@ impl Batch<'_> {
         }
     }
 
+    /// Takes apart what came in envelopes.
+    async fn open<'e>(
+        &self,
+        questions: &[Question<'_>],
+        evidence: impl Fn(&NoteName, Digest) -> &'e Evidence,
+    ) -> Envelopes {
+        let required = questions.iter().flat_map(|question| {
+            let attestors =
+                question.required.iter().filter_map(|name| self.snapshot.attestor(name));
+            attestors.map(|attestor| (attestor, question.digest()))
+        });
+        let sealed: HashSet<_> = required
+            .flat_map(|(attestor, digest)| {
+                sealed(attestor, evidence(&attestor.note, digest), &self.gate.limits)
+            })
+            .collect();
+        self.gate.decoders.open(sealed.into_iter().collect(), self.deadline).await
+    }
+
     fn pair<'e>(
         &self,
         question: &Question<'_>,
         evidence: impl Fn(&NoteName, Digest) -> &'e Evidence,
+        envelopes: &Envelopes,
     ) -> Pairing {
         let digest = question.digest();
         let sources: Vec<_> = question
@@ -191,14 +214,14 @@ impl Batch<'_> {
             .map(|name| {
                 let attestor = self.snapshot.attestor(name).map(Arc::as_ref);
                 let evidence = attestor.map_or(&NOTHING, |known| evidence(&known.note, digest));
-                AttestorEvidence { name, attestor, evidence }
+                AttestorEvidence { name, attestor, evidence, envelopes }
             })
             .collect();
         pair(digest, &sources, self.now, &self.gate.limits)
     }
 
     fn out_of_time(&self, question: &Question<'_>) -> Evaluation {
-        conclude(self.pair(question, |_, _| &LATE), &[])
+        conclude(self.pair(question, |_, _| &LATE, &Envelopes::default()), &[])
     }
 }
 

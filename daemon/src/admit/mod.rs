@@ -21,7 +21,7 @@ use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::decision_json;
 use crate::evidence::EvidenceSource;
 use crate::metrics::decision::DecisionMetrics;
-use crate::plugin::Catalog;
+use crate::plugin::{Catalog, Decoders};
 use crate::snapshot::Snapshots;
 use crate::verifier::Verifier;
 
@@ -43,6 +43,8 @@ pub struct Gate {
     pub epochs: Arc<EvidenceEpochs>,
     /// Evaluations worked out before, or at this moment by another request.
     pub evaluations: EvaluationCache,
+    /// Takes signatures apart that come in an envelope.
+    pub decoders: Decoders,
     /// Does the arithmetic.
     pub verifier: Verifier,
     /// Is told of keys that nobody knows.

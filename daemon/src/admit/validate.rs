@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use hallmark_core::decision::AttestorReason;
 use hallmark_core::evaluate::decide::{conclude, denial_reason};
-use hallmark_core::evaluate::pair::{AttestorEvidence, pair};
+use hallmark_core::evaluate::pair::{AttestorEvidence, pair, sealed};
 use hallmark_core::names::{AttestorName, NameError, OccurrenceName};
 use hallmark_core::occurrence::{Attestation, UnstoredAttestation};
 use hallmark_core::time::UnixTime;
@@ -46,7 +46,14 @@ pub async fn validate(
         Ok(attestation) => Ok(vec![attestation]),
         Err(error) => return Validation::Undetermined(error.to_string()),
     };
-    let source = AttestorEvidence { name: attestor, attestor: trusted, evidence: &evidence };
+    let sealed = trusted.map(|trusted| sealed(trusted, &evidence, &gate.limits));
+    let envelopes = gate.decoders.open(sealed.unwrap_or_default(), deadline).await;
+    let source = AttestorEvidence {
+        name: attestor,
+        attestor: trusted,
+        evidence: &evidence,
+        envelopes: &envelopes,
+    };
     let now = UnixTime(jiff::Timestamp::now().as_second());
     let pairing = pair(digest, &[source], now, &gate.limits);
     let verdicts = gate.verifier.verify(pairing.checks().to_vec(), deadline).await;

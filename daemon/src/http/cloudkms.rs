@@ -226,7 +226,7 @@ fn kms_algorithm(algorithm: SignatureAlgorithm) -> Result<&'static str, HttpErro
         EcdsaP384Sha384 => "EC_SIGN_P384_SHA384",
         Ed25519 => "EC_SIGN_ED25519",
         MlDsa65 => "PQ_SIGN_ML_DSA_65",
-        EcdsaP521Sha512 => {
+        _ => {
             return Err(HttpError::FailedPrecondition(format!(
                 "Cloud KMS has no name for {algorithm}: map a key of another algorithm"
             )));

@@ -85,7 +85,8 @@ fn index(verdict: Verdict) -> usize {
         Verdict::BadSignature => 1,
         Verdict::Unavailable(Unavailable::Overloaded) => 2,
         Verdict::Unavailable(Unavailable::Deadline) => 3,
-        Verdict::Unavailable(Unavailable::Panicked) => 4,
+        // No check comes of an envelope that was not opened.
+        Verdict::Unavailable(Unavailable::Panicked | Unavailable::Decoder) => 4,
         Verdict::Unavailable(Unavailable::Disagreement) => 5,
     }
 }

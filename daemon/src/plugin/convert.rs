@@ -4,11 +4,14 @@
 //! algorithm, a compressed P-256 point is written out, and the fingerprint is computed: nothing in
 //! a [`VerificationKey`] rests on the word of a plugin but the ids and the validity.
 
+use std::sync::Arc;
+
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey,
     VerificationAlgorithm,
 };
 use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Validity, VerificationKey};
+use hallmark_core::envelope::Envelope;
 use hallmark_core::time::UnixTime;
 use hallmark_plugin_api::KeyFlags;
 use hallmark_plugin_api::host::KeyRecord;
@@ -41,7 +44,11 @@ pub(super) enum WrongKey {
 
 /// The keys of records that the host can verify with, one for each algorithm. Records that only
 /// sign, or that have no algorithm known here, give none.
-pub(super) fn of_records(records: &[KeyRecord]) -> Result<Vec<VerificationKey>, WrongKey> {
+/// `decoder` is the name of the instance, where it takes the signatures of its keys apart.
+pub(super) fn of_records(
+    records: &[KeyRecord],
+    decoder: Option<&Arc<str>>,
+) -> Result<Vec<VerificationKey>, WrongKey> {
     let usable = KeyFlags::VERIFY.with(KeyFlags::HOST_VERIFY);
     let mut keys = Vec::with_capacity(records.len());
     for record in records.iter().filter(|record| record.flags.contains(usable)) {
@@ -49,7 +56,9 @@ pub(super) fn of_records(records: &[KeyRecord]) -> Result<Vec<VerificationKey>, 
         let ids: Vec<_> = names.map(|id| KeyId::from(id.as_str())).collect();
         let numbers = record.algorithms.iter().map(|algorithm| algorithm.number());
         for algorithm in numbers.filter_map(SignatureAlgorithm::from_number) {
-            keys.push(verification_key(record, ids.clone(), algorithm)?);
+            let key = verification_key(record, ids.clone(), algorithm)?;
+            let envelope = decoder.map(|decoder| envelope(decoder, record));
+            keys.push(VerificationKey { envelope, ..key });
         }
     }
     Ok(keys)
@@ -74,7 +83,17 @@ pub(super) fn verification_key(
         spki_der: spki_der.into(),
         algorithm,
         validity: validity(record),
+        envelope: None,
     })
+}
+
+fn envelope(decoder: &Arc<str>, record: &KeyRecord) -> Envelope {
+    Envelope { decoder: Arc::clone(decoder), fingerprint: hex(&record.fingerprint).into() }
+}
+
+/// A fingerprint as signatures name it: upper-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 fn validity(record: &KeyRecord) -> Validity {
@@ -83,6 +102,8 @@ fn validity(record: &KeyRecord) -> Validity {
         not_before: record.not_before.map(UnixTime),
         not_after: record.not_after.map(UnixTime),
         revoked_at: hard.or(record.revoked_at).map(UnixTime),
+        outlives_expiry: record.flags.contains(KeyFlags::OUTLIVES_EXPIRY),
+        outlives_revocation: record.flags.contains(KeyFlags::OUTLIVES_REVOCATION),
     }
 }
 

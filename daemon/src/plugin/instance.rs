@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use hallmark_core::attestor::{KeyId, VerificationKey};
-use hallmark_plugin_api::host::{Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage};
+use hallmark_plugin_api::host::{
+    Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage, WorkerStatus,
+};
 use hallmark_plugin_api::{Caps, Material};
 
 use super::error::{KeyError, PluginError};
@@ -53,6 +55,8 @@ pub struct InstanceStatus {
     pub call_errors: u64,
     /// Why the last snapshot failed; `None` where it did not.
     pub last_error: Option<String>,
+    /// How its process does; `None` where it runs in the daemon.
+    pub worker: Option<WorkerStatus>,
     /// For how long there should have been another snapshot; `None` where the last one is fresh.
     pub overdue: Option<Duration>,
     /// Whether its keys are withdrawn, because they could not be had for too long.
@@ -167,6 +171,12 @@ impl PluginInstance {
         self.held.load_full()
     }
 
+    /// The name under which it takes signatures apart, where it does.
+    pub(super) fn decoder(&self) -> Option<Arc<str>> {
+        let decodes = self.instance.image().info().caps.contains(Caps::DECODE);
+        decodes.then(|| self.name.as_str().into())
+    }
+
     pub(super) fn reads(&self, form: &str) -> bool {
         self.instance.image().info().forms.iter().any(|it| it == form)
     }
@@ -262,7 +272,8 @@ impl PluginInstance {
             ..Circumstances::at(services::unix_now())
         };
         let snapshot = self.instance.snapshot(&at).map_err(|error| error.to_string())?;
-        let keys = convert::of_records(&snapshot.keys).map_err(|wrong| wrong.to_string())?;
+        let keys = convert::of_records(&snapshot.keys, self.decoder().as_ref())
+            .map_err(|wrong| wrong.to_string())?;
         let had = self.held().map_or(0, |held| held.snapshot.keys.len());
         if snapshot.keys.is_empty() && had > 0 && !self.rotation.allow_empty {
             return Err(format!(
@@ -393,6 +404,7 @@ impl PluginInstance {
             withdrawn: schedule.withdrawn,
             refreshes: schedule.refreshes,
             rotations: self.rotations.load(Ordering::Relaxed),
+            worker: self.instance.worker(),
         }
     }
 

@@ -10,11 +10,13 @@
 //! that fails keeps its last good keys for a while; their validity still ends by the clock.
 //!
 //! - `discover`: files, pins, instances; - `instance`: one instance and its snapshot;
+//! - `decode`: signatures in envelopes;
 //! - `freshness`: when that is taken anew, and how long an old one serves;
 //! - `services`: what the daemon does for a plugin; - `sign`: signing; - `key_versions`: keys that
 //!   sign under the names of Cloud KMS.
 
 mod convert;
+mod decode;
 mod discover;
 mod error;
 mod freshness;
@@ -25,6 +27,7 @@ mod sign;
 #[cfg(test)]
 mod tests;
 
+pub use decode::Decoders;
 pub use discover::PluginConfig;
 pub use error::{KeyError, PluginError, SignError};
 pub use freshness::Rotation;
@@ -32,13 +35,14 @@ pub use instance::{InstanceStatus, Refreshes};
 pub use key_versions::KeyVersions;
 pub use sign::{PublicHalf, Signed};
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, VerificationKey};
-use hallmark_plugin_api::host::{Circumstances, KeyRecord};
+use hallmark_plugin_api::host::{BreakerState, Circumstances, KeyRecord};
 use hallmark_plugin_api::{Algorithm, Material};
 use tokio::sync::Notify;
 
@@ -183,6 +187,16 @@ impl Catalog {
         self.instances.iter().map(|instance| instance.status()).collect()
     }
 
+    /// What is wrong with instances now, by name.
+    pub fn errors(&self) -> BTreeMap<String, String> {
+        let wrong = |status: InstanceStatus| {
+            let failing = status.worker.filter(|worker| worker.breaker != BreakerState::Closed);
+            let why = failing.and_then(|worker| worker.last_fault).or(status.last_error)?;
+            Some((status.name, why))
+        };
+        self.instances().into_iter().filter_map(wrong).collect()
+    }
+
     fn instance(&self, name: &str) -> Option<&PluginInstance> {
         self.instances.iter().map(Arc::as_ref).find(|instance| instance.name() == name)
     }
@@ -194,7 +208,7 @@ impl Catalog {
         declared: SignatureAlgorithm,
     ) -> Result<ResolvedKey, KeyError> {
         let algorithm = Algorithm::from_number(declared.number());
-        let records = self.read_material("pkix", pem, algorithm)?;
+        let (records, _) = self.read_material("pkix", pem, algorithm)?;
         let [record] = records.as_slice() else {
             let text = format!("one public key is expected, this is {}", records.len());
             return Err(KeyError::Material(text));
@@ -208,13 +222,13 @@ impl Catalog {
     }
 
     fn resolve_pgp(&self, armored: &str) -> Result<ResolvedKey, KeyError> {
-        let records = self.read_material("pgp", armored, None)?;
+        let (records, decoder) = self.read_material("pgp", armored, None)?;
         let first = records.first().filter(|record| !record.id.is_empty());
         let default_id = first.map(|record| KeyId::from(record.id.as_str())).ok_or_else(|| {
             KeyError::Material("the certificate holds no key that can sign".to_owned())
         })?;
-        let keys =
-            convert::of_records(&records).map_err(|wrong| KeyError::Material(wrong.to_string()))?;
+        let keys = convert::of_records(&records, decoder.as_ref())
+            .map_err(|wrong| KeyError::Material(wrong.to_string()))?;
         if keys.is_empty() {
             let text = "the certificate holds no key of a known algorithm";
             return Err(KeyError::Material(text.to_owned()));
@@ -227,13 +241,14 @@ impl Catalog {
         form: &str,
         data: &str,
         algorithm: Option<Algorithm>,
-    ) -> Result<Vec<KeyRecord>, KeyError> {
+    ) -> Result<(Vec<KeyRecord>, Option<Arc<str>>), KeyError> {
         let reader = self.instances.iter().find(|instance| instance.reads(form));
         let reader = reader.ok_or_else(|| {
             KeyError::Unavailable(format!("no plugin is installed that reads `{form}` keys"))
         })?;
         let material = Material { form, data: data.as_bytes(), algorithm };
-        reader.read_material(&material, &Circumstances::at(services::unix_now()))
+        let records = reader.read_material(&material, &Circumstances::at(services::unix_now()))?;
+        Ok((records, reader.decoder()))
     }
 
     fn resolve_reference(&self, id: Option<&KeyId>) -> Result<ResolvedKey, KeyError> {

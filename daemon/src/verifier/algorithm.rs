@@ -1,7 +1,7 @@
 //! The arithmetic: one function from (algorithm, key, message, signature) to yes or no.
 //!
 //! *ring* for RSA, P-256, P-384 and Ed25519; *aws-lc-rs* for what ring does not have: P-521,
-//! ML-DSA-65 and RSA-PSS with a salt of maximum length.
+//! SHA-512 on smaller curves, ML-DSA-65 and RSA-PSS with a salt of maximum length.
 //!
 //! Strict: a key must be of the declared type, curve and exact RSA size, EC points uncompressed,
 //! ECDSA signatures DER, EdDSA as RFC 8032 §5.1.7 with `s` in range. High-s ECDSA signatures are
@@ -13,6 +13,7 @@
 //! field makes another, and no well-kept library here recovers it from the signature.
 
 use aws_lc_rs::signature::{
+    ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
     ECDSA_P521_SHA512_ASN1, EcdsaVerificationAlgorithm, ML_DSA_65, PqdsaVerificationAlgorithm,
     RSA_PSS_2048_8192_SHA256 as PSS_SHA256, RSA_PSS_2048_8192_SHA512 as PSS_SHA512, RsaParameters,
     RsaPssSaltLength,
@@ -48,9 +49,20 @@ pub(super) fn verify(
         A::RsaPkcs1_2048Sha256 | A::RsaPkcs1_3072Sha256 | A::RsaPkcs1_4096Sha256 => {
             by_ring(&ring::RSA_PKCS1_2048_8192_SHA256)
         }
-        A::RsaPkcs1_4096Sha512 => by_ring(&ring::RSA_PKCS1_2048_8192_SHA512),
+        A::RsaPkcs1_2048Sha384 | A::RsaPkcs1_3072Sha384 | A::RsaPkcs1_4096Sha384 => {
+            by_ring(&ring::RSA_PKCS1_2048_8192_SHA384)
+        }
+        A::RsaPkcs1_2048Sha512 | A::RsaPkcs1_3072Sha512 | A::RsaPkcs1_4096Sha512 => {
+            by_ring(&ring::RSA_PKCS1_2048_8192_SHA512)
+        }
         A::EcdsaP256Sha256 => by_ring(&ring::ECDSA_P256_SHA256_ASN1),
+        A::EcdsaP256Sha384 => by_ring(&ring::ECDSA_P256_SHA384_ASN1),
+        A::EcdsaP256Sha512 => by_aws_lc(&P256_SHA512),
+        A::EcdsaP384Sha256 => by_ring(&ring::ECDSA_P384_SHA256_ASN1),
         A::EcdsaP384Sha384 => by_ring(&ring::ECDSA_P384_SHA384_ASN1),
+        A::EcdsaP384Sha512 => by_aws_lc(&P384_SHA512),
+        A::EcdsaP521Sha256 => by_aws_lc(&P521_SHA256),
+        A::EcdsaP521Sha384 => by_aws_lc(&P521_SHA384),
         A::EcdsaP521Sha512 => by_aws_lc(&P521_SHA512),
         A::MlDsa65 => by_aws_lc(&ML_DSA_65_PURE),
         A::Ed25519 => by_ring(&ring::ED25519),
@@ -59,6 +71,10 @@ pub(super) fn verify(
 
 static PSS_SHA256_SALT_MAX: RsaParameters = PSS_SHA256.with_pss_salt_length(RsaPssSaltLength::Max);
 static PSS_SHA512_SALT_MAX: RsaParameters = PSS_SHA512.with_pss_salt_length(RsaPssSaltLength::Max);
+static P256_SHA512: EcdsaVerificationAlgorithm = ECDSA_P256_SHA512_ASN1;
+static P384_SHA512: EcdsaVerificationAlgorithm = ECDSA_P384_SHA512_ASN1;
+static P521_SHA256: EcdsaVerificationAlgorithm = ECDSA_P521_SHA256_ASN1;
+static P521_SHA384: EcdsaVerificationAlgorithm = ECDSA_P521_SHA384_ASN1;
 static P521_SHA512: EcdsaVerificationAlgorithm = ECDSA_P521_SHA512_ASN1;
 static ML_DSA_65_PURE: PqdsaVerificationAlgorithm = ML_DSA_65;
 

@@ -5,14 +5,12 @@
 //! of all later ones, is asked of the library again. If the two ever disagree neither is believed:
 //! the batch is not answered, and lanes are not used again by this process.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hallmark_core::attestor::SignatureAlgorithm;
-use hallmark_core::payload::pae;
-use hallmark_core::verdict::{Check, SignedForm};
+use hallmark_core::verdict::Check;
 use hallmark_lanes::{
     Algorithm, Check as LaneCheck, Digest, EngineError, Engines, Kernel, Key, PrepareError,
 };
@@ -123,10 +121,11 @@ impl Lanes {
             .filter(|one| one.key.is_to_be_rechecked(self.config.recheck_one_in))
             .map(|one| (one.index, one.check))
             .collect();
-        for form in [SignedForm::Raw, SignedForm::Pae] {
-            let good = self.good(&ready, form);
+        for attempt in 0..2 {
+            ready.retain(|one| attempt < one.check.forms().len());
+            let good = self.good(&ready, attempt);
             for (one, good) in ready.iter().zip(&good) {
-                outcomes[one.index] = Some(good.then_some(form));
+                outcomes[one.index] = Some(good.then_some(one.check.forms()[attempt]));
             }
             let mut good = good.into_iter();
             ready.retain(|_| !good.next().unwrap_or(false));
@@ -149,17 +148,10 @@ impl Lanes {
         self.metrics.table_bytes.set(bytes);
     }
 
-    /// Whether each signature is of this form.
-    fn good(&self, ready: &[Ready<'_>], form: SignedForm) -> Vec<bool> {
-        let messages: Vec<_> = ready
-            .iter()
-            .map(|one| match form {
-                SignedForm::Raw => Cow::Borrowed(one.check.payload.as_ref()),
-                SignedForm::Pae => {
-                    pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &one.check.payload).into()
-                }
-            })
-            .collect();
+    /// Whether each signature is of its `nth` form; every check has one.
+    fn good(&self, ready: &[Ready<'_>], nth: usize) -> Vec<bool> {
+        let messages: Vec<_> =
+            ready.iter().map(|one| one.check.message(one.check.forms()[nth])).collect();
         let checks: Vec<_> = ready
             .iter()
             .zip(&messages)
@@ -220,16 +212,25 @@ impl Lanes {
 }
 
 /// What lanes call an algorithm, if they have it.
-fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
+pub(super) fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
     use SignatureAlgorithm as A;
     Some(match algorithm {
         A::EcdsaP256Sha256 => Algorithm::EcdsaP256(Digest::Sha256),
+        A::EcdsaP256Sha384 => Algorithm::EcdsaP256(Digest::Sha384),
+        A::EcdsaP256Sha512 => Algorithm::EcdsaP256(Digest::Sha512),
+        A::EcdsaP384Sha256 => Algorithm::EcdsaP384(Digest::Sha256),
         A::EcdsaP384Sha384 => Algorithm::EcdsaP384(Digest::Sha384),
+        A::EcdsaP384Sha512 => Algorithm::EcdsaP384(Digest::Sha512),
         A::Ed25519 => Algorithm::Ed25519,
         A::RsaPkcs1_2048Sha256 | A::RsaPkcs1_3072Sha256 | A::RsaPkcs1_4096Sha256 => {
             Algorithm::RsaPkcs1(Digest::Sha256)
         }
-        A::RsaPkcs1_4096Sha512 => Algorithm::RsaPkcs1(Digest::Sha512),
+        A::RsaPkcs1_2048Sha384 | A::RsaPkcs1_3072Sha384 | A::RsaPkcs1_4096Sha384 => {
+            Algorithm::RsaPkcs1(Digest::Sha384)
+        }
+        A::RsaPkcs1_2048Sha512 | A::RsaPkcs1_3072Sha512 | A::RsaPkcs1_4096Sha512 => {
+            Algorithm::RsaPkcs1(Digest::Sha512)
+        }
         A::RsaPss2048Sha256 | A::RsaPss3072Sha256 | A::RsaPss4096Sha256 => {
             Algorithm::RsaPss(Digest::Sha256)
         }

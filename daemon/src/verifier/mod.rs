@@ -187,7 +187,8 @@ async fn identify(checks: &[Check]) -> Vec<CheckId> {
     let mut bytes_this_turn = 0;
     for check in checks {
         ids.push(CheckId::of(check));
-        bytes_this_turn += check.payload.len() + check.signature.len();
+        let message = check.exact.as_ref().unwrap_or(&check.payload);
+        bytes_this_turn += message.len() + check.signature.len();
         if bytes_this_turn > HASH_BYTES_PER_TURN {
             bytes_this_turn = 0;
             tokio::task::yield_now().await;

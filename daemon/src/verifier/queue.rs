@@ -12,8 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use hallmark_core::payload::pae;
-use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict};
+use hallmark_core::verdict::{Check, Unavailable, Verdict};
 use tokio::sync::Notify;
 
 use super::lanes::{Disagreement, Lanes};
@@ -156,19 +155,12 @@ impl Queue {
         Some(Batch { queue: self, checks, outcomes, failure })
     }
 
-    /// The payload as it is; if the key did not sign that, the envelope that cosign puts round it.
     fn verify_one(&self, check: &Check) -> Outcome {
         let key = &check.key;
         let signs = |message: &[u8]| {
             (self.arithmetic)(key.algorithm, &key.spki_der, message, &check.signature)
         };
-        if signs(&check.payload) {
-            Some(SignedForm::Raw)
-        } else if signs(&pae::encode(pae::COSIGN_SIMPLE_SIGNING_TYPE, &check.payload)) {
-            Some(SignedForm::Pae)
-        } else {
-            None
-        }
+        check.forms().iter().copied().find(|&form| signs(&check.message(form)))
     }
 
     /// Outcomes by lanes of the checks that are not known, `None` for those not for lanes.

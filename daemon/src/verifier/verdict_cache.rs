@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::metrics::cache::CacheCounters;
 
-/// The identity of a check: SHA-256 over key, algorithm, payload and signature. Two checks with
+/// The identity of a check: SHA-256 over key, algorithm, what is signed and signature. Two checks with
 /// the same id have the same verdict, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CheckId([u8; 32]);
@@ -19,8 +19,11 @@ impl CheckId {
         let mut hash = Sha256::new();
         hash.update(check.key.fingerprint);
         hash.update(check.key.algorithm.number().to_be_bytes());
-        hash.update((check.payload.len() as u64).to_be_bytes());
-        hash.update(&check.payload);
+        // The payload, or what is signed in its stead: never one for the other.
+        let message = check.exact.as_ref().unwrap_or(&check.payload);
+        hash.update([u8::from(check.exact.is_some())]);
+        hash.update((message.len() as u64).to_be_bytes());
+        hash.update(message);
         hash.update(&check.signature);
         Self(hash.finalize().into())
     }

@@ -32,10 +32,32 @@ pub enum Algorithm {
     MlDsa65 = abi::HALLMARK_ALG_ML_DSA_65,
     /// RFC 8032 Ed25519.
     Ed25519 = abi::HALLMARK_ALG_ED25519,
+    /// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-384. As met in OpenPGP.
+    RsaPkcs1_2048Sha384 = abi::HALLMARK_ALG_RSA_PKCS1_2048_SHA384,
+    /// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-512. As met in OpenPGP.
+    RsaPkcs1_2048Sha512 = abi::HALLMARK_ALG_RSA_PKCS1_2048_SHA512,
+    /// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-384. As met in OpenPGP.
+    RsaPkcs1_3072Sha384 = abi::HALLMARK_ALG_RSA_PKCS1_3072_SHA384,
+    /// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-512. As met in OpenPGP.
+    RsaPkcs1_3072Sha512 = abi::HALLMARK_ALG_RSA_PKCS1_3072_SHA512,
+    /// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-384. As met in OpenPGP.
+    RsaPkcs1_4096Sha384 = abi::HALLMARK_ALG_RSA_PKCS1_4096_SHA384,
+    /// ECDSA on P-256 with SHA-384, signature in DER. As met in OpenPGP.
+    EcdsaP256Sha384 = abi::HALLMARK_ALG_ECDSA_P256_SHA384,
+    /// ECDSA on P-256 with SHA-512, signature in DER. As met in OpenPGP.
+    EcdsaP256Sha512 = abi::HALLMARK_ALG_ECDSA_P256_SHA512,
+    /// ECDSA on P-384 with SHA-256, signature in DER. As met in OpenPGP.
+    EcdsaP384Sha256 = abi::HALLMARK_ALG_ECDSA_P384_SHA256,
+    /// ECDSA on P-384 with SHA-512, signature in DER. As met in OpenPGP.
+    EcdsaP384Sha512 = abi::HALLMARK_ALG_ECDSA_P384_SHA512,
+    /// ECDSA on P-521 with SHA-256, signature in DER. As met in OpenPGP.
+    EcdsaP521Sha256 = abi::HALLMARK_ALG_ECDSA_P521_SHA256,
+    /// ECDSA on P-521 with SHA-384, signature in DER. As met in OpenPGP.
+    EcdsaP521Sha384 = abi::HALLMARK_ALG_ECDSA_P521_SHA384,
 }
 
 impl Algorithm {
-    /// Every algorithm, in the order of its number.
+    /// Every algorithm that a key of an attestor may declare, in the order of its number.
     pub const ALL: [Self; 13] = [
         Self::RsaPss2048Sha256,
         Self::RsaPss3072Sha256,
@@ -52,6 +74,21 @@ impl Algorithm {
         Self::Ed25519,
     ];
 
+    /// The algorithms beside those, which signatures in other formats than PKIX use.
+    pub const OTHERS: [Self; 11] = [
+        Self::RsaPkcs1_2048Sha384,
+        Self::RsaPkcs1_2048Sha512,
+        Self::RsaPkcs1_3072Sha384,
+        Self::RsaPkcs1_3072Sha512,
+        Self::RsaPkcs1_4096Sha384,
+        Self::EcdsaP256Sha384,
+        Self::EcdsaP256Sha512,
+        Self::EcdsaP384Sha256,
+        Self::EcdsaP384Sha512,
+        Self::EcdsaP521Sha256,
+        Self::EcdsaP521Sha384,
+    ];
+
     /// Its number across the boundary.
     pub const fn number(self) -> u32 {
         self as u32
@@ -59,7 +96,7 @@ impl Algorithm {
 
     /// The algorithm of a number; `None` for one this version does not know.
     pub fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.number() == number)
+        Self::ALL.into_iter().chain(Self::OTHERS).find(|algorithm| algorithm.number() == number)
     }
 
     /// Its name as the API writes it, such as `ECDSA_P256_SHA256`.
@@ -78,6 +115,17 @@ impl Algorithm {
             Self::EcdsaP521Sha512 => "ECDSA_P521_SHA512",
             Self::MlDsa65 => "ML_DSA_65",
             Self::Ed25519 => "ED25519",
+            Self::RsaPkcs1_2048Sha384 => "RSA_SIGN_PKCS1_2048_SHA384",
+            Self::RsaPkcs1_2048Sha512 => "RSA_SIGN_PKCS1_2048_SHA512",
+            Self::RsaPkcs1_3072Sha384 => "RSA_SIGN_PKCS1_3072_SHA384",
+            Self::RsaPkcs1_3072Sha512 => "RSA_SIGN_PKCS1_3072_SHA512",
+            Self::RsaPkcs1_4096Sha384 => "RSA_SIGN_PKCS1_4096_SHA384",
+            Self::EcdsaP256Sha384 => "ECDSA_P256_SHA384",
+            Self::EcdsaP256Sha512 => "ECDSA_P256_SHA512",
+            Self::EcdsaP384Sha256 => "ECDSA_P384_SHA256",
+            Self::EcdsaP384Sha512 => "ECDSA_P384_SHA512",
+            Self::EcdsaP521Sha256 => "ECDSA_P521_SHA256",
+            Self::EcdsaP521Sha384 => "ECDSA_P521_SHA384",
         }
     }
 

@@ -18,7 +18,8 @@ mod vocabulary;
 pub use algorithm::Algorithm;
 pub use host::{Host, LogLevel};
 pub use vocabulary::{
-    Call, Caps, Decoded, Error, ErrorKind, Failure, Info, Item, Key, KeyFlags, Material, Snapshot,
+    Call, Caps, Decoded, Error, ErrorKind, Failure, Info, Item, Key, KeyFlags, Material, Refusal,
+    Signed, Snapshot,
 };
 
 /// A plugin. One value is one configured instance; it is used from many threads at once.
@@ -77,10 +78,11 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         Err(Error::unsupported())
     }
 
-    /// Takes one signature blob apart. Needs [`Caps::DECODE`].
+    /// Takes one signature blob apart: one answer, at least, for every signature in it. Needs
+    /// [`Caps::DECODE`].
     ///
     /// # Errors
-    /// Why the blob yields no signature.
+    /// Why the blob yields no signature, where there is no more to say than that.
     fn decode(
         &self,
         snapshot: Option<&Self::Snapshot>,

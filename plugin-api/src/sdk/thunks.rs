@@ -430,24 +430,47 @@ fn emit_decoded(
     sink: abi::DecodedSink,
     sink_ctx: *mut c_void,
 ) -> Result<(), Failure> {
-    let raw = abi::Decoded {
-        struct_size: size::<abi::Decoded>(),
-        flags: 0,
-        key_handle: decoded.key_handle,
-        key_id: span(decoded.key_id.as_bytes()),
-        alg: decoded.algorithm.number(),
-        reserved: 0,
-        message: span(&decoded.message),
-        signature: span(&decoded.signature),
-        payload: span(&decoded.payload),
-        signed_at: time(decoded.signed_at),
-        expires_at: time(decoded.expires_at),
-    };
+    let raw = lend_decoded(decoded);
     let sink = sink.ok_or(Failure::Backend)?;
     // SAFETY: sink and context are of one call; all that `raw` points at outlives it.
     match unsafe { sink(sink_ctx, index, &raw) } {
         abi::HALLMARK_RC_OK => Ok(()),
         _ => Err(Failure::Backend),
+    }
+}
+
+fn lend_decoded(decoded: &Decoded) -> abi::Decoded {
+    let absent = abi::Decoded {
+        struct_size: size::<abi::Decoded>(),
+        flags: 0,
+        key_handle: 0,
+        key_id: span(&[]),
+        alg: 0,
+        refusal: 0,
+        message: span(&[]),
+        signature: span(&[]),
+        payload: span(&[]),
+        signed_at: abi::HALLMARK_TIME_ABSENT,
+        expires_at: abi::HALLMARK_TIME_ABSENT,
+    };
+    match decoded {
+        Decoded::Signed(signed) => abi::Decoded {
+            key_handle: signed.key_handle,
+            key_id: span(signed.key_id.as_bytes()),
+            alg: signed.algorithm.number(),
+            message: span(&signed.message),
+            signature: span(&signed.signature),
+            payload: span(&signed.payload),
+            signed_at: time(signed.signed_at),
+            expires_at: time(signed.expires_at),
+            ..absent
+        },
+        Decoded::Refused(refusal) => abi::Decoded {
+            key_id: span(refusal.key_id.as_bytes()),
+            refusal: refusal.failure as abi::Verdict,
+            message: span(refusal.text.as_bytes()),
+            ..absent
+        },
     }
 }
 

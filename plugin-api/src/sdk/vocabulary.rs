@@ -90,6 +90,10 @@ impl KeyFlags {
     pub const HOST_VERIFY: Self = Self(abi::HALLMARK_KEY_HOST_VERIFY);
     /// Revoked as compromised: nothing it ever signed counts.
     pub const HARD_REVOKED: Self = Self(abi::HALLMARK_KEY_HARD_REVOKED);
+    /// A signature dated until [`Key::not_after`] counts after it, too.
+    pub const OUTLIVES_EXPIRY: Self = Self(abi::HALLMARK_KEY_OUTLIVES_EXPIRY);
+    /// A signature dated before [`Key::revoked_at`] counts after it, too.
+    pub const OUTLIVES_REVOCATION: Self = Self(abi::HALLMARK_KEY_OUTLIVES_REVOCATION);
 
     /// Both sets together, usable in constants.
     pub const fn with(self, other: Self) -> Self {
@@ -211,7 +215,34 @@ pub struct Item<'a> {
 
 /// One signature found in a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decoded {
+pub enum Decoded {
+    /// To be verified with the key that it names.
+    Signed(Signed),
+    /// Not to be believed, whatever arithmetic would say.
+    Refused(Refusal),
+}
+
+/// Why a signature in a blob, or the blob, is not to be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind of reason.
+    pub failure: Failure,
+    /// The id by which the signature names its key, where it does.
+    pub key_id: String,
+    /// For people: lower case, what is wrong with it.
+    pub text: String,
+}
+
+impl Refusal {
+    /// A blob that is refused as a whole.
+    pub fn new(failure: Failure, text: impl Into<String>) -> Self {
+        Self { failure, key_id: String::new(), text: text.into() }
+    }
+}
+
+/// A signature to be verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
     /// A key of the snapshot, or 0.
     pub key_handle: u64,
     /// The id by which the signature names its key; required where the handle is 0.

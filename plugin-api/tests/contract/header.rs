@@ -84,7 +84,7 @@ fn layout_source() -> String {
     same!(Call "hallmark_call": now deadline_mono_ns cancel trace_id);
     same!(Key "hallmark_key": handle id other_ids spki_der fingerprint algs not_before attrs_json);
     same!(Material "hallmark_material": form data alg);
-    same!(Decoded "hallmark_decoded": key_handle key_id alg message signature payload expires_at);
+    same!(Decoded "hallmark_decoded": key_handle key_id alg refusal message signature payload expires_at);
     same!(Item "hallmark_item": key_handle alg flags key message signature);
     same!(ItemResult "hallmark_result": verdict detail);
     same!(Batch "hallmark_batch": n item_stride result_stride items results);

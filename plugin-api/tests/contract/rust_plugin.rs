@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 
 use crate::fixture::{NOW, Recorder, at, instance, pin};
 use hallmark_plugin_api::host::{CallError, Circumstances, Instance, PluginImage};
-use hallmark_plugin_api::{Algorithm, ErrorKind, Failure, Item, Material};
+use hallmark_plugin_api::{Algorithm, Decoded, ErrorKind, Failure, Item, Material, Refusal};
 
 /// `examples/toy_plugin.rs`, which cargo builds beside the tests.
 fn toy() -> PathBuf {
@@ -38,8 +38,15 @@ fn keys_verdicts_and_signatures_cross_the_boundary() {
     assert_eq!(answers, [Ok(()), Err(Failure::BadSignature)]);
 
     let decoded = instance.decode_batch(None, &[item(b"text", b"TOYsig")], &at()).unwrap();
-    let decoded = decoded[0].as_ref().unwrap();
-    assert_eq!((&*decoded[0].message, &*decoded[0].signature), (&b"texttrailer"[..], &b"sig"[..]));
+    let [Decoded::Signed(signed)] = &decoded[0].as_ref().unwrap()[..] else {
+        panic!("{decoded:?}")
+    };
+    assert_eq!((&*signed.message, &*signed.signature), (&b"texttrailer"[..], &b"sig"[..]));
+    let refused = instance.decode_batch(None, &[item(b"text", b"WEAK")], &at()).unwrap();
+    let key_id = "toy:one".to_owned();
+    let text = "a weak hash".to_owned();
+    let refusal = Refusal { failure: Failure::AlgRejected, key_id, text };
+    assert_eq!(refused, [Ok(vec![Decoded::Refused(refusal)])]);
 }
 
 #[test]

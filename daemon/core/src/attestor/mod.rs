@@ -17,6 +17,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use crate::envelope::Envelope;
 use crate::names::{AttestorName, NoteName};
 use crate::time::UnixTime;
 
@@ -109,10 +110,32 @@ pub enum SignatureAlgorithm {
     MlDsa65 = 12,
     /// RFC 8032 Ed25519. An extension: Google's service has no Ed25519.
     Ed25519 = 32,
+    /// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-384. As met in OpenPGP.
+    RsaPkcs1_2048Sha384 = 33,
+    /// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-512. As met in OpenPGP.
+    RsaPkcs1_2048Sha512 = 34,
+    /// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-384. As met in OpenPGP.
+    RsaPkcs1_3072Sha384 = 35,
+    /// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-512. As met in OpenPGP.
+    RsaPkcs1_3072Sha512 = 36,
+    /// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-384. As met in OpenPGP.
+    RsaPkcs1_4096Sha384 = 37,
+    /// ECDSA on P-256 with SHA-384, signature in DER. As met in OpenPGP.
+    EcdsaP256Sha384 = 38,
+    /// ECDSA on P-256 with SHA-512, signature in DER. As met in OpenPGP.
+    EcdsaP256Sha512 = 39,
+    /// ECDSA on P-384 with SHA-256, signature in DER. As met in OpenPGP.
+    EcdsaP384Sha256 = 40,
+    /// ECDSA on P-384 with SHA-512, signature in DER. As met in OpenPGP.
+    EcdsaP384Sha512 = 41,
+    /// ECDSA on P-521 with SHA-256, signature in DER. As met in OpenPGP.
+    EcdsaP521Sha256 = 42,
+    /// ECDSA on P-521 with SHA-384, signature in DER. As met in OpenPGP.
+    EcdsaP521Sha384 = 43,
 }
 
 /// The spellings of one algorithm: `names[0]` is the one written, all are read.
-const ALGORITHMS: [(SignatureAlgorithm, &[&str]); 13] = {
+const ALGORITHMS: [(SignatureAlgorithm, &[&str]); 24] = {
     use SignatureAlgorithm::*;
     [
         (RsaPss2048Sha256, &["RSA_PSS_2048_SHA256", "RSA_SIGN_PSS_2048_SHA256"]),
@@ -128,6 +151,17 @@ const ALGORITHMS: [(SignatureAlgorithm, &[&str]); 13] = {
         (EcdsaP521Sha512, &["ECDSA_P521_SHA512", "EC_SIGN_P521_SHA512"]),
         (MlDsa65, &["ML_DSA_65"]),
         (Ed25519, &["ED25519", "EC_SIGN_ED25519"]),
+        (RsaPkcs1_2048Sha384, &["RSA_SIGN_PKCS1_2048_SHA384"]),
+        (RsaPkcs1_2048Sha512, &["RSA_SIGN_PKCS1_2048_SHA512"]),
+        (RsaPkcs1_3072Sha384, &["RSA_SIGN_PKCS1_3072_SHA384"]),
+        (RsaPkcs1_3072Sha512, &["RSA_SIGN_PKCS1_3072_SHA512"]),
+        (RsaPkcs1_4096Sha384, &["RSA_SIGN_PKCS1_4096_SHA384"]),
+        (EcdsaP256Sha384, &["ECDSA_P256_SHA384"]),
+        (EcdsaP256Sha512, &["ECDSA_P256_SHA512"]),
+        (EcdsaP384Sha256, &["ECDSA_P384_SHA256"]),
+        (EcdsaP384Sha512, &["ECDSA_P384_SHA512"]),
+        (EcdsaP521Sha256, &["ECDSA_P521_SHA256"]),
+        (EcdsaP521Sha384, &["ECDSA_P521_SHA384"]),
     ]
 };
 
@@ -135,6 +169,11 @@ impl SignatureAlgorithm {
     /// Every algorithm, in the order of its number.
     pub fn all() -> impl Iterator<Item = Self> {
         ALGORITHMS.iter().map(|&(algorithm, _)| algorithm)
+    }
+
+    /// Whether a PKIX key may declare it. The others are found in signatures of other formats.
+    pub fn is_declarable(self) -> bool {
+        self <= Self::Ed25519
     }
 
     /// The enum name as the API writes it, such as `ECDSA_P256_SHA256`.
@@ -260,6 +299,8 @@ pub struct VerificationKey {
     pub algorithm: SignatureAlgorithm,
     /// When it may be used.
     pub validity: Validity,
+    /// How its signatures come; `None` where they are raw.
+    pub envelope: Option<Envelope>,
 }
 
 /// When a key may be used. `None` bounds nothing.
@@ -272,4 +313,8 @@ pub struct Validity {
     /// Revoked from this second on; a plain PKIX signature has no trusted time of its own, so a
     /// key revoked by `now` verifies nothing.
     pub revoked_at: Option<UnixTime>,
+    /// A signature dated until `not_after` counts after it, too. Its date is its signer's word.
+    pub outlives_expiry: bool,
+    /// A signature dated before `revoked_at` counts after it, too.
+    pub outlives_revocation: bool,
 }

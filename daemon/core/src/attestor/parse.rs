@@ -153,7 +153,10 @@ fn algorithm(field: &Field<'_>) -> Option<SignatureAlgorithm> {
         let values = algorithm.spellings().iter();
         values.map(move |name| (*name, algorithm.number(), Some(algorithm)))
     };
-    let mut values: Vec<_> = SignatureAlgorithm::all().flat_map(spelled).collect();
+    let mut values: Vec<_> = SignatureAlgorithm::all()
+        .filter(|algorithm| algorithm.is_declarable())
+        .flat_map(spelled)
+        .collect();
     values.push(("SIGNATURE_ALGORITHM_UNSPECIFIED", 0, None));
     let found = field.enumeration(&values)?;
     if found.is_none() {

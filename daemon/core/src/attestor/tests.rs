@@ -49,6 +49,17 @@ fn every_spelling_names_its_algorithm() {
 }
 
 #[test]
+fn a_pkix_key_declares_the_algorithms_of_the_api_and_no_other() {
+    for algorithm in SignatureAlgorithm::all() {
+        let key = json!({"publicKeyPem": "PEM", "signatureAlgorithm": algorithm.name()});
+        let read = read(&with_keys(json!([{"pkixPublicKey": key}])));
+        assert_eq!(read.is_ok(), algorithm.is_declarable(), "{algorithm}: {read:?}");
+    }
+    let extensions = SignatureAlgorithm::all().filter(|one| !one.is_declarable());
+    assert_eq!(extensions.count(), 11);
+}
+
+#[test]
 fn the_default_key_id_is_that_of_the_documented_key() {
     let mut spki = STANDARD.decode(DOCUMENTED_KEY).unwrap();
     assert_eq!(KeyId::of_spki(&spki).as_str(), DOCUMENTED_ID);

@@ -15,7 +15,7 @@ use crate::names::AttestorName;
 use crate::payload::simple_signing::signed_digest;
 use crate::policy::{EnforcementMode, RuleMatch};
 use crate::time::UnixTime;
-use crate::verdict::{Check, Verdict};
+use crate::verdict::{Check, Unavailable, Verdict};
 
 /// Whether one digest is attested, with everything that was tried: what a cache may keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,20 +163,53 @@ pub(crate) fn tried(
     digest: Digest,
     answers: &mut Answers<'_>,
 ) -> (AttestorReason, Vec<Trial>) {
-    let conclude = |mut paired: PairedTrial| {
-        if paired.awaits_verdict
-            && let Some((check, verdict)) = answers.next()
-        {
-            paired.trial.outcome = outcome(check, *verdict, digest);
-        }
-        paired.trial
-    };
+    let conclude = |paired: PairedTrial| concluded(paired, digest, answers);
     match trials {
         Ok(trials) => {
             let trials: Vec<_> = trials.into_iter().map(conclude).collect();
             (found(&trials), trials)
         }
         Err(reason) => (reason, Vec::new()),
+    }
+}
+
+/// The trial by its best attempt.
+fn concluded(paired: PairedTrial, digest: Digest, answers: &mut Answers<'_>) -> Trial {
+    let PairedTrial { occurrence, signature_index, key_id, attempts } = paired;
+    let mut trial = Trial {
+        occurrence,
+        signature_index,
+        key_id,
+        algorithm: None,
+        outcome: TrialOutcome::Unavailable(Unavailable::Panicked),
+        signer: None,
+    };
+    let mut best = u8::MAX;
+    for attempt in attempts {
+        let outcome = attempt.outcome.unwrap_or_else(|| match answers.next() {
+            Some((check, verdict)) => outcome(check, *verdict, digest),
+            None => TrialOutcome::Unavailable(Unavailable::Panicked),
+        });
+        let rank = rank(&outcome);
+        if rank < best {
+            best = rank;
+            (trial.algorithm, trial.signer) = (attempt.algorithm, attempt.signer);
+            trial.outcome = outcome;
+        }
+    }
+    trial
+}
+
+/// Which of several attempts speaks for the signature: the less, the more it says.
+fn rank(outcome: &TrialOutcome) -> u8 {
+    match outcome {
+        TrialOutcome::Verified { .. } => 0,
+        TrialOutcome::Unavailable(_) => 1,
+        TrialOutcome::DigestMismatch { .. } | TrialOutcome::PayloadMalformed { .. } => 2,
+        TrialOutcome::BadSignature
+        | TrialOutcome::SigningKeyUnknown
+        | TrialOutcome::KeyIdUnknown => 4,
+        _ => 3,
     }
 }
 

@@ -148,7 +148,9 @@ struct Outcome<'a>(&'a TrialOutcome);
 impl fmt::Display for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            TrialOutcome::Verified { form: SignedForm::Raw } => f.write_str("verified"),
+            TrialOutcome::Verified { form: SignedForm::Raw | SignedForm::Enveloped } => {
+                f.write_str("verified")
+            }
             TrialOutcome::Verified { form: SignedForm::Pae } => f.write_str("verified as DSSE"),
             TrialOutcome::KeyIdUnknown => f.write_str("not a key of the attestor"),
             TrialOutcome::KeyNotYetValid { not_before } => {
@@ -162,6 +164,22 @@ impl fmt::Display for Outcome<'_> {
             }
             TrialOutcome::BadSignature => f.write_str("bad signature"),
             TrialOutcome::PayloadMalformed { error } => f.write_str(error),
+            TrialOutcome::SignatureMalformed { error }
+            | TrialOutcome::SignatureRefused { error }
+            | TrialOutcome::AlgorithmUnsupported { error } => Shown(error).fmt(f),
+            TrialOutcome::SigningKeyUnknown => {
+                f.write_str("it was made by a key that does not sign for the certificate")
+            }
+            TrialOutcome::SignatureExpired { expires_at } => {
+                write!(f, "the signature expired at {expires_at}")
+            }
+            TrialOutcome::SignatureNotYetMade { signed_at } => {
+                write!(f, "the signature is dated in the future, {signed_at}")
+            }
+            TrialOutcome::SignedBeforeKey { not_before } => {
+                write!(f, "the signature is dated before its key, which is valid from {not_before}")
+            }
+            TrialOutcome::PayloadDiffers => f.write_str("another payload was signed"),
             TrialOutcome::DigestMismatch { signed } => {
                 write!(f, "signature verified, but {signed} was signed")
             }
@@ -175,6 +193,7 @@ fn passing(why: Unavailable) -> &'static str {
         Unavailable::Overloaded => "the verifier is overloaded",
         Unavailable::Deadline => "the deadline passed before the signatures were verified",
         Unavailable::Panicked => "the verifier failed",
+        Unavailable::Decoder => "the plugin that reads the signature does not answer",
         Unavailable::Disagreement => "two verifiers disagree about a signature",
     }
 }

@@ -5,6 +5,7 @@
 //! verify. [`decide::conclude`] joins them with their verdicts to an evaluation of the digest,
 //! [`decide::decide`] joins those to the decision.
 
+mod dated;
 pub mod decide;
 pub(crate) mod message;
 pub mod pair;

@@ -1,12 +1,14 @@
 //! Which key has to have made which signature.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::attestor::{KeyId, TrustedAttestor, Validity, VerificationKey};
-use crate::decision::{AttestorReason, Trial, TrialOutcome};
+use crate::attestor::{KeyId, SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
+use crate::decision::{AttestorReason, Signer, TrialOutcome};
+use crate::envelope::{Enclosed, Envelope, Envelopes, Sealed};
 use crate::image::Digest;
 use crate::limits::Limits;
-use crate::names::AttestorName;
+use crate::names::{AttestorName, OccurrenceName};
 use crate::occurrence::{Attestation, Evidence, EvidenceError, Signature};
 use crate::payload::simple_signing::PayloadError;
 use crate::time::UnixTime;
@@ -21,6 +23,8 @@ pub struct AttestorEvidence<'a> {
     pub attestor: Option<&'a TrustedAttestor>,
     /// What is stored under its note for the digest; not looked at where `attestor` has no keys.
     pub evidence: &'a Evidence,
+    /// The envelopes among it, taken apart: those that [`sealed`] names.
+    pub envelopes: &'a Envelopes,
 }
 
 /// One digest's evidence, up to the arithmetic.
@@ -51,12 +55,22 @@ pub(super) struct PairedAttestor {
 /// Every signature held against one set of keys, or why nothing was tried.
 pub(crate) type PairedTrials = Result<Vec<PairedTrial>, AttestorReason>;
 
-/// One signature, up to the arithmetic.
+/// One signature, up to the arithmetic: all that was tried of it, never nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct PairedTrial {
-    pub(super) trial: Trial,
-    /// Whether the next verdict is the one of this trial. Until then its outcome is a failure.
-    pub(super) awaits_verdict: bool,
+    pub(super) occurrence: OccurrenceName,
+    pub(super) signature_index: usize,
+    pub(super) key_id: KeyId,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// One signature with one key and algorithm.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) algorithm: Option<SignatureAlgorithm>,
+    pub(super) signer: Option<Box<Signer>>,
+    /// `None`: the next verdict is the one of this attempt.
+    pub(super) outcome: Option<TrialOutcome>,
 }
 
 /// The span of time around `now` in which no key that was considered changes its validity.
@@ -68,7 +82,38 @@ pub(super) struct Unchanging {
     pub(super) until: Option<UnixTime>,
 }
 
-/// Selects for each signature the key that it names, by exact equality of ids.
+/// The envelopes to take apart before [`pair`]: every signature whose key id names a key of the
+/// attestor with signatures that come in one. Each once.
+pub fn sealed(attestor: &TrustedAttestor, evidence: &Evidence, limits: &Limits) -> Vec<Sealed> {
+    let enveloped = |key: &Arc<VerificationKey>| key.envelope.is_some();
+    if !attestor.keys.as_ref().is_ok_and(|keys| keys.iter().any(enveloped)) {
+        return Vec::new();
+    }
+    let Ok((keys, attestations)) = material(&attestor.keys, evidence, limits) else {
+        return Vec::new();
+    };
+    let keys = KeysById::new(keys);
+    let mut sealed = HashSet::new();
+    for attestation in attestations {
+        for signature in &attestation.signatures {
+            let named = keys.named(&signature.key_id);
+            let decoders = named.filter_map(|key| key.envelope.as_ref());
+            sealed.extend(decoders.map(|envelope| seal(envelope, attestation, signature)));
+        }
+    }
+    sealed.into_iter().collect()
+}
+
+fn seal(envelope: &Envelope, attestation: &Attestation, signature: &Signature) -> Sealed {
+    Sealed {
+        decoder: Arc::clone(&envelope.decoder),
+        payload: attestation.payload.clone(),
+        signature: signature.signature.clone(),
+    }
+}
+
+/// Selects for each signature the keys that it names, by exact equality of ids. A signature in an
+/// envelope names, by the id of its attestation, whose it is, and in itself which key made it.
 ///
 /// A signature whose key is unknown or not valid at `now` gets no check: its trial is over.
 pub fn pair(
@@ -81,7 +126,10 @@ pub fn pair(
     let mut attestors = Vec::with_capacity(sources.len());
     for source in sources {
         let trials = match source.attestor {
-            Some(attestor) => pairs.trials(&attestor.keys, source.evidence, now, limits),
+            Some(attestor) => {
+                let evidence = (source.evidence, source.envelopes);
+                pairs.trials(&attestor.keys, evidence, now, limits)
+            }
             None => Err(AttestorReason::AttestorUnknown),
         };
         let missing = source.attestor.and_then(|attestor| attestor.missing.clone());
@@ -129,59 +177,111 @@ fn material<'a>(
     Ok((keys, attestations))
 }
 
+/// Checks for one signature of an attestor's, on average: a certificate's keys, an RSA key's
+/// algorithms. More of them is no attestation but an attack.
+const CHECKS_PER_SIGNATURE_MAX: usize = 4;
+
 impl Pairs {
     /// Holds what is stored against one set of keys.
     pub(crate) fn trials(
         &mut self,
         keys: &Result<Vec<Arc<VerificationKey>>, String>,
-        evidence: &Evidence,
+        (evidence, envelopes): (&Evidence, &Envelopes),
         now: UnixTime,
         limits: &Limits,
     ) -> PairedTrials {
         let (keys, attestations) = material(keys, evidence, limits)?;
         let keys = KeysById::new(keys);
+        let before = self.checks.len();
         let mut trials = Vec::new();
         for attestation in attestations {
-            for numbered in attestation.signatures.iter().enumerate() {
-                trials.push(self.trial(&keys, attestation, numbered, now, limits));
+            for (signature_index, signature) in attestation.signatures.iter().enumerate() {
+                let named: Vec<_> = keys.named(&signature.key_id).collect();
+                let candidate = Candidate { attestation, signature, named, envelopes };
+                trials.push(PairedTrial {
+                    occurrence: attestation.occurrence.clone(),
+                    signature_index,
+                    key_id: signature.key_id.clone(),
+                    attempts: self.attempts(&candidate, now, limits),
+                });
             }
+        }
+        if self.checks.len() - before > limits.signatures_max * CHECKS_PER_SIGNATURE_MAX {
+            self.checks.truncate(before);
+            return Err(AttestorReason::LimitExceeded);
         }
         Ok(trials)
     }
 
-    fn trial(
+    fn attempts(
         &mut self,
-        keys: &KeysById<'_>,
-        attestation: &Attestation,
-        (signature_index, signature): (usize, &Signature),
+        candidate: &Candidate<'_>,
         now: UnixTime,
         limits: &Limits,
-    ) -> PairedTrial {
-        let key = keys.get(&signature.key_id);
-        let outcome = match key {
-            None => Some(TrialOutcome::KeyIdUnknown),
-            Some(key) => {
-                self.unchanging.narrow(&key.validity, now);
-                invalid(&key.validity, now).or_else(|| oversized(attestation, limits))
-            }
-        };
-        if let (Some(key), None) = (key, &outcome) {
+    ) -> Vec<Attempt> {
+        if candidate.named.is_empty() {
+            return vec![Attempt::over(None, TrialOutcome::KeyIdUnknown)];
+        }
+        if let Some(outcome) = oversized(candidate.attestation, limits) {
+            let algorithm = candidate.named.first().map(|key| key.algorithm);
+            return vec![Attempt::over(algorithm, outcome)];
+        }
+        let mut attempts = Vec::new();
+        for key in candidate.named.iter().filter(|key| key.envelope.is_none()) {
+            attempts.push(self.raw(candidate, key, now));
+        }
+        attempts.extend(self.enveloped(candidate, now));
+        attempts
+    }
+
+    fn raw(
+        &mut self,
+        candidate: &Candidate<'_>,
+        key: &Arc<VerificationKey>,
+        now: UnixTime,
+    ) -> Attempt {
+        self.unchanging.narrow(&key.validity, now);
+        let outcome = invalid(&key.validity, now);
+        if outcome.is_none() {
             self.checks.push(Check {
                 key: Arc::clone(key),
-                payload: attestation.payload.clone(),
-                signature: signature.signature.clone(),
+                payload: candidate.attestation.payload.clone(),
+                exact: None,
+                signature: candidate.signature.signature.clone(),
             });
         }
-        PairedTrial {
-            awaits_verdict: outcome.is_none(),
-            trial: Trial {
-                occurrence: attestation.occurrence.clone(),
-                signature_index,
-                key_id: signature.key_id.clone(),
-                algorithm: key.map(|key| key.algorithm),
-                outcome: outcome.unwrap_or(TrialOutcome::Unavailable(Unavailable::Panicked)),
-            },
+        Attempt { algorithm: Some(key.algorithm), signer: None, outcome }
+    }
+}
+
+/// One signature as stored, and the keys that its id names.
+pub(super) struct Candidate<'a> {
+    pub(super) attestation: &'a Attestation,
+    signature: &'a Signature,
+    pub(super) named: Vec<&'a Arc<VerificationKey>>,
+    envelopes: &'a Envelopes,
+}
+
+impl<'a> Candidate<'a> {
+    /// What is in the signature, for each way in which it may be in an envelope.
+    pub(super) fn opened(&self) -> Vec<Result<&'a [Enclosed], Unavailable>> {
+        let mut decoders: Vec<&Arc<str>> = Vec::new();
+        let mut opened = Vec::new();
+        for envelope in self.named.iter().filter_map(|key| key.envelope.as_ref()) {
+            if !decoders.contains(&&envelope.decoder) {
+                decoders.push(&envelope.decoder);
+                let sealed = seal(envelope, self.attestation, self.signature);
+                opened.push(self.envelopes.opened(&sealed));
+            }
         }
+        opened
+    }
+}
+
+impl Attempt {
+    /// One that needs no verdict.
+    pub(super) fn over(algorithm: Option<SignatureAlgorithm>, outcome: TrialOutcome) -> Self {
+        Self { algorithm, signer: None, outcome: Some(outcome) }
     }
 }
 
@@ -196,14 +296,17 @@ impl<'a> KeysById<'a> {
         Self(by_id)
     }
 
-    fn get(&self, id: &KeyId) -> Option<&'a Arc<VerificationKey>> {
-        let at = self.0.binary_search_by_key(&id, |&(id, _)| id).ok()?;
-        self.0.get(at).map(|&(_, key)| key)
+    /// Every key of that id, in the attestor's order: one id may name a whole certificate, or a
+    /// key for each algorithm that it may be used with.
+    fn named(&self, id: &KeyId) -> impl Iterator<Item = &'a Arc<VerificationKey>> {
+        let first = self.0.partition_point(|&(known, _)| known < id);
+        let same = self.0[first..].iter().take_while(move |&&(known, _)| known == id);
+        same.map(|&(_, key)| key).collect::<Vec<_>>().into_iter()
     }
 }
 
 /// Why a key may not be used at `now`.
-fn invalid(validity: &Validity, now: UnixTime) -> Option<TrialOutcome> {
+pub(super) fn invalid(validity: &Validity, now: UnixTime) -> Option<TrialOutcome> {
     let revoked = validity.revoked_at.filter(|&revoked_at| revoked_at <= now);
     let early = validity.not_before.filter(|&not_before| now < not_before);
     let late = validity.not_after.filter(|&not_after| not_after < now);
@@ -221,14 +324,19 @@ fn oversized(attestation: &Attestation, limits: &Limits) -> Option<TrialOutcome>
 
 impl Unchanging {
     /// Ends the span where a key of this validity changes.
-    fn narrow(&mut self, validity: &Validity, now: UnixTime) {
+    pub(super) fn narrow(&mut self, validity: &Validity, now: UnixTime) {
         let expired = validity.not_after.and_then(|last| last.0.checked_add(1)).map(UnixTime);
         for change in [validity.not_before, expired, validity.revoked_at].into_iter().flatten() {
-            if change <= now {
-                self.from = self.from.max(change);
-            } else {
-                self.until = Some(self.until.map_or(change, |until| until.min(change)));
-            }
+            self.narrow_at(change, now);
+        }
+    }
+
+    /// Ends the span at a second at which something changes.
+    pub(super) fn narrow_at(&mut self, change: UnixTime, now: UnixTime) {
+        if change <= now {
+            self.from = self.from.max(change);
+        } else {
+            self.until = Some(self.until.map_or(change, |until| until.min(change)));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the decision table cannot say: what may be cached, and answers that fit no question.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
@@ -10,6 +10,7 @@ use super::pair::{AttestorEvidence, Pairing, pair};
 use super::plan::{Plan, plan};
 use crate::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
 use crate::decision::{AttestorReason, Reason, TrialOutcome};
+use crate::envelope::Envelopes;
 use crate::image::Digest;
 use crate::limits::Limits;
 use crate::names::AttestorName;
@@ -20,6 +21,7 @@ use crate::policy::{Policies, ProjectPolicy, SystemPolicy};
 use crate::time::UnixTime;
 use crate::verdict::{SignedForm, Unavailable, Verdict, Verified};
 
+static NONE: LazyLock<Envelopes> = LazyLock::new(Envelopes::default);
 const A: Digest = Digest([0xaa; 32]);
 const B: Digest = Digest([0xbb; 32]);
 const NOW: UnixTime = UnixTime(1_000);
@@ -33,6 +35,7 @@ fn name(id: &str) -> AttestorName {
 fn attestor(keys: &[(&str, Validity)]) -> TrustedAttestor {
     let key = |(id, validity): &(&str, Validity)| {
         Arc::new(VerificationKey {
+            envelope: None,
             ids: vec![(*id).into()],
             spki_der: id.as_bytes().into(),
             fingerprint: [0; 32],
@@ -60,7 +63,8 @@ fn signed_by<'k>(digest: Digest, keys: impl IntoIterator<Item = &'k str>) -> Evi
 
 fn paired(attestor: &TrustedAttestor, evidence: &Evidence) -> Pairing {
     let built = name("built");
-    let source = AttestorEvidence { name: &built, attestor: Some(attestor), evidence };
+    let source =
+        AttestorEvidence { name: &built, attestor: Some(attestor), evidence, envelopes: &NONE };
     pair(A, &[source], NOW, &Limits::DEFAULT)
 }
 
@@ -68,7 +72,12 @@ fn evaluated(digest: Digest, attestors: &[&str]) -> Arc<Evaluation> {
     let trusted = attestor(&[("k", Validity::default())]);
     let evidence = signed_by(digest, ["k"]);
     let names: Vec<_> = attestors.iter().map(|id| name(id)).collect();
-    let source = |name| AttestorEvidence { name, attestor: Some(&trusted), evidence: &evidence };
+    let source = |name| AttestorEvidence {
+        name,
+        attestor: Some(&trusted),
+        evidence: &evidence,
+        envelopes: &NONE,
+    };
     let sources: Vec<_> = names.iter().map(source).collect();
     let pairing = pair(digest, &sources, NOW, &Limits::DEFAULT);
     let verdicts = vec![RAW; pairing.checks().len()];
@@ -170,8 +179,12 @@ fn checks_share_the_stored_bytes() {
 #[test]
 fn an_evaluation_holds_while_no_key_in_it_changes() {
     let at = |second| Some(UnixTime(second));
-    let validity =
-        |not_before, not_after, revoked_at| Validity { not_before, not_after, revoked_at };
+    let validity = |not_before, not_after, revoked_at| Validity {
+        not_before,
+        not_after,
+        revoked_at,
+        ..Validity::default()
+    };
     let cases = [
         (validity(None, None, None), i64::MIN, None),
         (validity(at(500), at(1_500), None), 500, at(1_501)),
@@ -236,7 +249,12 @@ fn a_refusal_beside_a_passing_failure_is_not_settled() {
     let sources: Vec<_> = names
         .iter()
         .zip(&evidence)
-        .map(|(name, evidence)| AttestorEvidence { name, attestor: Some(&trusted), evidence })
+        .map(|(name, evidence)| AttestorEvidence {
+            name,
+            attestor: Some(&trusted),
+            evidence,
+            envelopes: &NONE,
+        })
         .collect();
     let evaluation = conclude(pair(A, &sources, NOW, &Limits::DEFAULT), &[]);
     assert_eq!(evaluation.reason, Reason::NotAttested);
@@ -279,7 +297,12 @@ fn all_causes_together_stay_short() {
     let trusted = attestor(&[("k", Validity::default())]);
     let evidence = signed_by(A, ["k"; 100]);
     let names: Vec<_> = ids.iter().map(|id| name(id)).collect();
-    let source = |name| AttestorEvidence { name, attestor: Some(&trusted), evidence: &evidence };
+    let source = |name| AttestorEvidence {
+        name,
+        attestor: Some(&trusted),
+        evidence: &evidence,
+        envelopes: &NONE,
+    };
     let sources: Vec<_> = names.iter().map(source).collect();
     let pairing = pair(A, &sources, NOW, &Limits::DEFAULT);
     let verdicts = vec![Verdict::BadSignature; pairing.checks().len()];

@@ -50,12 +50,12 @@ pub(crate) struct Rival {
 }
 
 /// Whether all of a batch are good.
-type VerifyBatch = dyn Fn(&[Signed]) -> bool;
+type Batch = dyn Fn(&[Signed]) -> bool;
 
 /// An engine with the tables of all keys.
 pub(crate) struct Lanes {
     pub(crate) name: &'static str,
-    pub(crate) verify: Box<VerifyBatch>,
+    pub(crate) verify: Box<Batch>,
 }
 
 fn rival(name: &'static str, verify: impl Fn(&Signed) -> bool + 'static) -> Rival {

@@ -25,6 +25,7 @@ fn denied(request: Request) -> Decision {
                 attestor: "projects/p/attestors/built".parse().expect("a name"),
                 reason: AttestorReason::NoneVerified,
                 trials: vec![Trial {
+                    signer: None,
                     occurrence: "projects/p/occurrences/1".parse().expect("a name"),
                     signature_index: 0,
                     key_id: "k".into(),

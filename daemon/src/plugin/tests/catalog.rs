@@ -59,6 +59,7 @@ fn a_reference_names_a_key_or_a_whole_source() {
         not_before: Some(UnixTime(1000)),
         not_after: Some(UnixTime(4_000_000_000)),
         revoked_at: None,
+        ..Validity::default()
     };
     assert_eq!(resolved.keys[0].validity, expected);
 

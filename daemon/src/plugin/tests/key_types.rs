@@ -69,20 +69,37 @@ fn a_key_is_of_its_own_algorithms_and_no_other() {
     use SignatureAlgorithm as A;
     let world = World::new();
     let rows: [(Vec<u8>, &[A]); 8] = [
-        (rsa("2048"), &[A::RsaPss2048Sha256, A::RsaPkcs1_2048Sha256]),
-        (rsa("3072"), &[A::RsaPss3072Sha256, A::RsaPkcs1_3072Sha256]),
+        (
+            rsa("2048"),
+            &[
+                A::RsaPss2048Sha256,
+                A::RsaPkcs1_2048Sha256,
+                A::RsaPkcs1_2048Sha384,
+                A::RsaPkcs1_2048Sha512,
+            ],
+        ),
+        (
+            rsa("3072"),
+            &[
+                A::RsaPss3072Sha256,
+                A::RsaPkcs1_3072Sha256,
+                A::RsaPkcs1_3072Sha384,
+                A::RsaPkcs1_3072Sha512,
+            ],
+        ),
         (
             rsa("4096"),
             &[
                 A::RsaPss4096Sha256,
                 A::RsaPss4096Sha512,
                 A::RsaPkcs1_4096Sha256,
+                A::RsaPkcs1_4096Sha384,
                 A::RsaPkcs1_4096Sha512,
             ],
         ),
-        (ec("P-256", &[]), &[A::EcdsaP256Sha256]),
-        (ec("P-384", &[]), &[A::EcdsaP384Sha384]),
-        (ec("P-521", &[]), &[A::EcdsaP521Sha512]),
+        (ec("P-256", &[]), &[A::EcdsaP256Sha256, A::EcdsaP256Sha384, A::EcdsaP256Sha512]),
+        (ec("P-384", &[]), &[A::EcdsaP384Sha256, A::EcdsaP384Sha384, A::EcdsaP384Sha512]),
+        (ec("P-521", &[]), &[A::EcdsaP521Sha256, A::EcdsaP521Sha384, A::EcdsaP521Sha512]),
         (public_der(&["-algorithm", "ED25519"], &[]), &[A::Ed25519]),
         (ml_dsa_65(1952), &[A::MlDsa65]),
     ];
@@ -204,10 +221,10 @@ fn flags_and_revocation_count() {
     let p256 = SignatureAlgorithm::EcdsaP256Sha256;
     let algorithms = vec![hallmark_plugin_api::Algorithm::EcdsaP256Sha256];
     let plain = KeyRecord { algorithms, ..record(&der) };
-    assert_eq!(of_records(std::slice::from_ref(&plain)).unwrap().len(), 1);
+    assert_eq!(of_records(std::slice::from_ref(&plain), None).unwrap().len(), 1);
 
     let signs_only = KeyRecord { flags: KeyFlags::SIGN, ..plain.clone() };
-    assert_eq!(of_records(std::slice::from_ref(&signs_only)), Ok(vec![]));
+    assert_eq!(of_records(std::slice::from_ref(&signs_only), None), Ok(vec![]));
     let ids = vec![KeyId::from("acme:key")];
     assert_eq!(verification_key(&signs_only, ids.clone(), p256), Err(WrongKey::Usage));
 

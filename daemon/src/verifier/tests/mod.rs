@@ -90,6 +90,7 @@ async fn until(condition: impl Fn() -> bool) {
 
 fn key(algorithm: SignatureAlgorithm, spki_der: &[u8]) -> Arc<VerificationKey> {
     Arc::new(VerificationKey {
+        envelope: None,
         ids: vec![KeyId::from("key")],
         spki_der: spki_der.into(),
         fingerprint: sha2::Sha256::digest(spki_der).into(),
@@ -101,7 +102,12 @@ fn key(algorithm: SignatureAlgorithm, spki_der: &[u8]) -> Arc<VerificationKey> {
 /// A check for made-up arithmetic, told from others by its payload.
 fn check(payload: impl Into<Bytes>, signature: &'static str) -> Check {
     let key = key(SignatureAlgorithm::EcdsaP256Sha256, b"key");
-    Check { key, payload: payload.into(), signature: Bytes::from_static(signature.as_bytes()) }
+    Check {
+        exact: None,
+        key,
+        payload: payload.into(),
+        signature: Bytes::from_static(signature.as_bytes()),
+    }
 }
 
 /// Arithmetic for which the signature itself says what it is.

@@ -12,6 +12,7 @@ fn real() -> Bench {
 
 fn check(answer: &KnownAnswer) -> Check {
     Check {
+        exact: None,
         key: key(answer.algorithm, answer.spki_der),
         payload: Bytes::from_static(MESSAGE),
         signature: Bytes::from_static(answer.signature),
@@ -102,6 +103,7 @@ async fn a_signature_over_cosigns_envelope_is_told_from_one_over_the_payload() {
     let other_type = envelope("application/json");
     let checks: Vec<_> = [MESSAGE, &cosign, &other_type]
         .map(|signed| Check {
+            exact: None,
             key: key(SignatureAlgorithm::Ed25519, &spki_der),
             payload: Bytes::from_static(MESSAGE),
             signature: Bytes::copy_from_slice(pair.sign(signed).as_ref()),

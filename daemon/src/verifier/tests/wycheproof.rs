@@ -21,6 +21,7 @@ async fn hold(algorithm: A, vectors: Vec<Vector>) {
     let checks: Vec<_> = vectors
         .iter()
         .map(|(spki_der, message, signature, ..)| Check {
+            exact: None,
             key: key(algorithm, spki_der),
             payload: message.clone().into(),
             signature: signature.clone().into(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::message;
 use super::plan::{CheckPlan, CheckSetPlan, ImagePlan, Plan, Question};
 use crate::decision::AttestorReason;
+use crate::envelope::Envelopes;
 use crate::evaluate::decide::{Answers, answers, tried};
 use crate::evaluate::pair::{PairedTrials, Pairs};
 use crate::image::Digest;
@@ -59,6 +60,8 @@ pub fn pair<'p>(
     let evidence = if evidence.len() == lookups.len() { evidence } else { &[] };
     let gathered: BTreeMap<_, _> = lookups.iter().zip(evidence).collect();
     let missing = Err(EvidenceError::Unavailable("it was not asked".to_owned()));
+    // Authenticators have PKIX keys only, whose signatures come raw.
+    let envelopes = Envelopes::default();
     let mut pairs = Pairs::default();
     let mut questions = BTreeMap::new();
     for &question in &plan.questions {
@@ -66,7 +69,7 @@ pub fn pair<'p>(
         let mut authenticators = Vec::new();
         for (index, display_name, keys, project) in sources(&plan, check) {
             let evidence = gathered.get(&(project.clone(), digest)).copied().unwrap_or(&missing);
-            let trials = pairs.trials(keys, evidence, now, limits);
+            let trials = pairs.trials(keys, (evidence, &envelopes), now, limits);
             authenticators.push(PairedAuthenticator { index, display_name, project, trials });
         }
         questions.insert(question, authenticators);

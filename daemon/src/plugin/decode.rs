@@ -1,0 +1,158 @@
+//! Signatures in envelopes, taken apart by the plugins that know their format.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hallmark_core::attestor::SignatureAlgorithm;
+use hallmark_core::envelope::{Enclosed, EnclosedSignature, Envelopes, Opened, Refusal, Sealed};
+use hallmark_core::time::UnixTime;
+use hallmark_core::verdict::Unavailable;
+use hallmark_plugin_api::host::{Circumstances, KeyRecord};
+use hallmark_plugin_api::{Decoded, Failure, Item, Signed};
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+use super::instance::{Held, PluginInstance};
+use super::{Catalog, services};
+
+/// Opens envelopes for decisions: on threads that may block, a bounded number at a time, and never
+/// beyond a deadline.
+#[derive(Debug)]
+pub struct Decoders {
+    catalog: Arc<Catalog>,
+    permits: Arc<Semaphore>,
+}
+
+impl Decoders {
+    /// With at most `concurrency` batches at a time.
+    pub fn new(catalog: Arc<Catalog>, concurrency: usize) -> Self {
+        Self { catalog, permits: Arc::new(Semaphore::new(concurrency)) }
+    }
+
+    /// Every one of `sealed` taken apart, or why it could not be by `deadline`. A plugin that does
+    /// not come back keeps its thread and its place among the batches; no decision waits for it.
+    pub async fn open(&self, sealed: Vec<Sealed>, deadline: Instant) -> Envelopes {
+        if sealed.is_empty() {
+            return Envelopes::default();
+        }
+        let late = sealed.clone();
+        let catalog = Arc::clone(&self.catalog);
+        let permits = Arc::clone(&self.permits);
+        let opened = timeout_at(deadline.into(), async move {
+            let permit = permits.acquire_owned().await.ok()?;
+            let decode = move || {
+                let _permit = permit;
+                catalog.decode(sealed, deadline)
+            };
+            tokio::task::spawn_blocking(decode).await.ok()
+        });
+        let unavailable = |why| late.into_iter().map(|one| (one, Err(why))).collect();
+        match opened.await {
+            Ok(Some(opened)) => opened.into_iter().collect(),
+            Ok(None) => unavailable(Unavailable::Decoder),
+            Err(_) => unavailable(Unavailable::Deadline),
+        }
+    }
+}
+
+impl Catalog {
+    /// Blocks.
+    fn decode(&self, sealed: Vec<Sealed>, deadline: Instant) -> Vec<(Sealed, Opened)> {
+        let mut by_decoder: HashMap<Arc<str>, Vec<Sealed>> = HashMap::new();
+        for one in sealed {
+            by_decoder.entry(Arc::clone(&one.decoder)).or_default().push(one);
+        }
+        let mut opened = Vec::new();
+        for (decoder, sealed) in by_decoder {
+            let answers = match self.instance(&decoder) {
+                Some(instance) => instance.decode(&sealed, deadline),
+                None => sealed.iter().map(|_| Err(Unavailable::Decoder)).collect(),
+            };
+            opened.extend(sealed.into_iter().zip(answers));
+        }
+        opened
+    }
+}
+
+impl PluginInstance {
+    fn decode(&self, sealed: &[Sealed], deadline: Instant) -> Vec<Opened> {
+        let items: Vec<_> = sealed.iter().map(item).collect();
+        let at =
+            Circumstances { deadline: Some(deadline), ..Circumstances::at(services::unix_now()) };
+        let held = self.held();
+        let snapshot = held.as_ref().map(|held| &held.snapshot);
+        match self.instance().decode_batch(snapshot, &items, &at) {
+            Ok(answers) => {
+                answers.into_iter().map(|answer| opened(answer, held.as_deref())).collect()
+            }
+            Err(error) => {
+                self.count_call_error();
+                tracing::error!(plugin = self.name(), %error, "signatures were not taken apart");
+                sealed.iter().map(|_| Err(Unavailable::Decoder)).collect()
+            }
+        }
+    }
+}
+
+fn item(sealed: &Sealed) -> Item<'_> {
+    let Sealed { payload, signature, .. } = sealed;
+    Item { key_handle: 0, algorithm: None, key: &[], message: payload, signature }
+}
+
+fn opened(answer: Result<Vec<Decoded>, Failure>, held: Option<&Held>) -> Opened {
+    match answer {
+        Ok(decoded) => decoded.into_iter().map(|one| enclosed(one, held)).collect(),
+        Err(failure) => {
+            let error = "the plugin does not say what is wrong with it".to_owned();
+            Ok(vec![refused(failure, String::new(), error)?])
+        }
+    }
+}
+
+fn enclosed(decoded: Decoded, held: Option<&Held>) -> Result<Enclosed, Unavailable> {
+    let signed = match decoded {
+        Decoded::Signed(signed) => signed,
+        Decoded::Refused(refusal) => {
+            return refused(refusal.failure, refusal.key_id, refusal.text);
+        }
+    };
+    let key_id = maker(&signed, held);
+    let Signed { algorithm, message, signature, payload, signed_at, expires_at, .. } = signed;
+    let Some(algorithm) = SignatureAlgorithm::from_number(algorithm.number()) else {
+        let error = format!("{algorithm:?} is not verified here");
+        return Ok(Enclosed::Refused { refusal: Refusal::Unsupported, key_id, error });
+    };
+    Ok(Enclosed::Signed(EnclosedSignature {
+        key_id,
+        algorithm,
+        message: message.into(),
+        signature: signature.into(),
+        payload: Some(payload).filter(|payload| !payload.is_empty()).map(Into::into),
+        signed_at: signed_at.map(UnixTime),
+        expires_at: expires_at.map(UnixTime),
+    }))
+}
+
+/// What a signature names its key by; where that is a handle, the name of that key.
+fn maker(signed: &Signed, held: Option<&Held>) -> String {
+    let keys = held.map(|held| held.snapshot.keys.as_slice()).unwrap_or_default();
+    let by_handle = |key: &&KeyRecord| signed.key_handle != 0 && key.handle == signed.key_handle;
+    match keys.iter().find(by_handle) {
+        Some(key) if key.fingerprint.is_empty() => key.id.clone(),
+        Some(key) => super::convert::hex(&key.fingerprint),
+        None => signed.key_id.clone(),
+    }
+}
+
+fn refused(failure: Failure, key_id: String, error: String) -> Result<Enclosed, Unavailable> {
+    let refusal = match failure {
+        Failure::Backend | Failure::Cancelled => return Err(Unavailable::Decoder),
+        Failure::Timeout => return Err(Unavailable::Deadline),
+        Failure::BadSignature => Refusal::Mismatch,
+        Failure::Malformed => Refusal::Malformed,
+        Failure::AlgUnsupported => Refusal::Unsupported,
+        _ => Refusal::Weak,
+    };
+    Ok(Enclosed::Refused { refusal, key_id, error })
+}

@@ -1,0 +1,217 @@
+//! The configuration of an instance, as JSON.
+
+use std::collections::HashSet;
+use std::path::{Component, Path};
+
+use serde::Deserialize;
+
+/// Keyrings of one instance.
+pub(crate) const KEYRINGS_MAX: usize = 100;
+/// Signing keys of one instance.
+pub(crate) const SIGNING_KEYS_MAX: usize = 100;
+/// Longest time between two looks at the keyrings: a day, in seconds.
+pub(crate) const REFRESH_SECS_MAX: u32 = 86_400;
+
+const REFRESH_SECS_DEFAULT: u32 = 60;
+
+/// The JSON schema of [`Config`], for whoever writes one.
+pub(crate) const SCHEMA: &str = r#"{
+  "type": "object",
+  "additionalProperties": false,
+  "properties": {
+    "keyrings": {
+      "type": "array", "maxItems": 100,
+      "items": {
+        "type": "object", "additionalProperties": false, "required": ["path"],
+        "properties": {"path": {"type": "string", "pattern": "^/"}}
+      }
+    },
+    "refresh_secs": {"type": "integer", "minimum": 1, "maximum": 86400, "default": 60},
+    "expired_key": {"enum": ["refuse", "accept_if_signed_before"], "default": "refuse"},
+    "soft_revoked_key": {"enum": ["refuse", "accept_if_signed_before"], "default": "refuse"},
+    "signing_keys": {
+      "type": "array", "maxItems": 100,
+      "items": {
+        "oneOf": [
+          {
+            "type": "object", "additionalProperties": false, "required": ["path"],
+            "properties": {
+              "path": {"type": "string", "pattern": "^/"},
+              "passphrase": {"type": "string", "description": "name of a secret"}
+            }
+          },
+          {
+            "type": "object", "additionalProperties": false, "required": ["gpg"],
+            "properties": {
+              "gpg": {"type": "string", "pattern": "^[0-9A-Fa-f]{40}$"},
+              "homedir": {"type": "string", "pattern": "^/"}
+            }
+          }
+        ]
+      }
+    }
+  }
+}"#;
+
+/// Why a configuration is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// Not JSON of the schema.
+    #[error("not a configuration: {0}")]
+    Json(String),
+    /// A path that depends on where the daemon runs, or has `.` or `..` in it.
+    #[error("path `{0}` is not absolute and plain: begin with `/`, leave out `.` and `..`")]
+    Path(String),
+    /// The same thing twice.
+    #[error("`{0}` is configured twice")]
+    Twice(String),
+    /// More entries than a list may have.
+    #[error("{given} entries in `{list}`: at most {max}")]
+    TooMany {
+        /// Which list.
+        list: &'static str,
+        /// Its length.
+        given: usize,
+        /// Its limit.
+        max: usize,
+    },
+    /// A time out of range.
+    #[error("`refresh_secs` is {0}: give 1 to {REFRESH_SECS_MAX}")]
+    Refresh(u32),
+    /// Not how a key is named to gpg.
+    #[error("`{0}` is no fingerprint: give all 40 digits that `gpg --fingerprint` shows")]
+    Fingerprint(String),
+}
+
+/// What becomes of an old signature when its key has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OldSignatures {
+    /// It counts no longer: its date is the signer's word, and a thief writes any.
+    #[default]
+    Refuse,
+    /// It counts if it is dated before that.
+    AcceptIfSignedBefore,
+}
+
+/// Where an instance finds keys and what it accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Files with certificates, absolute paths.
+    #[serde(default)]
+    pub(crate) keyrings: Vec<Keyring>,
+    /// Seconds until the keyrings are looked at again.
+    #[serde(default = "refresh_secs_default")]
+    pub(crate) refresh_secs: u32,
+    #[serde(default)]
+    pub(crate) expired_key: OldSignatures,
+    #[serde(default)]
+    pub(crate) soft_revoked_key: OldSignatures,
+    /// Keys to sign with.
+    #[serde(default)]
+    pub(crate) signing_keys: Vec<SigningKeyConfig>,
+}
+
+/// One file with certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keyring {
+    pub(crate) path: String,
+}
+
+/// One key to sign with.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum SigningKeyConfig {
+    /// A transferable secret key in a file (`gpg --export-secret-keys --armor`).
+    File(SecretFile),
+    /// A key that gpg and its agent hold.
+    Gpg(GpgKey),
+}
+
+/// A transferable secret key in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecretFile {
+    /// An absolute path.
+    pub(crate) path: String,
+    /// The name of the secret that is its passphrase.
+    pub(crate) passphrase: Option<String>,
+}
+
+/// A key that gpg and its agent hold.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GpgKey {
+    /// Its fingerprint, or that of its signing subkey.
+    pub(crate) gpg: String,
+    /// GnuPG's directory; that of the daemon's user where not given.
+    pub(crate) homedir: Option<String>,
+}
+
+fn refresh_secs_default() -> u32 {
+    REFRESH_SECS_DEFAULT
+}
+
+impl Config {
+    /// Reads and checks a configuration. Empty text is the configuration without options.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, ConfigError> {
+        let json = if json.trim_ascii().is_empty() { b"{}" } else { json };
+        let config: Self =
+            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+        within("keyrings", config.keyrings.len(), KEYRINGS_MAX)?;
+        within("signing_keys", config.signing_keys.len(), SIGNING_KEYS_MAX)?;
+        if !(1..=REFRESH_SECS_MAX).contains(&config.refresh_secs) {
+            return Err(ConfigError::Refresh(config.refresh_secs));
+        }
+        config.keyrings.iter().try_for_each(|keyring| plain(&keyring.path))?;
+        once(config.keyrings.iter().map(|keyring| keyring.path.as_str()))?;
+        config.signing_keys.iter().try_for_each(SigningKeyConfig::check)?;
+        once(config.signing_keys.iter().map(SigningKeyConfig::name))?;
+        Ok(config)
+    }
+}
+
+impl SigningKeyConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::File(file) => plain(&file.path),
+            Self::Gpg(key) => {
+                if key.gpg.len() != 40 || !key.gpg.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                    return Err(ConfigError::Fingerprint(key.gpg.chars().take(80).collect()));
+                }
+                key.homedir.as_deref().map_or(Ok(()), plain)
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::File(file) => &file.path,
+            Self::Gpg(key) => &key.gpg,
+        }
+    }
+}
+
+fn within(list: &'static str, given: usize, max: usize) -> Result<(), ConfigError> {
+    if given > max { Err(ConfigError::TooMany { list, given, max }) } else { Ok(()) }
+}
+
+fn plain(path: &str) -> Result<(), ConfigError> {
+    let written = Path::new(path);
+    let mut components = written.components();
+    let rooted = components.next() == Some(Component::RootDir);
+    let straight = components.all(|part| matches!(part, Component::Normal(_)));
+    // `components` swallows a `.` in the middle.
+    let dotless = !path.split('/').any(|part| part == ".");
+    if rooted && straight && dotless { Ok(()) } else { Err(ConfigError::Path(path.to_owned())) }
+}
+
+fn once<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {
+    let mut seen = HashSet::new();
+    match names.find(|name| !seen.insert(*name)) {
+        Some(twice) => Err(ConfigError::Twice(twice.to_owned())),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,353 @@
+//! Attestors with OpenPGP keys, and attestations signed by GnuPG in every form that it knows.
+
+use hallmark_tests::client::Client;
+use hallmark_tests::daemon::{Daemon, eventually};
+use hallmark_tests::gpg::{DAY, Gpg, MADE, RevocationReason};
+use hallmark_tests::project::{
+    assert_allowed, assert_denied, decide, digest, file, flipped, image, note, occurrence, outcome,
+    payload as payload_of, policy, put_policy,
+};
+use serde_json::{Value, json};
+
+/// What `gpg --quick-gen-key` calls the kinds of key, and the algorithm that each signs with.
+const KINDS: [(&str, &str); 7] = [
+    ("rsa2048", "RSA_SIGN_PKCS1_2048_SHA512"),
+    ("rsa3072", "RSA_SIGN_PKCS1_3072_SHA512"),
+    ("rsa4096", "RSA_SIGN_PKCS1_4096_SHA512"),
+    ("nistp256", "ECDSA_P256_SHA256"),
+    ("nistp384", "ECDSA_P384_SHA384"),
+    ("nistp521", "ECDSA_P521_SHA512"),
+    ("ed25519", "ED25519"),
+];
+
+/// Forms of a signature that attest.
+const FORMS: [&[&str]; 7] = [
+    &["--armor", "--sign"],
+    &["--armor", "--sign", "--compress-algo", "zlib"],
+    &["--armor", "--sign", "--compress-algo", "bzip2"],
+    &["--armor", "--sign", "--compress-algo", "none"],
+    &["--sign"],
+    &["--armor", "--detach-sign"],
+    &["--detach-sign"],
+];
+
+/// A daemon whose policy wants attestor `a`.
+struct World {
+    gpg: Gpg,
+    daemon: Daemon,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    async fn new(toml: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let daemon = Daemon::start_configured(dir.path(), toml);
+        let client = &daemon.client;
+        note(client, "a").await;
+        let empty = json!({"userOwnedGrafeasNote": {"noteReference": "projects/p/notes/a"}});
+        client.post("/v1/projects/p/attestors?attestorId=a", &empty).await.ok();
+        put_policy(client, &policy("REQUIRE_ATTESTATION", &["a"])).await;
+        Self { gpg: Gpg::new(), daemon, _dir: dir }
+    }
+
+    fn client(&self) -> &Client {
+        &self.daemon.client
+    }
+
+    /// Makes the attestor trust the certificate as it is now.
+    async fn trust(&self, fingerprint: &str) -> Value {
+        trust(self.client(), &self.gpg.export(fingerprint)).await
+    }
+
+    /// The decision on an image whose payload `sign` signed, filed under `key_id`.
+    async fn signed(&self, seed: &str, key_id: &str, sign: impl Fn(&[u8]) -> Vec<u8>) -> Value {
+        let image = image(seed);
+        let payload = payload_of(&image);
+        let signature = sign(&payload);
+        file(self.client(), &occurrence("a", &image, &payload, key_id, &signature)).await;
+        decide(self.client(), &[&image]).await
+    }
+}
+
+async fn trust(client: &Client, armored: &str) -> Value {
+    let attestor = json!({
+        "name": "projects/p/attestors/a",
+        "userOwnedGrafeasNote": {
+            "noteReference": "projects/p/notes/a",
+            "publicKeys": [{"asciiArmoredPgpPublicKey": armored}],
+        },
+    });
+    client.put("/v1/projects/p/attestors/a", &attestor).await.ok()
+}
+
+fn trial(decision: &Value) -> &Value {
+    &decision["images"][0]["attestors"][0]["trials"][0]
+}
+
+fn detail(decision: &Value) -> &str {
+    trial(decision)["detail"].as_str().unwrap_or_default()
+}
+
+fn assert_outcome(decision: &Value, expected: &str) {
+    assert_denied(decision, "NOT_ATTESTED");
+    assert_eq!(outcome(decision), expected, "{decision:#}");
+}
+
+#[tokio::test]
+async fn every_kind_of_key_attests_in_every_form_and_a_flipped_bit_denies() {
+    let world = World::new("").await;
+    for (kind, algorithm) in KINDS {
+        let key = world.gpg.key(kind);
+        let attestor = world.trust(&key).await;
+        // Google's service names the key by its fingerprint, whatever was asked for.
+        let id = &attestor["userOwnedGrafeasNote"]["publicKeys"][0]["id"];
+        assert_eq!(id, key.as_str(), "{attestor:#}");
+        for form in FORMS {
+            let seed = format!("{kind} {form:?}");
+            let sign = |payload: &[u8]| world.gpg.sign(&key, MADE + DAY, form, payload);
+            let decision = world.signed(&seed, &key, sign).await;
+            assert_allowed(&decision, "ATTESTED");
+            let trial = trial(&decision);
+            assert_eq!(trial["algorithm"], algorithm, "{decision:#}");
+            assert_eq!(trial["signedBy"], key.as_str(), "{decision:#}");
+            assert_eq!(trial["signedAt"], "2024-06-02T00:00:00Z", "{decision:#}");
+        }
+        for place in 0..4 {
+            let seed = format!("{kind} flipped {place}");
+            let decision = world
+                .signed(&seed, &key, |payload| {
+                    let whole = world.gpg.sign(&key, MADE + DAY, &["--detach-sign"], payload);
+                    // In its creation time, and in the numbers at its end.
+                    let bits = [15 * 8, whole.len() * 8 - 1, whole.len() * 8 - 90, 4 * 8 + 7];
+                    flipped(&whole, bits[place])
+                })
+                .await;
+            assert_denied(&decision, "NOT_ATTESTED");
+        }
+        let decision = world
+            .signed(&format!("{kind} another payload"), &key, |payload| {
+                let other = flipped(payload, payload.len() * 4);
+                world.gpg.sign(&key, MADE + DAY, &["--detach-sign"], &other)
+            })
+            .await;
+        assert_outcome(&decision, "BAD_SIGNATURE");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_refused_says_so() {
+    let world = World::new("").await;
+    let key = world.gpg.key("ed25519");
+    world.trust(&key).await;
+    let signed = |arguments: &'static [&'static str]| {
+        let sign = |payload: &[u8]| world.gpg.sign(&key, MADE + DAY, arguments, payload);
+        let seed = arguments.join(" ");
+        let key = &key;
+        let world = &world;
+        async move { world.signed(&seed, key, sign).await }
+    };
+    let cleartext = signed(&["--clearsign"]).await;
+    assert_outcome(&cleartext, "SIGNATURE_MALFORMED");
+    assert!(detail(&cleartext).contains("cleartext"), "{cleartext:#}");
+    let text = signed(&["--armor", "--textmode", "--detach-sign"]).await;
+    assert_outcome(&text, "SIGNATURE_MALFORMED");
+    assert!(detail(&text).contains("--textmode"), "{text:#}");
+    for hash in ["SHA1", "RIPEMD160", "SHA224"] {
+        let sign = |payload: &[u8]| {
+            let arguments = ["--digest-algo", hash, "--armor", "--sign"];
+            world.gpg.sign(&key, MADE + DAY, &arguments, payload)
+        };
+        let weak = world.signed(hash, &key, sign).await;
+        assert_outcome(&weak, "SIGNATURE_REFUSED");
+        assert_eq!(trial(&weak)["signedBy"], key.as_str(), "{weak:#}");
+        assert!(detail(&weak).contains(hash), "{weak:#}");
+    }
+    let garbage = world.signed("garbage", &key, |_| b"no signature".to_vec()).await;
+    assert_outcome(&garbage, "SIGNATURE_MALFORMED");
+    let armored_key = world.gpg.export(&key);
+    let a_key = world.signed("a key", &key, |_| armored_key.clone().into_bytes()).await;
+    assert_outcome(&a_key, "SIGNATURE_MALFORMED");
+}
+
+#[tokio::test]
+async fn the_literal_must_be_the_payload() {
+    let world = World::new("").await;
+    let key = world.gpg.key("nistp256");
+    world.trust(&key).await;
+    let other = payload_of(&image("other"));
+    let sign = |_: &[u8]| world.gpg.sign(&key, MADE + DAY, &["--armor", "--sign"], &other);
+    let decision = world.signed("this", &key, sign).await;
+    assert_outcome(&decision, "PAYLOAD_DIFFERS");
+    let empty = |_: &[u8]| world.gpg.sign(&key, MADE + DAY, &["--armor", "--sign"], b"");
+    let decision = world.signed("empty", &key, empty).await;
+    assert_outcome(&decision, "SIGNATURE_MALFORMED");
+    // A good signature, filed where the policy looks for another image.
+    let copied = image("copied");
+    let signature = world.gpg.sign(&key, MADE + DAY, &["--armor", "--sign"], &other);
+    file(world.client(), &occurrence("a", &copied, &other, &key, &signature)).await;
+    let decision = decide(world.client(), &[&copied]).await;
+    assert_outcome(&decision, "DIGEST_MISMATCH");
+    assert_eq!(detail(&decision), format!("signed {}", digest("other")));
+}
+
+#[tokio::test]
+async fn a_subkey_signs_for_its_certificate() {
+    let world = World::new("").await;
+    let gpg = &world.gpg;
+    for kind in ["rsa2048", "nistp256/ecdsa", "ed25519"] {
+        let primary = gpg.key_at(MADE, "ed25519", "cert", &[]);
+        let refused = trust_refused(&world, &gpg.export(&primary)).await;
+        assert!(refused.contains("no key of it can sign"), "{refused}");
+        let subkey = gpg.subkey(MADE, &primary, kind);
+        world.trust(&primary).await;
+        let sign = |payload: &[u8]| gpg.sign(&subkey, MADE + DAY, &["--armor", "--sign"], payload);
+        for id in [&primary, &subkey] {
+            let decision = world.signed(&format!("{kind} {id}"), id, sign).await;
+            assert_allowed(&decision, "ATTESTED");
+            assert_eq!(trial(&decision)["signedBy"], subkey.as_str(), "{decision:#}");
+        }
+        let stranger = gpg.key("ed25519");
+        let sign =
+            |payload: &[u8]| gpg.sign(&stranger, MADE + DAY, &["--armor", "--sign"], payload);
+        let decision = world.signed(&format!("{kind} stranger"), &primary, sign).await;
+        assert_outcome(&decision, "SIGNING_KEY_UNKNOWN");
+        assert_eq!(trial(&decision)["signedBy"], stranger.as_str(), "{decision:#}");
+        let decision = world.signed(&format!("{kind} unknown"), &stranger, sign).await;
+        assert_outcome(&decision, "KEY_ID_UNKNOWN");
+    }
+}
+
+async fn trust_refused(world: &World, armored: &str) -> String {
+    let attestor = json!({
+        "name": "projects/p/attestors/a",
+        "userOwnedGrafeasNote": {
+            "noteReference": "projects/p/notes/a",
+            "publicKeys": [{"asciiArmoredPgpPublicKey": armored}],
+        },
+    });
+    let answer = world.client().put("/v1/projects/p/attestors/a", &attestor).await;
+    answer.refused(400, "INVALID_ARGUMENT")
+}
+
+/// What ends a key, and the outcome of a signature from before and from after that, strictly and
+/// with the option that lets the older one count.
+#[tokio::test]
+async fn a_key_that_has_ended_denies_with_the_date() {
+    let lenient = "[[plugins]]\nname = 'pgp'\nconfig = { \
+                   expired_key = 'accept_if_signed_before', \
+                   soft_revoked_key = 'accept_if_signed_before' }\n";
+    let (strict, lenient) = (World::new("").await, World::new(lenient).await);
+    let gpg = &strict.gpg;
+    let end = MADE + 20 * DAY;
+    type End = fn(&Gpg, i64, &str);
+    let rows: [(&str, End, &str, bool, &str); 5] = [
+        (
+            "expired",
+            |gpg, _, key| gpg.expire(MADE + DAY, key, "", "2024-06-21"),
+            "KEY_EXPIRED",
+            true,
+            "valid until 2024-06-",
+        ),
+        (
+            "superseded",
+            |gpg, end, key| gpg.revoke(end, key, RevocationReason::Superseded),
+            "KEY_REVOKED",
+            true,
+            "revoked at 2024-06-21",
+        ),
+        (
+            "retired",
+            |gpg, end, key| gpg.revoke(end, key, RevocationReason::Retired),
+            "KEY_REVOKED",
+            true,
+            "revoked at 2024-06-21",
+        ),
+        (
+            "compromised",
+            |gpg, end, key| gpg.revoke(end, key, RevocationReason::Compromised),
+            "KEY_REVOKED",
+            false,
+            "revoked as compromised",
+        ),
+        (
+            "no reason",
+            |gpg, end, key| gpg.revoke(end, key, RevocationReason::None),
+            "KEY_REVOKED",
+            false,
+            "revoked as compromised",
+        ),
+    ];
+    for (name, end_key, expected, can_outlive, said) in rows {
+        let key = gpg.key("ed25519");
+        let form = ["--armor", "--sign"];
+        let before_image = payload_of(&image(&format!("{name} before")));
+        let after_image = payload_of(&image(&format!("{name} after")));
+        let before = gpg.sign(&key, end - 5 * DAY, &form, &before_image);
+        let after = gpg.sign(&key, end + 5 * DAY, &form, &after_image);
+        strict.trust(&key).await;
+        let seed = format!("{name} good");
+        let sign = |payload: &[u8]| gpg.sign(&key, end - 5 * DAY, &form, payload);
+        assert_allowed(&strict.signed(&seed, &key, sign).await, "ATTESTED");
+        end_key(gpg, end, &key);
+        for world in [&strict, &lenient] {
+            trust(world.client(), &gpg.export(&key)).await;
+        }
+        for (world, seed, blob, allowed) in [
+            (&strict, "before", &before, false),
+            (&strict, "after", &after, false),
+            (&lenient, "before", &before, can_outlive),
+            (&lenient, "after", &after, false),
+        ] {
+            let decision = world.signed(&format!("{name} {seed}"), &key, |_| blob.clone()).await;
+            if allowed {
+                assert_allowed(&decision, "ATTESTED");
+            } else {
+                assert_outcome(&decision, expected);
+                assert!(detail(&decision).starts_with(said), "{name} {seed}: {decision:#}");
+            }
+        }
+        // What was attested before is denied from the next decision on.
+        let good = decide(strict.client(), &[&image(&format!("{name} good"))]).await;
+        assert_outcome(&good, expected);
+    }
+}
+
+/// Keys of a keyring file, named by their fingerprint or by the file.
+#[tokio::test]
+async fn a_keyring_is_a_source_of_keys() {
+    let keyring = tempfile::tempdir().expect("a directory");
+    let path = keyring.path().join("release.asc");
+    let gpg = Gpg::new();
+    let (key, other) = (gpg.key("ed25519"), gpg.key("nistp256"));
+    std::fs::write(&path, gpg.export(&key)).expect("writes");
+    let toml = format!(
+        "[[plugins]]\nname = 'pgp'\nconfig = {{ refresh_secs = 1, keyrings = [{{ path = '{}' }}] }}",
+        path.display()
+    );
+    let world = World::new(&toml).await;
+    for id in [format!("openpgp4fpr:{key}"), format!("openpgp://{}", path.display())] {
+        let attestor = json!({
+            "name": "projects/p/attestors/a",
+            "userOwnedGrafeasNote": {
+                "noteReference": "projects/p/notes/a", "publicKeys": [{"id": id}],
+            },
+        });
+        world.client().put("/v1/projects/p/attestors/a", &attestor).await.ok();
+        let sign = |payload: &[u8]| gpg.sign(&key, MADE + DAY, &["--armor", "--sign"], payload);
+        assert_allowed(&world.signed(&id, &key, sign).await, "ATTESTED");
+    }
+    let sign = |payload: &[u8]| gpg.sign(&other, MADE + DAY, &["--armor", "--sign"], payload);
+    assert_outcome(&world.signed("other", &other, sign).await, "KEY_ID_UNKNOWN");
+
+    // A revoked key is out as soon as the keyring says so.
+    gpg.revoke(MADE + 2 * DAY, &key, RevocationReason::Compromised);
+    let aside = keyring.path().join("aside");
+    std::fs::write(&aside, gpg.export(&key)).expect("writes");
+    std::fs::rename(&aside, &path).expect("moves");
+    let attested = image(&format!("openpgp4fpr:{key}"));
+    let denied = eventually("the revocation", || async {
+        let decision = decide(world.client(), &[&attested]).await;
+        (decision["allowed"] == json!(false)).then_some(decision)
+    });
+    assert_outcome(&denied.await, "KEY_REVOKED");
+}
