@@ -150,7 +150,8 @@ fn bundled_plugins_are_tried_like_any_other() {
     assert!(!bundled.is_empty(), "build them: cargo build --workspace");
     let less = ["--threads=8", "--calls=5", "--cycles=50", "--format=json"];
     for plugin in bundled {
-        let args = [&["plugins", "conformance", &shown(&plugin)], &less[..]].concat();
+        let plugin = shown(&plugin);
+        let args = [&["plugins", "conformance", &plugin], &less[..]].concat();
         let report = read(&printed(&hallmark_offline(&args), 0));
         let checks = report["checks"].as_array().expect("a list").iter();
         assert!(checks.filter(|check| check["outcome"] == "pass").count() > 20, "{report:#}");
