@@ -7,12 +7,14 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need cc gcc
 need c++ g++
+need curl curl
 need make make
 need openssl openssl
 need gpg gnupg
 need gpgv gpgv
 need sqv sqv
 need python3 python3
+need script bsdutils
 [ -e /usr/include/openssl/evp.h ] || missing+=(libssl-dev)
 need promtool prometheus
 # The chart is rendered with what Helm is made of, since Debian has no Helm.
@@ -33,7 +35,7 @@ else
     echo "the tests need these Debian packages: ${missing[*]}" >&2
     exit 1
 fi
-minor=$(kubectl version --client --output=json 2>/dev/null | sed -n 's/.*"minor": "\([0-9]*\).*/\1/p' | head -n 1)
+minor=$(kubectl version --client --output=json 2>/dev/null | sed -n 's/.*"minor": "\([0-9]*\).*/\1/p' | head -n 1 || true)
 if [ "${minor:-0}" -lt 27 ]; then
     echo "kubectl 1.27 or later is not here: tests/deploy/kustomize.rs alone says what Kustomize makes of deploy/" >&2
 fi

@@ -4,6 +4,7 @@
 use hallmark_tests::admission::{creation, pod, post, review, update};
 use hallmark_tests::audit::records;
 use hallmark_tests::project::{World, image, policy, put_policy};
+use hallmark_tests::wire::Wire;
 use serde_json::{Value, json};
 
 /// Image `attested` is, image `bad` is not.
@@ -189,5 +190,30 @@ async fn a_pod_without_a_name_or_with_defaults_left_out_is_judged() {
             request.remove(member);
         }
         assert_eq!(review(world.client(), &bare).await["allowed"], allowed);
+    }
+}
+
+/// One connection for many reviews, with the headers of kube-apiserver, compressed or not.
+#[tokio::test]
+async fn an_api_server_is_understood_as_it_speaks() {
+    let (world, attested, _) = world().await;
+    let plain = creation(&pod(&[&attested])).to_string().into_bytes();
+    let file = hallmark_tests::keys::write(world.dir.path(), "review.json", &plain);
+    let gzip = std::process::Command::new("gzip").arg("-c").arg(file).output().expect("gzip runs");
+    let mut wire = Wire::open(world.client()).await;
+    for (coding, body) in [("", &plain), ("content-encoding: gzip\r\n", &gzip.stdout), ("", &plain)]
+    {
+        let head = format!(
+            "POST /k8s/projects/p/clusters/l.c/admission?timeout=10s HTTP/1.1\r\n\
+             Host: hallmark.hallmark-system.svc:443\r\nUser-Agent: kube-apiserver-admission\r\n\
+             Accept: application/json, */*\r\nAccept-Encoding: gzip\r\n\
+             Content-Type: application/json\r\n{coding}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        assert!(wire.send(head.as_bytes()).await && wire.send(body).await);
+        let answer = wire.read_until("}}").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.contains("content-type: application/json\r\n"), "{answer}");
+        assert!(answer.ends_with("\"allowed\":true}}"), "{answer}");
     }
 }

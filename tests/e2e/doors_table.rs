@@ -178,7 +178,7 @@ impl Table {
             let payload = one["payload"].as_str().map_or_else(|| plain.to_string(), str::to_owned);
             let signature = |sign: &Value| {
                 let (id, how) = text(sign).split_once(' ').expect("KEY ANSWER");
-                let key = self.keys.get(id).unwrap_or(&self.keys[""]);
+                let key = self.keys.get(id).unwrap_or_else(|| &self.keys[""]);
                 let signature = match how {
                     "pae" => key.sign(&pae(payload.as_bytes())),
                     "bad" => flipped(&key.sign(payload.as_bytes()), 70),

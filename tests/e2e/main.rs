@@ -34,3 +34,4 @@ mod tls;
 mod transfer;
 mod validate_running;
 mod vectors;
+mod walkthrough;

@@ -1,6 +1,7 @@
 //! Platform policies on the command line: `hallmark policy create|update|describe|list|delete` and
 //! `hallmark policy evaluate`.
 
+use hallmark_tests::daemon::hallmark_offline;
 use hallmark_tests::project::image;
 use serde_json::{Value, json};
 
@@ -105,4 +106,12 @@ fn whether_a_resource_or_an_image_conforms_is_in_the_exit_code() {
     assert!(failure(&evaluate(&["--resource", &not_yaml])).contains("not.yaml"));
     let none = ["policy", "evaluate", "none", "--platform=gke", "--image", &one];
     assert!(cli.fails(&none).contains("NOT_FOUND"));
+}
+
+#[test]
+fn evaluate_and_sign_says_what_to_do_instead() {
+    let sign =
+        ["policy", "evaluate-and-sign", "strict", "--platform=gke", "--image=i", "--no-upload"];
+    let refused = failure(&hallmark_offline(&sign));
+    assert!(refused.contains("attestations sign-and-create"), "{refused}");
 }

@@ -227,3 +227,31 @@ async fn the_pods_may_come_from_kubectl() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("kubectl: no such cluster"));
 }
+
+/// On a terminal a bar moves while the daemon is asked, and is gone from the report.
+#[tokio::test]
+async fn a_bar_shows_how_far_it_is_to_whoever_looks() {
+    let world = World::new().await;
+    let pods = (0..600).map(|n| pod("shop", "web", n, &image(&format!("bar {n}")), ""));
+    let file = world.dir.path().join("pods.json");
+    std::fs::write(&file, list(&pods.collect::<Vec<_>>()).to_string()).expect("writes");
+    let hallmark = binary("hallmark");
+    let command = format!("{} validate-running {}", hallmark.display(), file.display());
+    let output = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("HALLMARK_ENDPOINT", &world.client().endpoint)
+        .env("HALLMARK_PROJECT", "p")
+        .stdin(Stdio::null())
+        .output()
+        .expect("script runs");
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{seen}");
+    for bar in [
+        "[------------------------------] 0/600 images",
+        "[#########################-----] 500/600 images",
+        "[##############################] 600/600 images",
+    ] {
+        assert!(seen.contains(bar), "{bar} in {seen}");
+    }
+    assert!(seen.contains("\u{1b}[K600 pods running 600 digests"), "{seen}");
+}

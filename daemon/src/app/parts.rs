@@ -30,6 +30,7 @@ use crate::metrics::audit::AuditMetrics;
 use crate::metrics::cache::CacheMetrics;
 use crate::metrics::decision::DecisionMetrics;
 use crate::metrics::plugin::{PluginMetrics, PluginReading};
+use crate::metrics::plugin_worker::WorkerMetrics;
 use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
@@ -76,6 +77,7 @@ impl Parts {
         let registry = Registry::new();
         let catalog = Arc::new(Catalog::load(&plugins(&config.plugins)?)?);
         let plugin_metrics = PluginMetrics::register(&registry)?;
+        let worker_metrics = WorkerMetrics::register(&registry)?;
         let reloads = ReloadMetrics::register(&registry)?;
         let (store, files) = open(&config.source, &registry)?;
         let snapshots = Arc::new(Snapshots::default());
@@ -95,7 +97,9 @@ impl Parts {
         let doors = doors.guarded_by(guard).reviewing(config.kubernetes);
         let versions = config.key_versions.clone();
         let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
-        let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics));
+        let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics, worker_metrics));
+        let sources = Arc::clone(&catalog);
+        let doors = doors.telling_plugin_errors(move || sources.errors());
         doors.readiness.store_opened();
         doors.readiness.snapshot_loaded(generation);
         let doors = Arc::new(doors);
@@ -116,6 +120,8 @@ pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
             config: serde_json::to_value(&plugin.config)
                 .map_err(|error| refused(error.to_string()))?,
             secrets: plugin.secrets.clone(),
+            isolation: plugin.isolation,
+            limits: plugin.worker_limits()?,
         })
     };
     written.iter().map(instance).collect()
@@ -155,6 +161,7 @@ fn scrape(
     gate: &Arc<Gate>,
     catalog: &Arc<Catalog>,
     plugins: PluginMetrics,
+    workers: WorkerMetrics,
 ) -> impl Fn() + Send + Sync + 'static {
     let (gate, catalog) = (Arc::clone(gate), Arc::clone(catalog));
     move || {
@@ -164,6 +171,9 @@ fn scrape(
         let age = snapshot.published.map_or(Duration::ZERO, |at| at.elapsed());
         gate.metrics.snapshot(snapshot.generation, age);
         for status in catalog.instances() {
+            if let Some(worker) = &status.worker {
+                workers.read(&status.name, worker);
+            }
             plugins.read(&PluginReading {
                 instance: &status.name,
                 age: status.snapshot_age,

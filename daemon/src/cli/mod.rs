@@ -16,6 +16,7 @@ mod notes;
 mod on_daemon;
 mod output;
 mod platform;
+mod plugin_worker;
 mod plugins;
 mod policy;
 mod public_keys;
@@ -65,6 +66,9 @@ enum Command {
     Import(transfer::Import),
     #[command(subcommand)]
     Plugins(plugins::Plugins),
+    /// Host a plugin for the daemon that started this process.
+    #[command(hide = true)]
+    PluginWorker,
     /// Look after the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -125,6 +129,7 @@ impl Command {
             Self::Export(export) => export.run(),
             Self::Import(import) => import.run(),
             Self::Plugins(plugins) => plugins.run(),
+            Self::PluginWorker => plugin_worker::run(),
             Self::Audit(audit) => audit.run(),
             Self::Version => {
                 let lanes = hallmark_lanes::Kernel::detect().name();

@@ -55,6 +55,13 @@ pub(super) enum Policy {
     /// List the platform policies of a platform.
     List(List),
     Evaluate(Evaluate),
+    /// Not there: says what to do instead.
+    #[command(name = "evaluate-and-sign", hide = true, disable_help_flag = true)]
+    EvaluateAndSign {
+        /// Whatever Google's tool takes.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Print who may do what with the policy.
     #[command(name = "get-iam-policy")]
     GetIam(OnDaemon),
@@ -130,6 +137,10 @@ impl Policy {
             Self::Delete(one) => one.delete()?,
             Self::List(list) => list.run()?,
             Self::Evaluate(evaluate) => return evaluate.run(),
+            Self::EvaluateAndSign { arguments: _ } => bail!(
+                "attestations of conformance are not made: evaluate with `hallmark policy \
+                 evaluate`, and attest what conforms with `hallmark attestations sign-and-create`"
+            ),
             Self::GetIam(on) => iam::get(&on.connect()?, &path(&on)?, on.format)?,
             Self::SetIam { policy_file, on } => {
                 iam::set(&on.connect()?, &path(&on)?, &policy_file, on.format)?;

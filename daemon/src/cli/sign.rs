@@ -1,6 +1,5 @@
 //! Signing on the command line, with a key file or a key version of Cloud KMS.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -10,7 +9,7 @@ use serde_json::json;
 
 use super::client::{Client, Target};
 use super::kms::KeyVersion;
-use crate::plugin::{Catalog, PluginConfig, Rotation};
+use crate::plugin::{Catalog, PluginConfig};
 
 /// Which key signs.
 #[derive(Debug, Args)]
@@ -65,14 +64,8 @@ impl Signer {
         if let Some(algorithm) = &self.algorithm {
             key["algorithm"] = json!(algorithm.parse::<SignatureAlgorithm>()?.name());
         }
-        let catalog = Catalog::load(&[PluginConfig {
-            name: "pkix".to_owned(),
-            path: None,
-            pins: Vec::new(),
-            config: json!({"signing_keys": [key]}),
-            secrets: BTreeMap::new(),
-            rotation: Rotation::default(),
-        }])?;
+        let config = json!({"signing_keys": [key]});
+        let catalog = Catalog::load(&[PluginConfig::bundled("pkix", config)])?;
         let signed = catalog.sign("pkix", "signing-key", message)?;
         let key_id = KeyId::of_spki(&signed.spki_der).to_string();
         Ok(Signed { signature: signed.signature, key_id })

@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use super::auth::AuthSection;
 use super::{
-    Audit, Cache, Config, ConfigError, Durability, KeyVersion, Kubernetes, LaneEngine, Lanes,
-    Limits, ProtectionLevel, Source, UnknownKinds, Verifier, Workloads,
+    Audit, Cache, Config, ConfigError, Durability, Isolation, KeyVersion, Kubernetes, LaneEngine,
+    Lanes, Limits, ProtectionLevel, Source, UnknownKinds, Verifier, WorkerLimits, Workloads,
 };
 use crate::tls::TlsFiles;
 
@@ -171,6 +171,17 @@ pub struct Plugin {
     /// Secrets that the plugin may ask for by name, and the files that hold them.
     #[serde(default)]
     pub secrets: BTreeMap<String, PathBuf>,
+    /// `in-process` or `worker`. Default: `in-process` for files of the daemon's installation that
+    /// permit it, `worker` for others.
+    pub isolation: Option<Isolation>,
+    /// Of a worker. Default 5,000: as long as a call of a token or a key server may take, and half
+    /// of what a request is given.
+    pub call_timeout_ms: Option<u64>,
+    /// Of a worker. Default 1,024; about 50 are its own.
+    pub memory_limit_mib: Option<u64>,
+    /// Names of the environment variables that a worker sees; there are no others.
+    #[serde(default)]
+    pub environment: Vec<String>,
     /// Default 86,400: how long the last good keys serve when their source fails.
     pub stale_grace_secs: Option<u64>,
     /// Whether a source that had keys may come to have none. Default: no.
@@ -179,6 +190,25 @@ pub struct Plugin {
     /// Default 10: the least time between two times that an unknown key id has the source asked.
     /// 0 for never.
     pub unknown_key_refresh_secs: Option<u64>,
+}
+
+impl Plugin {
+    /// What its worker processes may use.
+    pub fn worker_limits(&self) -> Result<WorkerLimits, ConfigError> {
+        let key = "plugins.call_timeout_ms";
+        let timeout = within(key, self.call_timeout_ms, 5_000, 10, 600_000, "10 to 600000")?;
+        let key = "plugins.memory_limit_mib";
+        let memory = within(key, self.memory_limit_mib, 1_024, 64, 1 << 20, "64 to 1048576")?;
+        let is_name = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
+        if let Some(wrong) = self.environment.iter().find(|name| !is_name(name)) {
+            return Err(ConfigError::VariableName(wrong.clone()));
+        }
+        Ok(WorkerLimits {
+            call_timeout: Duration::from_millis(timeout),
+            memory_bytes: memory * MIB,
+            environment: self.environment.clone(),
+        })
+    }
 }
 
 /// A key of a plugin under the name of a key version of Cloud KMS.
@@ -283,6 +313,7 @@ impl File {
         let key_versions = self.kms_keys.into_iter().map(|key| key.resolve(&mut known));
         let key_versions = key_versions.collect::<Result<_, _>>()?;
         let source = source(self.data_dir, self.config_dir)?;
+        self.plugins.iter().try_for_each(|plugin| plugin.worker_limits().map(drop))?;
         Ok(Config {
             listen,
             listen_metrics: self.listen_metrics,

@@ -86,6 +86,37 @@ pub enum Durability {
     Fsync,
 }
 
+/// Where the code of a plugin runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// In the daemon.
+    InProcess,
+    /// In a process of its own.
+    Worker,
+}
+
+/// What the worker processes of a plugin may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerLimits {
+    /// Time for one call; a process that takes longer is killed.
+    pub call_timeout: Duration,
+    /// Address space.
+    pub memory_bytes: u64,
+    /// Names of environment variables that are passed on.
+    pub environment: Vec<String>,
+}
+
+impl Default for WorkerLimits {
+    fn default() -> Self {
+        Self {
+            call_timeout: Duration::from_secs(5),
+            memory_bytes: 1 << 30,
+            environment: Vec::new(),
+        }
+    }
+}
+
 /// What requests may cost together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -261,6 +292,9 @@ pub enum ConfigError {
     /// Two key versions of one name.
     #[error("kms_keys: `{0}` is there twice: give each key version one entry")]
     KmsKeyTwice(String),
+    /// No environment variable has this name.
+    #[error("plugins.environment: `{0}` is no name of a variable; its value is the daemon's own")]
+    VariableName(String),
     /// A number is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {

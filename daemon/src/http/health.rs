@@ -1,5 +1,6 @@
 //! `/livez`, `/readyz`, `/version`, `/metrics`: for those who operate the daemon.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -31,7 +32,10 @@ pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpE
     let ready = state.store_open && state.generation.is_some() && !draining;
     let permission = Permission::OperationsGet;
     let mut answer = match doors.guard.permits(&exchange.caller, permission, Place::DAEMON) {
-        true => json(&ReadinessReport { ready, draining, state })?,
+        true => {
+            let plugin_errors = doors.plugin_errors();
+            json(&ReadinessReport { ready, draining, state, plugin_errors })?
+        }
         false => json(&Ready { ready })?,
     };
     if !ready {
@@ -95,6 +99,9 @@ struct ReadinessReport {
     draining: bool,
     #[serde(flatten)]
     state: State,
+    /// What is wrong with plugins, by instance; the last good keys of those that have any decide.
+    #[serde(rename = "pluginErrors", skip_serializing_if = "BTreeMap::is_empty")]
+    plugin_errors: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]

@@ -32,6 +32,7 @@ mod pods;
 mod webhook;
 mod writing;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -177,8 +178,12 @@ pub struct Doors {
     streams: Arc<Semaphore>,
     nameless: Nameless,
     before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
+    plugin_errors: Option<PluginErrors>,
     key_versions: Option<Arc<KeyVersions>>,
 }
+
+/// What is wrong with plugins now, by instance.
+type PluginErrors = Box<dyn Fn() -> BTreeMap<String, String> + Send + Sync>;
 
 /// What decides.
 enum Decider {
@@ -228,6 +233,7 @@ impl Doors {
             body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
             streams: Arc::new(Semaphore::new(limits.streams_max)),
             before_scrape: None,
+            plugin_errors: None,
             key_versions: None,
         })
     }
@@ -252,6 +258,20 @@ impl Doors {
     pub fn before_scrape(mut self, refresh: impl Fn() + Send + Sync + 'static) -> Self {
         self.before_scrape = Some(Box::new(refresh));
         self
+    }
+
+    /// Tells operators what is wrong with plugins, by instance.
+    #[must_use]
+    pub fn telling_plugin_errors(
+        mut self,
+        errors: impl Fn() -> BTreeMap<String, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.plugin_errors = Some(Box::new(errors));
+        self
+    }
+
+    fn plugin_errors(&self) -> BTreeMap<String, String> {
+        self.plugin_errors.as_ref().map_or_else(BTreeMap::new, |errors| errors())
     }
 
     /// Whether an attestor would accept an attestation; see [`admit::validate`].

@@ -205,6 +205,46 @@ mod tests {
         }
     }
 
+    /// The rows of `docs/google-api.md` that begin with a method, and what they say of it.
+    fn documented() -> Vec<(String, String)> {
+        let rows = include_str!("../../../docs/google-api.md").lines();
+        let rows = rows.filter_map(|row| row.strip_prefix("| `")?.split_once("` | "));
+        let is_method = |(first, _): &(&str, &str)| {
+            let method = first.split(' ').next().unwrap_or_default();
+            ["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method)
+        };
+        let rows = rows.filter(is_method);
+        rows.map(|(method, answer)| (method.to_owned(), answer.to_owned())).collect()
+    }
+
+    #[test]
+    fn the_documentation_tells_every_method_of_googles_and_no_other() {
+        let google = [Door::BinaryAuthorization, Door::ContainerAnalysis, Door::CloudKms];
+        let routes = ROUTES.iter().filter(|route| google.contains(&route.door));
+        let mut there: Vec<_> = routes
+            .map(|route| {
+                let segments =
+                    route.path.split('/').skip(2).map(|segment| match segment.split_once('}') {
+                        Some((_, verb)) => format!("*{verb}"),
+                        None => segment.to_owned(),
+                    });
+                format!("{} {}", route.method, segments.collect::<Vec<_>>().join("/"))
+            })
+            .collect();
+        let documented = documented();
+        let told = documented.iter().filter(|(_, answer)| !answer.starts_with("not there"));
+        let mut told: Vec<_> = told.map(|(method, _)| method.clone()).collect();
+        there.sort();
+        told.sort();
+        assert_eq!(told, there);
+        for (method, _) in documented.iter().filter(|(_, answer)| answer.starts_with("not there")) {
+            let (method, path) = method.split_once(' ').expect("a method and a path");
+            let path = format!("/v1/{}", path.replace('*', "x"));
+            let found = find(&method.parse().expect("a method"), &path);
+            assert!(matches!(found, Err(HttpError::NotFound(_))), "{method} {path}");
+        }
+    }
+
     #[test]
     fn another_path_is_404_and_another_method_405_with_allow() {
         assert!(matches!(find(&Method::GET, "/v2"), Err(HttpError::NotFound(_))));

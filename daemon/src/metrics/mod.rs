@@ -7,6 +7,7 @@ pub mod decision;
 pub mod http;
 pub mod lanes;
 pub mod plugin;
+pub mod plugin_worker;
 pub mod reload;
 pub mod store;
 pub mod tls;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hallmark_plugin_api::host::{Pin, PluginImage};
+use hallmark_plugin_api::host::{LoadError, LoadReason, Pin, PluginImage, WorkerOptions};
 use tokio::sync::Notify;
 
 use super::error::PluginError;
 use super::freshness::Rotation;
 use super::instance::PluginInstance;
+use crate::config::{Isolation, WorkerLimits};
 
 /// One instance as configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +26,29 @@ pub struct PluginConfig {
     /// Secrets that the plugin may ask for by name, and the files that hold them; read whenever
     /// it asks.
     pub secrets: BTreeMap<String, PathBuf>,
+    /// Where it runs; `None`: a file of the installation here unless it must not, another in a
+    /// worker.
+    pub isolation: Option<Isolation>,
+    /// What its worker may use, where it has one.
+    pub limits: WorkerLimits,
     /// How its keys are replaced.
     pub rotation: Rotation,
+}
+
+impl PluginConfig {
+    /// The bundled plugin of this name.
+    pub fn bundled(name: &str, config: serde_json::Value) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: None,
+            pins: Vec::new(),
+            config,
+            secrets: BTreeMap::new(),
+            isolation: None,
+            limits: WorkerLimits::default(),
+            rotation: Rotation::default(),
+        }
+    }
 }
 
 const PREFIX: &str = "libhallmark_plugin_";
@@ -62,8 +84,17 @@ pub(super) fn instances(
         instances.push(Arc::new(instance(path, config, pushed)?));
     }
     for (name, path) in &bundled {
-        if !names.contains(name.as_str()) {
-            instances.push(Arc::new(instance(path, &unconfigured(name), pushed)?));
+        if names.contains(name.as_str()) {
+            continue;
+        }
+        let config = PluginConfig::bundled(name, serde_json::json!({}));
+        match PluginImage::load(path, &Pin::BesideExecutable) {
+            // It reaches out to something that has to be named first: a token.
+            Err(LoadError { reason: LoadReason::NeedsWorker, .. }) => {}
+            image => {
+                let image = Arc::new(image?);
+                instances.push(Arc::new(PluginInstance::create(&image, &config, pushed)?));
+            }
         }
     }
     Ok(instances)
@@ -74,22 +105,44 @@ fn instance(
     config: &PluginConfig,
     pushed: &Arc<Notify>,
 ) -> Result<PluginInstance, PluginError> {
+    let image = Arc::new(load(path, config)?);
+    PluginInstance::create(&image, config, pushed)
+}
+
+/// Loads a plugin where it is to run. A file from elsewhere first runs in a process of its own,
+/// even if it may then run here: what crashes while it is loaded never does so in the daemon.
+fn load(path: &Path, config: &PluginConfig) -> Result<PluginImage, LoadError> {
     let pin = match config.pins.as_slice() {
         [] => Pin::BesideExecutable,
         pins => Pin::Sha256(pins.to_vec()),
     };
-    let image = Arc::new(PluginImage::load(path, &pin)?);
-    PluginInstance::create(&image, config, pushed)
+    let in_worker = || PluginImage::load_in_worker(path, &pin, worker_options(&config.limits));
+    match (config.isolation, &pin) {
+        (Some(Isolation::Worker), _) | (None, Pin::Sha256(_)) => in_worker(),
+        (Some(Isolation::InProcess), Pin::Sha256(_)) => {
+            in_worker()?;
+            PluginImage::load(path, &pin)
+        }
+        (Some(Isolation::InProcess), Pin::BesideExecutable) => PluginImage::load(path, &pin),
+        (None, Pin::BesideExecutable) => match PluginImage::load(path, &pin) {
+            Err(LoadError { reason: LoadReason::NeedsWorker, .. }) => in_worker(),
+            image => image,
+        },
+    }
 }
 
-fn unconfigured(name: &str) -> PluginConfig {
-    PluginConfig {
-        name: name.to_owned(),
-        path: None,
-        pins: Vec::new(),
-        config: serde_json::Value::Object(serde_json::Map::new()),
-        secrets: BTreeMap::new(),
-        rotation: Rotation::default(),
+/// The program of a worker is the one that runs now, even if its file was replaced.
+fn worker_options(limits: &WorkerLimits) -> WorkerOptions {
+    #[cfg(not(test))]
+    let arguments = ["plugin-worker"];
+    #[cfg(test)]
+    let arguments = ["plugin::tests::plugin_worker", "--exact"];
+    WorkerOptions {
+        program: "/proc/self/exe".into(),
+        arguments: arguments.map(Into::into).into(),
+        call_timeout: limits.call_timeout,
+        memory_bytes: limits.memory_bytes,
+        environment: limits.environment.clone(),
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use hallmark_core::attestor::{KeyId, VerificationKey};
-use hallmark_plugin_api::host::{Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage};
+use hallmark_plugin_api::host::{
+    Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage, WorkerStatus,
+};
 use hallmark_plugin_api::{Caps, Material};
 
 use super::error::{KeyError, PluginError};
@@ -53,6 +55,8 @@ pub struct InstanceStatus {
     pub call_errors: u64,
     /// Why the last snapshot failed; `None` where it did not.
     pub last_error: Option<String>,
+    /// How its process does; `None` where it runs in the daemon.
+    pub worker: Option<WorkerStatus>,
     /// For how long there should have been another snapshot; `None` where the last one is fresh.
     pub overdue: Option<Duration>,
     /// Whether its keys are withdrawn, because they could not be had for too long.
@@ -402,6 +406,7 @@ impl PluginInstance {
             withdrawn: schedule.withdrawn,
             refreshes: schedule.refreshes,
             rotations: self.rotations.load(Ordering::Relaxed),
+            worker: self.instance.worker(),
         }
     }
 

@@ -37,13 +37,14 @@ pub use key_versions::KeyVersions;
 pub use sign::{PublicHalf, Signed};
 pub use verify::KeyHolders;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, VerificationKey};
-use hallmark_plugin_api::host::{Circumstances, KeyRecord};
+use hallmark_plugin_api::host::{BreakerState, Circumstances, KeyRecord};
 use hallmark_plugin_api::{Algorithm, Material};
 use tokio::sync::Notify;
 
@@ -186,6 +187,16 @@ impl Catalog {
     /// Every instance, for metrics and for people.
     pub fn instances(&self) -> Vec<InstanceStatus> {
         self.instances.iter().map(|instance| instance.status()).collect()
+    }
+
+    /// What is wrong with instances now, by name.
+    pub fn errors(&self) -> BTreeMap<String, String> {
+        let wrong = |status: InstanceStatus| {
+            let failing = status.worker.filter(|worker| worker.breaker != BreakerState::Closed);
+            let why = failing.and_then(|worker| worker.last_fault).or(status.last_error)?;
+            Some((status.name, why))
+        };
+        self.instances().into_iter().filter_map(wrong).collect()
     }
 
     fn instance(&self, name: &str) -> Option<&PluginInstance> {

@@ -212,7 +212,7 @@ impl Lanes {
 }
 
 /// What lanes call an algorithm, if they have it.
-fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
+pub(super) fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
     use SignatureAlgorithm as A;
     Some(match algorithm {
         A::EcdsaP256Sha256 => Algorithm::EcdsaP256(Digest::Sha256),
@@ -220,7 +220,12 @@ fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
         A::RsaPkcs1_2048Sha256 | A::RsaPkcs1_3072Sha256 | A::RsaPkcs1_4096Sha256 => {
             Algorithm::RsaPkcs1(Digest::Sha256)
         }
-        A::RsaPkcs1_4096Sha512 => Algorithm::RsaPkcs1(Digest::Sha512),
+        A::RsaPkcs1_2048Sha384 | A::RsaPkcs1_3072Sha384 | A::RsaPkcs1_4096Sha384 => {
+            Algorithm::RsaPkcs1(Digest::Sha384)
+        }
+        A::RsaPkcs1_2048Sha512 | A::RsaPkcs1_3072Sha512 | A::RsaPkcs1_4096Sha512 => {
+            Algorithm::RsaPkcs1(Digest::Sha512)
+        }
         A::RsaPss2048Sha256 | A::RsaPss3072Sha256 | A::RsaPss4096Sha256 => {
             Algorithm::RsaPss(Digest::Sha256)
         }

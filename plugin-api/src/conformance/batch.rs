@@ -3,12 +3,11 @@
 use core::ffi::c_void;
 use std::sync::atomic::AtomicU32;
 use std::thread::{self, ThreadId};
-use std::time::Instant;
 
 use super::arena::{Arena, CANARY};
 use super::finding::{Trouble, fail};
 use super::host_table::{GREASE, GROWTH};
-use super::plugin::{Live, NOW, Open, Refusal, rc_name};
+use super::plugin::{Live, NOW, Open, Refusal};
 use crate::borrowed::{size, sized};
 use crate::host::batch::read_decoded;
 use crate::host::keys::copy;
@@ -119,29 +118,6 @@ pub(super) fn call(
     drop(lent);
     let (answers, refusal, harm) = taken.read(rc, outputs);
     Ok(Reply { answers, refusal, harm })
-}
-
-/// Makes the same call until `until`, in memory that is made once; gives the number of calls.
-pub(super) fn repeat(
-    (live, open): (&Live<'_>, Option<&Open<'_>>),
-    op: Op,
-    samples: &[Sample],
-    until: Instant,
-) -> Result<u64, Trouble> {
-    let memory = |error: std::io::Error| Trouble::Fail(format!("the kit has no memory: {error}"));
-    let lent = Lent::new(samples, Shape::default(), None).map_err(memory)?;
-    let mut taken = Taken::new(samples.len(), Shape::default()).map_err(memory)?;
-    let batch = lent.batch(&taken).map_err(memory)?;
-    let mut calls = 0;
-    while Instant::now() < until {
-        let mut outputs = Outputs::new(samples.len());
-        let rc = enter(live, open, op, (&lent, batch), &mut taken, &mut outputs);
-        if rc != abi::HALLMARK_RC_OK {
-            return fail(format!("`{}` answers {}", op.name(), rc_name(rc)));
-        }
-        calls += 1;
-    }
-    Ok(calls)
 }
 
 fn enter(

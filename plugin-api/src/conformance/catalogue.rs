@@ -1,7 +1,7 @@
 //! The checks, in the order of the report.
 
-use super::Arithmetic;
-use super::checks::{batches, faults, file, growth, keys, life_cycle, load, memory, truth};
+use super::Program;
+use super::checks::{batches, faults, file, growth, keys, life_cycle, load, memory, modes, truth};
 use super::finding::{Checked, Finding, Trouble};
 use super::job::Job;
 use super::kit::Kit;
@@ -31,7 +31,7 @@ const fn check(id: &'static str, rule: &'static str, run: fn(&Kit<'_>) -> Checke
 
 /// Every check, in the order of the report.
 #[rustfmt::skip]
-pub const CHECKS: [Check; 36] = [
+pub const CHECKS: [Check; 37] = [
     check("file.exports", "exports the entry and nothing else", file::exports),
     check("file.manifest", "can be asked what it is without running it", file::manifest),
     check("file.dependencies", "needs no library that is found beside it", file::dependencies),
@@ -64,6 +64,7 @@ pub const CHECKS: [Check; 36] = [
     check("life.threads", "leaves no thread behind", life_cycle::threads),
     check("life.process", "changes nothing that belongs to the process", life_cycle::process),
     check("life.streams", "writes to neither standard output nor error", life_cycle::streams),
+    check("modes.worker", "answers from a process of its own as from the daemon's", modes::worker),
     check("truth.no-false-valid", "nothing that was changed is VALID", truth::no_false_valid),
     check("truth.own-signatures", "its own signatures are VALID", truth::own_signatures),
     check("truth.host-verifies", "the host verifies what it signs", truth::host_verifies),
@@ -71,8 +72,8 @@ pub const CHECKS: [Check; 36] = [
 ];
 
 /// Runs a check in this process.
-pub(super) fn run(id: &str, job: &Job, verifies: Arithmetic) -> Finding {
-    let kit = Kit::new(job, verifies);
+pub(super) fn run(id: &str, job: &Job, program: Program) -> Finding {
+    let kit = Kit::new(job, program);
     let Some(check) = CHECKS.iter().find(|check| check.id == id) else {
         return Finding::new(id, Err(Trouble::Skip("there is no such check")));
     };

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use serde_json::Value;
 
+use super::bench::Plan;
 use super::job::{Job, Task};
-use super::{Arithmetic, bench, catalogue, probe};
+use super::{Program, bench, catalogue, probe};
 
 /// Stands in front of the answer. Whatever else is on standard output is not ours.
 pub(super) const ANSWER: &str = "hallmark-answer ";
@@ -20,12 +22,12 @@ pub(super) const ANSWER: &str = "hallmark-answer ";
 ///
 /// # Errors
 /// There is no job, or the system refuses what the work needs.
-pub fn answer(arithmetic: Arithmetic) -> std::io::Result<()> {
+pub fn answer(program: Program) -> std::io::Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     let job: Job = serde_json::from_str(&text)?;
     let mut out = File::from(alone()?);
-    let answer = perform(&job, arithmetic)?;
+    let answer = perform(&job, program)?;
     writeln!(out, "{ANSWER}{answer}")?;
     // SAFETY: ends the process; skips the exit handlers, which may be the plugin's.
     unsafe { libc::_exit(0) }
@@ -41,12 +43,13 @@ fn alone() -> std::io::Result<OwnedFd> {
     Ok(own)
 }
 
-fn perform(job: &Job, arithmetic: Arithmetic) -> std::io::Result<Value> {
+fn perform(job: &Job, program: Program) -> std::io::Result<Value> {
     Ok(match &job.task {
-        Task::Check(id) => serde_json::to_value(catalogue::run(id, job, arithmetic))?,
+        Task::Check(id) => serde_json::to_value(catalogue::run(id, job, program))?,
         Task::Probe => serde_json::to_value(probe::run(&job.subject))?,
-        Task::Bench { batches, threads, millis } => {
-            serde_json::to_value(bench::run(&job.subject, batches, *threads, *millis))?
+        Task::Bench { batches, threads, millis, worker } => {
+            let plan = Plan { batches, threads: *threads, time: Duration::from_millis(*millis) };
+            serde_json::to_value(bench::run(&job.subject, plan, worker.then_some(program)))?
         }
     })
 }

@@ -73,5 +73,7 @@ pub enum Task {
         threads: usize,
         /// How long each number is measured.
         millis: u64,
+        /// In a process of its own.
+        worker: bool,
     },
 }

@@ -1,21 +1,21 @@
 //! What a check is given.
 
-use super::Arithmetic;
+use super::Program;
 use super::batch::{Answer, Op, Sample, Shape, call};
 use super::finding::{Checked, Trouble, fail};
 use super::job::{Effort, Job, Subject};
 use super::plugin::{Live, Loaded, Open, read};
 
-/// The plugin, how hard to try it, and the host's arithmetic.
+/// The plugin, how hard to try it, and the program that tries it.
 pub(super) struct Kit<'a> {
     pub(super) subject: &'a Subject,
     pub(super) effort: Effort,
-    pub(super) verifies: Arithmetic,
+    pub(super) program: Program,
 }
 
 impl<'a> Kit<'a> {
-    pub(super) fn new(job: &'a Job, verifies: Arithmetic) -> Self {
-        Self { subject: &job.subject, effort: job.effort, verifies }
+    pub(super) fn new(job: &'a Job, program: Program) -> Self {
+        Self { subject: &job.subject, effort: job.effort, program }
     }
 
     /// The bytes of the file.

@@ -4,7 +4,8 @@
 //! `launch` starts one and kills it at its deadline, `child` is its inside, `job` what it is asked.
 //! `catalogue` lists the `checks`, `suite` runs them; `probe` is one short life, `bench` counts.
 //! A check works with a `kit`: `plugin` (raw calls), `batch` and `arena` (memory that bites),
-//! `samples` (honest and hostile items), `host_table` and `process` (what a plugin could disturb).
+//! `samples` (honest and hostile items), `place` (calls as the
+//! daemon makes them), `host_table` and `process` (what a plugin could disturb).
 
 mod arena;
 mod batch;
@@ -18,6 +19,7 @@ mod host_table;
 mod job;
 mod kit;
 mod launch;
+mod place;
 mod plugin;
 mod probe;
 mod process;
@@ -37,3 +39,12 @@ pub use suite::Suite;
 
 /// The host's verification of `(algorithm, SPKI, message, signature)`.
 pub type Arithmetic = fn(crate::Algorithm, &[u8], &[u8], &[u8]) -> bool;
+
+/// What a child has of the program that it is part of.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Its arithmetic.
+    pub verifies: Arithmetic,
+    /// The arguments with which it is a worker: calls [`crate::host::worker::main`].
+    pub worker_arguments: &'static [&'static str],
+}

@@ -12,6 +12,7 @@ use super::finding::{Trouble, fail};
 use super::host_table::{Grown, Helpful};
 use super::job::{Blob, Subject};
 use crate::borrowed::{size, span};
+use crate::host::image::{Code, Mapped};
 use crate::host::keys::{KeyCollector, KeyRecord, Source, take_key};
 use crate::host::{Pin, PluginImage, limits};
 use crate::{Caps, KeyFlags, abi};
@@ -21,10 +22,11 @@ pub(super) const NOW: i64 = 1_795_000_000;
 
 /// A loaded plugin, in the child that it was given.
 pub(super) struct Loaded {
-    pub(super) image: PluginImage,
+    pub(super) image: Arc<PluginImage>,
+    code: Arc<Mapped>,
     pub(super) host: &'static Grown,
     pub(super) services: Arc<Helpful>,
-    config: String,
+    pub(super) config: String,
     /// Signature blobs and their payloads.
     pub(super) blobs: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -74,14 +76,19 @@ impl Loaded {
     /// Maps the file of the subject.
     pub(super) fn new(subject: &Subject) -> Result<Self, Trouble> {
         let (host, services) = Grown::leak(&subject.secrets);
-        let image = PluginImage::load(&subject.file, &Pin::Sha256(vec![subject.sha256]))
+        let image = PluginImage::load_here(&subject.file, &Pin::Sha256(vec![subject.sha256]))
             .map_err(|error| Trouble::Fail(error.reason.to_string()))?;
+        let Code::Mapped(code) = image.code() else {
+            return fail("it is not in this process");
+        };
+        let code = Arc::clone(code);
         let blobs = subject.blobs.iter().map(read_blob).collect::<Result<_, _>>()?;
-        Ok(Self { image, host, services, config: subject.config.clone(), blobs })
+        let (image, config) = (Arc::new(image), subject.config.clone());
+        Ok(Self { image, code, host, services, config, blobs })
     }
 
     pub(super) fn table(&self) -> &abi::Plugin {
-        self.image.table()
+        self.code.table()
     }
 
     pub(super) fn has(&self, cap: Caps) -> bool {

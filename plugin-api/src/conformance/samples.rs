@@ -99,17 +99,22 @@ pub(super) fn hostile(open: Option<&Open<'_>>) -> Vec<Sample> {
 
 /// Signature blobs: those given, those with a bit turned over, and those that are none.
 fn blobs(live: &Live<'_>) -> Vec<Sample> {
-    let given = live.plugin.blobs.iter().map(|(signature, message)| Sample {
-        signature: signature.clone(),
-        message: message.clone(),
-        ..Sample::default()
-    });
-    let mut samples: Vec<_> = given.collect();
+    let mut samples = given_blobs(live);
     let middle = |sample: &Sample| sample.signature.len() * 4;
     let flipped: Vec<_> = samples.iter().map(|it| flip_signature(it, middle(it))).collect();
     samples.extend(flipped);
     samples.extend(no_blobs());
     samples
+}
+
+/// Those that the vendor gave.
+pub(super) fn given_blobs(live: &Live<'_>) -> Vec<Sample> {
+    let sample = |(signature, message): &(Vec<u8>, Vec<u8>)| Sample {
+        signature: signature.clone(),
+        message: message.clone(),
+        ..Sample::default()
+    };
+    live.plugin.blobs.iter().map(sample).collect()
 }
 
 fn no_blobs() -> Vec<Sample> {

@@ -1,4 +1,4 @@
-//! Batches: items lent to the plugin, results zeroed before and checked after.
+//! Batches: items lent to the plugin, answers checked.
 
 use core::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use super::error::CallError;
 use super::instance::{Circumstances, Instance};
 use super::keys::{KeySnapshot, copy, read_id, text, time};
 use super::limits;
-use crate::borrowed::{size, sized, span};
+use crate::borrowed::sized;
 use crate::{Algorithm, Decoded, Failure, Item, Refusal, Signed, abi};
 
 /// Items in one call where the plugin sets no limit: keeps one call short.
@@ -25,18 +25,7 @@ impl Instance {
         items: &[Item<'_>],
         at: &Circumstances<'_>,
     ) -> Result<Vec<Result<(), Failure>>, CallError> {
-        let verify =
-            self.table().verify_batch.ok_or(CallError::Unsupported("verify signatures"))?;
-        let snapshot = self.own(snapshot)?;
-        let mut answers = Vec::with_capacity(items.len());
-        for items in items.chunks(self.batch_max()) {
-            let verdicts = self.run(items, 0, at, |call, batch, error| {
-                // SAFETY: instance and snapshot are live; the batch is lent for the call.
-                unsafe { verify(self.raw(), snapshot, call, batch, error) }
-            })?;
-            answers.extend(verdicts.into_iter().map(|verdict| done(verdict, abi::HALLMARK_VALID)));
-        }
-        Ok(answers)
+        self.in_parts(items, |part| self.verify_part(snapshot, part, at))
     }
 
     /// Takes each item's signature blob apart; the answers are in the order of the items.
@@ -49,21 +38,7 @@ impl Instance {
         items: &[Item<'_>],
         at: &Circumstances<'_>,
     ) -> Result<Vec<Result<Vec<Decoded>, Failure>>, CallError> {
-        let decode =
-            self.table().decode_batch.ok_or(CallError::Unsupported("decode signatures"))?;
-        let snapshot = self.own(snapshot)?;
-        let mut answers = Vec::with_capacity(items.len());
-        for items in items.chunks(self.batch_max()) {
-            let mut outputs = Outputs::<Vec<Decoded>>::new(items.len());
-            let ctx = outputs.ctx();
-            let sink = Some(take_decoded as unsafe extern "C" fn(_, _, _) -> _);
-            let verdicts = self.run(items, 0, at, |call, batch, error| {
-                // SAFETY: instance and snapshot are live; batch and outputs outlive the call.
-                unsafe { decode(self.raw(), snapshot, call, batch, sink, ctx, error) }
-            })?;
-            answers.extend(outputs.answer(verdicts, Vec::is_empty)?);
-        }
-        Ok(answers)
+        self.in_parts(items, |part| self.decode_part(snapshot, part, at))
     }
 
     /// Signs each item's message with the key of its handle; the answers are in the order of the
@@ -77,7 +52,7 @@ impl Instance {
         items: &[Item<'_>],
         at: &Circumstances<'_>,
     ) -> Result<Vec<Result<Vec<u8>, Failure>>, CallError> {
-        self.sign_items(snapshot, items, 0, at)
+        self.in_parts(items, |part| self.sign_part(snapshot, part, 0, at))
     }
 
     /// As [`Instance::sign_batch`], where each item's message is the digest that its algorithm
@@ -91,123 +66,83 @@ impl Instance {
         items: &[Item<'_>],
         at: &Circumstances<'_>,
     ) -> Result<Vec<Result<Vec<u8>, Failure>>, CallError> {
-        self.sign_items(snapshot, items, abi::HALLMARK_ITEM_PREHASHED, at)
+        let flags = abi::HALLMARK_ITEM_PREHASHED;
+        self.in_parts(items, |part| self.sign_part(snapshot, part, flags, at))
     }
 
-    fn sign_items(
+    /// Calls with as many items as one call takes, until all are answered.
+    fn in_parts<T: Output>(
         &self,
-        snapshot: &KeySnapshot,
         items: &[Item<'_>],
-        flags: u32,
-        at: &Circumstances<'_>,
-    ) -> Result<Vec<Result<Vec<u8>, Failure>>, CallError> {
-        let sign = self.table().sign_batch.ok_or(CallError::Unsupported("sign"))?;
-        let snapshot = self.own(Some(snapshot))?;
+        mut call: impl FnMut(&[Item<'_>]) -> Result<Answered<T>, CallError>,
+    ) -> Result<Vec<Result<T, Failure>>, CallError> {
+        let batch_max = match self.image().info().max_batch as usize {
+            0 => BATCH_MAX,
+            max => max.min(BATCH_MAX),
+        };
         let mut answers = Vec::with_capacity(items.len());
-        for items in items.chunks(self.batch_max()) {
-            let mut outputs = Outputs::<Vec<u8>>::new(items.len());
-            let ctx = outputs.ctx();
-            let sink = Some(take_signature as unsafe extern "C" fn(_, _, _) -> _);
-            let verdicts = self.run(items, flags, at, |call, batch, error| {
-                // SAFETY: instance and snapshot are live; batch and outputs outlive the call.
-                unsafe { sign(self.raw(), snapshot, call, batch, sink, ctx, error) }
-            })?;
-            answers.extend(outputs.answer(verdicts, Vec::is_empty)?);
+        while answers.len() < items.len() {
+            let rest = &items[answers.len()..];
+            answers.extend(call(&rest[..rest.len().min(batch_max)])?.finish()?);
         }
         Ok(answers)
     }
+}
 
-    fn batch_max(&self) -> usize {
-        match self.image().info().max_batch as usize {
-            0 => BATCH_MAX,
-            max => max.min(BATCH_MAX),
-        }
-    }
+/// What comes out of an item beside its verdict.
+pub(super) trait Output: Default {
+    /// What a plugin says of an item that is done.
+    const DONE: abi::Verdict;
+    /// Whether an item that is done must have had more than this.
+    fn is_missing(&self) -> bool;
+}
 
-    /// The plugin's side of a snapshot, which must be this instance's.
-    fn own(&self, snapshot: Option<&KeySnapshot>) -> Result<*mut abi::Snapshot, CallError> {
-        match snapshot {
-            None => Ok(std::ptr::null_mut()),
-            Some(snapshot) if std::ptr::eq(&raw const *snapshot.open.instance, self) => {
-                Ok(snapshot.open.raw.as_ptr())
-            }
-            Some(_) => Err(CallError::Unsupported("know this snapshot: it is another's")),
-        }
-    }
-
-    /// One call over at most [`Self::batch_max`] items; gives back the raw verdicts.
-    fn run(
-        &self,
-        items: &[Item<'_>],
-        flags: u32,
-        at: &Circumstances<'_>,
-        call: impl FnOnce(&abi::Call, &abi::Batch, &mut abi::Error) -> abi::Rc,
-    ) -> Result<Vec<abi::Verdict>, CallError> {
-        let raw_items: Vec<abi::Item> = items.iter().map(|item| lend(item, flags)).collect();
-        let mut results: Vec<abi::ItemResult> = (0..items.len())
-            .map(|_| abi::ItemResult { verdict: abi::HALLMARK_NOT_PROCESSED, detail: 0 })
-            .collect();
-        let batch = abi::Batch {
-            struct_size: size::<abi::Batch>(),
-            n: items.len() as u32,
-            item_stride: size::<abi::Item>(),
-            result_stride: size::<abi::ItemResult>(),
-            items: raw_items.as_ptr(),
-            results: results.as_mut_ptr(),
-        };
-        self.call(at, |context, error| call(context, &batch, error))?;
-        Ok(results.into_iter().map(|result| result.verdict).collect())
+impl Output for () {
+    const DONE: abi::Verdict = abi::HALLMARK_VALID;
+    fn is_missing(&self) -> bool {
+        false
     }
 }
 
-fn lend(item: &Item<'_>, flags: u32) -> abi::Item {
-    abi::Item {
-        key_handle: item.key_handle,
-        alg: item.algorithm.map_or(0, Algorithm::number),
-        flags,
-        key: span(item.key),
-        message: span(item.message),
-        signature: span(item.signature),
+impl<T> Output for Vec<T> {
+    const DONE: abi::Verdict = abi::HALLMARK_DONE;
+    fn is_missing(&self) -> bool {
+        self.is_empty()
     }
 }
 
-/// Only the one constant that this kind of call may answer means yes.
-fn done(verdict: abi::Verdict, yes: abi::Verdict) -> Result<(), Failure> {
-    if verdict == yes { Ok(()) } else { Err(Failure::from_verdict(verdict)) }
-}
-
-/// The context of the sinks of a batch: what came out, by item.
-struct Outputs<T> {
-    by_item: Vec<T>,
+/// The answers to the first items of a call, and the context of its sink.
+pub(super) struct Answered<T> {
+    /// As the plugin wrote them, in the order of the items.
+    pub(super) verdicts: Vec<abi::Verdict>,
+    outputs: Vec<T>,
     /// What was wrong with the first output that broke the contract.
     broken: Option<&'static str>,
 }
 
-impl<T: Default> Outputs<T> {
-    fn new(n: usize) -> Self {
-        Self { by_item: (0..n).map(|_| T::default()).collect(), broken: None }
+impl<T: Output> Answered<T> {
+    /// Of `n` items, none answered yet.
+    pub(super) fn new(n: usize) -> Self {
+        let outputs = (0..n).map(|_| T::default()).collect();
+        Self { verdicts: Vec::with_capacity(n), outputs, broken: None }
     }
 
-    fn ctx(&mut self) -> *mut c_void {
+    pub(super) fn ctx(&mut self) -> *mut c_void {
         std::ptr::from_mut(self).cast()
     }
 
-    /// Joins outputs and verdicts: an item is answered where both are there.
-    fn answer(
-        self,
-        verdicts: Vec<abi::Verdict>,
-        is_empty: fn(&T) -> bool,
-    ) -> Result<Vec<Result<T, Failure>>, CallError> {
+    /// Joins outputs and verdicts: an item is answered where both are there, and only by the one
+    /// constant that this kind of call may answer.
+    fn finish(self) -> Result<impl Iterator<Item = Result<T, Failure>>, CallError> {
         if let Some(broken) = self.broken {
             return Err(CallError::contract(broken));
         }
-        let rows = self.by_item.into_iter().zip(verdicts);
-        Ok(rows
-            .map(|(output, verdict)| match done(verdict, abi::HALLMARK_DONE) {
-                Ok(()) if is_empty(&output) => Err(Failure::Backend),
-                answer => answer.map(|()| output),
-            })
-            .collect())
+        let rows = self.outputs.into_iter().zip(self.verdicts);
+        Ok(rows.map(|(output, verdict)| match verdict == T::DONE {
+            true if output.is_missing() => Err(Failure::Backend),
+            true => Ok(output),
+            false => Err(Failure::from_verdict(verdict)),
+        }))
     }
 
     fn take(
@@ -215,7 +150,7 @@ impl<T: Default> Outputs<T> {
         index: u32,
         take: impl FnOnce(&mut T) -> Result<(), &'static str>,
     ) -> abi::Rc {
-        let slot = self.by_item.get_mut(index as usize).ok_or("an output is of no item");
+        let slot = self.outputs.get_mut(index as usize).ok_or("an output is of no item");
         let taken = catch_unwind(AssertUnwindSafe(|| slot.and_then(take)));
         match taken {
             Ok(Ok(())) => abi::HALLMARK_RC_OK,
@@ -228,16 +163,17 @@ impl<T: Default> Outputs<T> {
     }
 }
 
-unsafe extern "C" fn take_signature(
+/// The sink of signatures that the host passes, with an [`Answered`] as its context.
+pub(super) unsafe extern "C" fn take_signature(
     sink_ctx: *mut c_void,
     index: u32,
     data: abi::Bytes,
 ) -> abi::Rc {
     // SAFETY: the plugin hands back the context that came with this sink, during its call.
-    let Some(outputs) = (unsafe { sink_ctx.cast::<Outputs<Vec<u8>>>().as_mut() }) else {
+    let Some(answered) = (unsafe { sink_ctx.cast::<Answered<Vec<u8>>>().as_mut() }) else {
         return abi::HALLMARK_RC_INVALID_ARG;
     };
-    outputs.take(index, |slot| {
+    answered.take(index, |slot| {
         if !slot.is_empty() {
             return Err("an item has two signatures");
         }
@@ -247,18 +183,19 @@ unsafe extern "C" fn take_signature(
     })
 }
 
-unsafe extern "C" fn take_decoded(
+/// The sink of decoded signatures that the host passes, with an [`Answered`] as its context.
+pub(super) unsafe extern "C" fn take_decoded(
     sink_ctx: *mut c_void,
     index: u32,
     decoded: *const abi::Decoded,
 ) -> abi::Rc {
     // SAFETY: the plugin hands back the context that came with this sink, during its call.
-    let Some(outputs) = (unsafe { sink_ctx.cast::<Outputs<Vec<Decoded>>>().as_mut() }) else {
+    let Some(answered) = (unsafe { sink_ctx.cast::<Answered<Vec<Decoded>>>().as_mut() }) else {
         return abi::HALLMARK_RC_INVALID_ARG;
     };
     // SAFETY: NULL or lent for this call; the size is read before anything else.
     let decoded = unsafe { sized(decoded) };
-    outputs.take(index, |slot| {
+    answered.take(index, |slot| {
         if slot.len() >= limits::SIGNATURES {
             return Err("a blob has too many signatures");
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::ErrorKind;
 
@@ -76,8 +77,14 @@ pub enum LoadReason {
     #[error("its table has a wrong {0}")]
     Field(&'static str),
     /// Must run in a process of its own.
-    #[error("must run in a process of its own, which this version does not offer")]
+    #[error("must run in a process of its own")]
     NeedsWorker,
+    /// The process that was to say what the plugin is did not.
+    #[error("cannot be asked what it is: {0}")]
+    Worker(WorkerFault),
+    /// The process refused the plugin, with these words.
+    #[error("{0}")]
+    InWorker(String),
 }
 
 /// A call has no answer.
@@ -103,6 +110,35 @@ pub enum CallError {
     /// The plugin does not claim the capability.
     #[error("the plugin does not {0}")]
     Unsupported(&'static str),
+    /// Its process did not answer. Nothing is known of what was asked; ask again later.
+    #[error("{0}")]
+    Worker(WorkerFault),
+}
+
+/// Why a worker process gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkerFault {
+    /// It was killed because it had no answer in this time.
+    #[error("its process had no answer within {0:?} and was killed")]
+    Late(Duration),
+    /// A signal ended it; 9 also where the machine ran out of memory.
+    #[error("its process was ended by signal {0}")]
+    Signal(i32),
+    /// It ended itself.
+    #[error("its process exited with status {0}")]
+    Exit(i32),
+    /// It was killed because what it sent means nothing.
+    #[error("its process {0} and was killed")]
+    Nonsense(&'static str),
+    /// It could not be started.
+    #[error("its process cannot be started: {0}")]
+    Start(String),
+    /// It failed too often, and is tried again later.
+    #[error("its process is not started again yet; the last time, {0}")]
+    Resting(String),
+    /// The caller's time was over before there was an answer.
+    #[error("its process had no answer in the time of the request")]
+    GaveUp,
 }
 
 impl CallError {

@@ -1,9 +1,11 @@
-//! A plugin in memory: mapped once, never unloaded, its table copied and checked.
+//! A plugin in memory: mapped once, never unloaded, its table copied and checked; or in processes
+//! of its own.
 
 use std::fmt;
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
@@ -12,6 +14,7 @@ use super::file::{self, Pin, Sealed};
 use super::keys::{array, text};
 use super::limits;
 use super::services::HostTable;
+use super::worker::{Blueprint, WorkerOptions};
 use crate::{Algorithm, Caps, abi, borrowed};
 
 /// Keeps the mapping even if something else closes the library. Not named by libloading.
@@ -21,8 +24,19 @@ const RTLD_NODELETE: core::ffi::c_int = 0x1000;
 pub struct PluginImage {
     info: PluginInfo,
     sha256: [u8; 32],
-    table: abi::Plugin,
+    code: Code,
 }
+
+/// Where the code is that runs.
+pub(crate) enum Code {
+    /// In this process.
+    Mapped(Arc<Mapped>),
+    /// In processes made from this.
+    Worker(Arc<Blueprint>),
+}
+
+/// The table of a plugin in this process.
+pub(crate) struct Mapped(abi::Plugin);
 
 /// What a plugin says of itself, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +67,15 @@ pub struct PluginInfo {
 
 // SAFETY: the table is a constant copy; its functions may be called from any thread by contract,
 // and what its pointers point at is constant.
-unsafe impl Send for PluginImage {}
+unsafe impl Send for Mapped {}
 // SAFETY: as above.
-unsafe impl Sync for PluginImage {}
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    pub(crate) fn table(&self) -> &abi::Plugin {
+        &self.0
+    }
+}
 
 impl fmt::Debug for PluginImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,15 +91,44 @@ impl PluginImage {
     /// The file is not safe to run, not the pinned one, or no plugin for this host.
     pub fn load(path: &Path, pin: &Pin) -> Result<Self, LoadError> {
         let fail = |reason| LoadError { path: path.to_owned(), reason };
-        let sealed = file::read(path, pin).map_err(fail)?;
-        let sha256 = sealed.sha256;
-        let table = copy_table(map(sealed).map_err(fail)?).map_err(fail)?;
-        check_functions(&table).map_err(fail)?;
-        let info = read_info(&table).map_err(fail)?;
-        if info.caps.contains(Caps::NEEDS_WORKER) {
+        let image = Self::load_here(path, pin)?;
+        if image.info.caps.contains(Caps::NEEDS_WORKER) {
             return Err(fail(LoadReason::NeedsWorker));
         }
-        Ok(Self { info, sha256, table })
+        Ok(image)
+    }
+
+    /// As [`PluginImage::load`], whatever the plugin needs: this is its process.
+    pub(crate) fn load_here(path: &Path, pin: &Pin) -> Result<Self, LoadError> {
+        let mapped = file::read(path, pin).and_then(Self::map);
+        mapped.map_err(|reason| LoadError { path: path.to_owned(), reason })
+    }
+
+    /// As [`PluginImage::load`], with the code in processes of its own: one now, which says what
+    /// the plugin is, and one for each instance.
+    ///
+    /// # Errors
+    /// As there; also where a process cannot be made, or ends before it has answered.
+    pub fn load_in_worker(
+        path: &Path,
+        pin: &Pin,
+        options: WorkerOptions,
+    ) -> Result<Self, LoadError> {
+        let fail = |reason| LoadError { path: path.to_owned(), reason };
+        let sealed = file::read(path, pin).map_err(fail)?;
+        let sha256 = sealed.sha256;
+        let blueprint = Blueprint { sealed, options };
+        let info = blueprint.describe().map_err(fail)?;
+        Ok(Self { info, sha256, code: Code::Worker(Arc::new(blueprint)) })
+    }
+
+    /// Maps sealed bytes into this process.
+    pub(super) fn map(sealed: Sealed) -> Result<Self, LoadReason> {
+        let sha256 = sealed.sha256;
+        let table = copy_table(map(sealed)?)?;
+        check_functions(&table)?;
+        let info = read_info(&table)?;
+        Ok(Self { info, sha256, code: Code::Mapped(Arc::new(Mapped(table))) })
     }
 
     /// What the plugin says of itself.
@@ -92,8 +141,8 @@ impl PluginImage {
         self.sha256
     }
 
-    pub(crate) fn table(&self) -> &abi::Plugin {
-        &self.table
+    pub(crate) fn code(&self) -> &Code {
+        &self.code
     }
 }
 
@@ -177,7 +226,8 @@ fn check_functions(table: &abi::Plugin) -> Result<(), LoadReason> {
     }
 }
 
-fn read_info(table: &abi::Plugin) -> Result<PluginInfo, LoadReason> {
+/// Reads what a table says of its plugin.
+pub(super) fn read_info(table: &abi::Plugin) -> Result<PluginInfo, LoadReason> {
     let name = label(&table.name, "name")?;
     if table.config_schema_json.len > limits::SCHEMA_BYTES {
         return Err(LoadReason::Field("config_schema_json"));

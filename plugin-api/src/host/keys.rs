@@ -3,14 +3,14 @@
 use core::ffi::c_void;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::error::CallError;
 use super::instance::Instance;
-use super::limits;
+use super::{in_process, limits, worker};
 use crate::{Algorithm, KeyFlags, abi, borrowed};
 
 /// One public key of a plugin.
@@ -54,24 +54,41 @@ pub struct KeySnapshot {
     pub(super) open: OpenSnapshot,
 }
 
+impl KeySnapshot {
+    /// The plugin's side of it, where that is in this process.
+    pub(super) fn in_process(&self) -> Option<&in_process::Opened> {
+        match &self.open.opened {
+            Opened::InProcess(opened) => Some(opened),
+            Opened::Worker(_) => None,
+        }
+    }
+
+    /// The plugin's side of it, where that is in a worker.
+    pub(super) fn in_worker(&self) -> Option<&worker::Opened> {
+        match &self.open.opened {
+            Opened::InProcess(_) => None,
+            Opened::Worker(opened) => Some(opened),
+        }
+    }
+}
+
 /// Closes the plugin's snapshot when dropped. Holds the instance, which must outlive it.
 #[derive(Debug)]
 pub(super) struct OpenSnapshot {
     pub(super) instance: Arc<Instance>,
-    pub(super) raw: NonNull<abi::Snapshot>,
+    pub(super) opened: Opened,
 }
 
-// SAFETY: the ABI lets a snapshot be used from any thread, and many at once.
-unsafe impl Send for OpenSnapshot {}
-// SAFETY: as above.
-unsafe impl Sync for OpenSnapshot {}
+/// The plugin's side of a snapshot.
+#[derive(Debug)]
+pub(super) enum Opened {
+    InProcess(in_process::Opened),
+    Worker(worker::Opened),
+}
 
 impl Drop for OpenSnapshot {
     fn drop(&mut self) {
-        if let Some(close) = self.instance.table().snapshot_close {
-            // SAFETY: the snapshot is the instance's, still open, and nobody else holds it.
-            unsafe { close(self.instance.raw(), self.raw.as_ptr()) }
-        }
+        self.instance.close(&self.opened);
     }
 }
 
@@ -100,11 +117,20 @@ impl KeyCollector {
         std::ptr::from_mut(self).cast()
     }
 
-    fn take(&mut self, key: &abi::Key) -> Result<(), &'static str> {
+    /// Keys taken so far.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Checks and copies one key.
+    ///
+    /// # Safety
+    /// All that `key` points at is valid for the call.
+    pub(super) unsafe fn take(&mut self, key: &abi::Key) -> Result<(), &'static str> {
         if self.keys.len() >= limits::KEYS {
             return Err("it has too many keys");
         }
-        // SAFETY: the plugin lends the key, with all that it points at, for this call.
+        // SAFETY: by the contract of this function.
         let mut record = unsafe { read_key(key) }?;
         match self.source {
             Source::Material => record.handle = 0,
@@ -118,6 +144,14 @@ impl KeyCollector {
         self.keys.push(record);
         Ok(())
     }
+
+    /// The keys, where the call went well and every one kept the contract.
+    pub(super) fn finish(self, listed: Result<(), CallError>) -> Result<Vec<KeyRecord>, CallError> {
+        match self.broken {
+            Some(broken) => Err(CallError::Contract(broken)),
+            None => listed.map(|()| self.keys),
+        }
+    }
 }
 
 /// The key sink that the host passes.
@@ -128,7 +162,9 @@ pub(crate) unsafe extern "C" fn take_key(sink_ctx: *mut c_void, key: *const abi:
     };
     // SAFETY: NULL or lent for this call; the size is read before anything else.
     let key = unsafe { borrowed::sized(key) }.ok_or("a key has a wrong size");
-    let taken = catch_unwind(AssertUnwindSafe(|| key.and_then(|key| collector.take(key))));
+    // SAFETY: the plugin lends the key, with all that it points at, for this call.
+    let take = || key.and_then(|key| unsafe { collector.take(key) });
+    let taken = catch_unwind(AssertUnwindSafe(take));
     match taken {
         Ok(Ok(())) => abi::HALLMARK_RC_OK,
         Ok(Err(broken)) => {

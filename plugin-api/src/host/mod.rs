@@ -12,17 +12,20 @@
 pub(crate) mod batch;
 mod error;
 mod file;
-mod image;
+pub(crate) mod image;
+mod in_process;
 mod instance;
 pub(crate) mod keys;
 pub(crate) mod services;
+pub mod worker;
 
-pub use error::{CallError, LoadError, LoadReason};
+pub use error::{CallError, LoadError, LoadReason, WorkerFault};
 pub use file::Pin;
 pub use image::{PluginImage, PluginInfo};
 pub use instance::{Circumstances, Instance};
 pub use keys::{KeyRecord, KeySnapshot};
 pub use services::Services;
+pub use worker::{BreakerState, WorkerOptions, WorkerStatus};
 
 /// Bounds on what a plugin may say, each far above what any known key or format needs.
 pub mod limits {

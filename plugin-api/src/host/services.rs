@@ -23,6 +23,27 @@ pub trait Services: Send + Sync {
     fn unix_now(&self) -> i64;
 }
 
+/// Nobody listens.
+pub(super) struct Silent;
+
+impl Services for Silent {
+    fn log(&self, _: LogLevel, _: &str, _: &str) {}
+
+    fn log_level(&self) -> LogLevel {
+        LogLevel::Error
+    }
+
+    fn keys_changed(&self) {}
+
+    fn secret(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn unix_now(&self) -> i64 {
+        0
+    }
+}
+
 /// What the `ctx` of a host table points at. Kept for ever, because a plugin may use its table for
 /// ever; the services in it end with the instance.
 pub(crate) struct Slot(RwLock<Option<Arc<dyn Services>>>);
@@ -86,12 +107,7 @@ unsafe fn with<T>(ctx: *mut c_void, ask: impl FnOnce(&dyn Services) -> T) -> Opt
 }
 
 unsafe extern "C" fn log(ctx: *mut c_void, level: u32, target: abi::Bytes, msg: abi::Bytes) {
-    let level = match level {
-        abi::HALLMARK_LOG_ERROR => LogLevel::Error,
-        abi::HALLMARK_LOG_WARN => LogLevel::Warn,
-        abi::HALLMARK_LOG_INFO => LogLevel::Info,
-        _ => LogLevel::Debug,
-    };
+    let level = LogLevel::from_number(level);
     // SAFETY: the plugin lends the text for the call.
     let target = unsafe { text(&target) };
     // SAFETY: as above.

@@ -21,6 +21,19 @@ pub enum LogLevel {
     Debug = abi::HALLMARK_LOG_DEBUG,
 }
 
+#[cfg(feature = "host")]
+impl LogLevel {
+    /// The level of a number; one of no meaning is for whoever debugs.
+    pub(crate) fn from_number(number: u32) -> Self {
+        match number {
+            abi::HALLMARK_LOG_ERROR => Self::Error,
+            abi::HALLMARK_LOG_WARN => Self::Warn,
+            abi::HALLMARK_LOG_INFO => Self::Info,
+            _ => Self::Debug,
+        }
+    }
+}
+
 /// The daemon, seen from one instance. Cheap to copy, usable from any thread.
 #[derive(Clone, Copy)]
 pub struct Host {

@@ -165,6 +165,16 @@ static hallmark_rc snapshot_keys(hallmark_instance *instance, hallmark_snapshot 
   }
   if ((rc = sink(ctx, &key)) != HALLMARK_RC_OK) return rc;
 
+#ifdef DEMO_MANY
+  static uint8_t attributes[1024];
+  memset(attributes, ' ', sizeof attributes);
+  key.attrs_json.ptr = attributes;
+  key.attrs_json.len = sizeof attributes;
+  for (uint64_t i = 100; strcmp(mode, "many") == 0 && i < 100 + DEMO_MANY; i++) {
+    key.handle = i;
+    if ((rc = sink(ctx, &key)) != HALLMARK_RC_OK) return rc;
+  }
+#endif
   for (uint64_t i = 100; strcmp(mode, "flood") == 0; i++) {
     key.handle = i;
     if ((rc = sink(ctx, &key)) != HALLMARK_RC_OK) return HALLMARK_RC_OK; /* and lies about it */

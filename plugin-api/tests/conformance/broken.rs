@@ -10,7 +10,7 @@ use hallmark_plugin_api::conformance::{Finding, Outcome};
 use crate::fixture::{assert_conformant, compile, root, run, suite};
 
 /// File in `tests/broken`, the check that must fail, and a word of what it tells the vendor.
-const BROKEN: [(&str, &str, &str); 49] = [
+const BROKEN: [(&str, &str, &str); 50] = [
     ("aborts", "faults.configuration", "SIGABRT"),
     ("answers_by_place", "items.order", "its own item only"),
     ("any_extension", "load.extension", "answer NULL"),
@@ -31,6 +31,7 @@ const BROKEN: [(&str, &str, &str); 49] = [
     ("hangs", "load.health", "did not return"),
     ("ignores_cancel", "cancel.prompt", "cancel flag"),
     ("keeps_pointer", "memory.inputs", "SIGSEGV"),
+    ("knows_its_process", "modes.worker", "in a process of its own"),
     ("leaks", "life.leaks", "bytes behind"),
     ("leaks_descriptors", "life.leaks", "file descriptors"),
     ("leaves_thread", "life.threads", "join them"),

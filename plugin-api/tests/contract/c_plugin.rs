@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{NOW, Recorder, at, compile_demo, instance, pin};
+use crate::fixture::{NOW, Recorder, at, compile_demo, instance, instance_in_worker, pin};
 use hallmark_plugin_api::host::{CallError, Circumstances, Instance, PluginImage, limits};
 use hallmark_plugin_api::{Algorithm, Caps, Decoded, ErrorKind, Failure, Item, KeyFlags, Material};
 use sha2::{Digest, Sha256};
 
-fn demo() -> (Arc<Instance>, Arc<Recorder>, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let (instance, recorder) = instance(&compile_demo(dir.path(), &[]), "{}");
-    (instance, recorder, dir)
+/// The plugin in this process, and in one of its own: nobody should see a difference.
+fn demos() -> [(Arc<Instance>, Arc<Recorder>, tempfile::TempDir); 2] {
+    [instance, instance_in_worker].map(|make| {
+        let dir = tempfile::tempdir().unwrap();
+        let (instance, recorder) = make(&compile_demo(dir.path(), &[]), "{}");
+        (instance, recorder, dir)
+    })
 }
 
 fn item<'a>(message: &'a [u8], signature: &'a [u8]) -> Item<'a> {
@@ -24,14 +27,15 @@ fn toy_signature(message: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_table_says_what_the_plugin_is() {
-    let (instance, recorder, _dir) = demo();
-    let info = instance.image().info();
-    assert_eq!((info.name.as_str(), info.version.as_str()), ("demo", "1.0"));
-    assert_eq!(info.schemes, ["demo"]);
-    assert_eq!(info.forms, ["pkix", "demo"]);
-    assert_eq!(info.algorithms, [Algorithm::Ed25519, Algorithm::EcdsaP256Sha256]);
-    assert!(info.caps.contains(Caps::KEYS.with(Caps::SIGN)));
-    assert_eq!(recorder.log_text(), "Info demo: made in C");
+    for (instance, recorder, _dir) in demos() {
+        let info = instance.image().info();
+        assert_eq!((info.name.as_str(), info.version.as_str()), ("demo", "1.0"));
+        assert_eq!(info.schemes, ["demo"]);
+        assert_eq!(info.forms, ["pkix", "demo"]);
+        assert_eq!(info.algorithms, [Algorithm::Ed25519, Algorithm::EcdsaP256Sha256]);
+        assert!(info.caps.contains(Caps::KEYS.with(Caps::SIGN)));
+        assert_eq!(recorder.log_text(), "Info demo: made in C");
+    }
 }
 
 #[test]
@@ -46,171 +50,181 @@ fn a_configuration_is_refused_with_the_plugins_own_words() {
 
 #[test]
 fn a_snapshot_holds_its_keys_and_ends_with_its_last_user() {
-    let (instance, recorder, _dir) = demo();
-    let snapshot = instance.snapshot(&at()).unwrap();
-    assert_eq!((snapshot.generation, snapshot.ttl), (1, Some(Duration::from_secs(60))));
-    let [one, p256] = snapshot.keys.as_slice() else { panic!("two keys") };
+    for (instance, recorder, _dir) in demos() {
+        let snapshot = instance.snapshot(&at()).unwrap();
+        assert_eq!((snapshot.generation, snapshot.ttl), (1, Some(Duration::from_secs(60))));
+        let [one, p256] = snapshot.keys.as_slice() else { panic!("two keys") };
 
-    assert_eq!((one.id.as_str(), one.handle), ("demo:one", 1));
-    assert_eq!(one.other_ids, ["demo:uno"]);
-    assert_eq!(one.algorithms, [Algorithm::Ed25519], "an unknown algorithm is ignored");
-    assert_eq!(one.flags, KeyFlags::VERIFY | KeyFlags::SIGN);
-    assert_eq!((one.not_before, one.not_after, one.revoked_at), (None, None, None));
+        assert_eq!((one.id.as_str(), one.handle), ("demo:one", 1));
+        assert_eq!(one.other_ids, ["demo:uno"]);
+        assert_eq!(one.algorithms, [Algorithm::Ed25519], "an unknown algorithm is ignored");
+        assert_eq!(one.flags, KeyFlags::VERIFY | KeyFlags::SIGN);
+        assert_eq!((one.not_before, one.not_after, one.revoked_at), (None, None, None));
 
-    assert_eq!(p256.id, "demo:keys/p256");
-    assert!(p256.flags.contains(KeyFlags::HOST_VERIFY));
-    assert_eq!(p256.spki_sha256, <[u8; 32]>::from(Sha256::digest(&p256.spki_der)));
-    assert_eq!((p256.not_before, p256.not_after), (Some(1000), Some(4_000_000_000)));
+        assert_eq!(p256.id, "demo:keys/p256");
+        assert!(p256.flags.contains(KeyFlags::HOST_VERIFY));
+        assert_eq!(p256.spki_sha256, <[u8; 32]>::from(Sha256::digest(&p256.spki_der)));
+        assert_eq!((p256.not_before, p256.not_after), (Some(1000), Some(4_000_000_000)));
 
-    drop(instance);
-    assert!(!recorder.log_text().contains("ended"), "the snapshot holds the instance");
-    drop(snapshot);
-    // What the plugin logs while it ends is still heard, and it saw its snapshots closed.
-    assert!(recorder.log_text().ends_with("ended in C"), "{}", recorder.log_text());
+        drop(instance);
+        assert!(!recorder.log_text().contains("ended"), "the snapshot holds the instance");
+        drop(snapshot);
+        // What the plugin logs while it ends is still heard, and it saw its snapshots closed.
+        assert!(recorder.log_text().ends_with("ended in C"), "{}", recorder.log_text());
+    }
 }
 
 #[test]
 fn a_snapshot_that_breaks_the_contract_is_refused_whole() {
-    let (instance, recorder, _dir) = demo();
-    for (mode, expected) in [
-        ("zero", "a key has handle 0"),
-        ("twice", "two keys have one handle"),
-        ("small", "a key has a wrong size"),
-        ("control", "a key id holds control characters"),
-        ("no-spki", "a key for the host to verify with has no SubjectPublicKeyInfo"),
-        ("long-id", "a key id is too long"),
-        ("flood", "it has too many keys"),
-    ] {
-        recorder.set_secret("mode", mode.as_bytes());
-        let error = instance.snapshot(&at()).unwrap_err();
-        assert_eq!(error, CallError::Contract(expected.to_owned()), "{mode}");
+    for (instance, recorder, _dir) in demos() {
+        for (mode, expected) in [
+            ("zero", "a key has handle 0"),
+            ("twice", "two keys have one handle"),
+            ("small", "a key has a wrong size"),
+            ("control", "a key id holds control characters"),
+            ("no-spki", "a key for the host to verify with has no SubjectPublicKeyInfo"),
+            ("long-id", "a key id is too long"),
+            ("flood", "it has too many keys"),
+        ] {
+            recorder.set_secret("mode", mode.as_bytes());
+            let error = instance.snapshot(&at()).unwrap_err();
+            assert_eq!(error, CallError::Contract(expected.to_owned()), "{mode}");
+        }
+        recorder.set_secret("mode", b"fail");
+        let text = "the token is gone".to_owned();
+        let expected = CallError::Refused { kind: ErrorKind::Unavailable, text };
+        assert_eq!(instance.snapshot(&at()).unwrap_err(), expected);
+        recorder.set_secret("mode", b"");
+        assert_eq!(instance.snapshot(&at()).unwrap().keys.len(), 2);
     }
-    recorder.set_secret("mode", b"fail");
-    let text = "the token is gone".to_owned();
-    let expected = CallError::Refused { kind: ErrorKind::Unavailable, text };
-    assert_eq!(instance.snapshot(&at()).unwrap_err(), expected);
-    recorder.set_secret("mode", b"");
-    assert_eq!(instance.snapshot(&at()).unwrap().keys.len(), 2);
 }
 
 #[test]
 fn inline_material_becomes_keys() {
-    let (instance, _, _dir) = demo();
-    let material = |data| Material { form: "demo", data, algorithm: Some(Algorithm::Ed25519) };
-    let keys = instance.resolve_keys(&material(b"SPKI"), &at()).unwrap();
-    assert_eq!(keys.len(), 1);
-    assert_eq!((keys[0].spki_der.as_slice(), keys[0].handle), (&b"SPKI"[..], 0));
-    assert_eq!(keys[0].algorithms, [Algorithm::Ed25519]);
+    for (instance, _, _dir) in demos() {
+        let material = |data| Material { form: "demo", data, algorithm: Some(Algorithm::Ed25519) };
+        let keys = instance.resolve_keys(&material(b"SPKI"), &at()).unwrap();
+        assert_eq!(keys.len(), 1);
+        assert_eq!((keys[0].spki_der.as_slice(), keys[0].handle), (&b"SPKI"[..], 0));
+        assert_eq!(keys[0].algorithms, [Algorithm::Ed25519]);
 
-    let error = instance.resolve_keys(&material(b""), &at()).unwrap_err();
-    let text = "the key is empty".to_owned();
-    assert_eq!(error, CallError::Refused { kind: ErrorKind::Malformed, text });
+        let error = instance.resolve_keys(&material(b""), &at()).unwrap_err();
+        let text = "the key is empty".to_owned();
+        assert_eq!(error, CallError::Refused { kind: ErrorKind::Malformed, text });
 
-    let long = vec![0; limits::SPKI_BYTES + 1];
-    let error = instance.resolve_keys(&material(&long), &at()).unwrap_err();
-    assert_eq!(error, CallError::Contract("a SubjectPublicKeyInfo is too long".to_owned()));
+        let long = vec![0; limits::SPKI_BYTES + 1];
+        let error = instance.resolve_keys(&material(&long), &at()).unwrap_err();
+        assert_eq!(error, CallError::Contract("a SubjectPublicKeyInfo is too long".to_owned()));
+    }
 }
 
 #[test]
 fn only_a_written_valid_is_valid() {
-    let (instance, _, _dir) = demo();
-    let snapshot = instance.snapshot(&at()).unwrap();
-    let messages: [&[u8]; 5] = [b"hello", b"hallo", b"0 forgotten", b"1 true", b"D done"];
-    let signatures = messages.map(toy_signature);
-    let mut items: Vec<_> = messages
-        .iter()
-        .zip(&signatures)
-        .map(|(message, signature)| item(message, signature))
-        .collect();
-    items[1].message = b"hello";
-    let answers = instance.verify_batch(Some(&snapshot), &items, &at()).unwrap();
-    let backend = Err(Failure::Backend);
-    assert_eq!(answers, [Ok(()), Err(Failure::BadSignature), backend, backend, backend]);
+    for (instance, _, _dir) in demos() {
+        let snapshot = instance.snapshot(&at()).unwrap();
+        let messages: [&[u8]; 5] = [b"hello", b"hallo", b"0 forgotten", b"1 true", b"D done"];
+        let signatures = messages.map(toy_signature);
+        let mut items: Vec<_> = messages
+            .iter()
+            .zip(&signatures)
+            .map(|(message, signature)| item(message, signature))
+            .collect();
+        items[1].message = b"hello";
+        let answers = instance.verify_batch(Some(&snapshot), &items, &at()).unwrap();
+        let backend = Err(Failure::Backend);
+        assert_eq!(answers, [Ok(()), Err(Failure::BadSignature), backend, backend, backend]);
 
-    // A key that is in no snapshot travels with the item.
-    let inline = Item { key_handle: 0, key: b"\x40", message: b"a", ..item(b"", b"!") };
-    assert_eq!(instance.verify_batch(None, &[inline], &at()).unwrap(), [Ok(())]);
+        // A key that is in no snapshot travels with the item.
+        let inline = Item { key_handle: 0, key: b"\x40", message: b"a", ..item(b"", b"!") };
+        assert_eq!(instance.verify_batch(None, &[inline], &at()).unwrap(), [Ok(())]);
+    }
 }
 
 #[test]
 fn a_large_batch_is_cut_to_the_plugins_size_and_keeps_its_order() {
-    let (instance, _, _dir) = demo();
-    assert_eq!(instance.image().info().max_batch, 8);
-    let messages: Vec<[u8; 2]> = (0..100).map(|n| [b'm', n]).collect();
-    let signatures: Vec<_> = messages.iter().map(|message| toy_signature(message)).collect();
-    let mut items: Vec<_> = messages
-        .iter()
-        .zip(&signatures)
-        .map(|(message, signature)| item(message, signature))
-        .collect();
-    items[77].signature = b"??";
-    let answers = instance.verify_batch(None, &items, &at()).unwrap();
-    assert_eq!(answers.len(), 100);
-    let bad: Vec<_> = answers.iter().enumerate().filter(|(_, answer)| answer.is_err()).collect();
-    assert_eq!(bad, [(77, &Err(Failure::BadSignature))]);
-    assert_eq!(instance.verify_batch(None, &[], &at()).unwrap(), []);
+    for (instance, _, _dir) in demos() {
+        assert_eq!(instance.image().info().max_batch, 8);
+        let messages: Vec<[u8; 2]> = (0..100).map(|n| [b'm', n]).collect();
+        let signatures: Vec<_> = messages.iter().map(|message| toy_signature(message)).collect();
+        let mut items: Vec<_> = messages
+            .iter()
+            .zip(&signatures)
+            .map(|(message, signature)| item(message, signature))
+            .collect();
+        items[77].signature = b"??";
+        let answers = instance.verify_batch(None, &items, &at()).unwrap();
+        assert_eq!(answers.len(), 100);
+        let bad: Vec<_> =
+            answers.iter().enumerate().filter(|(_, answer)| answer.is_err()).collect();
+        assert_eq!(bad, [(77, &Err(Failure::BadSignature))]);
+        assert_eq!(instance.verify_batch(None, &[], &at()).unwrap(), []);
+    }
 }
 
 #[test]
 fn no_more_calls_run_at_once_than_the_plugin_permits() {
-    let (instance, _, _dir) = demo();
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                for _ in 0..500 {
-                    // The plugin fails every call from the first time it sees three at once.
-                    instance.verify_batch(None, &[item(b"x", b"y"); 8], &at()).unwrap();
-                }
-            });
-        }
-    });
+    for (instance, _, _dir) in demos() {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        // The plugin fails every call from the first time it sees three at once.
+                        instance.verify_batch(None, &[item(b"x", b"y"); 8], &at()).unwrap();
+                    }
+                });
+            }
+        });
+    }
 }
 
 #[test]
 fn a_signature_is_taken_apart() {
-    let (instance, _, _dir) = demo();
-    let items = [item(b"payload", b"SIGraw"), item(b"payload", b"raw")];
-    let answers = instance.decode_batch(None, &items, &at()).unwrap();
-    let [Decoded::Signed(signed)] = &answers[0].as_ref().unwrap()[..] else {
-        panic!("{answers:?}")
-    };
-    assert_eq!((signed.key_id.as_str(), signed.key_handle), ("demo:one", 0));
-    assert_eq!(signed.message, b"payload");
-    assert_eq!(signed.signature, b"raw");
-    assert_eq!((signed.signed_at, signed.expires_at), (Some(1_700_000_000), None));
-    assert_eq!(answers[1], Err(Failure::Malformed));
+    for (instance, _, _dir) in demos() {
+        let items = [item(b"payload", b"SIGraw"), item(b"payload", b"raw")];
+        let answers = instance.decode_batch(None, &items, &at()).unwrap();
+        let [Decoded::Signed(signed)] = &answers[0].as_ref().unwrap()[..] else {
+            panic!("{answers:?}")
+        };
+        assert_eq!((signed.key_id.as_str(), signed.key_handle), ("demo:one", 0));
+        assert_eq!(signed.message, b"payload");
+        assert_eq!(signed.signature, b"raw");
+        assert_eq!((signed.signed_at, signed.expires_at), (Some(1_700_000_000), None));
+        assert_eq!(answers[1], Err(Failure::Malformed));
 
-    let error = instance.decode_batch(None, &[item(b"", b"SIG*many")], &at()).unwrap_err();
-    assert_eq!(error, CallError::Contract("a blob has too many signatures".to_owned()));
+        let error = instance.decode_batch(None, &[item(b"", b"SIG*many")], &at()).unwrap_err();
+        assert_eq!(error, CallError::Contract("a blob has too many signatures".to_owned()));
+    }
 }
 
 #[test]
 fn a_message_is_signed_with_the_named_key() {
-    let (instance, _, _dir) = demo();
-    let snapshot = instance.snapshot(&at()).unwrap();
-    let items = [
-        item(b"message", b""),
-        Item { key_handle: 2, ..item(b"message", b"") },
-        item(b"0 says done and gives nothing", b""),
-    ];
-    let answers = instance.sign_batch(&snapshot, &items, &at()).unwrap();
-    assert_eq!(answers[0].as_deref(), Ok(toy_signature(b"message").as_slice()));
-    assert_eq!(answers[1], Err(Failure::KeyUnknown));
-    assert_eq!(answers[2], Err(Failure::Backend));
+    for (instance, _, _dir) in demos() {
+        let snapshot = instance.snapshot(&at()).unwrap();
+        let items = [
+            item(b"message", b""),
+            Item { key_handle: 2, ..item(b"message", b"") },
+            item(b"0 says done and gives nothing", b""),
+        ];
+        let answers = instance.sign_batch(&snapshot, &items, &at()).unwrap();
+        assert_eq!(answers[0].as_deref(), Ok(toy_signature(b"message").as_slice()));
+        assert_eq!(answers[1], Err(Failure::KeyUnknown));
+        assert_eq!(answers[2], Err(Failure::Backend));
 
-    let (other, _, _other_dir) = demo();
-    let error = other.sign_batch(&snapshot, &items, &at()).unwrap_err();
-    assert!(matches!(error, CallError::Unsupported(_)), "a snapshot of another instance");
+        let [(other, _, _other_dir), _] = demos();
+        let error = other.sign_batch(&snapshot, &items, &at()).unwrap_err();
+        assert!(matches!(error, CallError::Unsupported(_)), "a snapshot of another instance");
+    }
 }
 
 #[test]
 fn the_plugin_is_told_the_time_and_can_push() {
-    let (instance, recorder, _dir) = demo();
-    instance.health(&at()).unwrap();
-    assert_eq!(recorder.pushes(), 1);
-    let late = Circumstances { deadline: Some(Instant::now()), ..Circumstances::at(NOW) };
-    instance.health(&late).unwrap();
-    let error = instance.health(&Circumstances::at(0)).unwrap_err();
-    let text = "the clock is not set".to_owned();
-    assert_eq!(error, CallError::Refused { kind: ErrorKind::Unavailable, text });
+    for (instance, recorder, _dir) in demos() {
+        instance.health(&at()).unwrap();
+        assert_eq!(recorder.pushes(), 1);
+        let late = Circumstances { deadline: Some(Instant::now()), ..Circumstances::at(NOW) };
+        instance.health(&late).unwrap();
+        let error = instance.health(&Circumstances::at(0)).unwrap_err();
+        let text = "the clock is not set".to_owned();
+        assert_eq!(error, CallError::Refused { kind: ErrorKind::Unavailable, text });
+    }
 }

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hallmark_plugin_api::LogLevel;
-use hallmark_plugin_api::host::{Circumstances, Instance, Pin, PluginImage, Services};
+use hallmark_plugin_api::host::{
+    Circumstances, Instance, Pin, PluginImage, Services, WorkerOptions,
+};
 use sha2::{Digest, Sha256};
 
 /// 2026-11-20.
@@ -63,6 +66,11 @@ impl Services for Recorder {
 
 /// Compiles the plugin in C with these `-D` definitions.
 pub(crate) fn compile_demo(dir: &Path, definitions: &[&str]) -> PathBuf {
+    compile(dir, "tests/c-plugin/demo_plugin.c", definitions)
+}
+
+/// Compiles a plugin of this package's tests.
+pub(crate) fn compile(dir: &Path, source: &str, definitions: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = dir.join("libdemo.so");
     let output = Command::new("cc")
@@ -73,7 +81,7 @@ pub(crate) fn compile_demo(dir: &Path, definitions: &[&str]) -> PathBuf {
         .arg(root.join("include"))
         .arg("-o")
         .arg(&out)
-        .arg(root.join("tests/c-plugin/demo_plugin.c"))
+        .arg(root.join(source))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -89,6 +97,28 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
 /// The pin of the file as it is now.
 pub(crate) fn pin(path: &Path) -> Pin {
     Pin::Sha256(vec![Sha256::digest(std::fs::read(path).unwrap()).into()])
+}
+
+/// Workers as the tests make them: patient, since the machine may be busy.
+pub(crate) fn worker_options() -> WorkerOptions {
+    let executable = std::env::current_exe().unwrap();
+    let program = executable.ancestors().nth(2).unwrap().join("examples/plugin_worker");
+    assert!(program.exists(), "build it: cargo build -p hallmark-plugin-api --examples");
+    WorkerOptions {
+        program,
+        arguments: Vec::new(),
+        call_timeout: Duration::from_secs(20),
+        memory_bytes: 512 << 20,
+        environment: Vec::new(),
+    }
+}
+
+/// Loads a plugin in a process of its own and makes an instance of it.
+pub(crate) fn instance_in_worker(path: &Path, config: &str) -> (Arc<Instance>, Arc<Recorder>) {
+    let image = PluginImage::load_in_worker(path, &pin(path), worker_options()).unwrap();
+    let recorder = Arc::new(Recorder::default());
+    let instance = Instance::create(&Arc::new(image), config, Arc::clone(&recorder) as _).unwrap();
+    (instance, recorder)
 }
 
 /// Loads a plugin and makes an instance of it.

@@ -6,3 +6,4 @@ mod fixture;
 mod header;
 mod loading;
 mod rust_plugin;
+mod worker;

@@ -71,7 +71,7 @@ fn scheme(algorithm: Algorithm) -> Option<Scheme> {
         EcdsaP256Sha256 => Scheme::Ecdsa(32),
         EcdsaP384Sha384 => Scheme::Ecdsa(48),
         EcdsaP521Sha512 => Scheme::Ecdsa(66),
-        MlDsa65 | Ed25519 => return None,
+        _ => return None,
     })
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn hash(algorithm: Algorithm) -> Option<&'static digest::Algorithm> {
         | RsaPkcs1_3072Sha256 | RsaPkcs1_4096Sha256 | EcdsaP256Sha256 => &digest::SHA256,
         EcdsaP384Sha384 => &digest::SHA384,
         RsaPss4096Sha512 | RsaPkcs1_4096Sha512 | EcdsaP521Sha512 => &digest::SHA512,
-        MlDsa65 | Ed25519 => return None,
+        _ => return None,
     })
 }
 
@@ -163,7 +163,7 @@ fn verification(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorit
         EcdsaP256Sha256 => &ECDSA_P256_SHA256_ASN1,
         EcdsaP384Sha384 => &ECDSA_P384_SHA384_ASN1,
         EcdsaP521Sha512 => &ECDSA_P521_SHA512_ASN1,
-        MlDsa65 | Ed25519 => return None,
+        _ => return None,
     })
 }
 

@@ -47,10 +47,13 @@ pub(crate) struct Rival {
     pub(crate) verify: Box<dyn Fn(&Signed) -> bool>,
 }
 
+/// Whether all of a batch are good.
+type Batch = dyn Fn(&[Signed]) -> bool;
+
 /// An engine with the tables of all keys.
 pub(crate) struct Lanes {
     pub(crate) name: &'static str,
-    pub(crate) verify: Box<dyn Fn(&[Signed]) -> bool>,
+    pub(crate) verify: Box<Batch>,
 }
 
 fn rival(name: &'static str, verify: impl Fn(&Signed) -> bool + 'static) -> Rival {

@@ -30,6 +30,9 @@ pub(in crate::cli) struct Bench {
     /// Milliseconds of each measurement.
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
     millis: u64,
+    /// In a worker, as the daemon runs plugins that are not its own.
+    #[arg(long)]
+    worker: bool,
     /// How to print the numbers.
     #[arg(long, default_value = "table")]
     format: Format,
@@ -37,10 +40,10 @@ pub(in crate::cli) struct Bench {
 
 impl Bench {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
-        let Self { batch, threads, millis, .. } = self;
+        let Self { batch, threads, millis, worker, .. } = self;
         let measurements = CALLS * u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let work = Duration::from_millis(millis).saturating_mul(measurements);
-        let job = self.subject.job(Task::Bench { batches: batch, threads, millis })?;
+        let job = self.subject.job(Task::Bench { batches: batch, threads, millis, worker })?;
         let rates: Result<Vec<Rate>, String> =
             perform(&child::start, &job, work.saturating_add(GRACE))
                 .map_err(|fate| anyhow::anyhow!("the plugin {fate}"))?;

@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use hallmark_core::attestor::SignatureAlgorithm;
-use hallmark_plugin_api::{Algorithm, conformance};
+use hallmark_plugin_api::Algorithm;
+use hallmark_plugin_api::conformance::{self, Program};
 
 use crate::cli::Outcome;
 use crate::verifier;
@@ -19,7 +20,8 @@ pub(super) fn start() -> Command {
 }
 
 pub(super) fn run() -> anyhow::Result<Outcome> {
-    conformance::answer(verifies)?;
+    let worker_arguments = &["plugin-worker"];
+    conformance::answer(Program { verifies, worker_arguments })?;
     Ok(Outcome::Done)
 }
 

@@ -1,9 +1,11 @@
 //! The plugins that a daemon would run: the bundled ones and those of a configuration file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use hallmark_plugin_api::host::{BreakerState, WorkerStatus};
 use serde_json::{Value, json};
 
 use crate::app;
@@ -52,6 +54,17 @@ impl List {
                 ("PLUGIN", |instance| string(instance, "plugin")),
                 ("VERSION", |instance| string(instance, "version")),
                 ("KEYS", |instance| instance["keys"].to_string()),
+                ("ISOLATION", |instance| string(instance, "isolation")),
+                ("PID", |instance| {
+                    instance["worker"]["pid"]
+                        .as_u64()
+                        .map_or_else(String::new, |pid| pid.to_string())
+                }),
+                ("RESTARTS", |instance| {
+                    instance["worker"]["restarts"]
+                        .as_u64()
+                        .map_or_else(String::new, |n| n.to_string())
+                }),
                 ("SHA256", |instance| string(instance, "sha256")),
             ],
         )?;
@@ -92,5 +105,21 @@ fn describe(status: &InstanceStatus) -> Value {
         "keys": status.keys,
         "snapshotErrors": status.snapshot_errors,
         "lastError": status.last_error,
+        "isolation": if status.worker.is_some() { "worker" } else { "in-process" },
+        "worker": status.worker.as_ref().map(worker),
+    })
+}
+
+fn worker(status: &WorkerStatus) -> Value {
+    json!({
+        "pid": status.pid,
+        "restarts": status.restarts,
+        "failures": status.failures.iter().copied().collect::<BTreeMap<_, _>>(),
+        "breaker": match status.breaker {
+            BreakerState::Closed => "closed",
+            BreakerState::HalfOpen => "half-open",
+            BreakerState::Open => "open",
+        },
+        "lastFault": status.last_fault,
     })
 }

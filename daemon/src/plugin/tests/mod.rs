@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm};
+use hallmark_plugin_api::host::worker;
 use sha2::{Digest, Sha256};
 
 use super::{Catalog, PluginConfig, PluginError, Rotation};
@@ -51,6 +52,13 @@ impl World {
     }
 }
 
+/// What a worker process of these tests runs: this program, told to run this test.
+#[test]
+fn plugin_worker() {
+    let Err(not_a_worker) = worker::main();
+    assert_eq!(not_a_worker.to_string(), "there is no host");
+}
+
 fn load(configs: &[PluginConfig]) -> Result<Catalog, PluginError> {
     let nowhere: [&Path; 0] = [];
     Catalog::load_from(configs, &nowhere)
@@ -60,12 +68,10 @@ fn demo_config(dir: &Path) -> PluginConfig {
     let path = demo().clone();
     let sum = Sha256::digest(std::fs::read(&path).unwrap());
     PluginConfig {
-        name: "demo".to_owned(),
         path: Some(path),
         pins: vec![sum.into()],
-        config: serde_json::json!({}),
         secrets: BTreeMap::from([("mode".to_owned(), dir.join("mode"))]),
-        rotation: Rotation::default(),
+        ..PluginConfig::bundled("demo", serde_json::json!({}))
     }
 }
 

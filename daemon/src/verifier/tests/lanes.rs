@@ -1,12 +1,14 @@
 //! Lanes behind the verifier: hot keys, both forms, and what happens if they are not to be trusted.
 
-use hallmark_lanes::Kernel;
+use hallmark_lanes::{Check as LaneCheck, Engines, Kernel};
 use ring::rand::SystemRandom;
 use ring::signature::{EcdsaKeyPair, KeyPair};
 use spki::der::Encode;
 use spki::der::asn1::BitString;
 
 use super::*;
+use crate::verifier::lanes::in_lanes;
+use crate::verifier::self_test::{KNOWN_ANSWERS, MESSAGE};
 
 const DISPUTED: Verdict = Verdict::Unavailable(Unavailable::Disagreement);
 
@@ -180,6 +182,29 @@ async fn rsa_without_an_engine_or_of_another_size_verifies_with_the_library() {
     };
     let heated = u64::from(Kernel::detect() == Kernel::Ifma);
     assert_eq!((counts(&bench), counts(&other)), ((0, 0), (heated, 0)));
+}
+
+#[test]
+fn every_known_answer_holds_in_lanes() {
+    let engines = Engines::new(Kernel::detect()).expect("engines");
+    let mut held = 0;
+    for answer in KNOWN_ANSWERS {
+        let Some(algorithm) = in_lanes(answer.algorithm) else { continue };
+        if !engines.have(algorithm) {
+            continue;
+        }
+        let bits = algorithm::key_of_type(answer.algorithm, answer.spki_der).expect("a key");
+        let key = engines.prepare(algorithm, bits).expect("a table");
+        let mut flipped = answer.signature.to_vec();
+        *flipped.last_mut().expect("a byte") ^= 1;
+        let check = |signature| LaneCheck { key: &key, algorithm, message: MESSAGE, signature };
+        let mut good = [false, true];
+        engines.verify_batch(&[check(answer.signature), check(&flipped)], &mut good);
+        assert_eq!(good, [true, false], "{}", answer.algorithm);
+        held += 1;
+    }
+    let expected = if Kernel::detect() == Kernel::Ifma { 17 } else { 2 };
+    assert!(held >= expected, "only {held}");
 }
 
 #[tokio::test]

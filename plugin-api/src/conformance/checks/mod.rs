@@ -8,4 +8,5 @@ pub(super) mod keys;
 pub(super) mod life_cycle;
 pub(super) mod load;
 pub(super) mod memory;
+pub(super) mod modes;
 pub(super) mod truth;

@@ -141,7 +141,9 @@ fn judge(
     let (Some(key), Some(algorithm)) = (key, Algorithm::from_number(sample.alg)) else {
         return Ok(());
     };
-    if key.spki_der.is_empty() || (kit.verifies)(algorithm, &key.spki_der, message, signature) {
+    if key.spki_der.is_empty()
+        || (kit.program.verifies)(algorithm, &key.spki_der, message, signature)
+    {
         return Ok(());
     }
     fail(format!(
