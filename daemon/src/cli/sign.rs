@@ -1,4 +1,4 @@
-//! Signing on the command line, with a key file or a key version of Cloud KMS.
+//! Signing on the command line, with a key file, a token or a key version of Cloud KMS.
 
 use std::path::PathBuf;
 
@@ -9,15 +9,17 @@ use serde_json::json;
 
 use super::client::{Client, Target};
 use super::kms::KeyVersion;
+use super::token::Token;
 use crate::plugin::{Catalog, PluginConfig};
 
 /// Which key signs.
 #[derive(Debug, Args)]
 pub(super) struct Signer {
-    /// The private key: a PEM file, as a path or a file:// URI.
+    /// The private key: a PEM file, as a path or a file:// URI, or the name of a key in a token,
+    /// pkcs11:token=…;object=….
     #[arg(
         long,
-        value_name = "FILE",
+        value_name = "KEY",
         required_unless_present = "keyversion",
         conflicts_with = "keyversion"
     )]
@@ -26,6 +28,8 @@ pub(super) struct Signer {
     /// way.
     #[arg(long, requires = "key")]
     algorithm: Option<String>,
+    #[command(flatten)]
+    token: Token,
     #[command(flatten)]
     key_version: KeyVersion,
 }
@@ -51,6 +55,9 @@ impl Signer {
                 let signature = version.sign(client, algorithm, message)?;
                 Ok(Signed { signature, key_id: version.key_id() })
             }
+            (None, Some(uri)) if uri.starts_with("pkcs11:") => {
+                self.token.sign(uri, self.algorithm()?, message)
+            }
             (None, Some(file)) => self.sign_with_file(file, message),
             (None, None) => bail!("which key signs? say --key FILE or --keyversion"),
         }
@@ -61,13 +68,17 @@ impl Signer {
         let path =
             path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
         let mut key = json!({"id": "signing-key", "path": path});
-        if let Some(algorithm) = &self.algorithm {
-            key["algorithm"] = json!(algorithm.parse::<SignatureAlgorithm>()?.name());
+        if let Some(algorithm) = self.algorithm()? {
+            key["algorithm"] = json!(algorithm.name());
         }
         let config = json!({"signing_keys": [key]});
         let catalog = Catalog::load(&[PluginConfig::bundled("pkix", config)])?;
         let signed = catalog.sign("pkix", "signing-key", message)?;
         let key_id = KeyId::of_spki(&signed.spki_der).to_string();
         Ok(Signed { signature: signed.signature, key_id })
+    }
+
+    fn algorithm(&self) -> anyhow::Result<Option<SignatureAlgorithm>> {
+        Ok(self.algorithm.as_deref().map(str::parse).transpose()?)
     }
 }
