@@ -1,6 +1,8 @@
 //! Signing on the command line, with a key file, a token or a key version of Cloud KMS.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -15,8 +17,8 @@ use crate::plugin::{Catalog, PluginConfig};
 /// Which key signs.
 #[derive(Debug, Args)]
 pub(super) struct Signer {
-    /// The private key: a PEM file, as a path or a file:// URI, or the name of a key in a token,
-    /// pkcs11:token=…;object=….
+    /// The private key: a PEM file, or an OpenPGP secret key as gpg --export-secret-keys writes it;
+    /// a path or a file:// URI. Or the name of a key in a token, pkcs11:token=…;object=….
     #[arg(
         long,
         value_name = "KEY",
@@ -28,6 +30,9 @@ pub(super) struct Signer {
     /// way.
     #[arg(long, requires = "key")]
     algorithm: Option<String>,
+    /// A file that holds the passphrase of an OpenPGP secret key.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    passphrase_file: Option<PathBuf>,
     #[command(flatten)]
     token: Token,
     #[command(flatten)]
@@ -63,10 +68,17 @@ impl Signer {
         }
     }
 
+    fn algorithm(&self) -> anyhow::Result<Option<SignatureAlgorithm>> {
+        Ok(self.algorithm.as_deref().map(str::parse).transpose()?)
+    }
+
     fn sign_with_file(&self, file: &str, message: &[u8]) -> anyhow::Result<Signed> {
         let path = PathBuf::from(file.strip_prefix("file://").unwrap_or(file));
         let path =
             path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
+        if is_openpgp(&path)? {
+            return self.sign_with_openpgp(&path, message);
+        }
         let mut key = json!({"id": "signing-key", "path": path});
         if let Some(algorithm) = self.algorithm()? {
             key["algorithm"] = json!(algorithm.name());
@@ -78,7 +90,28 @@ impl Signer {
         Ok(Signed { signature: signed.signature, key_id })
     }
 
-    fn algorithm(&self) -> anyhow::Result<Option<SignatureAlgorithm>> {
-        Ok(self.algorithm.as_deref().map(str::parse).transpose()?)
+    /// The signature is a message of OpenPGP that holds the payload, as gpg --sign makes it.
+    fn sign_with_openpgp(&self, path: &Path, message: &[u8]) -> anyhow::Result<Signed> {
+        let mut key = json!({"id": "signing-key", "path": path});
+        let mut secrets = Vec::new();
+        if let Some(file) = &self.passphrase_file {
+            key["passphrase"] = json!("passphrase");
+            secrets.push(("passphrase".to_owned(), file.clone()));
+        }
+        let bundled = PluginConfig::bundled("pgp", json!({"signing_keys": [key]}));
+        let secrets = secrets.into_iter().collect();
+        let catalog = Catalog::load(&[PluginConfig { secrets, ..bundled }])?;
+        let signed = catalog.sign("pgp", "signing-key", message)?;
+        Ok(Signed { signature: signed.signature, key_id: signed.key_id })
     }
+}
+
+/// Whether a private key file is one of OpenPGP: its armor, or a packet of tag 5.
+fn is_openpgp(path: &Path) -> anyhow::Result<bool> {
+    let mut head = Vec::new();
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(64).read_to_end(&mut head)?;
+    let armored = head.trim_ascii_start().starts_with(b"-----BEGIN PGP PRIVATE KEY BLOCK-----");
+    let packet = head.first().is_some_and(|first| matches!(first, 0x94..=0x97 | 0xc5));
+    Ok(armored || packet)
 }
