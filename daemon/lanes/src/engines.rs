@@ -102,7 +102,7 @@ impl Engines {
     }
 
     /// Whether the kernel has an engine for the algorithm. There is none for RSA in portable code:
-    /// the libraries' assembly is as fast as one could be.
+    /// the libraries' assembly is faster than one would be.
     #[must_use]
     pub fn have(&self, algorithm: Algorithm) -> bool {
         match algorithm {
