@@ -21,6 +21,7 @@ mod open_loop;
 mod report;
 mod server;
 mod stats;
+mod worker;
 
 use clap::{Parser, ValueEnum};
 
@@ -58,6 +59,7 @@ enum Benchmark {
     Cold,
     Latency,
     Memory,
+    Worker,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -87,6 +89,7 @@ impl Benchmark {
             Self::Cold => Ok(vec![cold::run(options)?]),
             Self::Latency => latency::run(options),
             Self::Memory => Ok(vec![memory::run(options)?]),
+            Self::Worker => worker::run(options),
         }
     }
 }

@@ -192,8 +192,10 @@ async fn a_token_that_goes_away_and_comes_back_signs_again() {
     .await;
     assert_allowed(&decide(world.client(), &[&signed]).await, "ATTESTED");
     world.token.plug(true);
-    eventually("the token to be back", || async { (world.kms_status().await == 200).then_some(()) })
-        .await;
+    eventually("the token to be back", || async {
+        (world.kms_status().await == 200).then_some(())
+    })
+    .await;
     world.keeps_the_pin().await;
 }
 
