@@ -3,7 +3,7 @@
 .PHONY: demo test bench bench-lanes
 
 demo:
-	umask 022 && cargo build --release --package hallmark --package hallmark-plugin-pkix
+	umask 022 && cargo build --release --package hallmark --package hallmark-plugin-pkix --package hallmark-plugin-pgp
 	tests/demo.sh
 
 test:

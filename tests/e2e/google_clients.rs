@@ -101,6 +101,8 @@ fn notes(seen: &Value) {
     let mut listed = batch(&[1, 2]);
     listed.push("projects/p/notes/built".to_owned());
     assert_eq!(seen["listed"], json!(listed), "pages of one");
+    assert_eq!(seen["located"], json!(["projects/p/notes/built", 3]));
+    refused(&seen["elsewhere"], "NotFound", "there is one location, global", &[]);
     refused(&seen["again"], "Conflict", "projects/p/notes/built already exists", &[]);
     refused(&seen["missing"], "NotFound", "projects/p/notes/none does not exist", &[]);
     refused(&seen["filtered"], "BadRequest", "leave the filter empty", &[]);
@@ -117,7 +119,7 @@ fn attestors(seen: &Value) {
     let pages = pages.map(|page| page.iter().map(name).collect::<Vec<_>>());
     assert_eq!(seen["pages"], json!(pages));
     assert_eq!(seen["beta"], json!(["projects/p/notes/built", "changed"]));
-    assert_eq!(seen["beta_made"], "projects/p/attestors/beta");
+    assert_eq!(seen["beta_made"], json!(["projects/p/attestors/beta", "beta", true]));
     refused(&seen["again"], "Conflict", "projects/p/attestors/built already exists", &[]);
     refused(&seen["missing"], "NotFound", "projects/p/attestors/none does not exist", &[]);
     let field = "userOwnedGrafeasNote.noteReference";

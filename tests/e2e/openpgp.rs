@@ -1,8 +1,9 @@
 //! Attestors with OpenPGP keys, and attestations signed by GnuPG in every form that it knows.
 
 use hallmark_tests::client::Client;
-use hallmark_tests::daemon::{Daemon, eventually};
+use hallmark_tests::daemon::{Daemon, eventually, hallmark};
 use hallmark_tests::gpg::{DAY, Gpg, MADE, RevocationReason};
+use hallmark_tests::keys::write;
 use hallmark_tests::project::{
     assert_allowed, assert_denied, decide, digest, file, flipped, image, note, occurrence, outcome,
     payload as payload_of, policy, put_policy,
@@ -162,6 +163,11 @@ async fn a_form_that_is_refused_says_so() {
         assert_eq!(trial(&weak)["signedBy"], key.as_str(), "{weak:#}");
         assert!(detail(&weak).contains(hash), "{weak:#}");
     }
+    let zeros = vec![0; 2 << 20];
+    let bomb = |_: &[u8]| world.gpg.sign(&key, MADE + DAY, &["--sign"], &zeros);
+    let bomb = world.signed("bomb", &key, bomb).await;
+    assert_outcome(&bomb, "SIGNATURE_MALFORMED");
+    assert!(detail(&bomb).contains("when decompressed"), "{bomb:#}");
     let garbage = world.signed("garbage", &key, |_| b"no signature".to_vec()).await;
     assert_outcome(&garbage, "SIGNATURE_MALFORMED");
     let armored_key = world.gpg.export(&key);
@@ -350,4 +356,73 @@ async fn a_keyring_is_a_source_of_keys() {
         (decision["allowed"] == json!(false)).then_some(decision)
     });
     assert_outcome(&denied.await, "KEY_REVOKED");
+}
+
+/// `hallmark attestations sign-and-create` with a secret key file, and `create` with a signature
+/// that gpg made: as with Google's tool.
+#[tokio::test]
+async fn the_command_line_signs_and_files() {
+    let world = World::new("").await;
+    let dir = tempfile::tempdir().expect("a directory");
+    for kind in ["ed25519", "nistp256", "nistp384"] {
+        let key = world.gpg.key(kind);
+        world.trust(&key).await;
+        let secret = world.gpg.run(MADE, &["--armor", "--export-secret-keys", &key], b"");
+        let secret = write(dir.path(), "secret.asc", &secret);
+        let signed = image(&format!("{kind} signed"));
+        let output = hallmark(
+            world.client(),
+            &[
+                "attestations",
+                "sign-and-create",
+                "--artifact-url",
+                &signed,
+                "--attestor",
+                "a",
+                "--key",
+                &secret.to_string_lossy(),
+            ],
+        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let decision = decide(world.client(), &[&signed]).await;
+        assert_allowed(&decision, "ATTESTED");
+        assert_eq!(trial(&decision)["keyId"], key.as_str(), "{decision:#}");
+
+        let filed = image(&format!("{kind} filed"));
+        let blob = world.gpg.sign(&key, MADE + DAY, &["--armor", "--sign"], &payload_of(&filed));
+        let blob = write(dir.path(), "signature.asc", &blob);
+        let output = hallmark(
+            world.client(),
+            &[
+                "attestations",
+                "create",
+                "--artifact-url",
+                &filed,
+                "--attestor",
+                "a",
+                "--signature-file",
+                &blob.to_string_lossy(),
+                "--public-key-id",
+                &key,
+            ],
+        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_allowed(&decide(world.client(), &[&filed]).await, "ATTESTED");
+    }
+    let rsa = world.gpg.key("rsa2048");
+    let secret = world.gpg.run(MADE, &["--export-secret-keys", &rsa], b"");
+    let secret = write(dir.path(), "secret.gpg", &secret);
+    let arguments = [
+        "attestations",
+        "sign-and-create",
+        "--artifact-url",
+        &image("rsa"),
+        "--attestor",
+        "a",
+        "--key",
+        &secret.to_string_lossy(),
+    ];
+    let output = hallmark(world.client(), &arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("sign with gpg"), "{said}");
 }

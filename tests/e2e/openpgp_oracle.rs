@@ -159,7 +159,7 @@ async fn verdicts_are_sequoias_but_where_the_table_says_why() {
     let idle: Vec<_> = (0..DIFFERENCES.len()).filter(|row| !used.contains(row)).collect();
     assert_eq!(idle, Vec::<usize>::new(), "rows that explain nothing");
     // Neither side may have said one thing throughout.
-    assert!(agreed[0] > 50 && agreed[1] > 30, "{agreed:?}");
+    assert!(agreed[0] > 50 && agreed[1] > 10, "{agreed:?}");
 }
 
 impl Oracle {

@@ -6,6 +6,7 @@
 //! target, 2 unless told otherwise), `HALLMARK_FUZZ_SEED` repeats a run.
 
 mod mutate;
+mod openpgp;
 mod run;
 mod targets;
 mod tokens;

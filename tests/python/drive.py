@@ -53,6 +53,8 @@ def notes(c):
         update_mask=field_mask_pb2.FieldMask(paths=["short_description", "long_description"]),
     )
     c.grafeas.delete_note(name=f"{PROJECT}/notes/batch-0")
+    located = f"{PROJECT}/locations/global"
+    elsewhere = f"{PROJECT}/locations/us-east1/notes/built"
     listed = c.grafeas.list_notes({"parent": PROJECT, "page_size": 1})
     return {
         "made": [made.name, made.kind.name, bool(made.create_time)],
@@ -60,6 +62,11 @@ def notes(c):
         "patched": [patched.short_description, patched.long_description, patched.kind.name],
         "hint": c.grafeas.get_note(name=NOTE).attestation.hint.human_readable_name,
         "listed": [note.name for note in listed],
+        "located": [
+            c.grafeas.get_note(name=f"{located}/notes/built").name,
+            len(c.grafeas.list_notes(parent=located).notes),
+        ],
+        "elsewhere": refused(c.grafeas.get_note, name=elsewhere),
         "again": refused(c.grafeas.create_note, create),
         "missing": refused(c.grafeas.get_note, name=f"{PROJECT}/notes/none"),
         "filtered": refused(c.grafeas.list_notes, {"parent": PROJECT, "filter": 'kind="BUILD"'}),
@@ -93,6 +100,9 @@ def attestors(c, public_key):
         attestor_id="beta",
         attestor=binauthz_beta.Attestor(user_owned_drydock_note={"note_reference": NOTE}),
     )
+    beta_made.description = "beta"
+    beta_changed = c.beta.update_attestor(attestor=beta_made)
+    beta_listed = [one.name for one in c.beta.list_attestors(parent=PROJECT)]
     c.beta.delete_attestor(name=beta_made.name)
     moved = binauthz.Attestor(changed)
     moved.user_owned_grafeas_note.note_reference = f"{PROJECT}/notes/batch-1"
@@ -105,7 +115,7 @@ def attestors(c, public_key):
         "changed": changed.description,
         "pages": pages,
         "beta": [beta.user_owned_drydock_note.note_reference, beta.description],
-        "beta_made": beta_made.name,
+        "beta_made": [beta_made.name, beta_changed.description, beta_made.name in beta_listed],
         "again": refused(
             c.management.create_attestor, parent=PROJECT, attestor_id="built", attestor=new
         ),
@@ -136,6 +146,8 @@ def policy(c):
     )
     system = c.system.get_system_policy(name="locations/global/policy")
     beta = c.beta.get_policy(name=POLICY)
+    beta_written = c.beta.update_policy(policy=beta)
+    written = c.management.get_policy(name=POLICY)
     return {
         "unwritten": unwritten.default_admission_rule.evaluation_mode.name,
         "read": [
@@ -148,7 +160,8 @@ def policy(c):
             read.default_admission_rule.enforcement_mode.name,
             list(read.default_admission_rule.require_attestations_by),
         ],
-        "beta": beta == binauthz_beta.Policy.deserialize(binauthz.Policy.serialize(written)),
+        "beta": beta_written
+        == binauthz_beta.Policy.deserialize(binauthz.Policy.serialize(written)),
         "system": [system.name, len(system.admission_whitelist_patterns) > 0],
         "system_beta": c.beta_system.get_system_policy(name="locations/us-east1/policy").name,
         "stale": refused(c.management.update_policy, policy=stale),

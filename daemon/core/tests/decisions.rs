@@ -4,12 +4,13 @@
 //! No arithmetic is done here: a signature of the table is the word that says what the arithmetic
 //! would, and that word stands where its bytes would stand.
 
+mod table;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use hallmark_core::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
 use hallmark_core::decision::{AttestorResult, Decision, Trial, TrialOutcome};
 use hallmark_core::envelope::Envelopes;
@@ -20,14 +21,14 @@ use hallmark_core::evaluate::plan::{Plan, plan};
 use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
 use hallmark_core::names::{AttestorName, ProjectId};
-use hallmark_core::occurrence::{Attestation, Evidence, EvidenceError, Signature};
-use hallmark_core::payload::simple_signing;
+use hallmark_core::occurrence::Evidence;
 use hallmark_core::policy::parse::policy_from_yaml;
 use hallmark_core::policy::pattern::AllowlistPattern;
 use hallmark_core::policy::{EnforcementMode, Policies, Policy, ProjectPolicy, SystemPolicy};
 use hallmark_core::time::UnixTime;
-use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict, Verified};
+use hallmark_core::verdict::{SignedForm, Unavailable, Verdict, Verified};
 use serde::Deserialize;
+use table::{OccurrenceRow, answer};
 
 const ROWS_MIN: usize = 170;
 const GENERATION: u64 = 7;
@@ -191,14 +192,6 @@ struct RequestRow {
     break_glass: bool,
 }
 
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OccurrenceRow {
-    digest: Option<String>,
-    payload: Option<String>,
-    sign: Vec<String>,
-}
-
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct LimitsRow {
@@ -250,49 +243,7 @@ impl Row {
 
     /// What is stored under the note of `attestor` for `digest`.
     fn evidence(&self, attestor: &str, digest: Digest) -> Evidence {
-        match self.faults.get(attestor).map(String::as_str) {
-            Some("deadline") => return Err(EvidenceError::Deadline),
-            Some("too many") => return Err(EvidenceError::TooMany(1_000)),
-            Some(why) => return Err(EvidenceError::Unavailable(why.to_owned())),
-            None => {}
-        }
-        let stored = self.evidence.get(attestor).into_iter().flatten().enumerate();
-        let of_digest = stored.filter_map(|(number, row)| {
-            let filed = row.digest.as_ref().is_none_or(|filed| filed.parse() == Ok(digest));
-            filed.then(|| row.attestation(number, digest))
-        });
-        Ok(of_digest.collect())
-    }
-}
-
-impl OccurrenceRow {
-    fn attestation(&self, number: usize, digest: Digest) -> Attestation {
-        let signature = |text: &String| {
-            let (key, answer) = text.split_once(' ').expect("KEY ANSWER");
-            Signature { key_id: key.into(), signature: Bytes::from(answer.to_owned()) }
-        };
-        Attestation {
-            occurrence: format!("projects/p/occurrences/{number}").parse().expect("a name"),
-            payload: match &self.payload {
-                Some(payload) => Bytes::from(payload.clone()),
-                None => simple_signing::payload("r/app", digest).into(),
-            },
-            signatures: self.sign.iter().map(signature).collect(),
-        }
-    }
-}
-
-/// The verdict that a signature of the table stands for.
-fn answer(check: &Check) -> Verdict {
-    match &*check.signature {
-        b"raw" => Verdict::Verified(Verified::assertion(SignedForm::Raw)),
-        b"pae" => Verdict::Verified(Verified::assertion(SignedForm::Pae)),
-        b"bad" => Verdict::BadSignature,
-        b"overloaded" => Verdict::Unavailable(Unavailable::Overloaded),
-        b"late" => Verdict::Unavailable(Unavailable::Deadline),
-        b"panicked" => Verdict::Unavailable(Unavailable::Panicked),
-        b"disputed" => Verdict::Unavailable(Unavailable::Disagreement),
-        other => panic!("{other:?} is no answer"),
+        table::evidence(self.evidence.get(attestor), self.faults.get(attestor), digest, "")
     }
 }
 

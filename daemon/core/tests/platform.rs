@@ -4,19 +4,19 @@
 //! No arithmetic is done here: a signature of a table is the word that says what the arithmetic
 //! would, and that word stands where its bytes would stand.
 
+mod table;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hallmark_core::attestor::{KeyMaterial, PublicKey, Validity, VerificationKey};
 use hallmark_core::decision::TrialOutcome;
 use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
 use hallmark_core::names::PlatformPolicyName;
-use hallmark_core::occurrence::{Attestation, Evidence, EvidenceError, Signature};
-use hallmark_core::payload::simple_signing;
+use hallmark_core::occurrence::Evidence;
 use hallmark_core::platform::evaluate::Pod;
 use hallmark_core::platform::evaluate::pair::{Pairing, conclude, pair};
 use hallmark_core::platform::evaluate::plan::{Plan, plan};
@@ -32,9 +32,10 @@ use hallmark_core::platform::{
     AttestationAuthenticator, AuthenticatorKeys, PlatformPolicy, PlatformRules, TrustedGkePolicy,
 };
 use hallmark_core::time::UnixTime;
-use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict, Verified};
+use hallmark_core::verdict::{SignedForm, Unavailable, Verdict, Verified};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use table::{OccurrenceRow, answer};
 
 const ROWS_MIN: usize = 109;
 const NOW: UnixTime = UnixTime(1_000);
@@ -340,14 +341,6 @@ struct PodRow {
     service_account: Option<Box<str>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OccurrenceRow {
-    digest: Option<String>,
-    payload: Option<String>,
-    sign: Vec<String>,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct LimitsRow {
@@ -448,49 +441,7 @@ impl Row {
 
     /// What is stored in `project` for `digest`.
     fn evidence(&self, project: &str, digest: Digest) -> Evidence {
-        match self.faults.get(project).map(String::as_str) {
-            Some("deadline") => return Err(EvidenceError::Deadline),
-            Some("too many") => return Err(EvidenceError::TooMany(1_000)),
-            Some(why) => return Err(EvidenceError::Unavailable(why.to_owned())),
-            None => {}
-        }
-        let stored = self.evidence.get(project).into_iter().flatten().enumerate();
-        let of_digest = stored.filter_map(|(number, row)| {
-            let filed = row.digest.as_ref().is_none_or(|filed| filed.parse() == Ok(digest));
-            filed.then(|| row.attestation(number, digest))
-        });
-        Ok(of_digest.collect())
-    }
-}
-
-impl OccurrenceRow {
-    fn attestation(&self, number: usize, digest: Digest) -> Attestation {
-        let signature = |text: &String| {
-            let (key, answer) = text.split_once(' ').expect("KEY ANSWER");
-            let key_id = format!("a:{key}").as_str().into();
-            Signature { key_id, signature: Bytes::from(answer.to_owned()) }
-        };
-        Attestation {
-            occurrence: format!("projects/p/occurrences/{number}").parse().expect("a name"),
-            payload: match &self.payload {
-                Some(payload) => Bytes::from(payload.clone()),
-                None => simple_signing::payload("r/app", digest).into(),
-            },
-            signatures: self.sign.iter().map(signature).collect(),
-        }
-    }
-}
-
-/// The verdict that a signature of the table stands for.
-fn answer(check: &Check) -> Verdict {
-    match &*check.signature {
-        b"raw" => Verdict::Verified(Verified::assertion(SignedForm::Raw)),
-        b"pae" => Verdict::Verified(Verified::assertion(SignedForm::Pae)),
-        b"bad" => Verdict::BadSignature,
-        b"overloaded" => Verdict::Unavailable(Unavailable::Overloaded),
-        b"late" => Verdict::Unavailable(Unavailable::Deadline),
-        b"panicked" => Verdict::Unavailable(Unavailable::Panicked),
-        other => panic!("{other:?} is no answer"),
+        table::evidence(self.evidence.get(project), self.faults.get(project), digest, "a:")
     }
 }
 

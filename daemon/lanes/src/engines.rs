@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crate::digest::Digest;
 use crate::rsa::{self, MessageHash, Padding};
-use crate::{EngineError, KeyError, PrepareError, p256, p384};
+use crate::{EngineError, KeyError, PrepareError, ed25519, p256, p384};
 
 /// How signatures are made: the key's type and the digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +13,8 @@ pub enum Algorithm {
     EcdsaP256(Digest),
     /// ECDSA on P-384, signatures in DER; keys are uncompressed points.
     EcdsaP384(Digest),
+    /// Ed25519; keys are 32 bytes, of the group of prime order.
+    Ed25519,
     /// RSASSA-PKCS1-v1_5; keys are `RSAPublicKey` in DER, of 2,048, 3,072 or 4,096 bits.
     RsaPkcs1(Digest),
     /// RSASSA-PSS with MGF1 over the same hash, and a salt as long as the hash or as can be; keys
@@ -36,6 +38,7 @@ pub struct Engines {
     kernel: Kernel,
     p256: p256::Engine,
     p384: OnceLock<Result<p384::Engine, EngineError>>,
+    ed25519: OnceLock<Result<ed25519::Engine, EngineError>>,
     rsa: OnceLock<Result<rsa::Engine, EngineError>>,
 }
 
@@ -47,6 +50,7 @@ pub struct Key(Kind);
 enum Kind {
     P256(p256::KeyTable),
     P384(p384::KeyTable),
+    Ed25519(ed25519::KeyTable),
     Rsa(rsa::KeyTable),
 }
 
@@ -87,7 +91,8 @@ impl Engines {
             Kernel::Ifma => p256::Engine::ifma(),
             Kernel::Portable => p256::Engine::portable(),
         }?;
-        Ok(Self { kernel, p256, p384: OnceLock::new(), rsa: OnceLock::new() })
+        let (p384, ed25519, rsa) = Default::default();
+        Ok(Self { kernel, p256, p384, ed25519, rsa })
     }
 
     /// The kernel of all engines.
@@ -97,11 +102,11 @@ impl Engines {
     }
 
     /// Whether the kernel has an engine for the algorithm. There is none for RSA in portable code:
-    /// the libraries' assembly is as fast as one could be.
+    /// the libraries' assembly is faster than one would be.
     #[must_use]
     pub fn have(&self, algorithm: Algorithm) -> bool {
         match algorithm {
-            Algorithm::EcdsaP256(_) | Algorithm::EcdsaP384(_) => true,
+            Algorithm::EcdsaP256(_) | Algorithm::EcdsaP384(_) | Algorithm::Ed25519 => true,
             Algorithm::RsaPkcs1(_) | Algorithm::RsaPss(_) => self.kernel == Kernel::Ifma,
         }
     }
@@ -117,6 +122,10 @@ impl Engines {
             Algorithm::EcdsaP384(_) => {
                 let point = public_key.try_into().map_err(|_| KeyError::P384)?;
                 Kind::P384(self.p384()?.build_table(point)?)
+            }
+            Algorithm::Ed25519 => {
+                let key = public_key.try_into().map_err(|_| KeyError::Ed25519)?;
+                Kind::Ed25519(self.ed25519()?.build_table(key)?)
             }
             Algorithm::RsaPkcs1(_) | Algorithm::RsaPss(_) => {
                 Kind::Rsa(self.rsa()?.build_table(public_key)?)
@@ -140,6 +149,11 @@ impl Engines {
                 p384.verify_batch(checks, good);
             });
         }
+        if let Some(Ok(ed25519)) = self.ed25519.get() {
+            each_of_a_kind(checks, good, ed25519_check, |checks, good| {
+                ed25519.verify_batch(checks, good);
+            });
+        }
         if let Some(Ok(rsa)) = self.rsa.get() {
             each_of_a_kind(checks, good, rsa_check, |checks, good| rsa.verify_batch(checks, good));
         }
@@ -149,6 +163,14 @@ impl Engines {
         let engine = self.p384.get_or_init(|| match self.kernel {
             Kernel::Ifma => p384::Engine::ifma(),
             Kernel::Portable => p384::Engine::portable(),
+        });
+        engine.as_ref().map_err(|&error| error)
+    }
+
+    fn ed25519(&self) -> Result<&ed25519::Engine, EngineError> {
+        let engine = self.ed25519.get_or_init(|| match self.kernel {
+            Kernel::Ifma => ed25519::Engine::ifma(),
+            Kernel::Portable => ed25519::Engine::portable(),
         });
         engine.as_ref().map_err(|&error| error)
     }
@@ -176,12 +198,19 @@ fn p384_check<'a>(check: &Check<'a>) -> Option<p384::LaneCheck<'a>> {
     Some(p384::LaneCheck { table, message_hash, signature_der: check.signature })
 }
 
+fn ed25519_check<'a>(check: &Check<'a>) -> Option<ed25519::LaneCheck<'a>> {
+    let Kind::Ed25519(table) = &check.key.0 else { return None };
+    let (message, signature) = (check.message, check.signature);
+    let fits = check.algorithm == Algorithm::Ed25519;
+    fits.then_some(ed25519::LaneCheck { table, message, signature })
+}
+
 fn rsa_check<'a>(check: &Check<'a>) -> Option<rsa::LaneCheck<'a>> {
     let Kind::Rsa(table) = &check.key.0 else { return None };
     let (padding, digest) = match check.algorithm {
         Algorithm::RsaPkcs1(digest) => (Padding::Pkcs1, digest),
         Algorithm::RsaPss(digest) => (Padding::Pss, digest),
-        Algorithm::EcdsaP256(_) | Algorithm::EcdsaP384(_) => return None,
+        Algorithm::EcdsaP256(_) | Algorithm::EcdsaP384(_) | Algorithm::Ed25519 => return None,
     };
     let message_hash = MessageHash::new(digest, check.message);
     Some(rsa::LaneCheck { table, padding, message_hash, signature: check.signature })
@@ -210,6 +239,7 @@ impl Key {
         match &self.0 {
             Kind::P256(table) => table.bytes(),
             Kind::P384(table) => table.bytes(),
+            Kind::Ed25519(table) => table.bytes(),
             Kind::Rsa(table) => table.bytes(),
         }
     }

@@ -17,6 +17,9 @@ pub enum KeyError {
     /// Not of P-256, or not in this form.
     #[error("not an uncompressed point of P-256, correct the key")]
     P256,
+    /// Not of Ed25519, or in no form that lanes take.
+    #[error("not a canonical point of Ed25519's group of prime order, verify with a library")]
+    Ed25519,
     /// Not of P-384, or not in this form.
     #[error("not an uncompressed point of P-384, correct the key")]
     P384,

@@ -20,6 +20,7 @@
 
 #![expect(clippy::duplicate_mod, reason = "the files of `ecdsa` are compiled for each curve")]
 
+mod comb;
 mod digest;
 mod ecdsa;
 mod engines;
@@ -27,6 +28,7 @@ mod error;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 
+pub mod ed25519;
 pub mod p256;
 pub mod p384;
 pub mod rsa;

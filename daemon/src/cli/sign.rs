@@ -1,6 +1,8 @@
 //! Signing on the command line, with a key file or a key version of Cloud KMS.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -14,7 +16,8 @@ use crate::plugin::{Catalog, PluginConfig};
 /// Which key signs.
 #[derive(Debug, Args)]
 pub(super) struct Signer {
-    /// The private key: a PEM file, as a path or a file:// URI.
+    /// The private key: a PEM file, or an OpenPGP secret key as gpg --export-secret-keys writes it;
+    /// a path or a file:// URI.
     #[arg(
         long,
         value_name = "FILE",
@@ -26,6 +29,9 @@ pub(super) struct Signer {
     /// way.
     #[arg(long, requires = "key")]
     algorithm: Option<String>,
+    /// A file that holds the passphrase of an OpenPGP secret key.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    passphrase_file: Option<PathBuf>,
     #[command(flatten)]
     key_version: KeyVersion,
 }
@@ -60,6 +66,9 @@ impl Signer {
         let path = PathBuf::from(file.strip_prefix("file://").unwrap_or(file));
         let path =
             path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
+        if is_openpgp(&path)? {
+            return self.sign_with_openpgp(&path, message);
+        }
         let mut key = json!({"id": "signing-key", "path": path});
         if let Some(algorithm) = &self.algorithm {
             key["algorithm"] = json!(algorithm.parse::<SignatureAlgorithm>()?.name());
@@ -70,4 +79,29 @@ impl Signer {
         let key_id = KeyId::of_spki(&signed.spki_der).to_string();
         Ok(Signed { signature: signed.signature, key_id })
     }
+
+    /// The signature is a message of OpenPGP that holds the payload, as gpg --sign makes it.
+    fn sign_with_openpgp(&self, path: &Path, message: &[u8]) -> anyhow::Result<Signed> {
+        let mut key = json!({"id": "signing-key", "path": path});
+        let mut secrets = Vec::new();
+        if let Some(file) = &self.passphrase_file {
+            key["passphrase"] = json!("passphrase");
+            secrets.push(("passphrase".to_owned(), file.clone()));
+        }
+        let bundled = PluginConfig::bundled("pgp", json!({"signing_keys": [key]}));
+        let secrets = secrets.into_iter().collect();
+        let catalog = Catalog::load(&[PluginConfig { secrets, ..bundled }])?;
+        let signed = catalog.sign("pgp", "signing-key", message)?;
+        Ok(Signed { signature: signed.signature, key_id: signed.key_id })
+    }
+}
+
+/// Whether a private key file is one of OpenPGP: its armor, or a packet of tag 5.
+fn is_openpgp(path: &Path) -> anyhow::Result<bool> {
+    let mut head = Vec::new();
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(64).read_to_end(&mut head)?;
+    let armored = head.trim_ascii_start().starts_with(b"-----BEGIN PGP PRIVATE KEY BLOCK-----");
+    let packet = head.first().is_some_and(|first| matches!(first, 0x94..=0x97 | 0xc5));
+    Ok(armored || packet)
 }

@@ -23,6 +23,8 @@ pub struct Signed {
     pub algorithm: SignatureAlgorithm,
     /// The public half, SubjectPublicKeyInfo in DER, as the plugin gives it.
     pub spki_der: Vec<u8>,
+    /// The key's own id, by whichever it was asked for.
+    pub key_id: String,
 }
 
 /// What is to be signed: a message, or the digest that the key's algorithm makes of it.
@@ -75,7 +77,12 @@ impl Catalog {
             key: key_id.to_owned(),
         })?;
         match ask(instance, &held, key, what).map_err(unavailable)? {
-            Ok(signature) => Ok(Signed { signature, algorithm, spki_der: key.spki_der.clone() }),
+            Ok(signature) => Ok(Signed {
+                signature,
+                algorithm,
+                spki_der: key.spki_der.clone(),
+                key_id: key.id.clone(),
+            }),
             Err(failure @ (Failure::Backend | Failure::Timeout | Failure::Cancelled)) => {
                 Err(unavailable(format!("{failure:?}")))
             }

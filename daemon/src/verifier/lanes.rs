@@ -216,7 +216,12 @@ pub(super) fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
     use SignatureAlgorithm as A;
     Some(match algorithm {
         A::EcdsaP256Sha256 => Algorithm::EcdsaP256(Digest::Sha256),
+        A::EcdsaP256Sha384 => Algorithm::EcdsaP256(Digest::Sha384),
+        A::EcdsaP256Sha512 => Algorithm::EcdsaP256(Digest::Sha512),
+        A::EcdsaP384Sha256 => Algorithm::EcdsaP384(Digest::Sha256),
         A::EcdsaP384Sha384 => Algorithm::EcdsaP384(Digest::Sha384),
+        A::EcdsaP384Sha512 => Algorithm::EcdsaP384(Digest::Sha512),
+        A::Ed25519 => Algorithm::Ed25519,
         A::RsaPkcs1_2048Sha256 | A::RsaPkcs1_3072Sha256 | A::RsaPkcs1_4096Sha256 => {
             Algorithm::RsaPkcs1(Digest::Sha256)
         }

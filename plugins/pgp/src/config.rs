@@ -32,22 +32,12 @@ pub(crate) const SCHEMA: &str = r#"{
     "signing_keys": {
       "type": "array", "maxItems": 100,
       "items": {
-        "oneOf": [
-          {
-            "type": "object", "additionalProperties": false, "required": ["path"],
-            "properties": {
-              "path": {"type": "string", "pattern": "^/"},
-              "passphrase": {"type": "string", "description": "name of a secret"}
-            }
-          },
-          {
-            "type": "object", "additionalProperties": false, "required": ["gpg"],
-            "properties": {
-              "gpg": {"type": "string", "pattern": "^[0-9A-Fa-f]{40}$"},
-              "homedir": {"type": "string", "pattern": "^/"}
-            }
-          }
-        ]
+        "type": "object", "additionalProperties": false, "required": ["path"],
+        "properties": {
+          "path": {"type": "string", "pattern": "^/"},
+          "id": {"type": "string", "minLength": 1, "maxLength": 2048},
+          "passphrase": {"type": "string", "description": "name of a secret"}
+        }
       }
     }
   }
@@ -78,9 +68,6 @@ pub(crate) enum ConfigError {
     /// A time out of range.
     #[error("`refresh_secs` is {0}: give 1 to {REFRESH_SECS_MAX}")]
     Refresh(u32),
-    /// Not how a key is named to gpg.
-    #[error("`{0}` is no fingerprint: give all 40 digits that `gpg --fingerprint` shows")]
-    Fingerprint(String),
 }
 
 /// What becomes of an old signature when its key has ended.
@@ -110,7 +97,7 @@ pub(crate) struct Config {
     pub(crate) soft_revoked_key: OldSignatures,
     /// Keys to sign with.
     #[serde(default)]
-    pub(crate) signing_keys: Vec<SigningKeyConfig>,
+    pub(crate) signing_keys: Vec<SecretFile>,
 }
 
 /// One file with certificates.
@@ -120,34 +107,16 @@ pub(crate) struct Keyring {
     pub(crate) path: String,
 }
 
-/// One key to sign with.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum SigningKeyConfig {
-    /// A transferable secret key in a file (`gpg --export-secret-keys --armor`).
-    File(SecretFile),
-    /// A key that gpg and its agent hold.
-    Gpg(GpgKey),
-}
-
-/// A transferable secret key in a file.
+/// A key to sign with: a transferable secret key in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretFile {
     /// An absolute path.
     pub(crate) path: String,
+    /// What else it goes by, beside its fingerprint.
+    pub(crate) id: Option<String>,
     /// The name of the secret that is its passphrase.
     pub(crate) passphrase: Option<String>,
-}
-
-/// A key that gpg and its agent hold.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct GpgKey {
-    /// Its fingerprint, or that of its signing subkey.
-    pub(crate) gpg: String,
-    /// GnuPG's directory; that of the daemon's user where not given.
-    pub(crate) homedir: Option<String>,
 }
 
 fn refresh_secs_default() -> u32 {
@@ -167,30 +136,9 @@ impl Config {
         }
         config.keyrings.iter().try_for_each(|keyring| plain(&keyring.path))?;
         once(config.keyrings.iter().map(|keyring| keyring.path.as_str()))?;
-        config.signing_keys.iter().try_for_each(SigningKeyConfig::check)?;
-        once(config.signing_keys.iter().map(SigningKeyConfig::name))?;
+        config.signing_keys.iter().try_for_each(|key| plain(&key.path))?;
+        once(config.signing_keys.iter().map(|key| key.path.as_str()))?;
         Ok(config)
-    }
-}
-
-impl SigningKeyConfig {
-    fn check(&self) -> Result<(), ConfigError> {
-        match self {
-            Self::File(file) => plain(&file.path),
-            Self::Gpg(key) => {
-                if key.gpg.len() != 40 || !key.gpg.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                    return Err(ConfigError::Fingerprint(key.gpg.chars().take(80).collect()));
-                }
-                key.homedir.as_deref().map_or(Ok(()), plain)
-            }
-        }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            Self::File(file) => &file.path,
-            Self::Gpg(key) => &key.gpg,
-        }
     }
 }
 

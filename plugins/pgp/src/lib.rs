@@ -5,6 +5,7 @@
 //! - `certificate`: which keys of a certificate sign, from and to when; `policy`: what is too weak
 //! - `message`: a signature blob, attached or detached
 //! - `material`, `config`, `keyring`: the forms and files that certificates come in
+//! - `sign`: secret keys in files
 //! - `plugin`: all of it behind the plugin contract
 
 mod certificate;
@@ -16,6 +17,9 @@ mod message;
 mod packet;
 mod plugin;
 mod policy;
+mod sign;
 mod signature;
+#[cfg(test)]
+mod tests;
 
 hallmark_plugin_api::export_plugin!(plugin::Pgp);

@@ -1,7 +1,7 @@
 //! Packets, one after the other, and the armor around them. No more than this is asked of a
 //! library before the limits are kept.
 
-use std::io::{BufRead, Read};
+use std::io::Read;
 
 use pgp::armor::{BlockType, Dearmor, DearmorOptions};
 use pgp::composed::PacketBodyReader;
@@ -68,10 +68,6 @@ fn one(bytes: &mut &[u8]) -> Result<Packet, PacketError> {
     let mut reader = PacketBodyReader::new(header, &mut *bytes).map_err(framing)?;
     let mut body = Vec::new();
     reader.read_to_end(&mut body).map_err(framing)?;
-    // What is left in the reader when it is not done was promised by its length and is not there.
-    if !reader.is_done() && reader.fill_buf().is_ok_and(|rest| !rest.is_empty()) {
-        return Err(PacketError::Cut);
-    }
     Ok(Packet { header, body })
 }
 

@@ -13,6 +13,7 @@ use crate::key;
 use crate::keyring::{self, KeySet, KeyringReason};
 use crate::material;
 use crate::message;
+use crate::sign::{SecretKey, SignError};
 
 /// Where its log lines come from.
 const LOG_TARGET: &str = "hallmark_plugin_pgp";
@@ -48,6 +49,7 @@ const ALGORITHMS: [Algorithm; 19] = {
 pub(crate) struct Pgp {
     host: Host,
     config: Config,
+    signing_keys: Vec<SecretKey>,
     last: Mutex<Option<Reading>>,
 }
 
@@ -64,7 +66,7 @@ impl Plugin for Pgp {
         name: "pgp",
         version: env!("CARGO_PKG_VERSION"),
         vendor: "Hallmark",
-        caps: Caps::KEYS.with(Caps::DECODE).with(Caps::BLOCKING),
+        caps: Caps::KEYS.with(Caps::DECODE).with(Caps::SIGN).with(Caps::BLOCKING),
         algorithms: &ALGORITHMS,
         schemes: &["openpgp", "openpgp4fpr"],
         forms: &["pgp"],
@@ -76,9 +78,15 @@ impl Plugin for Pgp {
     type Snapshot = Arc<KeySet>;
 
     fn create(host: Host, config: &str) -> Result<Self, Error> {
-        let config = Config::parse(config.as_bytes())
-            .map_err(|error| Error::new(ErrorKind::Config, error.to_string()))?;
-        Ok(Self { host, config, last: Mutex::new(None) })
+        let wrong = |text: String| Error::new(ErrorKind::Config, text);
+        let config = Config::parse(config.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+        let signing_keys = config.signing_keys.iter().map(|file| SecretKey::load(file, host));
+        let signing_keys: Vec<_> =
+            signing_keys.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
+        for warning in signing_keys.iter().filter_map(|key| key.warning.as_ref()) {
+            host.log(LogLevel::Warn, LOG_TARGET, warning);
+        }
+        Ok(Self { host, config, signing_keys, last: Mutex::new(None) })
     }
 
     fn health(&self, _call: &Call<'_>) -> Result<(), Error> {
@@ -90,7 +98,13 @@ impl Plugin for Pgp {
         Ok(Snapshot { keys: set, generation, ttl_seconds: self.config.refresh_secs })
     }
 
+    /// The signing keys, by which handles count from 1, and then the keys of the keyrings.
     fn keys(&self, snapshot: &Arc<KeySet>) -> Result<Vec<Key>, Error> {
+        let signing = self.signing_keys.iter().filter_map(|key| {
+            let public = self.records(&key.certificate).pop()?;
+            let other_ids = key.id.iter().cloned().collect();
+            Some(Key { flags: KeyFlags::SIGN, other_ids, ..public })
+        });
         let sourced = snapshot.certificates.iter().flat_map(|sourced| {
             let Certificate { id, .. } = &sourced.certificate;
             let uri = format!("{}#{id}", sourced.keyring);
@@ -100,7 +114,7 @@ impl Plugin for Pgp {
                 Key { id: uri.clone(), other_ids, ..key }
             })
         });
-        Ok(sourced.zip(1..).map(|(key, handle)| Key { handle, ..key }).collect())
+        Ok(signing.chain(sourced).zip(1..).map(|(key, handle)| Key { handle, ..key }).collect())
     }
 
     fn resolve(&self, _call: &Call<'_>, material: &Material<'_>) -> Result<Vec<Key>, Error> {
@@ -120,6 +134,20 @@ impl Plugin for Pgp {
             vec![Decoded::Refused(Refusal::new(failure, error.to_string()))]
         };
         Ok(message::decode(item.signature, item.message).unwrap_or_else(refused))
+    }
+
+    fn sign(
+        &self,
+        _snapshot: &Arc<KeySet>,
+        item: &Item<'_>,
+        call: &Call<'_>,
+    ) -> Result<Vec<u8>, Failure> {
+        let position = usize::try_from(item.key_handle).ok().and_then(|n| n.checked_sub(1));
+        let key = position.and_then(|position| self.signing_keys.get(position));
+        key.ok_or(Failure::KeyUnknown)?.sign(item.message, call.now).map_err(|error| match error {
+            SignError::NotValid => Failure::KeyExpired,
+            SignError::Failed => Failure::Backend,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The algorithms, each with keys, what they signed, the libraries and the engines.
 
 mod ecdsa;
+mod ed25519;
 mod rsa;
 
 /// An algorithm to measure.
@@ -13,9 +14,10 @@ pub(crate) struct Subject {
     pub(crate) case: fn(usize, &mut fastrand::Rng) -> Case,
 }
 
-pub(crate) const SUBJECTS: [Subject; 6] = [
+pub(crate) const SUBJECTS: [Subject; 7] = [
     Subject { name: "p256", openssl: "ecdsap256", keys: &[1, 1000], case: ecdsa::p256 },
     Subject { name: "p384", openssl: "ecdsap384", keys: &[1, 1000], case: ecdsa::p384 },
+    Subject { name: "ed25519", openssl: "ed25519", keys: &[1, 1000], case: ed25519::ed25519 },
     Subject { name: "rsa2048", openssl: "rsa2048", keys: &[1, 1000], case: rsa::pkcs1_2048 },
     Subject { name: "rsa2048-pss", openssl: "rsa2048", keys: &[1], case: rsa::pss_2048 },
     Subject { name: "rsa3072", openssl: "rsa3072", keys: &[1], case: rsa::pkcs1_3072 },

@@ -12,6 +12,8 @@ use super::table::{BaseComb, Form, KeyComb, base_comb};
 
 #[cfg(target_arch = "x86_64")]
 use super::ifma;
+#[cfg(target_arch = "x86_64")]
+use crate::ifma::Available;
 use crate::{EngineError, KeyError};
 
 /// A kernel, and the table of the base point in its form. Cheap to share, not to make: some
@@ -40,7 +42,7 @@ pub struct LaneCheck<'a> {
 enum Kernel {
     Portable,
     #[cfg(target_arch = "x86_64")]
-    Ifma(ifma::Available),
+    Ifma(Available),
 }
 
 impl Engine {
@@ -57,7 +59,7 @@ impl Engine {
     /// The engine for eight signatures an instruction.
     pub fn ifma() -> Result<Self, EngineError> {
         #[cfg(target_arch = "x86_64")]
-        if let Some(available) = ifma::Available::detect() {
+        if let Some(available) = Available::detect() {
             return Self::proven(Kernel::Ifma(available));
         }
         Err(EngineError::Unsupported)
@@ -67,7 +69,7 @@ impl Engine {
     #[must_use]
     pub fn runs_ifma() -> bool {
         #[cfg(target_arch = "x86_64")]
-        return ifma::Available::detect().is_some();
+        return Available::detect().is_some();
         #[cfg(not(target_arch = "x86_64"))]
         return false;
     }
@@ -159,7 +161,7 @@ impl Kernel {
         match self {
             Self::Portable => portable::verify(jobs, base, answers),
             #[cfg(target_arch = "x86_64")]
-            Self::Ifma(available) => available.verify(jobs, base, answers),
+            Self::Ifma(available) => ifma::verify(available, jobs, base, answers),
         }
     }
 }

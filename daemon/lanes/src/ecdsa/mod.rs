@@ -14,17 +14,19 @@
 /// Wraps one modulus of Fiat-Crypto: always canonical numbers, R = 2^(64 WORDS). `mul` is
 /// Montgomery's product.
 macro_rules! verified_arithmetic {
-    ($name:ident of $fiat:ident: $in_form:ident, $plain:ident, $to:ident, $($op:ident = $by:ident),*) => {
+    ($name:ident of $fiat:ident: $in_form:ident, $([$plain:ident by $to:ident],)? $($op:ident = $by:ident),*) => {
         pub(crate) mod $name {
             use super::WORDS;
-            use fiat_crypto::$fiat::{$in_form, $plain, $to, $($by),*};
+            use fiat_crypto::$fiat::{$in_form, $($plain, $to,)? $($by),*};
 
-            /// a · R, for a below the modulus.
-            pub(crate) const fn to_montgomery(a: [u64; WORDS]) -> [u64; WORDS] {
-                let mut out = $in_form([0; WORDS]);
-                $to(&mut out, &$plain(a));
-                out.0
-            }
+            $(
+                /// a · R, for a below the modulus.
+                pub(crate) const fn to_montgomery(a: [u64; WORDS]) -> [u64; WORDS] {
+                    let mut out = $in_form([0; WORDS]);
+                    $to(&mut out, &$plain(a));
+                    out.0
+                }
+            )?
 
             $(
                 #[inline]

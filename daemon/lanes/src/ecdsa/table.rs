@@ -8,6 +8,7 @@ use super::curve::{Affine, GENERATOR};
 use super::field::Field;
 use super::params::{BASE_WINDOW, KEY_WINDOW, WORDS};
 use super::scalar::Scalar;
+use crate::comb::digit;
 
 pub(crate) const KEY_WINDOWS: usize = (64 * WORDS).div_ceil(KEY_WINDOW);
 const KEY_ENTRIES: usize = 1 << (KEY_WINDOW - 1);
@@ -171,23 +172,6 @@ impl<const WINDOWS: usize, const ENTRIES: usize> Comb<WINDOWS, ENTRIES> {
 /// The table of the base point.
 pub(crate) fn base_comb(form: Form) -> Option<BaseComb> {
     Comb::build(&GENERATOR, form)
-}
-
-/// The entry that holds the absolute value of digit `window` of v, and whether it is negative.
-///
-/// The digit is d = 2 b − (2^w − 1) for the window's bits b, and |d| is entry (|d| − 1) / 2: for
-/// b ≥ 2^(w−1) the low bits of b, else the complement of them.
-#[inline]
-pub(crate) fn digit(v: &[u64; WORDS], width: usize, window: usize) -> (usize, bool) {
-    let (limb, shift) = (window * width / 64, window * width % 64);
-    let mut bits = v.get(limb).map_or(0, |low| low >> shift);
-    if shift + width > 64 {
-        bits |= v.get(limb + 1).map_or(0, |high| high << (64 - shift));
-    }
-    let entries = 1u64 << (width - 1);
-    let negative = bits & entries == 0;
-    let index = if negative { !bits } else { bits } & (entries - 1);
-    (usize::try_from(index).unwrap_or(0), negative)
 }
 
 /// points[i] += addends[i], with one inversion for all. `None` if two have the same x.

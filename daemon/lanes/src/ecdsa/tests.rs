@@ -13,7 +13,8 @@ use super::params::{BASE_WINDOW, KEY_WINDOW, N, P, WORDS};
 use super::portable;
 use super::scalar::{P_MINUS_N, Scalar};
 use super::signature::{Signature, from_be_bytes};
-use super::table::{BASE_WINDOWS, BaseComb, Comb, Form, KEY_WINDOWS, KeyComb, base_comb, digit};
+use super::table::{BASE_WINDOWS, BaseComb, Comb, Form, KEY_WINDOWS, KeyComb, base_comb};
+use crate::comb::digit;
 
 #[cfg(target_arch = "x86_64")]
 const FORMS: [Form; 2] = [Form::Words, Form::Limbs];
@@ -316,8 +317,8 @@ fn run(form: Form, jobs: &[Job<'_>], base: &BaseComb, answers: &mut [Answer]) {
     match form {
         Form::Words => portable::verify(jobs, base, answers),
         #[cfg(target_arch = "x86_64")]
-        Form::Limbs => match super::ifma::Available::detect() {
-            Some(available) => available.verify(jobs, base, answers),
+        Form::Limbs => match crate::ifma::Available::detect() {
+            Some(available) => super::ifma::verify(available, jobs, base, answers),
             None => answers.fill(Answer::Good),
         },
     }

@@ -33,9 +33,10 @@ pub(crate) const BASE_WINDOW: usize = 11;
 pub(crate) use super::product::product;
 
 verified_arithmetic!(modulo_p of p256_64:
-    fiat_p256_montgomery_domain_field_element, fiat_p256_non_montgomery_domain_field_element,
-    fiat_p256_to_montgomery, add = fiat_p256_add, sub = fiat_p256_sub);
+    fiat_p256_montgomery_domain_field_element,
+    [fiat_p256_non_montgomery_domain_field_element by
+    fiat_p256_to_montgomery], add = fiat_p256_add, sub = fiat_p256_sub);
 verified_arithmetic!(modulo_n of p256_scalar_64:
     fiat_p256_scalar_montgomery_domain_field_element,
-    fiat_p256_scalar_non_montgomery_domain_field_element,
-    fiat_p256_scalar_to_montgomery, mul = fiat_p256_scalar_mul, add = fiat_p256_scalar_add);
+    [fiat_p256_scalar_non_montgomery_domain_field_element by
+    fiat_p256_scalar_to_montgomery], mul = fiat_p256_scalar_mul, add = fiat_p256_scalar_add);

@@ -64,9 +64,10 @@ pub(crate) const BASE_WINDOW: usize = 11;
 pub(crate) use modulo_p::mul as product;
 
 verified_arithmetic!(modulo_p of p384_64:
-    fiat_p384_montgomery_domain_field_element, fiat_p384_non_montgomery_domain_field_element,
-    fiat_p384_to_montgomery, mul = fiat_p384_mul, add = fiat_p384_add, sub = fiat_p384_sub);
+    fiat_p384_montgomery_domain_field_element,
+    [fiat_p384_non_montgomery_domain_field_element by
+    fiat_p384_to_montgomery], mul = fiat_p384_mul, add = fiat_p384_add, sub = fiat_p384_sub);
 verified_arithmetic!(modulo_n of p384_scalar_64:
     fiat_p384_scalar_montgomery_domain_field_element,
-    fiat_p384_scalar_non_montgomery_domain_field_element,
-    fiat_p384_scalar_to_montgomery, mul = fiat_p384_scalar_mul, add = fiat_p384_scalar_add);
+    [fiat_p384_scalar_non_montgomery_domain_field_element by
+    fiat_p384_scalar_to_montgomery], mul = fiat_p384_scalar_mul, add = fiat_p384_scalar_add);

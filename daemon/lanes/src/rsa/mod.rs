@@ -3,7 +3,7 @@
 //! `key` is what is computed ahead, `kernel` raises eight signatures to the exponent with AVX-512
 //! IFMA, `encoding` holds what comes out against the message, `number` is the arithmetic of one
 //! number. `docs/lanes.md` has the mathematics and the bounds. There is no portable kernel: the
-//! libraries' assembly is as fast as one could be.
+//! libraries' assembly is faster than one would be.
 
 #[cfg(not(target_arch = "x86_64"))]
 mod absent;

@@ -4,7 +4,7 @@ use hallmark_lanes::{Check as LaneCheck, Engines, Kernel};
 use ring::rand::SystemRandom;
 use ring::signature::{EcdsaKeyPair, KeyPair};
 use spki::der::Encode;
-use spki::der::asn1::BitString;
+use spki::der::asn1::{BitString, Null};
 
 use super::*;
 use crate::verifier::lanes::in_lanes;
@@ -62,6 +62,21 @@ fn ecdsa(nth: usize) -> Signer {
 }
 
 /// A key of RSA-2048 that signs with PKCS#1 or PSS.
+fn ed25519() -> Signer {
+    let random = SystemRandom::new();
+    let pkcs8 = ring::signature::Ed25519KeyPair::generate_pkcs8(&random).expect("a key");
+    let pair = ring::signature::Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("a key");
+    let spki = spki::SubjectPublicKeyInfo {
+        algorithm: spki::AlgorithmIdentifier {
+            oid: spki::ObjectIdentifier::new_unwrap("1.3.101.112"),
+            parameters: None::<Null>,
+        },
+        subject_public_key: BitString::from_bytes(pair.public_key().as_ref()).expect("bits"),
+    };
+    let key = key(SignatureAlgorithm::Ed25519, &spki.to_der().expect("a key"));
+    Signer { key, sign: Box::new(move |message| pair.sign(message).as_ref().to_vec()) }
+}
+
 fn rsa(algorithm: SignatureAlgorithm) -> Signer {
     use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
     use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -140,7 +155,7 @@ async fn a_key_that_turns_hot_verifies_in_lanes_with_the_same_verdicts() {
 #[tokio::test]
 async fn one_batch_holds_keys_of_every_algorithm() {
     let bench = with_lanes(LANES, algorithm::verify);
-    let mut signers = vec![ecdsa(0), ecdsa(1)];
+    let mut signers = vec![ecdsa(0), ecdsa(1), ed25519()];
     if Kernel::detect() == Kernel::Ifma {
         signers.push(rsa(SignatureAlgorithm::RsaPkcs1_2048Sha256));
         signers.push(rsa(SignatureAlgorithm::RsaPss2048Sha256));

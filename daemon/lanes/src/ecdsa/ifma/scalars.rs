@@ -10,7 +10,7 @@ use super::number::{
     Limbs, N, Number, canonical_mod_n, first_lane, from_words, limbs, mul_mod_n, plus, splat,
     swap_lanes,
 };
-use super::{LANES, load};
+use crate::ifma::{LANES, load};
 
 /// u/2 + offset mod n of both scalars, for eight signatures.
 #[derive(Clone, Copy)]

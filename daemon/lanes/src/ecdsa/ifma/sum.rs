@@ -8,12 +8,13 @@ use super::super::field::Field;
 use super::super::job::{Answer, Job};
 use super::super::params::{LIMBS, WORDS};
 use super::super::table::{BASE_WINDOWS, BaseComb, Comb, KEY_WINDOWS, POINTS};
+use super::GROUP;
 use super::number::{
     Limbs, Mask, Number, P, carry, difference, first_lane, fold, from_words, is_zero, limbs, mul,
     mul_add, p_times_minus, plus, select, splat, square, square_add, swap_lanes,
 };
 use super::scalars::{LaneHalves, transpose};
-use super::{GROUP, LANES, load, prefetch, store};
+use crate::ifma::{LANES, load, prefetch, store, transpose_rows};
 
 /// One affine point in each lane.
 #[derive(Clone, Copy)]
@@ -180,36 +181,6 @@ fn digits(v: &Number, width: usize, window: usize) -> ([usize; LANES], Mask) {
     let bits = _mm512_mask_xor_epi64(bits, negative, bits, _mm512_set1_epi64(-1));
     let low = _mm512_and_si512(bits, _mm512_set1_epi64((1 << (width - 1)) - 1));
     (store(low).map(|index| usize::try_from(index).unwrap_or(0)), negative)
-}
-
-/// Column i of the result holds word i of each row.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn transpose_rows(rows: &[__m512i; 8]) -> [__m512i; 8] {
-    let mut columns = *rows;
-    for odd in 0..2 {
-        let mut pairs = [rows[0]; 4];
-        for (i, pair) in pairs.iter_mut().enumerate() {
-            *pair = if odd == 0 {
-                _mm512_unpacklo_epi64(rows[2 * i], rows[2 * i + 1])
-            } else {
-                _mm512_unpackhi_epi64(rows[2 * i], rows[2 * i + 1])
-            };
-        }
-        let even = (
-            _mm512_shuffle_i64x2::<0x88>(pairs[0], pairs[1]),
-            _mm512_shuffle_i64x2::<0x88>(pairs[2], pairs[3]),
-        );
-        let uneven = (
-            _mm512_shuffle_i64x2::<0xdd>(pairs[0], pairs[1]),
-            _mm512_shuffle_i64x2::<0xdd>(pairs[2], pairs[3]),
-        );
-        columns[odd] = _mm512_shuffle_i64x2::<0x88>(even.0, even.1);
-        columns[odd + 2] = _mm512_shuffle_i64x2::<0x88>(uneven.0, uneven.1);
-        columns[odd + 4] = _mm512_shuffle_i64x2::<0xdd>(even.0, even.1);
-        columns[odd + 6] = _mm512_shuffle_i64x2::<0xdd>(uneven.0, uneven.1);
-    }
-    columns
 }
 
 /// One pair to add: the difference in x, and the product of those before it in its chain.

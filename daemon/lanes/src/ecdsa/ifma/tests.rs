@@ -8,7 +8,7 @@ use super::super::lane_prime::FOLDED;
 use super::super::params::{self, LIMBS, WORDS};
 use super::super::tests::{big, two_to};
 use super::number::*;
-use super::{Available, LANES, load, store};
+use crate::ifma::{self, Available, LANES, load, store};
 
 /// Numbers below `end`, a multiple of eight of them: around multiples of p and n, powers of two,
 /// with limbs of ones and zeros, and random.
@@ -74,17 +74,19 @@ fn unpack(number: &Number) -> Vec<BigUint> {
 }
 
 /// Calls `hold` on a CPU that has the instructions.
-fn with_ifma(hold: unsafe fn()) {
-    match Available::detect() {
-        Some(available) => available.call(hold),
-        None => eprintln!("skipped: this CPU has no AVX-512 IFMA"),
-    }
+macro_rules! with_ifma {
+    ($hold:ident) => {
+        match Available::detect() {
+            Some(available) => ifma::call!(available, $hold()),
+            None => eprintln!("skipped: this CPU has no AVX-512 IFMA"),
+        }
+    };
 }
 
 /// 5.01 p is the most that the kernel multiplies; products of up to 8 p by 8 p fit five limbs.
 #[test]
 fn products_modulo_p() {
-    with_ifma(hold);
+    with_ifma!(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
         let p = big(&params::P);
@@ -113,7 +115,7 @@ fn products_modulo_p() {
 
 #[test]
 fn products_modulo_n() {
-    with_ifma(hold);
+    with_ifma!(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
         let n = big(&params::N);
@@ -135,7 +137,7 @@ fn products_modulo_n() {
 
 #[test]
 fn canonical_modulo_n() {
-    with_ifma(hold);
+    with_ifma!(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
         let n = big(&params::N);
@@ -149,7 +151,7 @@ fn canonical_modulo_n() {
 /// Sums and differences with addends, as the kernel makes them: products plus 5 p at most.
 #[test]
 fn sums_are_folded_below_twice_p() {
-    with_ifma(hold);
+    with_ifma!(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
         let p = big(&params::P);
@@ -183,7 +185,7 @@ fn sums_are_folded_below_twice_p() {
 
 #[test]
 fn zeros_are_found_in_every_lane() {
-    with_ifma(hold);
+    with_ifma!(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
         let p = big(&params::P);
@@ -205,7 +207,7 @@ fn zeros_are_found_in_every_lane() {
 
 #[test]
 fn words_become_limbs_and_lanes_words() {
-    with_ifma(hold);
+    with_ifma!(hold);
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn hold() {
         for a in numbers(&two_to(64 * WORDS)).as_chunks::<LANES>().0 {

@@ -1,0 +1,215 @@
+//! Signing with a secret key in a file. What is in the file, and its passphrase, appear in no error
+//! and no log line.
+//!
+//! Not with RSA: the library's arithmetic with private RSA keys takes a time that depends on the
+//! key (RUSTSEC-2023-0071). Those sign with gpg, which hands the signature over as any other.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use hallmark_plugin_api::Host;
+use pgp::composed::{
+    ArmorOptions, Deserializable, Message, MessageBuilder, SignedSecretKey, SubpacketConfig,
+};
+use pgp::packet::{SecretSubkey, Subpacket, SubpacketData};
+use pgp::ser::Serialize;
+use pgp::types::{KeyDetails, KeyVersion, Password, Timestamp, VerifyingKey};
+use zeroize::Zeroizing;
+
+use crate::certificate::{self, Certificate, CertificateError, SigningKey};
+use crate::config::SecretFile;
+use crate::packet::{self, PacketError};
+
+/// Bytes of a secret key file, armored, with its certificate.
+const FILE_BYTES_MAX: usize = 256 << 10;
+
+/// Permission bits of others than the owner that let them read.
+const OTHERS_READ: u32 = 0o044;
+
+/// Why a secret key cannot be loaded, and which file is to blame.
+#[derive(Debug, thiserror::Error)]
+#[error("signing key {path}: {reason}")]
+pub(crate) struct LoadError {
+    path: String,
+    reason: LoadReason,
+}
+
+/// What is wrong with a secret key file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadReason {
+    /// The operating system says no.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// More bytes than a secret key has.
+    #[error("larger than {FILE_BYTES_MAX} bytes")]
+    TooLarge,
+    /// Not one transferable secret key.
+    #[error("not a secret key: export one with gpg --export-secret-keys")]
+    NotSecret,
+    /// Its packets cannot be read.
+    #[error(transparent)]
+    Packets(#[from] PacketError),
+    /// Its public half gives no key that signs.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// RSA.
+    #[error("a secret RSA key does not sign here: sign with gpg and file its signature")]
+    Rsa,
+    /// The daemon has no passphrase of this name.
+    #[error("no secret is named `{0}`")]
+    Passphrase(String),
+    /// The passphrase is another.
+    #[error("the passphrase does not unlock it, or it needs one: name a secret in `passphrase`")]
+    Locked,
+}
+
+/// Why there is no signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SignError {
+    /// The key is expired or revoked at the time of signing.
+    #[error("the key is not valid now")]
+    NotValid,
+    /// The signature could not be made, or did not verify.
+    #[error("signing failed")]
+    Failed,
+}
+
+/// A secret key that signs.
+pub(crate) struct SecretKey {
+    secret: SignedSecretKey,
+    password: Password,
+    pub(crate) certificate: Certificate,
+    /// What else it goes by.
+    pub(crate) id: Option<String>,
+    /// What is worth saying of the file, though it was loaded.
+    pub(crate) warning: Option<String>,
+}
+
+impl std::fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretKey").field("id", &self.certificate.id).finish_non_exhaustive()
+    }
+}
+
+impl SecretKey {
+    /// Reads a file and tries its passphrase.
+    pub(crate) fn load(file: &SecretFile, host: Host) -> Result<Self, LoadError> {
+        let fail = |reason| LoadError { path: file.path.clone(), reason };
+        let (bytes, mode) = content(Path::new(&file.path)).map_err(fail)?;
+        let password = match &file.passphrase {
+            None => Password::empty(),
+            Some(name) => {
+                let secret = host.secret(name);
+                let secret = secret.map_err(|_| fail(LoadReason::Passphrase(name.clone())))?;
+                let secret = Zeroizing::new(secret);
+                let line = secret.strip_suffix(b"\n").unwrap_or(&secret);
+                Password::from(line)
+            }
+        };
+        let (secret, certificate) = parse(&bytes).map_err(fail)?;
+        let others = mode & OTHERS_READ != 0;
+        let warning = others.then(|| format!("{}: others than its owner can read it", file.path));
+        let key = Self { secret, password, certificate, id: file.id.clone(), warning };
+        // Every key may be the one that signs later, so every one has to open.
+        let signers = key.certificate.signing_keys.iter();
+        let opens = |signer: &SigningKey| key.unlocks(signer);
+        if signers.clone().all(opens) { Ok(key) } else { Err(fail(LoadReason::Locked)) }
+    }
+
+    /// An armored message that holds `payload` and a signature of `now`.
+    pub(crate) fn sign(&self, payload: &[u8], now: i64) -> Result<Vec<u8>, SignError> {
+        let signer = self.signer(now).ok_or(SignError::NotValid)?;
+        let (secret, public) = self.halves(signer).ok_or(SignError::Failed)?;
+        self.message(secret, public, payload, now).map_err(|_| SignError::Failed)
+    }
+
+    /// The key that was bound last, of those that are valid.
+    fn signer(&self, now: i64) -> Option<&SigningKey> {
+        let valid = |key: &&SigningKey| {
+            let alive = key.since <= now && key.until.is_none_or(|until| now <= until);
+            alive && key.revocation.is_none()
+        };
+        self.certificate.signing_keys.iter().filter(valid).max_by_key(|key| key.since)
+    }
+
+    fn unlocks(&self, signer: &SigningKey) -> bool {
+        self.halves(signer).is_some_and(|(secret, public)| {
+            self.message(secret, public, b"to be thrown away", signer.since).is_ok()
+        })
+    }
+
+    fn message(
+        &self,
+        secret: &dyn pgp::types::SigningKey,
+        public: &dyn VerifyingKey,
+        payload: &[u8],
+        now: i64,
+    ) -> pgp::errors::Result<Vec<u8>> {
+        let at = Timestamp::from_secs(u32::try_from(now)?);
+        let mut hashed = vec![
+            Subpacket::critical(SubpacketData::SignatureCreationTime(at))?,
+            Subpacket::regular(SubpacketData::IssuerFingerprint(secret.fingerprint()))?,
+        ];
+        if secret.version() == KeyVersion::V4 {
+            hashed.push(Subpacket::regular(SubpacketData::IssuerKeyId(secret.legacy_key_id()))?);
+        }
+        let subpackets = SubpacketConfig::UserDefined { hashed, unhashed: Vec::new() };
+        let mut builder = MessageBuilder::from_bytes("", payload.to_vec());
+        let password = Password::from(self.password.read().as_slice());
+        let hash = secret.hash_alg();
+        builder.sign_with_subpackets(secret, password, hash, subpackets);
+        let signed = builder.to_armored_string(rand::thread_rng(), ArmorOptions::default())?;
+        // A fault while signing can betray the key: nothing leaves that does not verify.
+        let (mut message, _) = Message::from_armor(signed.as_bytes())?;
+        message.as_data_vec()?;
+        message.verify(public)?;
+        drop(message);
+        Ok(signed.into_bytes())
+    }
+
+    fn halves(
+        &self,
+        signer: &SigningKey,
+    ) -> Option<(&dyn pgp::types::SigningKey, &dyn VerifyingKey)> {
+        let primary = &self.secret.primary_key;
+        if primary.fingerprint().as_bytes() == signer.fingerprint {
+            return Some((primary, primary.public_key()));
+        }
+        let mut subkeys = self.secret.secret_subkeys.iter().map(|subkey| &subkey.key);
+        let own = |key: &&SecretSubkey| key.fingerprint().as_bytes() == signer.fingerprint;
+        let subkey = subkeys.find(own)?;
+        Some((subkey, subkey.public_key()))
+    }
+}
+
+/// The secret key and its public half, worked out as any certificate is.
+fn parse(bytes: &[u8]) -> Result<(SignedSecretKey, Certificate), LoadReason> {
+    let binary = match packet::is_armored(bytes) {
+        true => Zeroizing::new(packet::dearmor(bytes)?.1),
+        false => Zeroizing::new(bytes.to_vec()),
+    };
+    let secret =
+        SignedSecretKey::from_bytes(binary.as_slice()).map_err(|_| LoadReason::NotSecret)?;
+    let public = secret.to_public_key().to_bytes().map_err(|_| LoadReason::NotSecret)?;
+    let certificates = certificate::read_all(&packet::read(&public)?);
+    let certificate = certificates.into_iter().next().ok_or(LoadReason::NotSecret)??;
+    let rsa = |key: &SigningKey| key.key.algorithms.iter().all(|one| one.name().starts_with("RSA"));
+    if certificate.signing_keys.iter().any(rsa) {
+        return Err(LoadReason::Rsa);
+    }
+    Ok((secret, certificate))
+}
+
+/// The content of a secret key file and its permission bits.
+fn content(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), LoadReason> {
+    let metadata = fs::metadata(path)?;
+    // All of it reserved at once: a vector that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
+    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(LoadReason::TooLarge);
+    }
+    Ok((bytes, metadata.permissions().mode()))
+}
