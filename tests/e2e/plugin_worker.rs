@@ -256,6 +256,6 @@ async fn keys_of_a_worker_that_is_no_more_go_on_verifying() {
         file(client, &occurrence("a", &image, &signed, &id, &key.sign(&signed))).await;
         assert_allowed(&decide(client, &[&image]).await, "ATTESTED");
     }
-    let unsigned = self::image("unsigned");
+    let unsigned = image("unsigned");
     assert_denied(&decide(client, &[&unsigned]).await, "NOT_ATTESTED");
 }
