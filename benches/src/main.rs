@@ -18,6 +18,7 @@ mod memory;
 mod ndjson;
 mod nginx;
 mod open_loop;
+mod openpgp;
 mod report;
 mod server;
 mod stats;
@@ -59,6 +60,7 @@ enum Benchmark {
     Cold,
     Latency,
     Memory,
+    Openpgp,
     Worker,
 }
 
@@ -89,6 +91,7 @@ impl Benchmark {
             Self::Cold => Ok(vec![cold::run(options)?]),
             Self::Latency => latency::run(options),
             Self::Memory => Ok(vec![memory::run(options)?]),
+            Self::Openpgp => openpgp::run(options),
             Self::Worker => worker::run(options),
         }
     }
