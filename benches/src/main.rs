@@ -18,9 +18,11 @@ mod memory;
 mod ndjson;
 mod nginx;
 mod open_loop;
+mod openpgp;
 mod report;
 mod server;
 mod stats;
+mod worker;
 
 use clap::{Parser, ValueEnum};
 
@@ -58,6 +60,8 @@ enum Benchmark {
     Cold,
     Latency,
     Memory,
+    Openpgp,
+    Worker,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -87,6 +91,8 @@ impl Benchmark {
             Self::Cold => Ok(vec![cold::run(options)?]),
             Self::Latency => latency::run(options),
             Self::Memory => Ok(vec![memory::run(options)?]),
+            Self::Openpgp => openpgp::run(options),
+            Self::Worker => worker::run(options),
         }
     }
 }
