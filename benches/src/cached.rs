@@ -34,7 +34,7 @@ impl Rivals {
     pub(crate) fn start(dir: &Path) -> anyhow::Result<Self> {
         let signer = Signer::generate()?;
         let daemon = Daemon::start(dir, Caches::DEFAULT)?;
-        daemon.set_up(&signer)?;
+        daemon.set_up(signer.setup())?;
         daemon.file(&signer.attest(0..IMAGES)?)?;
         let images: Vec<_> = (0..IMAGES).map(corpus::image).collect();
         daemon.stream(&images)?;

@@ -21,7 +21,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
     let dir = tempfile::tempdir()?;
     let daemon = Daemon::start(dir.path(), Caches::DEFAULT)?;
     let signer = Signer::generate()?;
-    daemon.set_up(&signer)?;
+    daemon.set_up(signer.setup())?;
     let per_pair = options.images;
     let warm_up = signer.attest(0..per_pair)?;
     let images = signer.attest(per_pair..per_pair * (options.pairs as u64 + 1))?;
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
         .fact("distinct signatures", images.len()))
 }
 
-fn decide(daemon: &Daemon, images: &[Attested]) -> anyhow::Result<Rate> {
+pub(crate) fn decide(daemon: &Daemon, images: &[Attested]) -> anyhow::Result<Rate> {
     let names: Vec<_> = images.iter().map(|image| image.image.clone()).collect();
     let used = daemon.server.used()?;
     let streamed = daemon.stream(&names)?;
@@ -67,7 +67,7 @@ fn verify(point: &[u8], images: &[Attested]) -> anyhow::Result<Rate> {
     std::thread::scope(|scope| scope.spawn(looping).join()).ok().context("the loop panicked")?
 }
 
-fn thread_seconds() -> f64 {
+pub(crate) fn thread_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

@@ -41,7 +41,7 @@ pub(crate) struct Attested {
     pub(crate) image: String,
     pub(crate) payload: Vec<u8>,
     pub(crate) signature: Vec<u8>,
-    key_id: Arc<str>,
+    pub(crate) key_id: Arc<str>,
 }
 
 impl Signer {
@@ -67,7 +67,7 @@ impl Signer {
     }
 
     fn attest_one(&self, number: u64) -> anyhow::Result<Attested> {
-        let payload = simple_signing::payload(REPOSITORY, digest(number));
+        let payload = payload(number);
         let signature = self.pair.sign(&self.random, &payload).ok().context("no randomness")?;
         Ok(Attested {
             image: image(number),
@@ -79,33 +79,42 @@ impl Signer {
 
     /// What a daemon must be told first: method, path and body of each call.
     pub(crate) fn setup(&self) -> Vec<(&'static str, String, Value)> {
-        let parent = format!("projects/{PROJECT}");
         let spki = spki(&self.pair);
         let pem = format!(
             "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
             STANDARD.encode(spki)
         );
-        let note = json!({"attestation": {"hint": {"humanReadableName": ATTESTOR}}});
-        let attestor = json!({
-            "name": format!("{parent}/attestors/{ATTESTOR}"),
-            "userOwnedGrafeasNote": {
-                "noteReference": format!("{parent}/notes/{ATTESTOR}"),
-                "publicKeys": [{"id": *self.key_id, "pkixPublicKey": {
-                    "publicKeyPem": pem, "signatureAlgorithm": "ECDSA_P256_SHA256",
-                }}],
-            },
-        });
-        let policy = json!({"name": format!("{parent}/policy"), "defaultAdmissionRule": {
-            "evaluationMode": "REQUIRE_ATTESTATION",
-            "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
-            "requireAttestationsBy": [format!("{parent}/attestors/{ATTESTOR}")],
-        }});
-        vec![
-            ("POST", format!("/v1/{parent}/notes?noteId={ATTESTOR}"), note),
-            ("POST", format!("/v1/{parent}/attestors?attestorId={ATTESTOR}"), attestor),
-            ("PUT", format!("/v1/{parent}/policy"), policy),
-        ]
+        setup(&json!({"id": *self.key_id, "pkixPublicKey": {
+            "publicKeyPem": pem, "signatureAlgorithm": "ECDSA_P256_SHA256",
+        }}))
     }
+}
+
+/// What a daemon must be told first, for an attestor that trusts this key.
+pub(crate) fn setup(key: &Value) -> Vec<(&'static str, String, Value)> {
+    let parent = format!("projects/{PROJECT}");
+    let note = json!({"attestation": {"hint": {"humanReadableName": ATTESTOR}}});
+    let attestor = json!({
+        "name": format!("{parent}/attestors/{ATTESTOR}"),
+        "userOwnedGrafeasNote": {
+            "noteReference": format!("{parent}/notes/{ATTESTOR}"), "publicKeys": [key],
+        },
+    });
+    let policy = json!({"name": format!("{parent}/policy"), "defaultAdmissionRule": {
+        "evaluationMode": "REQUIRE_ATTESTATION",
+        "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
+        "requireAttestationsBy": [format!("{parent}/attestors/{ATTESTOR}")],
+    }});
+    vec![
+        ("POST", format!("/v1/{parent}/notes?noteId={ATTESTOR}"), note),
+        ("POST", format!("/v1/{parent}/attestors?attestorId={ATTESTOR}"), attestor),
+        ("PUT", format!("/v1/{parent}/policy"), policy),
+    ]
+}
+
+/// The payload of the image of a number.
+pub(crate) fn payload(number: u64) -> Vec<u8> {
+    simple_signing::payload(REPOSITORY, digest(number))
 }
 
 impl Attested {

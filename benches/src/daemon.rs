@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::connection::{Connection, request};
-use crate::corpus::{Attested, PROJECT, Signer};
+use crate::corpus::{Attested, PROJECT};
 use crate::server::Server;
 use crate::{cores, corpus, ndjson};
 
@@ -50,10 +50,10 @@ impl Daemon {
         Ok(Self { server: Server::start(&mut command, address)? })
     }
 
-    /// Creates the policy and the attestor of `signer`.
-    pub(crate) fn set_up(&self, signer: &Signer) -> anyhow::Result<()> {
+    /// Creates the policy and the attestor, by these calls.
+    pub(crate) fn set_up(&self, calls: Vec<(&str, String, Value)>) -> anyhow::Result<()> {
         let mut connection = self.connect()?;
-        for (method, path, body) in signer.setup() {
+        for (method, path, body) in calls {
             let request = request(method, &path, body.to_string().as_bytes());
             connection.call(&request).with_context(|| format!("{method} {path}"))?;
         }

@@ -18,6 +18,7 @@ mod memory;
 mod ndjson;
 mod nginx;
 mod open_loop;
+mod openpgp;
 mod report;
 mod server;
 mod stats;
@@ -58,6 +59,7 @@ enum Benchmark {
     Cold,
     Latency,
     Memory,
+    Openpgp,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -87,6 +89,7 @@ impl Benchmark {
             Self::Cold => Ok(vec![cold::run(options)?]),
             Self::Latency => latency::run(options),
             Self::Memory => Ok(vec![memory::run(options)?]),
+            Self::Openpgp => openpgp::run(options),
         }
     }
 }

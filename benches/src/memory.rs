@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
 fn fill(dir: &Path, count: u64) -> anyhow::Result<u64> {
     let signer = Signer::generate()?;
     let daemon = Daemon::start(dir, Caches::DEFAULT)?;
-    daemon.set_up(&signer)?;
+    daemon.set_up(signer.setup())?;
     let empty = database_bytes(dir)?;
     for lot in lots(count) {
         daemon.file(&signer.attest(lot.clone())?)?;

@@ -117,6 +117,7 @@ fn evaluation(digest: Digest) -> Evaluation {
 fn fill_verdicts(verifier: &Verifier) {
     let key = Arc::new(VerificationKey {
         envelope: None,
+        holder: None,
         ids: Vec::new(),
         spki_der: [].into(),
         fingerprint: [0; 32],

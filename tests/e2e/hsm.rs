@@ -36,19 +36,25 @@ struct World {
     daemon: Daemon,
 }
 
+/// Lines of the configuration: of the instance, and of what it is told.
+#[derive(Clone, Copy, Default)]
+struct Options<'a> {
+    instance: &'a str,
+    told: &'a str,
+}
+
 fn uri(label: &str) -> String {
     format!("pkcs11:token=t;object={label}")
 }
 
 impl World {
     async fn new(keys: &[(&str, &'static str)]) -> Self {
-        Self::with(keys, "", |_| MODULE.into()).await
+        Self::with(keys, Options::default(), |_| MODULE.into()).await
     }
 
-    /// `options` are those of the plugin beside its configuration.
     async fn with(
         keys: &[(&str, &'static str)],
-        options: &str,
+        options: Options<'_>,
         module: impl FnOnce(&Token) -> std::path::PathBuf,
     ) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
@@ -110,15 +116,21 @@ impl World {
     }
 }
 
-fn configuration(keys: &[(&str, &str)], options: &str, module: &Path, token: &Token) -> String {
+fn configuration(
+    keys: &[(&str, &str)],
+    options: Options<'_>,
+    module: &Path,
+    token: &Token,
+) -> String {
+    let Options { instance, told } = options;
     let key = |(label, algorithm): &(&str, &str)| {
         format!("{{ uri = '{}', algorithm = '{algorithm}' }}", uri(label))
     };
     let keys: Vec<_> = keys.iter().map(key).collect();
     format!(
         "[[plugins]]\nname = 'hsm'\nenvironment = ['SOFTHSM2_CONF']\n\
-         secrets = {{ pin = '{}' }}\n{options}\n\
-         [plugins.config]\nmodule = '{}'\npin = {{ secret = 'pin' }}\nrefresh_secs = 1\n\
+         secrets = {{ pin = '{}' }}\n{instance}\n\
+         [plugins.config]\nmodule = '{}'\npin = {{ secret = 'pin' }}\nrefresh_secs = 1\n{told}\n\
          keys = [{}]\n\
          [[kms_keys]]\nname = '{VERSION}'\nplugin = 'hsm'\nkey = '{}'\nprotection_level = 'hsm'\n",
         token.pin_file().display(),
@@ -201,7 +213,8 @@ async fn a_token_that_goes_away_and_comes_back_signs_again() {
 
 #[tokio::test]
 async fn the_keys_of_a_token_that_stays_away_end_with_the_grace() {
-    let world = World::with(&[("p256", P256)], "stale_grace_secs = 1", |_| MODULE.into()).await;
+    let options = Options { instance: "stale_grace_secs = 1", ..Options::default() };
+    let world = World::with(&[("p256", P256)], options, |_| MODULE.into()).await;
     let signed = image("signed");
     world.sign_with_token(&signed, "p256", P256);
     assert_allowed(&decide(world.client(), &[&signed]).await, "ATTESTED");
@@ -223,7 +236,7 @@ async fn the_keys_of_a_token_that_stays_away_end_with_the_grace() {
 /// Its calls are ended and its process with them; nothing waits for it that need not.
 #[tokio::test]
 async fn a_token_that_hangs_holds_no_decision() {
-    let options = "call_timeout_ms = 1000";
+    let options = Options { instance: "call_timeout_ms = 1000", ..Options::default() };
     let world = World::with(&[("p256", P256)], options, Token::module_that_hangs).await;
     let signed = image("signed");
     world.sign_with_token(&signed, "p256", P256);
@@ -261,7 +274,11 @@ async fn a_wrong_pin_is_told_and_not_shown() {
     let wrong = "another-pin-that-nobody-prints-0815";
     std::fs::write(token.pin_file(), wrong).expect("writes");
     let keys = [("p256", P256)];
-    let daemon = start(dir.path(), &token, &configuration(&keys, "", Path::new(MODULE), &token));
+    let daemon = start(
+        dir.path(),
+        &token,
+        &configuration(&keys, Options::default(), Path::new(MODULE), &token),
+    );
     let create = "/v1/projects/p/attestors?attestorId=a";
     note(&daemon.client, "a").await;
     let body = json!({"userOwnedGrafeasNote": {
@@ -282,6 +299,37 @@ async fn a_wrong_pin_is_told_and_not_shown() {
     std::fs::write(token.pin_file(), PIN).expect("writes");
     eventually("the login", || async {
         (daemon.client.post(create, &body).await.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// Asked for, the token verifies: what it cannot is not determined.
+#[tokio::test]
+async fn a_token_verifies_where_it_is_to() {
+    let options = Options { told: "verify = 'token'", ..Options::default() };
+    let world = World::with(&KEYS, options, |_| MODULE.into()).await;
+    for (label, algorithm) in KEYS {
+        let signed = image(label);
+        let filed = world.sign_with_token(&signed, label, algorithm);
+        assert_allowed(&decide(world.client(), &[&signed]).await, "ATTESTED");
+        let signature = filed["attestation"]["signatures"][0]["signature"].as_str().expect("text");
+        let bytes = STANDARD.decode(signature).expect("base64");
+        let forged = image(&format!("{label} forged"));
+        let bad = flipped(&bytes, bytes.len() * 8 - 1);
+        let payload = payload(&forged);
+        file(world.client(), &occurrence("a", &forged, &payload, &uri(label), &bad)).await;
+        assert_eq!(outcome(&decide(world.client(), &[&forged]).await), "BAD_SIGNATURE");
+    }
+    let later = image("later");
+    world.sign_with_token(&later, "p256", P256);
+    world.token.plug(false);
+    let denied = decide(world.client(), &[&later]).await;
+    assert_denied(&denied, "UNDETERMINED");
+    assert_eq!(outcome(&denied), "KEY_HOLDER_UNAVAILABLE");
+    world.token.plug(true);
+    eventually("the token to be back", || async {
+        let decision = decide(world.client(), &[&later]).await;
+        (decision["allowed"] == json!(true)).then_some(())
     })
     .await;
 }

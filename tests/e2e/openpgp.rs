@@ -235,8 +235,57 @@ async fn trust_refused(world: &World, armored: &str) -> String {
     answer.refused(400, "INVALID_ARGUMENT")
 }
 
-/// What ends a key, and the outcome of a signature from before and from after that, strictly and
-/// with the option that lets the older one count.
+/// What ends a key.
+struct End {
+    name: &'static str,
+    end: fn(&Gpg, i64, &str),
+    outcome: &'static str,
+    /// Whether the options let a signature from before it count.
+    can_be_outlived: bool,
+    said: &'static str,
+}
+
+const END: i64 = MADE + 20 * DAY;
+
+const ENDS: [End; 5] = [
+    End {
+        name: "expired",
+        end: |gpg, _, key| gpg.expire(MADE + DAY, key, "", "2024-06-21"),
+        outcome: "KEY_EXPIRED",
+        can_be_outlived: true,
+        said: "valid until 2024-06-",
+    },
+    End {
+        name: "superseded",
+        end: |gpg, end, key| gpg.revoke(end, key, RevocationReason::Superseded),
+        outcome: "KEY_REVOKED",
+        can_be_outlived: true,
+        said: "revoked at 2024-06-21",
+    },
+    End {
+        name: "retired",
+        end: |gpg, end, key| gpg.revoke(end, key, RevocationReason::Retired),
+        outcome: "KEY_REVOKED",
+        can_be_outlived: true,
+        said: "revoked at 2024-06-21",
+    },
+    End {
+        name: "compromised",
+        end: |gpg, end, key| gpg.revoke(end, key, RevocationReason::Compromised),
+        outcome: "KEY_REVOKED",
+        can_be_outlived: false,
+        said: "revoked as compromised",
+    },
+    End {
+        name: "no reason",
+        end: |gpg, end, key| gpg.revoke(end, key, RevocationReason::None),
+        outcome: "KEY_REVOKED",
+        can_be_outlived: false,
+        said: "revoked as compromised",
+    },
+];
+
+/// Signatures from before and from after, strictly and with the options that let the older count.
 #[tokio::test]
 async fn a_key_that_has_ended_denies_with_the_date() {
     let lenient = "[[plugins]]\nname = 'pgp'\nconfig = { \
@@ -244,77 +293,33 @@ async fn a_key_that_has_ended_denies_with_the_date() {
                    soft_revoked_key = 'accept_if_signed_before' }\n";
     let (strict, lenient) = (World::new("").await, World::new(lenient).await);
     let gpg = &strict.gpg;
-    let end = MADE + 20 * DAY;
-    type End = fn(&Gpg, i64, &str);
-    let rows: [(&str, End, &str, bool, &str); 5] = [
-        (
-            "expired",
-            |gpg, _, key| gpg.expire(MADE + DAY, key, "", "2024-06-21"),
-            "KEY_EXPIRED",
-            true,
-            "valid until 2024-06-",
-        ),
-        (
-            "superseded",
-            |gpg, end, key| gpg.revoke(end, key, RevocationReason::Superseded),
-            "KEY_REVOKED",
-            true,
-            "revoked at 2024-06-21",
-        ),
-        (
-            "retired",
-            |gpg, end, key| gpg.revoke(end, key, RevocationReason::Retired),
-            "KEY_REVOKED",
-            true,
-            "revoked at 2024-06-21",
-        ),
-        (
-            "compromised",
-            |gpg, end, key| gpg.revoke(end, key, RevocationReason::Compromised),
-            "KEY_REVOKED",
-            false,
-            "revoked as compromised",
-        ),
-        (
-            "no reason",
-            |gpg, end, key| gpg.revoke(end, key, RevocationReason::None),
-            "KEY_REVOKED",
-            false,
-            "revoked as compromised",
-        ),
-    ];
-    for (name, end_key, expected, can_outlive, said) in rows {
+    let form = ["--armor", "--sign"];
+    for End { name, end, outcome, can_be_outlived, said } in ENDS {
         let key = gpg.key("ed25519");
-        let form = ["--armor", "--sign"];
-        let before_image = payload_of(&image(&format!("{name} before")));
-        let after_image = payload_of(&image(&format!("{name} after")));
-        let before = gpg.sign(&key, end - 5 * DAY, &form, &before_image);
-        let after = gpg.sign(&key, end + 5 * DAY, &form, &after_image);
+        let seeds = ["before", "after"].map(|when| format!("{name} {when}"));
+        let [before, after] = [(0, END - 5 * DAY), (1, END + 5 * DAY)]
+            .map(|(nth, at)| gpg.sign(&key, at, &form, &payload_of(&image(&seeds[nth]))));
         strict.trust(&key).await;
-        let seed = format!("{name} good");
-        let sign = |payload: &[u8]| gpg.sign(&key, end - 5 * DAY, &form, payload);
-        assert_allowed(&strict.signed(&seed, &key, sign).await, "ATTESTED");
-        end_key(gpg, end, &key);
-        for world in [&strict, &lenient] {
+        let good = format!("{name} good");
+        let sign = |payload: &[u8]| gpg.sign(&key, END - 5 * DAY, &form, payload);
+        assert_allowed(&strict.signed(&good, &key, sign).await, "ATTESTED");
+        end(gpg, END, &key);
+        for (world, outlives) in [(&strict, false), (&lenient, can_be_outlived)] {
             trust(world.client(), &gpg.export(&key)).await;
-        }
-        for (world, seed, blob, allowed) in [
-            (&strict, "before", &before, false),
-            (&strict, "after", &after, false),
-            (&lenient, "before", &before, can_outlive),
-            (&lenient, "after", &after, false),
-        ] {
-            let decision = world.signed(&format!("{name} {seed}"), &key, |_| blob.clone()).await;
-            if allowed {
-                assert_allowed(&decision, "ATTESTED");
-            } else {
-                assert_outcome(&decision, expected);
-                assert!(detail(&decision).starts_with(said), "{name} {seed}: {decision:#}");
+            let [older, later] = [(0, &before), (1, &after)]
+                .map(|(nth, blob)| world.signed(&seeds[nth], &key, |_| blob.clone()));
+            let (older, later) = (older.await, later.await);
+            match outlives {
+                true => assert_allowed(&older, "ATTESTED"),
+                false => assert_outcome(&older, outcome),
             }
+            assert_outcome(&later, outcome);
+            assert!(detail(&later).starts_with(said), "{name}: {later:#}");
         }
         // What was attested before is denied from the next decision on.
-        let good = decide(strict.client(), &[&image(&format!("{name} good"))]).await;
-        assert_outcome(&good, expected);
+        let good = decide(strict.client(), &[&image(&good)]).await;
+        assert_outcome(&good, outcome);
+        assert!(detail(&good).starts_with(said), "{name}: {good:#}");
     }
 }
 

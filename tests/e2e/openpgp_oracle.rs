@@ -86,6 +86,9 @@ const END: i64 = MADE + 20 * DAY;
 
 const HASHES: [&str; 5] = ["SHA256", "SHA512", "SHA224", "SHA1", "RIPEMD160"];
 
+/// A signature, with when and over which hash it was made.
+type Made = (When, &'static str, Vec<u8>);
+
 /// What is signed, by what, when.
 type Case = (History, When, &'static str);
 
@@ -164,7 +167,7 @@ async fn verdicts_are_sequoias_but_where_the_table_says_why() {
 
 impl Oracle {
     /// A certificate after its history, and what its key signed before it: each detached.
-    fn certificate(&self, history: History) -> (String, Vec<(When, &'static str, Vec<u8>)>) {
+    fn certificate(&self, history: History) -> (String, Vec<Made>) {
         let gpg = &self.gpg;
         let subkey = matches!(
             history,

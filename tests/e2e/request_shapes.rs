@@ -236,6 +236,31 @@ async fn what_every_client_may_add_changes_nothing() {
     assert_eq!(answer, plain);
 }
 
+/// As Google's API does, which knows both names of a field everywhere.
+#[tokio::test]
+async fn query_parameters_may_be_in_snake_case() {
+    let (_dir, daemon) = empty();
+    let client = &daemon.client;
+    for id in ["a", "b"] {
+        let hint = json!({"attestation": {"hint": {}}});
+        client.post(&format!("/v1/projects/p/notes?note_id={id}"), &hint).await.ok();
+        let attestor = json!({"user_owned_grafeas_note": {"note_reference": "projects/p/notes/a"}});
+        let path = format!("/v1/projects/p/attestors?attestor_id={id}");
+        client.post(&path, &attestor).await.ok();
+    }
+    let first = client.get("/v1/projects/p/attestors?page_size=1").await.ok();
+    assert_eq!(first["attestors"].as_array().map(Vec::len), Some(1));
+    let token = first["nextPageToken"].as_str().expect("there is more");
+    let second = client.get(&format!("/v1/projects/p/attestors?page_token={token}")).await.ok();
+    assert_eq!(second["attestors"][0]["name"], "projects/p/attestors/b");
+    let body = json!({"short_description": "s", "long_description": "l"}).to_string();
+    let path = "/v1/projects/p/notes/a?update_mask=short_description";
+    let patched = client.call(Method::PATCH, path, "application/json", body.into()).await.ok();
+    assert_eq!((&patched["shortDescription"], patched.get("longDescription")), (&json!("s"), None));
+    let twice = client.get("/v1/projects/p/attestors?page_size=1&pageSize=1").await;
+    assert!(twice.refused(400, "INVALID_ARGUMENT").contains("given twice"));
+}
+
 /// What Terraform writes when a policy is destroyed, and how it reads an error.
 #[tokio::test]
 async fn terraform_destroys_a_policy_and_reads_what_is_wrong_with_one() {

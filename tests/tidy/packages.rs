@@ -16,7 +16,7 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("hallmark-plugin-pgp", &["hallmark-plugin-api"]),
     ("hallmark-plugin-hsm", &["hallmark-plugin-api"]),
     ("hallmark-plugin-template", &["hallmark-plugin-api"]),
-    ("hallmark-tests", &["hallmark", "hallmark-core"]),
+    ("hallmark-tests", &["hallmark", "hallmark-core", "hallmark-plugin-api"]),
     ("hallmark-benches", &["hallmark", "hallmark-core", "hallmark-tests"]),
 ];
 /// All that the pure core is made of: no IO, no clock, no threads among them.

@@ -183,6 +183,7 @@ impl AttestorReason {
             Self::VerifierUnavailable(Unavailable::Deadline) => "DEADLINE_EXCEEDED",
             Self::VerifierUnavailable(Unavailable::Panicked) => "VERIFIER_FAILED",
             Self::VerifierUnavailable(Unavailable::Decoder) => "DECODER_UNAVAILABLE",
+            Self::VerifierUnavailable(Unavailable::Holder) => "KEY_HOLDER_UNAVAILABLE",
             Self::VerifierUnavailable(Unavailable::Disagreement) => "VERIFIERS_DISAGREE",
         }
     }
@@ -321,6 +322,7 @@ impl TrialOutcome {
             Self::Unavailable(Unavailable::Deadline) => "DEADLINE_EXCEEDED",
             Self::Unavailable(Unavailable::Panicked) => "VERIFIER_FAILED",
             Self::Unavailable(Unavailable::Decoder) => "DECODER_UNAVAILABLE",
+            Self::Unavailable(Unavailable::Holder) => "KEY_HOLDER_UNAVAILABLE",
             Self::Unavailable(Unavailable::Disagreement) => "VERIFIERS_DISAGREE",
         }
     }

@@ -77,11 +77,14 @@ pub enum Unavailable {
     Panicked,
     /// The plugin that takes the envelope of the signature apart did not.
     Decoder,
+    /// The plugin that alone verifies with the key did not.
+    Holder,
     /// Two verifiers disagreed about a check of the batch: neither is believed.
     Disagreement,
 }
 
-/// Proof that a signature was verified. Only the verifier may make one: search for `assertion(`.
+/// Proof that a signature was verified. Only the verifier may make one, and where a plugin verifies
+/// with keys that it holds, whoever asks it: search for `assertion(`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
     form: SignedForm,

@@ -336,6 +336,7 @@ impl KeyRow {
         let ids = [id].into_iter().chain(self.also.iter().map(String::as_str));
         VerificationKey {
             envelope: None,
+            holder: None,
             ids: ids.map(Into::into).collect(),
             spki_der: id.as_bytes().into(),
             fingerprint: [0; 32],

@@ -470,6 +470,7 @@ fn verification_key(key: &PublicKey) -> VerificationKey {
     };
     VerificationKey {
         envelope: None,
+        holder: None,
         spki_der: id.as_str().as_bytes().into(),
         ids: vec![id],
         fingerprint: [0; 32],

@@ -35,7 +35,7 @@ pub async fn conformance(
     let checks: Vec<_> = pairings.iter().flat_map(Pairing::checks).cloned().collect();
     let verdicts = match checks.is_empty() {
         true => Vec::new(),
-        false => gate.verifier.verify(checks, deadline).await,
+        false => gate.verify(checks, deadline).await,
     };
     let mut rest = verdicts.as_slice();
     pairings

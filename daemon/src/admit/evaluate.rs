@@ -163,7 +163,7 @@ impl Batch<'_> {
         clock = Instant::now();
         let verdicts = match checks.is_empty() {
             true => Vec::new(),
-            false => self.gate.verifier.verify(checks, self.deadline).await,
+            false => self.gate.verify(checks, self.deadline).await,
         };
         self.gate.metrics.verified(super::lap(&mut clock));
         let evaluations = conclude_each(pairings, &verdicts);

@@ -14,6 +14,7 @@ use hallmark_core::evaluate::decide::{decide, unrecorded};
 use hallmark_core::evaluate::plan::plan;
 use hallmark_core::limits::Limits;
 use hallmark_core::time::UnixTime;
+use hallmark_core::verdict::{Check, Unavailable, Verdict};
 
 use crate::audit::record::Review;
 use crate::audit::{Audit, record};
@@ -21,7 +22,7 @@ use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::decision_json;
 use crate::evidence::EvidenceSource;
 use crate::metrics::decision::DecisionMetrics;
-use crate::plugin::{Catalog, Decoders};
+use crate::plugin::{Catalog, Decoders, KeyHolders};
 use crate::snapshot::Snapshots;
 use crate::verifier::Verifier;
 
@@ -45,6 +46,8 @@ pub struct Gate {
     pub evaluations: EvaluationCache,
     /// Takes signatures apart that come in an envelope.
     pub decoders: Decoders,
+    /// Asks the plugins that verify themselves.
+    pub holders: KeyHolders,
     /// Does the arithmetic.
     pub verifier: Verifier,
     /// Is told of keys that nobody knows.
@@ -55,6 +58,25 @@ pub struct Gate {
     pub metrics: DecisionMetrics,
     /// What one decision may cost.
     pub limits: Limits,
+}
+
+impl Gate {
+    /// Answers every check, in order, by `deadline`: here, or by the plugin that holds the key.
+    async fn verify(&self, checks: Vec<Check>, deadline: Instant) -> Vec<Verdict> {
+        let held: Vec<_> = checks.iter().map(|check| check.key.holder.is_some()).collect();
+        if !held.contains(&true) {
+            return self.verifier.verify(checks, deadline).await;
+        }
+        let (theirs, ours) = checks.into_iter().partition(|check| check.key.holder.is_some());
+        let (theirs, ours) = tokio::join!(
+            self.holders.verify(theirs, deadline),
+            self.verifier.verify(ours, deadline)
+        );
+        let (mut theirs, mut ours) = (theirs.into_iter(), ours.into_iter());
+        let next = |held| if held { theirs.next() } else { ours.next() };
+        let lost = Verdict::Unavailable(Unavailable::Panicked);
+        held.into_iter().map(next).map(|verdict| verdict.unwrap_or(lost)).collect()
+    }
 }
 
 /// Where requests come from, for the audit record and the metrics.

@@ -56,7 +56,7 @@ pub async fn validate(
     };
     let now = UnixTime(jiff::Timestamp::now().as_second());
     let pairing = pair(digest, &[source], now, &gate.limits);
-    let verdicts = gate.verifier.verify(pairing.checks().to_vec(), deadline).await;
+    let verdicts = gate.verify(pairing.checks().to_vec(), deadline).await;
     let evaluation = conclude(pairing, &verdicts);
     match evaluation.attestors.first() {
         Some(result) if result.reason == AttestorReason::Verified => Validation::Verified,

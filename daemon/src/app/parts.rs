@@ -34,7 +34,7 @@ use crate::metrics::plugin_worker::WorkerMetrics;
 use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
 use crate::metrics::verifier::VerifierMetrics;
-use crate::plugin::{Catalog, Decoders, KeyVersions, PluginConfig, Rotation};
+use crate::plugin::{Catalog, Decoders, KeyHolders, KeyVersions, PluginConfig, Rotation};
 use crate::resources::Resources;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -247,6 +247,7 @@ fn gate(
         epochs: Arc::clone(epochs),
         evaluations: EvaluationCache::new(config.cache.evaluation_bytes, caches.evaluation),
         decoders: Decoders::new(Arc::clone(catalog), config.verifier.threads.max(1)),
+        holders: KeyHolders::new(Arc::clone(catalog), config.verifier.threads.max(1)),
         verifier: Verifier::new(verifier, verifier_metrics, caches.verdict)?,
         audit: audit(&config.audit, registry)?,
         metrics: DecisionMetrics::register(registry)?,

@@ -24,7 +24,7 @@ pub(super) enum Attestations {
     /// File a signature that was made elsewhere.
     Create(Create),
     /// Sign the payload of an image and file the signature.
-    SignAndCreate(SignAndCreate),
+    SignAndCreate(Box<SignAndCreate>),
     /// List the attestations of an attestor.
     List(List),
 }

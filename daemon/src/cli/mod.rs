@@ -22,6 +22,7 @@ mod policy;
 mod public_keys;
 mod serve;
 mod sign;
+mod token;
 mod transfer;
 mod validate_running;
 

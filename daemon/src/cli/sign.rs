@@ -1,4 +1,4 @@
-//! Signing on the command line, with a key file or a key version of Cloud KMS.
+//! Signing on the command line, with a key file, a token or a key version of Cloud KMS.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,16 +11,17 @@ use serde_json::json;
 
 use super::client::{Client, Target};
 use super::kms::KeyVersion;
+use super::token::Token;
 use crate::plugin::{Catalog, PluginConfig};
 
 /// Which key signs.
 #[derive(Debug, Args)]
 pub(super) struct Signer {
     /// The private key: a PEM file, or an OpenPGP secret key as gpg --export-secret-keys writes it;
-    /// a path or a file:// URI.
+    /// a path or a file:// URI. Or the name of a key in a token, pkcs11:token=…;object=….
     #[arg(
         long,
-        value_name = "FILE",
+        value_name = "KEY",
         required_unless_present = "keyversion",
         conflicts_with = "keyversion"
     )]
@@ -32,6 +33,8 @@ pub(super) struct Signer {
     /// A file that holds the passphrase of an OpenPGP secret key.
     #[arg(long, value_name = "FILE", requires = "key")]
     passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: Token,
     #[command(flatten)]
     key_version: KeyVersion,
 }
@@ -57,9 +60,16 @@ impl Signer {
                 let signature = version.sign(client, algorithm, message)?;
                 Ok(Signed { signature, key_id: version.key_id() })
             }
+            (None, Some(uri)) if uri.starts_with("pkcs11:") => {
+                self.token.sign(uri, self.algorithm()?, message)
+            }
             (None, Some(file)) => self.sign_with_file(file, message),
             (None, None) => bail!("which key signs? say --key FILE or --keyversion"),
         }
+    }
+
+    fn algorithm(&self) -> anyhow::Result<Option<SignatureAlgorithm>> {
+        Ok(self.algorithm.as_deref().map(str::parse).transpose()?)
     }
 
     fn sign_with_file(&self, file: &str, message: &[u8]) -> anyhow::Result<Signed> {
@@ -70,8 +80,8 @@ impl Signer {
             return self.sign_with_openpgp(&path, message);
         }
         let mut key = json!({"id": "signing-key", "path": path});
-        if let Some(algorithm) = &self.algorithm {
-            key["algorithm"] = json!(algorithm.parse::<SignatureAlgorithm>()?.name());
+        if let Some(algorithm) = self.algorithm()? {
+            key["algorithm"] = json!(algorithm.name());
         }
         let config = json!({"signing_keys": [key]});
         let catalog = Catalog::load(&[PluginConfig::bundled("pkix", config)])?;

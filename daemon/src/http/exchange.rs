@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use hallmark_core::document::read::camel_case;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
@@ -47,12 +48,13 @@ impl Exchange {
         self.params.get(name)
     }
 
-    /// A query parameter, decoded. Given twice, it is refused.
+    /// A query parameter by its name in camelCase, decoded; snake_case is read, too. Given twice, it
+    /// is refused.
     pub fn query(&self, name: &str) -> Result<Option<String>, HttpError> {
         let pairs = self.uri.query().unwrap_or_default().split('&');
         let mut values = pairs
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .filter(|(key, _)| decoded(key).as_deref() == Ok(name));
+            .filter(|(key, _)| decoded(key).is_ok_and(|key| camel_case(&key) == name));
         let Some((_, value)) = values.next() else { return Ok(None) };
         if values.next().is_some() {
             return Err(HttpError::InvalidArgument(format!(

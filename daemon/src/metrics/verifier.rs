@@ -86,7 +86,9 @@ fn index(verdict: Verdict) -> usize {
         Verdict::Unavailable(Unavailable::Overloaded) => 2,
         Verdict::Unavailable(Unavailable::Deadline) => 3,
         // No check comes of an envelope that was not opened.
-        Verdict::Unavailable(Unavailable::Panicked | Unavailable::Decoder) => 4,
+        Verdict::Unavailable(
+            Unavailable::Panicked | Unavailable::Decoder | Unavailable::Holder,
+        ) => 4,
         Verdict::Unavailable(Unavailable::Disagreement) => 5,
     }
 }

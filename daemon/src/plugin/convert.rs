@@ -42,23 +42,30 @@ pub(super) enum WrongKey {
     Usage,
 }
 
-/// The keys of records that the host can verify with, one for each algorithm. Records that only
-/// sign, or that have no algorithm known here, give none.
-/// `decoder` is the name of the instance, where it takes the signatures of its keys apart.
+/// The keys of records that can be verified with, one for each algorithm. Records that only sign,
+/// or that have no algorithm known here, give none; nor do those that only the plugin verifies
+/// with, unless it does and says which public key it is.
+/// `decoder` is the name of the instance, where it takes the signatures of its keys apart;
+/// `holder`, where it verifies.
 pub(super) fn of_records(
     records: &[KeyRecord],
     decoder: Option<&Arc<str>>,
+    holder: Option<&Arc<str>>,
 ) -> Result<Vec<VerificationKey>, WrongKey> {
-    let usable = KeyFlags::VERIFY.with(KeyFlags::HOST_VERIFY);
     let mut keys = Vec::with_capacity(records.len());
-    for record in records.iter().filter(|record| record.flags.contains(usable)) {
+    for record in records.iter().filter(|record| record.flags.contains(KeyFlags::VERIFY)) {
+        let by_host = record.flags.contains(KeyFlags::HOST_VERIFY);
+        if !by_host && (holder.is_none() || parse(&record.spki_der).is_err()) {
+            continue;
+        }
         let names = std::iter::once(&record.id).chain(&record.other_ids);
         let ids: Vec<_> = names.map(|id| KeyId::from(id.as_str())).collect();
         let numbers = record.algorithms.iter().map(|algorithm| algorithm.number());
         for algorithm in numbers.filter_map(SignatureAlgorithm::from_number) {
             let key = verification_key(record, ids.clone(), algorithm)?;
             let envelope = decoder.map(|decoder| envelope(decoder, record));
-            keys.push(VerificationKey { envelope, ..key });
+            let holder = holder.filter(|_| !by_host).cloned();
+            keys.push(VerificationKey { envelope, holder, ..key });
         }
     }
     Ok(keys)
@@ -84,6 +91,7 @@ pub(super) fn verification_key(
         algorithm,
         validity: validity(record),
         envelope: None,
+        holder: None,
     })
 }
 

@@ -127,6 +127,7 @@ mod tests {
     fn a_rotation_is_another_key_of_the_same_id() {
         let key = |ids: &[&str], fingerprint: u8| VerificationKey {
             envelope: None,
+            holder: None,
             ids: ids.iter().map(|id| KeyId::from(*id)).collect(),
             fingerprint: [fingerprint; 32],
             spki_der: Vec::new().into(),

@@ -272,7 +272,9 @@ impl PluginInstance {
             ..Circumstances::at(services::unix_now())
         };
         let snapshot = self.instance.snapshot(&at).map_err(|error| error.to_string())?;
-        let keys = convert::of_records(&snapshot.keys, self.decoder().as_ref())
+        let verifies = self.instance.image().info().caps.contains(Caps::VERIFY);
+        let holder = verifies.then(|| Arc::from(self.name.as_str()));
+        let keys = convert::of_records(&snapshot.keys, self.decoder().as_ref(), holder.as_ref())
             .map_err(|wrong| wrong.to_string())?;
         let had = self.held().map_or(0, |held| held.snapshot.keys.len());
         if snapshot.keys.is_empty() && had > 0 && !self.rotation.allow_empty {

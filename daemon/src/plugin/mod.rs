@@ -26,6 +26,7 @@ mod services;
 mod sign;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use decode::Decoders;
 pub use discover::PluginConfig;
@@ -34,6 +35,7 @@ pub use freshness::Rotation;
 pub use instance::{InstanceStatus, Refreshes};
 pub use key_versions::KeyVersions;
 pub use sign::{PublicHalf, Signed};
+pub use verify::KeyHolders;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -227,7 +229,7 @@ impl Catalog {
         let default_id = first.map(|record| KeyId::from(record.id.as_str())).ok_or_else(|| {
             KeyError::Material("the certificate holds no key that can sign".to_owned())
         })?;
-        let keys = convert::of_records(&records, decoder.as_ref())
+        let keys = convert::of_records(&records, decoder.as_ref(), None)
             .map_err(|wrong| KeyError::Material(wrong.to_string()))?;
         if keys.is_empty() {
             let text = "the certificate holds no key of a known algorithm";

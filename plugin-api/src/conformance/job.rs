@@ -18,6 +18,8 @@ pub struct Subject {
     pub secrets: BTreeMap<String, PathBuf>,
     /// Signatures in the plugin's format, for it to take apart.
     pub blobs: Vec<Blob>,
+    /// Names of the environment variables that its worker sees; there are no others.
+    pub environment: Vec<String>,
 }
 
 /// A signature in a format of its own, such as OpenPGP's.

@@ -25,7 +25,7 @@ pub(super) fn in_worker(subject: &Subject, program: Program) -> Result<PluginIma
         arguments: program.worker_arguments.iter().map(Into::into).collect(),
         call_timeout: CALL_TIMEOUT,
         memory_bytes: MEMORY_BYTES,
-        environment: Vec::new(),
+        environment: subject.environment.clone(),
     };
     let pin = Pin::Sha256(vec![subject.sha256]);
     let image = PluginImage::load_in_worker(&subject.file, &pin, options);

@@ -184,6 +184,23 @@ impl Live<'_> {
         Ok(open)
     }
 
+    /// How it refuses a snapshot, where it does. One that it opens is closed again.
+    pub(super) fn refusal_of_snapshot(&self) -> Option<Refusal> {
+        let open = self.plugin.table().snapshot_open?;
+        let (mut raw, mut generation, mut ttl_s) = (std::ptr::null_mut(), 0, 0);
+        let live = self.raw.as_ptr();
+        let opened = refusable(|error| {
+            // SAFETY: the instance is live; all else is lent for the call.
+            unsafe { open(live, &call(), &mut raw, &mut generation, &mut ttl_s, error) }
+        });
+        if opened.is_ok()
+            && let Some(raw) = NonNull::new(raw)
+        {
+            drop(Open { live: self, raw, generation, keys: Vec::new() });
+        }
+        opened.err()
+    }
+
     /// A snapshot where the plugin has any, nothing where it has none.
     pub(super) fn open_if_any(&self) -> Result<Option<Open<'_>>, Trouble> {
         match self.open() {

@@ -10,7 +10,7 @@ use hallmark_plugin_api::conformance::{Finding, Outcome};
 use crate::fixture::{assert_conformant, compile, root, run, suite};
 
 /// File in `tests/broken`, the check that must fail, and a word of what it tells the vendor.
-const BROKEN: [(&str, &str, &str); 50] = [
+const BROKEN: [(&str, &str, &str); 51] = [
     ("aborts", "faults.configuration", "SIGABRT"),
     ("answers_by_place", "items.order", "its own item only"),
     ("any_extension", "load.extension", "answer NULL"),
@@ -58,6 +58,7 @@ const BROKEN: [(&str, &str, &str); 50] = [
     ("takes_any_config", "faults.configuration", "JSON object"),
     ("takes_any_material", "keys.material", "hold none"),
     ("takes_signals", "life.process", "signal handlers"),
+    ("wants_environment", "modes.worker", "there is no PATH"),
     ("writes_before", "memory.results", "first result"),
     ("writes_beyond", "memory.results", "SIGSEGV"),
     ("writes_inputs", "memory.inputs", "SIGSEGV"),
@@ -160,4 +161,14 @@ fn every_check_is_in_the_documents() {
 fn breaks_honesty(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "c")
         && std::fs::read_to_string(path).unwrap().contains("#include \"honest.h\"")
+}
+
+/// What a worker must see is named, as in the configuration of the daemon.
+#[test]
+fn a_variable_that_is_named_is_seen_by_a_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = root().join("tests/broken/wants_environment.c");
+    let mut suite = suite(&compile(&source, dir.path(), &[]), "{}", &["modes"]);
+    suite.subject.environment = vec!["PATH".to_owned()];
+    assert_conformant(&run(&suite), &["modes.worker"]);
 }

@@ -67,6 +67,7 @@ pub(crate) fn suite(file: &Path, config: &str, only: &[&str]) -> Suite {
         config: config.to_owned(),
         secrets: BTreeMap::new(),
         blobs: Vec::new(),
+        environment: Vec::new(),
     };
     let effort = Effort { threads: 16, calls: 10, cycles: 100 };
     let only = only.iter().map(|id| (*id).to_owned()).collect();

@@ -1,8 +1,6 @@
 //! Packets put together by hand and keys of the library: what GnuPG does not make. What it makes is
 //! tested from outside, against a daemon.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};

@@ -146,3 +146,205 @@ fn refused(refusal: Refusal, error: &str) -> TrialOutcome {
         Refusal::Mismatch => TrialOutcome::BadSignature,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::attestor::{SignatureAlgorithm, TrustedAttestor};
+    use crate::decision::{AttestorReason, Trial};
+    use crate::envelope::{Envelope, Envelopes, Opened, Sealed};
+    use crate::evaluate::decide::{Evaluation, conclude};
+    use crate::evaluate::pair::{AttestorEvidence, pair, sealed};
+    use crate::image::Digest;
+    use crate::limits::Limits;
+    use crate::occurrence::{Attestation, Evidence, Signature};
+    use crate::payload::simple_signing;
+    use crate::verdict::{SignedForm, Unavailable, Verdict, Verified};
+
+    const DIGEST: Digest = Digest([0xaa; 32]);
+    const NOW: i64 = 10_000;
+    const FINGERPRINT: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
+
+    fn payload() -> Bytes {
+        simple_signing::payload("r/app", DIGEST).into()
+    }
+
+    fn signed(signed_at: i64) -> EnclosedSignature {
+        EnclosedSignature {
+            key_id: FINGERPRINT.to_owned(),
+            algorithm: SignatureAlgorithm::Ed25519,
+            message: Bytes::from("what was signed"),
+            signature: Bytes::from("raw"),
+            payload: Some(payload()),
+            signed_at: Some(UnixTime(signed_at)),
+            expires_at: None,
+        }
+    }
+
+    fn attestor(validity: Validity) -> TrustedAttestor {
+        let key = VerificationKey {
+            ids: vec![FINGERPRINT.into()],
+            spki_der: b"key".as_slice().into(),
+            fingerprint: [0; 32],
+            algorithm: SignatureAlgorithm::Ed25519,
+            validity,
+            envelope: Some(Envelope { decoder: "pgp".into(), fingerprint: FINGERPRINT.into() }),
+        };
+        TrustedAttestor {
+            name: "projects/p/attestors/a".parse().unwrap(),
+            note: "projects/p/notes/n".parse().unwrap(),
+            keys: Ok(vec![Arc::new(key)]),
+            missing: None,
+        }
+    }
+
+    fn evidence() -> Evidence {
+        Ok(vec![Attestation {
+            occurrence: "projects/p/occurrences/o".parse().unwrap(),
+            payload: payload(),
+            signatures: vec![Signature { key_id: FINGERPRINT.into(), signature: "blob".into() }],
+        }])
+    }
+
+    /// What comes of one signature in an envelope, where arithmetic says yes to all.
+    fn evaluated(validity: Validity, opened: Opened) -> Evaluation {
+        let (attestor, evidence) = (attestor(validity), evidence());
+        let wanted: [Sealed; 1] =
+            sealed(&attestor, &evidence, &Limits::DEFAULT).try_into().unwrap();
+        let envelopes: Envelopes = wanted.into_iter().map(|one| (one, opened.clone())).collect();
+        let source = AttestorEvidence {
+            name: &attestor.name,
+            attestor: Some(&attestor),
+            evidence: &evidence,
+            envelopes: &envelopes,
+        };
+        let pairing = pair(DIGEST, &[source], UnixTime(NOW), &Limits::DEFAULT);
+        for check in pairing.checks() {
+            assert_eq!(check.exact.as_deref(), Some(&b"what was signed"[..]));
+        }
+        let yes = Verdict::Verified(Verified::assertion(SignedForm::Enveloped));
+        let verdicts = vec![yes; pairing.checks().len()];
+        conclude(pairing, &verdicts)
+    }
+
+    fn trial(validity: Validity, opened: Opened) -> Trial {
+        evaluated(validity, opened).attestors[0].trials[0].clone()
+    }
+
+    fn code(validity: Validity, signature: EnclosedSignature) -> &'static str {
+        trial(validity, Ok(vec![Enclosed::Signed(signature)])).outcome.code()
+    }
+
+    #[test]
+    fn a_signature_counts_between_its_dates_and_those_of_its_key() {
+        let key = Validity {
+            not_before: Some(UnixTime(1_000)),
+            not_after: Some(UnixTime(20_000)),
+            ..Validity::default()
+        };
+        let rows = [
+            (999, "SIGNED_BEFORE_KEY"),
+            (1_000, "VERIFIED"),
+            (NOW, "VERIFIED"),
+            (NOW + CLOCK_TOLERANCE, "VERIFIED"),
+            (NOW + CLOCK_TOLERANCE + 1, "SIGNATURE_NOT_YET_MADE"),
+        ];
+        for (signed_at, expected) in rows {
+            assert_eq!(code(key, signed(signed_at)), expected, "{signed_at}");
+        }
+        let expiring = |at| EnclosedSignature { expires_at: Some(UnixTime(at)), ..signed(2_000) };
+        assert_eq!(code(key, expiring(NOW)), "SIGNATURE_EXPIRED");
+        assert_eq!(code(key, expiring(NOW + 1)), "VERIFIED");
+        let undated = EnclosedSignature { signed_at: None, ..signed(0) };
+        assert_eq!(code(key, undated), "VERIFIED");
+    }
+
+    #[test]
+    fn an_older_signature_outlives_its_key_only_where_that_is_said() {
+        let expired = Validity { not_after: Some(UnixTime(5_000)), ..Validity::default() };
+        let revoked = Validity { revoked_at: Some(UnixTime(5_000)), ..Validity::default() };
+        let hard = Validity { revoked_at: Some(UnixTime(i64::MIN)), ..Validity::default() };
+        let lenient = |key| Validity { outlives_expiry: true, outlives_revocation: true, ..key };
+        let rows = [
+            (expired, 4_000, "KEY_EXPIRED"),
+            (lenient(expired), 5_000, "VERIFIED"),
+            (lenient(expired), 5_001, "KEY_EXPIRED"),
+            (revoked, 4_000, "KEY_REVOKED"),
+            (lenient(revoked), 4_999, "VERIFIED"),
+            (lenient(revoked), 5_000, "KEY_REVOKED"),
+            (lenient(hard), 4_000, "KEY_REVOKED"),
+        ];
+        for (key, signed_at, expected) in rows {
+            assert_eq!(code(key, signed(signed_at)), expected, "{key:?} {signed_at}");
+        }
+    }
+
+    #[test]
+    fn an_answer_holds_until_the_next_date() {
+        let ending = EnclosedSignature { expires_at: Some(UnixTime(11_000)), ..signed(2_000) };
+        let evaluation = evaluated(Validity::default(), Ok(vec![Enclosed::Signed(ending)]));
+        assert_eq!(evaluation.valid_until, Some(UnixTime(11_000)));
+        let early = Enclosed::Signed(signed(NOW + 1_000));
+        let evaluation = evaluated(Validity::default(), Ok(vec![early]));
+        assert_eq!(evaluation.valid_until, Some(UnixTime(NOW + 1_000 - CLOCK_TOLERANCE)));
+    }
+
+    #[test]
+    fn what_is_signed_must_be_the_payload_by_a_key_of_the_certificate() {
+        let key = Validity::default();
+        let other = EnclosedSignature { payload: Some("other".into()), ..signed(2_000) };
+        assert_eq!(code(key, other), "PAYLOAD_DIFFERS");
+        let detached = EnclosedSignature { payload: None, ..signed(2_000) };
+        assert_eq!(code(key, detached), "VERIFIED");
+        let named = |key_id: &str| EnclosedSignature { key_id: key_id.into(), ..signed(2_000) };
+        assert_eq!(code(key, named("89ABCDEF01234567")), "VERIFIED", "the end of the fingerprint");
+        assert_eq!(code(key, named("9ABCDEF01234567")), "SIGNING_KEY_UNKNOWN", "too little of it");
+        assert_eq!(code(key, named("")), "SIGNING_KEY_UNKNOWN");
+        let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
+        let wrong = EnclosedSignature { algorithm, ..signed(2_000) };
+        assert_eq!(code(key, wrong), "ALGORITHM_UNSUPPORTED");
+    }
+
+    #[test]
+    fn a_refused_signature_takes_nothing_from_a_good_one_beside_it() {
+        let refused = |refusal| {
+            let (key_id, error) = (FINGERPRINT.to_owned(), "why".to_owned());
+            Enclosed::Refused { refusal, key_id, error }
+        };
+        let rows = [
+            (Refusal::Malformed, "SIGNATURE_MALFORMED"),
+            (Refusal::Weak, "SIGNATURE_REFUSED"),
+            (Refusal::Unsupported, "ALGORITHM_UNSUPPORTED"),
+            (Refusal::Mismatch, "BAD_SIGNATURE"),
+        ];
+        for (refusal, expected) in rows {
+            let alone = trial(Validity::default(), Ok(vec![refused(refusal)]));
+            assert_eq!(alone.outcome.code(), expected);
+            assert_eq!(alone.signer.map(|signer| signer.key), Some(FINGERPRINT.into()));
+            let both = vec![refused(refusal), Enclosed::Signed(signed(2_000))];
+            let both = trial(Validity::default(), Ok(both));
+            assert_eq!(both.outcome.code(), "VERIFIED");
+            let signed_at = both.signer.and_then(|signer| signer.signed_at);
+            assert_eq!(signed_at, Some(UnixTime(2_000)));
+        }
+    }
+
+    #[test]
+    fn an_envelope_that_is_not_opened_is_undetermined() {
+        for (why, expected) in [
+            (Unavailable::Decoder, "DECODER_UNAVAILABLE"),
+            (Unavailable::Deadline, "DEADLINE_EXCEEDED"),
+        ] {
+            let evaluation = evaluated(Validity::default(), Err(why));
+            assert!(!evaluation.is_settled());
+            assert_eq!(evaluation.attestors[0].reason, AttestorReason::VerifierUnavailable(why));
+            assert_eq!(evaluation.attestors[0].trials[0].outcome.code(), expected);
+        }
+        let nothing = trial(Validity::default(), Ok(Vec::new()));
+        assert_eq!(nothing.outcome.code(), "BAD_SIGNATURE");
+    }
+}

@@ -194,6 +194,7 @@ fn passing(why: Unavailable) -> &'static str {
         Unavailable::Deadline => "the deadline passed before the signatures were verified",
         Unavailable::Panicked => "the verifier failed",
         Unavailable::Decoder => "the plugin that reads the signature does not answer",
+        Unavailable::Holder => "the plugin that verifies with the key does not answer",
         Unavailable::Disagreement => "two verifiers disagree about a signature",
     }
 }

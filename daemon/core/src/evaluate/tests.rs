@@ -36,6 +36,7 @@ fn attestor(keys: &[(&str, Validity)]) -> TrustedAttestor {
     let key = |(id, validity): &(&str, Validity)| {
         Arc::new(VerificationKey {
             envelope: None,
+            holder: None,
             ids: vec![(*id).into()],
             spki_der: id.as_bytes().into(),
             fingerprint: [0; 32],

@@ -25,6 +25,9 @@ pub(super) struct Subject {
     /// What was signed, where the --blob does not hold it.
     #[arg(long, value_name = "FILE", requires = "blob")]
     payload: Option<PathBuf>,
+    /// An environment variable that its worker sees, such as SOFTHSM2_CONF; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    environment: Vec<String>,
 }
 
 fn secret(text: &str) -> Result<(String, PathBuf), String> {
@@ -45,6 +48,7 @@ impl Subject {
             file: self.file.clone(),
             sha256,
             config: self.config.clone(),
+            environment: self.environment.clone(),
             blobs: self.blob.iter().map(|file| self.blob(file)).collect(),
             secrets: self.secret.iter().cloned().collect::<BTreeMap<_, _>>(),
         })

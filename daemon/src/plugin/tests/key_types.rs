@@ -221,10 +221,10 @@ fn flags_and_revocation_count() {
     let p256 = SignatureAlgorithm::EcdsaP256Sha256;
     let algorithms = vec![hallmark_plugin_api::Algorithm::EcdsaP256Sha256];
     let plain = KeyRecord { algorithms, ..record(&der) };
-    assert_eq!(of_records(std::slice::from_ref(&plain), None).unwrap().len(), 1);
+    assert_eq!(of_records(std::slice::from_ref(&plain), None, None).unwrap().len(), 1);
 
     let signs_only = KeyRecord { flags: KeyFlags::SIGN, ..plain.clone() };
-    assert_eq!(of_records(std::slice::from_ref(&signs_only), None), Ok(vec![]));
+    assert_eq!(of_records(std::slice::from_ref(&signs_only), None, None), Ok(vec![]));
     let ids = vec![KeyId::from("acme:key")];
     assert_eq!(verification_key(&signs_only, ids.clone(), p256), Err(WrongKey::Usage));
 
@@ -234,4 +234,13 @@ fn flags_and_revocation_count() {
     let hard = KeyRecord { flags: plain.flags | KeyFlags::HARD_REVOKED, ..revoked };
     let validity = verification_key(&hard, ids, p256).unwrap().validity;
     assert_eq!(validity.revoked_at.map(|at| at.0), Some(i64::MIN));
+    let held = KeyRecord { flags: KeyFlags::VERIFY, ..plain.clone() };
+    let of = |record: &KeyRecord, holder| of_records(std::slice::from_ref(record), None, holder);
+    let holder = Arc::from("hsm");
+    assert_eq!(of(&held, None), Ok(vec![]));
+    assert_eq!(of(&held, Some(&holder)).unwrap()[0].holder.as_deref(), Some("hsm"));
+    assert_eq!(of(&plain, Some(&holder)).unwrap()[0].holder, None);
+    // Nobody could say which key it is.
+    let nameless = KeyRecord { spki_der: vec![1], ..held };
+    assert_eq!(of(&nameless, Some(&holder)), Ok(vec![]));
 }

@@ -145,6 +145,7 @@ impl ResolveKeys for TestKeys {
         let default_id = KeyId::from(default_id.as_str());
         let key = VerificationKey {
             envelope: None,
+            holder: None,
             ids: vec![key.id.clone().unwrap_or_else(|| default_id.clone())],
             spki_der: bytes.as_bytes().into(),
             fingerprint: sha2::Sha256::digest(&bytes).into(),

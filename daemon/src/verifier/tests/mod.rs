@@ -91,6 +91,7 @@ async fn until(condition: impl Fn() -> bool) {
 fn key(algorithm: SignatureAlgorithm, spki_der: &[u8]) -> Arc<VerificationKey> {
     Arc::new(VerificationKey {
         envelope: None,
+        holder: None,
         ids: vec![KeyId::from("key")],
         spki_der: spki_der.into(),
         fingerprint: sha2::Sha256::digest(spki_der).into(),

@@ -36,19 +36,23 @@ pub(in crate::conformance) fn configuration(kit: &Kit<'_>) -> Checked {
 /// A secret that is not there is the operator's fault, not a bug and not a wrong signature.
 pub(in crate::conformance) fn secret(kit: &Kit<'_>) -> Checked {
     let loaded = kit.load()?;
-    drop(loaded.create()?);
+    loaded.create()?.open_if_any()?;
     if loaded.services.asked.load(Ordering::Relaxed) == 0 {
-        return Err(Trouble::Skip("the plugin asks for no secret when it is made"));
+        return Err(Trouble::Skip("the plugin asks for no secret"));
     }
     loaded.services.forgetful.store(true, Ordering::Relaxed);
+    let made = loaded.create_from(loaded.host.ordinary(), &kit.subject.config);
+    let (function, refusal) = match made {
+        Ok(live) => ("snapshot_open", live.refusal_of_snapshot()),
+        Err(refusal) => ("create", Some(refusal)),
+    };
     let named = [abi::HALLMARK_RC_CONFIG, abi::HALLMARK_RC_AUTH, abi::HALLMARK_RC_UNAVAILABLE];
-    match loaded.create_from(loaded.host.ordinary(), &kit.subject.config) {
-        Ok(_) => Ok("made without it".to_owned()),
-        Err(refusal) if named.contains(&refusal.rc) && !refusal.text.trim().is_empty() => {
-            Ok(refusal.text)
-        }
-        Err(Refusal { rc, text }) => fail(format!(
-            "`create` answers {} (`{text}`) where a secret is missing; answer RC_CONFIG and say which",
+    match refusal {
+        None => Ok("works without it".to_owned()),
+        Some(Refusal { rc, text }) if named.contains(&rc) && !text.trim().is_empty() => Ok(text),
+        Some(Refusal { rc, text }) => fail(format!(
+            "`{function}` answers {} (`{text}`) where a secret is missing; answer RC_CONFIG and say \
+             which",
             rc_name(rc)
         )),
     }
