@@ -187,6 +187,7 @@ mod tests {
 
     fn attestor(validity: Validity) -> TrustedAttestor {
         let key = VerificationKey {
+            holder: None,
             ids: vec![FINGERPRINT.into()],
             spki_der: b"key".as_slice().into(),
             fingerprint: [0; 32],
