@@ -101,7 +101,7 @@ fn configuration(caches: Caches) -> String {
     )
 }
 
-fn binary() -> anyhow::Result<PathBuf> {
+pub(crate) fn binary() -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("hallmark");
     anyhow::ensure!(path.exists(), "{} is not built: run `make bench`", path.display());
     Ok(path)

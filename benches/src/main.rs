@@ -22,6 +22,7 @@ mod openpgp;
 mod report;
 mod server;
 mod stats;
+mod worker;
 
 use clap::{Parser, ValueEnum};
 
@@ -60,6 +61,7 @@ enum Benchmark {
     Latency,
     Memory,
     Openpgp,
+    Worker,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -90,6 +92,7 @@ impl Benchmark {
             Self::Latency => latency::run(options),
             Self::Memory => Ok(vec![memory::run(options)?]),
             Self::Openpgp => openpgp::run(options),
+            Self::Worker => worker::run(options),
         }
     }
 }

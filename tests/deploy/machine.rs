@@ -2,7 +2,7 @@
 
 use hallmark_tests::daemon::hallmark_offline;
 
-use super::tree::read;
+use super::tree::{deploy, read};
 
 #[test]
 fn the_image_is_built_with_our_compiler_and_runs_as_nobody() {
@@ -13,6 +13,13 @@ fn the_image_is_built_with_our_compiler_and_runs_as_nobody() {
     assert!(recipe.contains(&format!("rust:{minor}-")), "{channel}");
     assert!(recipe.contains("umask 022") && recipe.contains("--locked"));
     assert!(recipe.contains("/root-fs/usr/lib/hallmark/plugins"));
+    // Every plugin of ours, and none that is there to be copied: what lies there is loaded.
+    for plugin in std::fs::read_dir(deploy("../plugins")).expect("lists") {
+        let name = plugin.expect("a plugin").file_name().into_string().expect("UTF-8");
+        let built = recipe.contains(&format!("--package hallmark-plugin-{name} \\"))
+            || recipe.contains(&format!("--package hallmark-plugin-{name} --"));
+        assert_eq!(built, !name.starts_with("template"), "{name}");
+    }
     let last = recipe.rsplit("FROM ").next().expect("a stage");
     assert!(last.contains("USER 65532:65532"), "{last}");
     assert!(last.contains("ENTRYPOINT [\"/usr/bin/hallmark\"]"), "{last}");

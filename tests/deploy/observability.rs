@@ -18,9 +18,10 @@ struct Family {
     labels: BTreeSet<String>,
 }
 
-/// What a running daemon exports.
+/// What a running daemon exports, a plugin of which runs in a process of its own.
 async fn exported() -> BTreeMap<String, Family> {
-    let world = World::new().await;
+    let plugin = "[[plugins]]\nname = 'pkix'\nisolation = 'worker'\nconfig = {}";
+    let world = World::configured(plugin).await;
     decide(world.client(), &[&image("plain")]).await;
     let answer = world.client().get("/metrics").await;
     let mut families: BTreeMap<String, Family> = BTreeMap::new();

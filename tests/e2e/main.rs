@@ -26,6 +26,7 @@ mod openpgp_oracle;
 mod platform_verbs;
 mod platforms;
 mod plugin_kit;
+mod plugin_worker;
 mod request_shapes;
 mod rotation;
 mod same_answers;

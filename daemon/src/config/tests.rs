@@ -1,10 +1,11 @@
 //! Every key changes the configuration, every bad value is refused with a sentence.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::auth::AuthSource;
 use super::file::File;
-use super::{Config, ConfigError, ProtectionLevel, Source};
+use super::{Config, ConfigError, Isolation, ProtectionLevel, Source, WorkerLimits};
 
 fn config(text: &str) -> Result<Config, ConfigError> {
     parse(text).resolve(4)
@@ -124,6 +125,27 @@ fn key_versions_are_named_as_cloud_kms_names_them_and_once() {
         kms_key(KEY_VERSION, "").replace('[', "[{ name = \"N\", plugin = \"a\", key = \"b\" }, ");
     let error = config(&twice.replace("\"N\"", &format!("{KEY_VERSION:?}"))).expect_err("twice");
     assert!(error.to_string().contains("is there twice"), "{error}");
+}
+
+#[test]
+fn a_plugin_says_where_it_runs_and_what_that_may_cost() {
+    let config = |lines: &str| {
+        let plugin = format!("data_dir = 'd'\n[[plugins]]\nname = 'acme'\n{lines}");
+        let plugin = config(&plugin).expect("resolves").plugins.remove(0);
+        (plugin.isolation, plugin.worker_limits().expect("in range"))
+    };
+    assert_eq!(config(""), (None, WorkerLimits::default()));
+    let (isolation, limits) = config(
+        "isolation = 'in-process'\ncall_timeout_ms = 250\nmemory_limit_mib = 64\n\
+         environment = ['SOFTHSM2_CONF']",
+    );
+    let expected = WorkerLimits {
+        call_timeout: Duration::from_millis(250),
+        memory_bytes: 64 << 20,
+        environment: vec!["SOFTHSM2_CONF".to_owned()],
+    };
+    assert_eq!((isolation, limits), (Some(Isolation::InProcess), expected));
+    assert_eq!(config("isolation = 'worker'").0, Some(Isolation::Worker));
 }
 
 #[test]

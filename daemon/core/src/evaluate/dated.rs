@@ -192,6 +192,7 @@ mod tests {
             fingerprint: [0; 32],
             algorithm: SignatureAlgorithm::Ed25519,
             validity,
+            holder: None,
             envelope: Some(Envelope { decoder: "pgp".into(), fingerprint: FINGERPRINT.into() }),
         };
         TrustedAttestor {
