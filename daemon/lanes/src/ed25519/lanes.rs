@@ -1,6 +1,6 @@
 //! The kernel for CPUs with AVX-512 IFMA: eight signatures an instruction.
 //!
-//! A [`Number`] has five limbs of 51 bits, each below 2^51 + 2^13: what every function takes and
+//! A [`Number`] has five limbs of 51 bits, each below 2^51 + 2^10: what every function takes and
 //! gives. A product of two limbs is below 2^103, so that the instruction's high half, at 2^52, is
 //! doubled to count at 2^51.
 

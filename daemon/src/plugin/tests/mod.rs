@@ -2,6 +2,7 @@
 //! `mode` makes it say.
 
 mod catalog;
+mod decode;
 mod key_types;
 mod rotation;
 

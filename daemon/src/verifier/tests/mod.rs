@@ -343,6 +343,16 @@ async fn a_verdict_is_worked_out_once_for_key_payload_and_signature() {
         bench.verify(&[Check { key, ..good.clone() }]).await;
         assert_eq!(gate.came(), before + 1);
     }
+
+    let enveloped = Verdict::Verified(Verified::assertion(SignedForm::Enveloped));
+    for exact in ["payload", "payload and more"] {
+        let check = Check { exact: Some(Bytes::from_static(exact.as_bytes())), ..good.clone() };
+        let before = gate.came();
+        for _ in 0..2 {
+            assert_eq!(bench.verify(std::slice::from_ref(&check)).await, [enveloped]);
+        }
+        assert_eq!(gate.came(), before + 1, "what exactly is signed is a part of it");
+    }
 }
 
 #[tokio::test]
