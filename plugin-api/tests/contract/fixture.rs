@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hallmark_plugin_api::LogLevel;
 use hallmark_plugin_api::host::{
@@ -35,6 +35,14 @@ impl Recorder {
 
     pub(crate) fn log_text(&self) -> String {
         self.log.lock().unwrap().join("\n")
+    }
+
+    pub(crate) fn wait_for_push(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.pushes() == 0 {
+            assert!(Instant::now() < deadline, "no push");
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn pushes(&self) -> u32 {

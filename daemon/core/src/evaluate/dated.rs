@@ -212,7 +212,7 @@ mod tests {
     }
 
     /// What comes of one signature in an envelope, where arithmetic says yes to all.
-    fn evaluated(validity: Validity, opened: Opened) -> Evaluation {
+    fn evaluated(validity: Validity, opened: &Opened) -> Evaluation {
         let (attestor, evidence) = (attestor(validity), evidence());
         let wanted: [Sealed; 1] =
             sealed(&attestor, &evidence, &Limits::DEFAULT).try_into().unwrap();
@@ -232,12 +232,12 @@ mod tests {
         conclude(pairing, &verdicts)
     }
 
-    fn trial(validity: Validity, opened: Opened) -> Trial {
+    fn trial(validity: Validity, opened: &Opened) -> Trial {
         evaluated(validity, opened).attestors[0].trials[0].clone()
     }
 
     fn code(validity: Validity, signature: EnclosedSignature) -> &'static str {
-        trial(validity, Ok(vec![Enclosed::Signed(signature)])).outcome.code()
+        trial(validity, &Ok(vec![Enclosed::Signed(signature)])).outcome.code()
     }
 
     #[test]
@@ -287,10 +287,10 @@ mod tests {
     #[test]
     fn an_answer_holds_until_the_next_date() {
         let ending = EnclosedSignature { expires_at: Some(UnixTime(11_000)), ..signed(2_000) };
-        let evaluation = evaluated(Validity::default(), Ok(vec![Enclosed::Signed(ending)]));
+        let evaluation = evaluated(Validity::default(), &Ok(vec![Enclosed::Signed(ending)]));
         assert_eq!(evaluation.valid_until, Some(UnixTime(11_000)));
         let early = Enclosed::Signed(signed(NOW + 1_000));
-        let evaluation = evaluated(Validity::default(), Ok(vec![early]));
+        let evaluation = evaluated(Validity::default(), &Ok(vec![early]));
         assert_eq!(evaluation.valid_until, Some(UnixTime(NOW + 1_000 - CLOCK_TOLERANCE)));
     }
 
@@ -323,11 +323,11 @@ mod tests {
             (Refusal::Mismatch, "BAD_SIGNATURE"),
         ];
         for (refusal, expected) in rows {
-            let alone = trial(Validity::default(), Ok(vec![refused(refusal)]));
+            let alone = trial(Validity::default(), &Ok(vec![refused(refusal)]));
             assert_eq!(alone.outcome.code(), expected);
             assert_eq!(alone.signer.map(|signer| signer.key), Some(FINGERPRINT.into()));
             let both = vec![refused(refusal), Enclosed::Signed(signed(2_000))];
-            let both = trial(Validity::default(), Ok(both));
+            let both = trial(Validity::default(), &Ok(both));
             assert_eq!(both.outcome.code(), "VERIFIED");
             let signed_at = both.signer.and_then(|signer| signer.signed_at);
             assert_eq!(signed_at, Some(UnixTime(2_000)));
@@ -340,12 +340,12 @@ mod tests {
             (Unavailable::Decoder, "DECODER_UNAVAILABLE"),
             (Unavailable::Deadline, "DEADLINE_EXCEEDED"),
         ] {
-            let evaluation = evaluated(Validity::default(), Err(why));
+            let evaluation = evaluated(Validity::default(), &Err(why));
             assert!(!evaluation.is_settled());
             assert_eq!(evaluation.attestors[0].reason, AttestorReason::VerifierUnavailable(why));
             assert_eq!(evaluation.attestors[0].trials[0].outcome.code(), expected);
         }
-        let nothing = trial(Validity::default(), Ok(Vec::new()));
+        let nothing = trial(Validity::default(), &Ok(Vec::new()));
         assert_eq!(nothing.outcome.code(), "BAD_SIGNATURE");
     }
 }
