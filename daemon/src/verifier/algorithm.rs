@@ -1,7 +1,8 @@
 //! The arithmetic: one function from (algorithm, key, message, signature) to yes or no.
 //!
-//! *ring* for RSA, P-256, P-384 and Ed25519; *aws-lc-rs* for what ring does not have: P-521,
-//! SHA-512 on smaller curves, ML-DSA-65 and RSA-PSS with a salt of maximum length.
+//! *ring* for RSA, P-256 and Ed25519; *aws-lc-rs* for P-384, where it takes a third of ring's time,
+//! and for what ring does not have: P-521, SHA-512 on P-256, ML-DSA-65 and RSA-PSS with a salt of
+//! maximum length.
 //!
 //! Strict: a key must be of the declared type, curve and exact RSA size, EC points uncompressed,
 //! ECDSA signatures DER, EdDSA as RFC 8032 §5.1.7 with `s` in range. High-s ECDSA signatures are
@@ -13,8 +14,9 @@
 //! field makes another, and no well-kept library here recovers it from the signature.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
-    ECDSA_P521_SHA512_ASN1, EcdsaVerificationAlgorithm, ML_DSA_65, PqdsaVerificationAlgorithm,
+    ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1,
+    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, ECDSA_P521_SHA512_ASN1,
+    EcdsaVerificationAlgorithm, ML_DSA_65, PqdsaVerificationAlgorithm,
     RSA_PSS_2048_8192_SHA256 as PSS_SHA256, RSA_PSS_2048_8192_SHA512 as PSS_SHA512, RsaParameters,
     RsaPssSaltLength,
 };
@@ -58,8 +60,8 @@ pub(super) fn verify(
         A::EcdsaP256Sha256 => by_ring(&ring::ECDSA_P256_SHA256_ASN1),
         A::EcdsaP256Sha384 => by_ring(&ring::ECDSA_P256_SHA384_ASN1),
         A::EcdsaP256Sha512 => by_aws_lc(&P256_SHA512),
-        A::EcdsaP384Sha256 => by_ring(&ring::ECDSA_P384_SHA256_ASN1),
-        A::EcdsaP384Sha384 => by_ring(&ring::ECDSA_P384_SHA384_ASN1),
+        A::EcdsaP384Sha256 => by_aws_lc(&P384_SHA256),
+        A::EcdsaP384Sha384 => by_aws_lc(&P384_SHA384),
         A::EcdsaP384Sha512 => by_aws_lc(&P384_SHA512),
         A::EcdsaP521Sha256 => by_aws_lc(&P521_SHA256),
         A::EcdsaP521Sha384 => by_aws_lc(&P521_SHA384),
@@ -72,6 +74,8 @@ pub(super) fn verify(
 static PSS_SHA256_SALT_MAX: RsaParameters = PSS_SHA256.with_pss_salt_length(RsaPssSaltLength::Max);
 static PSS_SHA512_SALT_MAX: RsaParameters = PSS_SHA512.with_pss_salt_length(RsaPssSaltLength::Max);
 static P256_SHA512: EcdsaVerificationAlgorithm = ECDSA_P256_SHA512_ASN1;
+static P384_SHA256: EcdsaVerificationAlgorithm = ECDSA_P384_SHA256_ASN1;
+static P384_SHA384: EcdsaVerificationAlgorithm = ECDSA_P384_SHA384_ASN1;
 static P384_SHA512: EcdsaVerificationAlgorithm = ECDSA_P384_SHA512_ASN1;
 static P521_SHA256: EcdsaVerificationAlgorithm = ECDSA_P521_SHA256_ASN1;
 static P521_SHA384: EcdsaVerificationAlgorithm = ECDSA_P521_SHA384_ASN1;
