@@ -341,7 +341,7 @@ fn policy_try_decides_without_a_daemon() {
 }
 
 #[test]
-fn plugins_are_listed_and_inspected() {
+fn plugins_are_listed_and_described() {
     let list = printed(&hallmark_offline(&["plugins", "list", "--format", "json"]), 0);
     let list: Value = serde_json::from_str(&list).expect("JSON");
     let bytes = std::fs::read(binary("libhallmark_plugin_pkix.so")).expect("built");
@@ -350,11 +350,11 @@ fn plugins_are_listed_and_inspected() {
     assert_eq!(pkix["sha256"], sha256_hex(&bytes));
     let table = printed(&hallmark_offline(&["plugins", "list"]), 0);
     assert!(table.starts_with("NAME") && table.contains("pkix"), "{table}");
-    let inspected =
-        printed(&hallmark_offline(&["plugins", "inspect", "pkix", "--format", "json"]), 0);
-    let inspected: Value = serde_json::from_str(&inspected).expect("JSON");
-    assert_eq!(inspected, *pkix);
-    assert!(failure(&hallmark_offline(&["plugins", "inspect", "none"])).contains("none"));
+    let described =
+        printed(&hallmark_offline(&["plugins", "describe", "pkix", "--format", "json"]), 0);
+    let described: Value = serde_json::from_str(&described).expect("JSON");
+    assert_eq!(described, *pkix);
+    assert!(failure(&hallmark_offline(&["plugins", "describe", "none"])).contains("none"));
 }
 
 #[test]
