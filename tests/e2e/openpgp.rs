@@ -1,5 +1,7 @@
 //! Attestors with OpenPGP keys, and attestations signed by GnuPG in every form that it knows.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hallmark_tests::client::Client;
 use hallmark_tests::daemon::{Daemon, eventually, hallmark};
 use hallmark_tests::gpg::{DAY, Gpg, MADE, RevocationReason};
@@ -369,7 +371,7 @@ async fn a_keyring_is_a_source_of_keys() {
 async fn the_command_line_signs_and_files() {
     let world = World::new("").await;
     let dir = tempfile::tempdir().expect("a directory");
-    for kind in ["ed25519", "nistp256", "nistp384"] {
+    for kind in ["ed25519", "nistp256", "nistp384", "rsa2048"] {
         let key = world.gpg.key(kind);
         world.trust(&key).await;
         let secret = world.gpg.run(MADE, &["--armor", "--export-secret-keys", &key], b"");
@@ -414,20 +416,80 @@ async fn the_command_line_signs_and_files() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_allowed(&decide(world.client(), &[&filed]).await, "ATTESTED");
     }
-    let rsa = world.gpg.key("rsa2048");
-    let secret = world.gpg.run(MADE, &["--export-secret-keys", &rsa], b"");
-    let secret = write(dir.path(), "secret.gpg", &secret);
-    let arguments = [
-        "attestations",
-        "sign-and-create",
-        "--artifact-url",
-        &image("rsa"),
-        "--attestor",
-        "a",
-        "--key",
-        &secret.to_string_lossy(),
-    ];
-    let output = hallmark(world.client(), &arguments);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("sign with gpg"), "{said}");
+}
+
+/// Secret keys as gpg exports them, with a signing subkey and a passphrase or none. What the command
+/// line files is held against `gpg --verify`, too.
+#[tokio::test]
+async fn the_command_line_signs_with_subkeys_and_passphrases() {
+    let world = World::new("").await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let right = write(dir.path(), "right", b"correct horse\n");
+    let wrong = write(dir.path(), "wrong", b"battery staple\n");
+    for (kind, passphrase) in [
+        ("rsa3072", ""),
+        ("rsa4096", ""),
+        ("rsa3072", "correct horse"),
+        ("ed25519", "correct horse"),
+    ] {
+        let options = ["--passphrase", passphrase];
+        let primary = world.gpg.key_at(MADE, kind, "cert", &options);
+        let add = ["--quick-add-key", primary.as_str(), kind, "sign", "never"];
+        world.gpg.run(MADE, &[&options[..], &add].concat(), b"");
+        let subkey = world.gpg.fingerprints(&primary).pop().expect("a subkey");
+        world.trust(&primary).await;
+        let export = ["--armor", "--export-secret-keys", primary.as_str()];
+        let secret = world.gpg.run(MADE, &[&options[..], &export].concat(), b"");
+        let secret = write(dir.path(), "secret.asc", &secret);
+        let sign = |image: &str, passphrase_file: &[&std::path::Path]| {
+            let secret = secret.to_string_lossy();
+            let mut arguments = vec!["attestations", "sign-and-create", "--artifact-url", image];
+            arguments.extend(["--attestor", "a", "--key", &secret]);
+            for file in passphrase_file {
+                arguments.extend(["--passphrase-file", file.to_str().expect("UTF-8")]);
+            }
+            let output = hallmark(world.client(), &arguments);
+            (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let signed = image(&format!("{kind} {passphrase}"));
+        if !passphrase.is_empty() {
+            for files in [&[wrong.as_path()][..], &[]] {
+                let (filed, said) = sign(&signed, files);
+                assert!(!filed && said.contains("the passphrase does not unlock it"), "{said}");
+                assert!(!said.contains("staple") && !said.contains("horse"), "{said}");
+            }
+        }
+        let files = [right.as_path()];
+        let (filed, said) = sign(&signed, if passphrase.is_empty() { &[] } else { &files });
+        assert!(filed, "{kind}: {said}");
+        let decision = decide(world.client(), &[&signed]).await;
+        assert_allowed(&decision, "ATTESTED");
+        assert_eq!(trial(&decision)["signedBy"], subkey.as_str(), "{decision:#}");
+
+        let filed = occurrence_on(world.client(), &signed).await;
+        let blob = &filed["attestation"]["signatures"][0]["signature"];
+        let blob = STANDARD.decode(blob.as_str().expect("a signature")).expect("base64");
+        assert_gpg_accepts_only(&world.gpg, &blob, &payload_of(&signed));
+    }
+}
+
+async fn occurrence_on(client: &Client, image: &str) -> Value {
+    let listed = client.get("/v1/projects/p/occurrences").await.ok();
+    let occurrences = listed["occurrences"].as_array().expect("occurrences");
+    let found = occurrences.iter().find(|one| one["resourceUri"] == image);
+    found.unwrap_or_else(|| panic!("none on {image}: {listed:#}")).clone()
+}
+
+/// gpg verifies the armored message and gets the payload out of it, and not with a bit of the
+/// signature flipped.
+fn assert_gpg_accepts_only(gpg: &Gpg, armored: &[u8], payload: &[u8]) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let at = i64::try_from(now.expect("after 1970").as_secs()).expect("fits") + 60;
+    assert_eq!(gpg.run(at, &["--decrypt"], armored), payload);
+    let binary = gpg.run(at, &["--dearmor"], armored);
+    let verified = gpg.try_run(at, &["--verify"], &binary);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let refused = gpg.try_run(at, &["--verify"], &flipped(&binary, binary.len() * 8 - 90));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("BAD signature"), "{said}");
 }

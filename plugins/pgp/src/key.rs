@@ -43,6 +43,14 @@ pub(crate) fn rsa_bits(params: &PublicParams) -> Option<usize> {
     Some(usize::from(u16::from_be_bytes([high, low])))
 }
 
+/// Modulus and exponent of an RSA key.
+pub(crate) fn rsa_numbers(params: &PublicParams) -> Option<(Vec<u8>, Vec<u8>)> {
+    let wire = params.to_bytes().ok()?;
+    let (modulus, rest) = mpi(&wire)?;
+    let (exponent, _) = mpi(rest)?;
+    Some((modulus.to_vec(), exponent.to_vec()))
+}
+
 fn rsa(params: &PublicParams) -> Result<HostKey, String> {
     use Algorithm as A;
     let damaged = || "its RSA numbers are damaged".to_owned();
@@ -52,10 +60,8 @@ fn rsa(params: &PublicParams) -> Result<HostKey, String> {
         4096 => &[A::RsaPkcs1_4096Sha256, A::RsaPkcs1_4096Sha384, A::RsaPkcs1_4096Sha512],
         bits => return Err(format!("RSA with {bits} bits is refused: 2048, 3072 or 4096")),
     };
-    let wire = params.to_bytes().map_err(|_| damaged())?;
-    let (modulus, rest) = mpi(&wire).ok_or_else(damaged)?;
-    let (exponent, _) = mpi(rest).ok_or_else(damaged)?;
-    let numbers = sequence(&[unsigned(modulus), unsigned(exponent)].concat());
+    let (modulus, exponent) = rsa_numbers(params).ok_or_else(damaged)?;
+    let numbers = sequence(&[unsigned(&modulus), unsigned(&exponent)].concat());
     Ok(HostKey { spki_der: spki(RSA_ENCRYPTION, &numbers), algorithms })
 }
 

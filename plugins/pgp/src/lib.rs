@@ -5,7 +5,7 @@
 //! - `certificate`: which keys of a certificate sign, from and to when; `policy`: what is too weak
 //! - `message`: a signature blob, attached or detached
 //! - `material`, `config`, `keyring`: the forms and files that certificates come in
-//! - `sign`: secret keys in files
+//! - `sign`: secret keys in files; `rsa`: the arithmetic of those of RSA
 //! - `plugin`: all of it behind the plugin contract
 
 mod certificate;
@@ -17,6 +17,7 @@ mod message;
 mod packet;
 mod plugin;
 mod policy;
+mod rsa;
 mod sign;
 mod signature;
 #[cfg(test)]

@@ -1,26 +1,28 @@
 //! Signing with a secret key in a file. What is in the file, and its passphrase, appear in no error
 //! and no log line.
 //!
-//! Not with RSA: the library's arithmetic with private RSA keys takes a time that depends on the
-//! key (RUSTSEC-2023-0071). Those sign with gpg, which hands the signature over as any other.
+//! RSA keys sign with the arithmetic of `rsa`, all others with the library's.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use aws_lc_rs::rsa::KeyPair;
 use hallmark_plugin_api::Host;
 use pgp::composed::{
     ArmorOptions, Deserializable, Message, MessageBuilder, SignedSecretKey, SubpacketConfig,
 };
 use pgp::packet::{SecretSubkey, Subpacket, SubpacketData};
 use pgp::ser::Serialize;
-use pgp::types::{KeyDetails, KeyVersion, Password, Timestamp, VerifyingKey};
+use pgp::types::{KeyDetails, KeyVersion, Password, PublicParams, Timestamp, VerifyingKey};
 use zeroize::Zeroizing;
 
 use crate::certificate::{self, Certificate, CertificateError, SigningKey};
 use crate::config::SecretFile;
 use crate::packet::{self, PacketError};
+use crate::rsa::{self, RsaSigner};
 
 /// Bytes of a secret key file, armored, with its certificate.
 const FILE_BYTES_MAX: usize = 256 << 10;
@@ -54,9 +56,6 @@ pub(crate) enum LoadReason {
     /// Its public half gives no key that signs.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// RSA.
-    #[error("a secret RSA key does not sign here: sign with gpg and file its signature")]
-    Rsa,
     /// The daemon has no passphrase of this name.
     #[error("no secret is named `{0}`")]
     Passphrase(String),
@@ -80,6 +79,8 @@ pub(crate) enum SignError {
 pub(crate) struct SecretKey {
     secret: SignedSecretKey,
     password: Password,
+    /// Its signing keys of RSA, by fingerprint.
+    pairs: HashMap<Vec<u8>, KeyPair>,
     pub(crate) certificate: Certificate,
     /// What else it goes by.
     pub(crate) id: Option<String>,
@@ -111,7 +112,9 @@ impl SecretKey {
         let (secret, certificate) = parse(&bytes).map_err(fail)?;
         let others = mode & OTHERS_READ != 0;
         let warning = others.then(|| format!("{}: others than its owner can read it", file.path));
-        let key = Self { secret, password, certificate, id: file.id.clone(), warning };
+        let (id, pairs) = (file.id.clone(), HashMap::new());
+        let mut key = Self { secret, password, pairs, certificate, id, warning };
+        key.pairs = key.rsa_pairs().ok_or_else(|| fail(LoadReason::Locked))?;
         // Every key may be the one that signs later, so every one has to open.
         let signers = key.certificate.signing_keys.iter();
         let opens = |signer: &SigningKey| key.unlocks(signer);
@@ -134,6 +137,25 @@ impl SecretKey {
         self.certificate.signing_keys.iter().filter(valid).max_by_key(|key| key.since)
     }
 
+    /// The pairs of the signing keys of RSA; `None` where one does not open.
+    fn rsa_pairs(&self) -> Option<HashMap<Vec<u8>, KeyPair>> {
+        let mut pairs = HashMap::new();
+        for SigningKey { fingerprint, .. } in &self.certificate.signing_keys {
+            let primary = &self.secret.primary_key;
+            let pair = match self.subkey(fingerprint) {
+                Some(subkey) => subkey.unlock(&self.password, rsa::pair),
+                None if primary.fingerprint().as_bytes() == fingerprint => {
+                    primary.unlock(&self.password, rsa::pair)
+                }
+                None => return None,
+            };
+            if let Some(pair) = pair.ok()?.ok()? {
+                pairs.insert(fingerprint.clone(), pair);
+            }
+        }
+        Some(pairs)
+    }
+
     fn unlocks(&self, signer: &SigningKey) -> bool {
         self.halves(signer).is_some_and(|(secret, public)| {
             self.message(secret, public, b"to be thrown away", signer.since).is_ok()
@@ -147,6 +169,15 @@ impl SecretKey {
         payload: &[u8],
         now: i64,
     ) -> pgp::errors::Result<Vec<u8>> {
+        let rsa = match secret.public_params() {
+            PublicParams::RSA(_) => {
+                let pair = self.pairs.get(secret.fingerprint().as_bytes());
+                let pair = pair.ok_or(pgp::errors::Error::MissingKey)?;
+                Some(RsaSigner { key: secret, pair })
+            }
+            _ => None,
+        };
+        let secret = rsa.as_ref().map_or(secret, |rsa| rsa);
         let at = Timestamp::from_secs(u32::try_from(now)?);
         let mut hashed = vec![
             Subpacket::critical(SubpacketData::SignatureCreationTime(at))?,
@@ -177,10 +208,13 @@ impl SecretKey {
         if primary.fingerprint().as_bytes() == signer.fingerprint {
             return Some((primary, primary.public_key()));
         }
-        let mut subkeys = self.secret.secret_subkeys.iter().map(|subkey| &subkey.key);
-        let own = |key: &&SecretSubkey| key.fingerprint().as_bytes() == signer.fingerprint;
-        let subkey = subkeys.find(own)?;
+        let subkey = self.subkey(&signer.fingerprint)?;
         Some((subkey, subkey.public_key()))
+    }
+
+    fn subkey(&self, fingerprint: &[u8]) -> Option<&SecretSubkey> {
+        let mut subkeys = self.secret.secret_subkeys.iter().map(|subkey| &subkey.key);
+        subkeys.find(|key| key.fingerprint().as_bytes() == fingerprint)
     }
 }
 
@@ -195,10 +229,6 @@ fn parse(bytes: &[u8]) -> Result<(SignedSecretKey, Certificate), LoadReason> {
     let public = secret.to_public_key().to_bytes().map_err(|_| LoadReason::NotSecret)?;
     let certificates = certificate::read_all(&packet::read(&public)?);
     let certificate = certificates.into_iter().next().ok_or(LoadReason::NotSecret)??;
-    let rsa = |key: &SigningKey| key.key.algorithms.iter().all(|one| one.name().starts_with("RSA"));
-    if certificate.signing_keys.iter().any(rsa) {
-        return Err(LoadReason::Rsa);
-    }
     Ok((secret, certificate))
 }
 
