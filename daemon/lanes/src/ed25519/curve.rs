@@ -51,6 +51,25 @@ pub(crate) struct Point {
     pub(crate) t: Field,
 }
 
+/// x and y of every point, with one inversion. No Z is ever zero on this curve.
+pub(crate) fn affine(points: &[Point]) -> Vec<(Field, Field)> {
+    let mut product = Field::ONE;
+    let mut before = Vec::with_capacity(points.len());
+    for point in points {
+        before.push(product);
+        product = product.mul(point.z);
+    }
+    let mut inverse = product.invert();
+    let mut coordinates = Vec::with_capacity(points.len());
+    for (point, before) in points.iter().zip(before).rev() {
+        let z = inverse.mul(before);
+        inverse = inverse.mul(point.z);
+        coordinates.push((point.x.mul(z), point.y.mul(z)));
+    }
+    coordinates.reverse();
+    coordinates
+}
+
 /// An affine point as it is added: y + x, y − x, 2 d x y.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addend {

@@ -1,7 +1,7 @@
 //! Tables of odd multiples, as those of ECDSA: u · P is a sum of one entry, or its mirror image, of
 //! every window, and takes no doubling.
 
-use super::curve::{Addend, Point};
+use super::curve::{Addend, D, Point, affine};
 use super::field::Field;
 use super::scalar;
 use crate::comb::digit;
@@ -70,7 +70,7 @@ impl<const WIDTH: usize> Comb<WIDTH> {
                 base = base.double();
             }
         }
-        Self { entries: affine(&points) }
+        Self { entries: entries(&points) }
     }
 
     /// The entries of one window.
@@ -97,28 +97,16 @@ impl<const WIDTH: usize> Comb<WIDTH> {
     }
 }
 
-/// All points as entries, with one inversion. No Z is ever zero on this curve.
-fn affine(points: &[Point]) -> Vec<Entry> {
-    let mut product = Field::ONE;
-    let mut before = Vec::with_capacity(points.len());
-    for point in points {
-        before.push(product);
-        product = product.mul(point.z);
-    }
-    let mut inverse = product.invert();
-    let mut entries = Vec::with_capacity(points.len());
-    for (point, before) in points.iter().zip(before).rev() {
-        let z = inverse.mul(before);
-        inverse = inverse.mul(point.z);
-        let (x, y) = (point.x.mul(z), point.y.mul(z));
-        let twice_d = super::curve::D.add(super::curve::D);
+/// All points as entries.
+fn entries(points: &[Point]) -> Vec<Entry> {
+    let twice_d = D.add(D);
+    let entry = |(x, y): (Field, Field)| {
         let mut words = [0; 12];
         let parts = [y.add(x), y.sub(x), x.mul(y).mul(twice_d)];
         for (words, part) in words.as_chunks_mut().0.iter_mut().zip(parts) {
             *words = part.words();
         }
-        entries.push(Entry { words });
-    }
-    entries.reverse();
-    entries
+        Entry { words }
+    };
+    affine(points).into_iter().map(entry).collect()
 }
