@@ -13,8 +13,9 @@ use super::host_table::{Grown, Helpful};
 use super::job::{Blob, Subject};
 use crate::borrowed::{size, span};
 use crate::host::image::{Code, Mapped};
+use crate::host::in_process::with_error_text;
 use crate::host::keys::{KeyCollector, KeyRecord, Source, take_key};
-use crate::host::{Pin, PluginImage, limits};
+use crate::host::{Pin, PluginImage};
 use crate::{Caps, KeyFlags, abi};
 
 /// The time that every call is told: 2026-11-20.
@@ -272,22 +273,11 @@ pub(super) fn call() -> abi::Call {
     }
 }
 
-/// Gives the call room for an error text and reads its code.
+/// Runs a call and reads its code.
 fn refusable(run: impl FnOnce(&mut abi::Error) -> abi::Rc) -> Result<(), Refusal> {
-    let mut buffer = [0_u8; limits::TEXT_BYTES];
-    let mut error = abi::Error {
-        struct_size: size::<abi::Error>(),
-        reserved: 0,
-        buf: buffer.as_mut_ptr(),
-        cap: buffer.len(),
-        len: 0,
-    };
-    match run(&mut error) {
-        abi::HALLMARK_RC_OK => Ok(()),
-        rc => {
-            let text = &buffer[..error.len.min(limits::TEXT_BYTES)];
-            Err(Refusal { rc, text: String::from_utf8_lossy(text).into_owned() })
-        }
+    match with_error_text(run) {
+        (abi::HALLMARK_RC_OK, _) => Ok(()),
+        (rc, text) => Err(Refusal { rc, text }),
     }
 }
 

@@ -261,8 +261,17 @@ fn lend(item: &Item<'_>, flags: u32) -> abi::Item {
     }
 }
 
-/// Gives the call room for an error text and reads its code.
+/// Runs a call and reads its code.
 fn call_with_error(run: impl FnOnce(&mut abi::Error) -> abi::Rc) -> Result<(), CallError> {
+    match with_error_text(run) {
+        (abi::HALLMARK_RC_OK, _) => Ok(()),
+        (abi::HALLMARK_RC_PANIC, text) => Err(CallError::Panicked(text)),
+        (rc, text) => Err(CallError::Refused { kind: ErrorKind::from_rc(rc), text }),
+    }
+}
+
+/// Gives a call room for an error text; answers with its code and what it wrote there.
+pub(crate) fn with_error_text(run: impl FnOnce(&mut abi::Error) -> abi::Rc) -> (abi::Rc, String) {
     let mut buffer = [0_u8; limits::TEXT_BYTES];
     let mut error = abi::Error {
         struct_size: size::<abi::Error>(),
@@ -273,12 +282,7 @@ fn call_with_error(run: impl FnOnce(&mut abi::Error) -> abi::Rc) -> Result<(), C
     };
     let rc = run(&mut error);
     let len = error.len.min(buffer.len());
-    let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
-    match rc {
-        abi::HALLMARK_RC_OK => Ok(()),
-        abi::HALLMARK_RC_PANIC => Err(CallError::Panicked(text)),
-        rc => Err(CallError::Refused { kind: ErrorKind::from_rc(rc), text }),
-    }
+    (rc, String::from_utf8_lossy(&buffer[..len]).into_owned())
 }
 
 /// An instant as the plugin sees it: nanoseconds of `CLOCK_MONOTONIC`.

@@ -13,7 +13,7 @@ pub(crate) mod batch;
 mod error;
 mod file;
 pub(crate) mod image;
-mod in_process;
+pub(crate) mod in_process;
 mod instance;
 pub(crate) mod keys;
 pub(crate) mod services;
