@@ -33,7 +33,7 @@ pub(crate) fn capacity(decision: &Decision) -> usize {
         .flat_map(|image| image.attestors.iter())
         .map(|attestor| 1 + attestor.trials.len())
         .sum();
-    128 + 512 * decision.images.len() + 256 * trials
+    128 + 512 * decision.images.len() + 384 * trials
 }
 
 /// Appends what [`to_bytes`] gives.
@@ -110,6 +110,12 @@ fn trial(out: &mut Vec<u8>, trial: &Trial) {
     text(out, trial.key_id.as_str());
     raw(out, r#","algorithm":"#);
     or_null(out, trial.algorithm.map(SignatureAlgorithm::name), word);
+    if let Some(key) = &trial.key {
+        raw(out, r#","plugin":"#);
+        text(out, &key.plugin);
+        raw(out, r#","spkiSha256":"#);
+        word(out, Digest(key.fingerprint).to_string().trim_start_matches("sha256:"));
+    }
     raw(out, r#","outcome":"#);
     word(out, trial.outcome.code());
     if let Some(detail) = detail(&trial.outcome) {
@@ -227,6 +233,7 @@ fn list<T>(out: &mut Vec<u8>, items: &[T], write: fn(&mut Vec<u8>, &T)) {
 mod tests {
     use std::sync::Arc;
 
+    use hallmark_core::attestor::{Validity, VerificationKey};
     use hallmark_core::decision::Reason;
     use hallmark_core::verdict::Unavailable;
     use serde_json::{Value, json};
@@ -240,8 +247,22 @@ mod tests {
             signature_index: 12,
             key_id: "key \"1\"".into(),
             algorithm: Some(SignatureAlgorithm::EcdsaP256Sha256),
+            key: None,
             outcome,
         }
+    }
+
+    fn key_of(plugin: &str) -> Arc<VerificationKey> {
+        Arc::new(VerificationKey {
+            ids: Vec::new(),
+            spki_der: [].into(),
+            fingerprint: [0xcd; 32],
+            algorithm: SignatureAlgorithm::EcdsaP256Sha256,
+            validity: Validity::default(),
+            envelope: None,
+            plugin: plugin.into(),
+            holder: None,
+        })
     }
 
     fn decided(attestors: Arc<[AttestorResult]>) -> Decision {
@@ -279,7 +300,8 @@ mod tests {
             TrialOutcome::KeyExpired { not_after: UnixTime(0) },
             TrialOutcome::Unavailable(Unavailable::Deadline),
         ];
-        let trials = outcomes.into_iter().map(tried).collect();
+        let mut trials: Vec<_> = outcomes.into_iter().map(tried).collect();
+        trials[2].key = Some(key_of("acme \"kms\""));
         let reason = AttestorReason::KeysUnavailable("gone\t".to_owned());
         let attestor = "projects/q/attestors/built".parse().expect("a name");
         let decision = decided([AttestorResult { attestor, reason, trials }].into());
@@ -293,6 +315,9 @@ mod tests {
         };
         let mut expired = trial("KEY_EXPIRED");
         expired["detail"] = json!("valid until 1970-01-01T00:00:00Z");
+        let mut late = trial("DEADLINE_EXCEEDED");
+        late["plugin"] = json!("acme \"kms\"");
+        late["spkiSha256"] = json!("cd".repeat(32));
         let image = json!({
             "image": "r/\u{e9}\u{1}\\@x", "digest": format!("sha256:{}", "ab".repeat(32)),
             "allowed": false, "rule": "cluster admission rule for a\"b",
@@ -300,7 +325,7 @@ mod tests {
             "attestors": [{
                 "attestor": "projects/q/attestors/built", "satisfied": false,
                 "reason": "KEYS_UNAVAILABLE", "detail": "gone\t",
-                "trials": [trial("BAD_SIGNATURE"), expired, trial("DEADLINE_EXCEEDED")],
+                "trials": [trial("BAD_SIGNATURE"), expired, late],
             }],
         });
         let mut bare = image.clone();

@@ -91,6 +91,7 @@ fn fill_evaluations(cache: &EvaluationCache) {
 fn evaluation(digest: Digest) -> Evaluation {
     let trial = Trial {
         signer: None,
+        key: None,
         occurrence: "projects/my-app-prod/occurrences/0c5f0a1e-7c53-4d41-9f0e-2f1f5b2a9d10"
             .parse()
             .expect("occurrence"),
@@ -116,6 +117,7 @@ fn evaluation(digest: Digest) -> Evaluation {
 /// With a key that is none, so that the arithmetic is quick to say no.
 fn fill_verdicts(verifier: &Verifier) {
     let key = Arc::new(VerificationKey {
+        plugin: "pkix".into(),
         envelope: None,
         holder: None,
         ids: Vec::new(),

@@ -324,7 +324,8 @@ async fn a_denial_names_every_signature_tried() {
             "reason": "NONE_VERIFIED",
             "trials": [
                 {"occurrence": name, "signature": 0, "keyId": KEY_ID,
-                 "algorithm": "ECDSA_P256_SHA256", "outcome": "BAD_SIGNATURE"},
+                 "algorithm": "ECDSA_P256_SHA256", "plugin": "pkix", "spkiSha256": world.key.spki_sha256(),
+                 "outcome": "BAD_SIGNATURE"},
                 {"occurrence": name, "signature": 1, "keyId": "https://keys.example.com/other",
                  "algorithm": null, "outcome": "KEY_ID_UNKNOWN"},
             ],

@@ -9,6 +9,7 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{KeyPair, ML_DSA_65_SIGNING, PqdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 
 /// Every algorithm, by the name in the API.
 pub const ALGORITHMS: [&str; 13] = [
@@ -84,6 +85,14 @@ impl Kind {
 }
 
 impl Key {
+    /// SHA-256 of the public key in DER, as decisions name it.
+    pub fn spki_sha256(&self) -> String {
+        let body: String =
+            self.public_pem.lines().filter(|line| !line.starts_with("---")).collect();
+        let der = STANDARD.decode(body).expect("PEM");
+        Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Makes a key pair.
     pub fn generate(algorithm: &'static str) -> Self {
         let (private_pem, public_pem) = Kind::of(algorithm).generate();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::attestor::{KeyId, SignatureAlgorithm};
+use crate::attestor::{KeyId, SignatureAlgorithm, VerificationKey};
 use crate::image::Digest;
 use crate::names::{AttestorName, OccurrenceName};
 use crate::policy::{EnforcementMode, RuleMatch};
@@ -208,6 +208,9 @@ pub struct Trial {
     pub key_id: KeyId,
     /// The algorithm of that key, where the attestor has it.
     pub algorithm: Option<SignatureAlgorithm>,
+    /// The key that was tried, where the attestor has it. An id says which key is meant; this says
+    /// which one it was, and whose.
+    pub key: Option<Arc<VerificationKey>>,
     /// What came of it.
     pub outcome: TrialOutcome,
     /// What the signature itself says, where it came in an envelope.

@@ -335,6 +335,7 @@ impl KeyRow {
     fn verification_key(&self, id: &str) -> VerificationKey {
         let ids = [id].into_iter().chain(self.also.iter().map(String::as_str));
         VerificationKey {
+            plugin: "pkix".into(),
             envelope: None,
             holder: None,
             ids: ids.map(Into::into).collect(),

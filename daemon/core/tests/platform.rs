@@ -469,6 +469,7 @@ fn verification_key(key: &PublicKey) -> VerificationKey {
         _ => Validity::default(),
     };
     VerificationKey {
+        plugin: "pkix".into(),
         envelope: None,
         holder: None,
         spki_der: id.as_str().as_bytes().into(),

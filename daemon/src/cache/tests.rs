@@ -284,6 +284,7 @@ async fn whatever_an_evaluation_rests_on_is_in_its_key() {
 fn result(reason: AttestorReason, outcome: TrialOutcome) -> AttestorResult {
     let trial = Trial {
         signer: None,
+        key: None,
         occurrence: "projects/p/occurrences/0c5f0a1e".parse().expect("name"),
         signature_index: 0,
         key_id: KeyId::from("ni:///sha-256;47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"),

@@ -42,29 +42,37 @@ pub(super) enum WrongKey {
     Usage,
 }
 
+/// The instance that a record comes from, and what it does for its keys.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    /// Its name.
+    pub(super) plugin: Arc<str>,
+    /// Takes the signatures of its keys apart.
+    pub(super) decodes: bool,
+    /// Verifies with keys that the host does not verify with.
+    pub(super) verifies: bool,
+}
+
 /// The keys of records that can be verified with, one for each algorithm. Records that only sign,
 /// or that have no algorithm known here, give none; nor do those that only the plugin verifies
 /// with, unless it does and says which public key it is.
-/// `decoder` is the name of the instance, where it takes the signatures of its keys apart;
-/// `holder`, where it verifies.
 pub(super) fn of_records(
     records: &[KeyRecord],
-    decoder: Option<&Arc<str>>,
-    holder: Option<&Arc<str>>,
+    source: &Source,
 ) -> Result<Vec<VerificationKey>, WrongKey> {
     let mut keys = Vec::with_capacity(records.len());
     for record in records.iter().filter(|record| record.flags.contains(KeyFlags::VERIFY)) {
         let by_host = record.flags.contains(KeyFlags::HOST_VERIFY);
-        if !by_host && (holder.is_none() || parse(&record.spki_der).is_err()) {
+        if !by_host && (!source.verifies || parse(&record.spki_der).is_err()) {
             continue;
         }
         let names = std::iter::once(&record.id).chain(&record.other_ids);
         let ids: Vec<_> = names.map(|id| KeyId::from(id.as_str())).collect();
         let numbers = record.algorithms.iter().map(|algorithm| algorithm.number());
         for algorithm in numbers.filter_map(SignatureAlgorithm::from_number) {
-            let key = verification_key(record, ids.clone(), algorithm)?;
-            let envelope = decoder.map(|decoder| envelope(decoder, record));
-            let holder = holder.filter(|_| !by_host).cloned();
+            let key = verification_key(record, ids.clone(), algorithm, &source.plugin)?;
+            let envelope = source.decodes.then(|| envelope(&source.plugin, record));
+            let holder = (!by_host).then(|| Arc::clone(&source.plugin));
             keys.push(VerificationKey { envelope, holder, ..key });
         }
     }
@@ -76,6 +84,7 @@ pub(super) fn verification_key(
     record: &KeyRecord,
     ids: Vec<KeyId>,
     algorithm: SignatureAlgorithm,
+    plugin: &Arc<str>,
 ) -> Result<VerificationKey, WrongKey> {
     if !record.flags.contains(KeyFlags::VERIFY) {
         return Err(WrongKey::Usage);
@@ -91,6 +100,7 @@ pub(super) fn verification_key(
         algorithm,
         validity: validity(record),
         envelope: None,
+        plugin: Arc::clone(plugin),
         holder: None,
     })
 }

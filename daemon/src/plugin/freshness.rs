@@ -126,6 +126,7 @@ mod tests {
     #[test]
     fn a_rotation_is_another_key_of_the_same_id() {
         let key = |ids: &[&str], fingerprint: u8| VerificationKey {
+            plugin: "pkix".into(),
             envelope: None,
             holder: None,
             ids: ids.iter().map(|id| KeyId::from(*id)).collect(),

@@ -12,6 +12,7 @@ use hallmark_plugin_api::host::{
 };
 use hallmark_plugin_api::{Caps, Material};
 
+use super::convert::Source;
 use super::error::{KeyError, PluginError};
 use super::freshness::{self, Rotation, UnknownKeys};
 use super::services::{self, InstanceServices};
@@ -171,10 +172,14 @@ impl PluginInstance {
         self.held.load_full()
     }
 
-    /// The name under which it takes signatures apart, where it does.
-    pub(super) fn decoder(&self) -> Option<Arc<str>> {
-        let decodes = self.instance.image().info().caps.contains(Caps::DECODE);
-        decodes.then(|| self.name.as_str().into())
+    /// It, as its keys name it.
+    pub(super) fn source(&self) -> Source {
+        let caps = self.instance.image().info().caps;
+        Source {
+            plugin: self.name.as_str().into(),
+            decodes: caps.contains(Caps::DECODE),
+            verifies: caps.contains(Caps::VERIFY),
+        }
     }
 
     pub(super) fn reads(&self, form: &str) -> bool {
@@ -272,9 +277,7 @@ impl PluginInstance {
             ..Circumstances::at(services::unix_now())
         };
         let snapshot = self.instance.snapshot(&at).map_err(|error| error.to_string())?;
-        let verifies = self.instance.image().info().caps.contains(Caps::VERIFY);
-        let holder = verifies.then(|| Arc::from(self.name.as_str()));
-        let keys = convert::of_records(&snapshot.keys, self.decoder().as_ref(), holder.as_ref())
+        let keys = convert::of_records(&snapshot.keys, &self.source())
             .map_err(|wrong| wrong.to_string())?;
         let had = self.held().map_or(0, |held| held.snapshot.keys.len());
         if snapshot.keys.is_empty() && had > 0 && !self.rotation.allow_empty {

@@ -210,7 +210,7 @@ impl Catalog {
         declared: SignatureAlgorithm,
     ) -> Result<ResolvedKey, KeyError> {
         let algorithm = Algorithm::from_number(declared.number());
-        let (records, _) = self.read_material("pkix", pem, algorithm)?;
+        let (records, reader) = self.read_material("pkix", pem, algorithm)?;
         let [record] = records.as_slice() else {
             let text = format!("one public key is expected, this is {}", records.len());
             return Err(KeyError::Material(text));
@@ -218,18 +218,18 @@ impl Catalog {
         let default_id = KeyId::of_spki(&record.spki_der);
         let ids = vec![id.unwrap_or(&default_id).clone()];
         // The key is the writer's, word for word, so what is wrong with it is too.
-        let key = convert::verification_key(record, ids, declared)
+        let key = convert::verification_key(record, ids, declared, &reader.plugin)
             .map_err(|wrong| KeyError::Material(wrong.to_string()))?;
         Ok(ResolvedKey { default_id, keys: vec![key] })
     }
 
     fn resolve_pgp(&self, armored: &str) -> Result<ResolvedKey, KeyError> {
-        let (records, decoder) = self.read_material("pgp", armored, None)?;
+        let (records, reader) = self.read_material("pgp", armored, None)?;
         let first = records.first().filter(|record| !record.id.is_empty());
         let default_id = first.map(|record| KeyId::from(record.id.as_str())).ok_or_else(|| {
             KeyError::Material("the certificate holds no key that can sign".to_owned())
         })?;
-        let keys = convert::of_records(&records, decoder.as_ref(), None)
+        let keys = convert::of_records(&records, &convert::Source { verifies: false, ..reader })
             .map_err(|wrong| KeyError::Material(wrong.to_string()))?;
         if keys.is_empty() {
             let text = "the certificate holds no key of a known algorithm";
@@ -243,14 +243,14 @@ impl Catalog {
         form: &str,
         data: &str,
         algorithm: Option<Algorithm>,
-    ) -> Result<(Vec<KeyRecord>, Option<Arc<str>>), KeyError> {
+    ) -> Result<(Vec<KeyRecord>, convert::Source), KeyError> {
         let reader = self.instances.iter().find(|instance| instance.reads(form));
         let reader = reader.ok_or_else(|| {
             KeyError::Unavailable(format!("no plugin is installed that reads `{form}` keys"))
         })?;
         let material = Material { form, data: data.as_bytes(), algorithm };
         let records = reader.read_material(&material, &Circumstances::at(services::unix_now()))?;
-        Ok((records, reader.decoder()))
+        Ok((records, reader.source()))
     }
 
     fn resolve_reference(&self, id: Option<&KeyId>) -> Result<ResolvedKey, KeyError> {

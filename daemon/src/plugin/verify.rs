@@ -141,7 +141,7 @@ fn handle(held: &Held, check: &Check) -> Option<u64> {
         record.id == id
             && flags.contains(KeyFlags::VERIFY)
             && !flags.contains(KeyFlags::HOST_VERIFY)
-            && convert::verification_key(record, Vec::new(), check.key.algorithm)
+            && convert::verification_key(record, Vec::new(), check.key.algorithm, &check.key.plugin)
                 .is_ok_and(|key| key.fingerprint == check.key.fingerprint)
     };
     held.snapshot.keys.iter().find(is).map(|record| record.handle)

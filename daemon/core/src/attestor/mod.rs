@@ -301,6 +301,8 @@ pub struct VerificationKey {
     pub validity: Validity,
     /// How its signatures come; `None` where they are raw.
     pub envelope: Option<Envelope>,
+    /// The plugin instance that lists it, or that read it out of the attestor's text.
+    pub plugin: Arc<str>,
     /// The plugin instance that verifies its signatures; `None` where the host does.
     pub holder: Option<Arc<str>>,
 }

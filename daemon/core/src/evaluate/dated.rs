@@ -23,8 +23,8 @@ impl Pairs {
         let mut attempts = Vec::new();
         for opened in candidate.opened() {
             match opened {
-                Err(why) => attempts.push(Attempt::over(None, TrialOutcome::Unavailable(why))),
-                Ok([]) => attempts.push(Attempt::over(None, TrialOutcome::BadSignature)),
+                Err(why) => attempts.push(Attempt::with(None, TrialOutcome::Unavailable(why))),
+                Ok([]) => attempts.push(Attempt::with(None, TrialOutcome::BadSignature)),
                 Ok(enclosed) => {
                     attempts.extend(enclosed.iter().map(|one| self.enclosed(candidate, one, now)));
                 }
@@ -45,18 +45,19 @@ impl Pairs {
                 let signer = (!key_id.is_empty())
                     .then(|| Box::new(Signer { key: key_id.as_str().into(), signed_at: None }));
                 let outcome = Some(refused(*refusal, error));
-                return Attempt { algorithm: None, signer, outcome };
+                return Attempt { algorithm: None, key: None, signer, outcome };
             }
         };
-        let outcome = match key_of(candidate, signed) {
-            Err(outcome) => Some(outcome),
+        let key = key_of(candidate, signed);
+        let outcome = match &key {
+            Err(outcome) => Some(outcome.clone()),
             Ok(key) => self.held_against(key, signed, now).or_else(|| {
                 let payload = &candidate.attestation.payload;
                 let differs = signed.payload.as_ref().is_some_and(|own| own != payload);
                 differs.then_some(TrialOutcome::PayloadDiffers)
             }),
         };
-        if let (Ok(key), None) = (key_of(candidate, signed), &outcome) {
+        if let (Ok(key), None) = (&key, &outcome) {
             self.checks.push(Check {
                 key: Arc::clone(key),
                 payload: candidate.attestation.payload.clone(),
@@ -65,7 +66,12 @@ impl Pairs {
             });
         }
         let signer = Signer { key: signed.key_id.as_str().into(), signed_at: signed.signed_at };
-        Attempt { algorithm: Some(signed.algorithm), signer: Some(Box::new(signer)), outcome }
+        Attempt {
+            algorithm: Some(signed.algorithm),
+            key: key.ok().cloned(),
+            signer: Some(Box::new(signer)),
+            outcome,
+        }
     }
 
     /// Why the signature does not count, whatever arithmetic says.
@@ -187,6 +193,7 @@ mod tests {
 
     fn attestor(validity: Validity) -> TrustedAttestor {
         let key = VerificationKey {
+            plugin: "pkix".into(),
             ids: vec![FINGERPRINT.into()],
             spki_der: b"key".as_slice().into(),
             fingerprint: [0; 32],

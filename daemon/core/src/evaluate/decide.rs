@@ -181,6 +181,7 @@ fn concluded(paired: PairedTrial, digest: Digest, answers: &mut Answers<'_>) -> 
         signature_index,
         key_id,
         algorithm: None,
+        key: None,
         outcome: TrialOutcome::Unavailable(Unavailable::Panicked),
         signer: None,
     };
@@ -193,7 +194,9 @@ fn concluded(paired: PairedTrial, digest: Digest, answers: &mut Answers<'_>) -> 
         let rank = rank(&outcome);
         if rank < best {
             best = rank;
-            (trial.algorithm, trial.signer) = (attempt.algorithm, attempt.signer);
+            trial.algorithm = attempt.algorithm;
+            trial.key = attempt.key;
+            trial.signer = attempt.signer;
             trial.outcome = outcome;
         }
     }

@@ -68,6 +68,7 @@ pub(crate) struct PairedTrial {
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
     pub(super) algorithm: Option<SignatureAlgorithm>,
+    pub(super) key: Option<Arc<VerificationKey>>,
     pub(super) signer: Option<Box<Signer>>,
     /// `None`: the next verdict is the one of this attempt.
     pub(super) outcome: Option<TrialOutcome>,
@@ -220,11 +221,10 @@ impl Pairs {
         limits: &Limits,
     ) -> Vec<Attempt> {
         if candidate.named.is_empty() {
-            return vec![Attempt::over(None, TrialOutcome::KeyIdUnknown)];
+            return vec![Attempt::with(None, TrialOutcome::KeyIdUnknown)];
         }
         if let Some(outcome) = oversized(candidate.attestation, limits) {
-            let algorithm = candidate.named.first().map(|key| key.algorithm);
-            return vec![Attempt::over(algorithm, outcome)];
+            return vec![Attempt::with(candidate.named.first().copied(), outcome)];
         }
         let mut attempts = Vec::new();
         for key in candidate.named.iter().filter(|key| key.envelope.is_none()) {
@@ -250,7 +250,8 @@ impl Pairs {
                 signature: candidate.signature.signature.clone(),
             });
         }
-        Attempt { algorithm: Some(key.algorithm), signer: None, outcome }
+        let (algorithm, key) = (Some(key.algorithm), Some(Arc::clone(key)));
+        Attempt { algorithm, key, signer: None, outcome }
     }
 }
 
@@ -279,9 +280,14 @@ impl<'a> Candidate<'a> {
 }
 
 impl Attempt {
-    /// One that needs no verdict.
-    pub(super) fn over(algorithm: Option<SignatureAlgorithm>, outcome: TrialOutcome) -> Self {
-        Self { algorithm, signer: None, outcome: Some(outcome) }
+    /// One with this key that needs no verdict.
+    pub(super) fn with(key: Option<&Arc<VerificationKey>>, outcome: TrialOutcome) -> Self {
+        Self {
+            algorithm: key.map(|key| key.algorithm),
+            key: key.cloned(),
+            signer: None,
+            outcome: Some(outcome),
+        }
     }
 }
 

@@ -35,6 +35,7 @@ fn name(id: &str) -> AttestorName {
 fn attestor(keys: &[(&str, Validity)]) -> TrustedAttestor {
     let key = |(id, validity): &(&str, Validity)| {
         Arc::new(VerificationKey {
+            plugin: "pkix".into(),
             envelope: None,
             holder: None,
             ids: vec![(*id).into()],

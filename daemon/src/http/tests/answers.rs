@@ -26,6 +26,7 @@ fn denied(request: Request) -> Decision {
                 reason: AttestorReason::NoneVerified,
                 trials: vec![Trial {
                     signer: None,
+                    key: None,
                     occurrence: "projects/p/occurrences/1".parse().expect("a name"),
                     signature_index: 0,
                     key_id: "k".into(),

@@ -4,7 +4,7 @@ use hallmark_plugin_api::KeyFlags;
 use hallmark_plugin_api::host::KeyRecord;
 
 use super::super::KeyError;
-use super::super::convert::{WrongKey, of_records, verification_key};
+use super::super::convert::{Source, WrongKey, of_records, verification_key};
 use super::*;
 use crate::public_key::KeyTypeError;
 
@@ -55,7 +55,11 @@ fn convert(
     spki_der: &[u8],
     algorithm: SignatureAlgorithm,
 ) -> Result<hallmark_core::attestor::VerificationKey, WrongKey> {
-    verification_key(&record(spki_der), vec![KeyId::from("acme:key")], algorithm)
+    verification_key(&record(spki_der), vec![KeyId::from("acme:key")], algorithm, &"acme".into())
+}
+
+fn source(verifies: bool) -> Source {
+    Source { plugin: "hsm".into(), decodes: false, verifies }
 }
 
 fn pem(der: &[u8]) -> String {
@@ -221,26 +225,26 @@ fn flags_and_revocation_count() {
     let p256 = SignatureAlgorithm::EcdsaP256Sha256;
     let algorithms = vec![hallmark_plugin_api::Algorithm::EcdsaP256Sha256];
     let plain = KeyRecord { algorithms, ..record(&der) };
-    assert_eq!(of_records(std::slice::from_ref(&plain), None, None).unwrap().len(), 1);
+    assert_eq!(of_records(std::slice::from_ref(&plain), &source(false)).unwrap().len(), 1);
 
     let signs_only = KeyRecord { flags: KeyFlags::SIGN, ..plain.clone() };
-    assert_eq!(of_records(std::slice::from_ref(&signs_only), None, None), Ok(vec![]));
-    let ids = vec![KeyId::from("acme:key")];
-    assert_eq!(verification_key(&signs_only, ids.clone(), p256), Err(WrongKey::Usage));
+    assert_eq!(of_records(std::slice::from_ref(&signs_only), &source(false)), Ok(vec![]));
+    let of_key = |record: &KeyRecord| verification_key(record, Vec::new(), p256, &"hsm".into());
+    assert_eq!(of_key(&signs_only), Err(WrongKey::Usage));
 
     let revoked = KeyRecord { revoked_at: Some(7), ..plain.clone() };
-    let validity = verification_key(&revoked, ids.clone(), p256).unwrap().validity;
+    let validity = of_key(&revoked).unwrap().validity;
     assert_eq!(validity.revoked_at.map(|at| at.0), Some(7));
     let hard = KeyRecord { flags: plain.flags | KeyFlags::HARD_REVOKED, ..revoked };
-    let validity = verification_key(&hard, ids, p256).unwrap().validity;
+    let validity = of_key(&hard).unwrap().validity;
     assert_eq!(validity.revoked_at.map(|at| at.0), Some(i64::MIN));
     let held = KeyRecord { flags: KeyFlags::VERIFY, ..plain.clone() };
-    let of = |record: &KeyRecord, holder| of_records(std::slice::from_ref(record), None, holder);
-    let holder = Arc::from("hsm");
-    assert_eq!(of(&held, None), Ok(vec![]));
-    assert_eq!(of(&held, Some(&holder)).unwrap()[0].holder.as_deref(), Some("hsm"));
-    assert_eq!(of(&plain, Some(&holder)).unwrap()[0].holder, None);
+    let of =
+        |record: &KeyRecord, verifies| of_records(std::slice::from_ref(record), &source(verifies));
+    assert_eq!(of(&held, false), Ok(vec![]));
+    assert_eq!(of(&held, true).unwrap()[0].holder.as_deref(), Some("hsm"));
+    assert_eq!(of(&plain, true).unwrap()[0].holder, None);
     // Nobody could say which key it is.
     let nameless = KeyRecord { spki_der: vec![1], ..held };
-    assert_eq!(of(&nameless, Some(&holder)), Ok(vec![]));
+    assert_eq!(of(&nameless, true), Ok(vec![]));
 }

@@ -144,6 +144,7 @@ impl ResolveKeys for TestKeys {
         }
         let default_id = KeyId::from(default_id.as_str());
         let key = VerificationKey {
+            plugin: "pkix".into(),
             envelope: None,
             holder: None,
             ids: vec![key.id.clone().unwrap_or_else(|| default_id.clone())],

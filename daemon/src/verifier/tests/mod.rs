@@ -90,6 +90,7 @@ async fn until(condition: impl Fn() -> bool) {
 
 fn key(algorithm: SignatureAlgorithm, spki_der: &[u8]) -> Arc<VerificationKey> {
     Arc::new(VerificationKey {
+        plugin: "pkix".into(),
         envelope: None,
         holder: None,
         ids: vec![KeyId::from("key")],
