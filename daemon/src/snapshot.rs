@@ -28,7 +28,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use hallmark_core::attestor::{Attestor, KeyMaterial, PublicKey, TrustedAttestor, VerificationKey};
 use hallmark_core::names::{AttestorName, ProjectId};
-use hallmark_core::policy::{Policies, Policy, ProjectPolicy, SystemPolicy};
+use hallmark_core::policy::{Policies, Policy, ProjectPolicy, SystemPolicy, WithoutPolicy};
 
 use crate::plugin::{Catalog, KeyError, ResolvedKey};
 use crate::store::{ProjectResources, Store, StoreError};
@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub projects: HashMap<ProjectId, Arc<ProjectSnapshot>>,
     /// Asked first where a policy says so.
     pub system: Arc<SystemPolicy>,
+    /// The outcome for projects without a policy.
+    pub without_policy: WithoutPolicy,
     /// When it was put in force; `None` for the one that knows no project.
     pub published: Option<Instant>,
 }
@@ -60,7 +62,7 @@ impl Snapshot {
     pub fn policies<'a>(&'a self, project: &'a ProjectId) -> Policies<'a> {
         let policy = match self.projects.get(project).map(|known| known.policy.as_ref()) {
             Some(Some(policy)) => ProjectPolicy::Written(policy),
-            Some(None) => ProjectPolicy::Absent,
+            Some(None) => ProjectPolicy::Absent(self.without_policy),
             None => ProjectPolicy::UnknownProject,
         };
         Policies { project, policy, system: &self.system }
@@ -110,6 +112,12 @@ impl ResolvedAttestor {
 }
 
 impl Snapshots {
+    /// Snapshots of which none was loaded yet.
+    pub fn new(without_policy: WithoutPolicy) -> Self {
+        let empty = Snapshot { without_policy, ..Snapshot::default() };
+        Self { current: ArcSwap::from_pointee(empty), publication: Mutex::default() }
+    }
+
     /// The snapshot in force. Before the first [`Snapshots::rebuild_all`] it knows no project, so
     /// everything is denied.
     pub fn current(&self) -> Arc<Snapshot> {

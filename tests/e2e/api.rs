@@ -23,13 +23,25 @@ fn encoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_new_project_has_googles_default_policy() {
-    let (_dir, daemon) = empty();
-    let policy = daemon.client.get("/v1/projects/new/policy").await.ok();
-    assert_eq!(policy["name"], "projects/new/policy");
-    assert_eq!(policy["globalPolicyEvaluationMode"], "ENABLE");
-    assert_eq!(policy["defaultAdmissionRule"]["evaluationMode"], "ALWAYS_ALLOW");
-    assert_eq!(policy["defaultAdmissionRule"]["enforcementMode"], "ENFORCED_BLOCK_AND_AUDIT_LOG");
+async fn a_new_project_has_a_policy_that_denies_and_googles_if_that_was_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (toml, mode, system) in [
+        ("", "ALWAYS_DENY", "DISABLE"),
+        ("projects.without_policy = 'deny'", "ALWAYS_DENY", "DISABLE"),
+        ("projects.without_policy = 'allow'", "ALWAYS_ALLOW", "ENABLE"),
+    ] {
+        let daemon = Daemon::start_configured(dir.path(), toml);
+        for version in ["v1", "v1beta1"] {
+            let policy = daemon.client.get(&format!("/{version}/projects/new/policy")).await.ok();
+            assert_eq!(policy["name"], "projects/new/policy");
+            assert_eq!(policy["globalPolicyEvaluationMode"], system, "{toml}");
+            let rule = &policy["defaultAdmissionRule"];
+            assert_eq!(rule["evaluationMode"], mode, "{toml}");
+            assert_eq!(rule["enforcementMode"], "ENFORCED_BLOCK_AND_AUDIT_LOG");
+            let says = policy["description"].as_str().unwrap_or_default();
+            assert_eq!(says.contains("hallmark policy import"), mode == "ALWAYS_DENY", "{policy}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -273,14 +273,44 @@ async fn rules_of_two_kinds_in_one_policy_are_refused() {
 }
 
 #[tokio::test]
-async fn an_unknown_project_is_denied_and_one_without_a_policy_is_not() {
+async fn an_unknown_project_is_denied_and_so_is_one_without_a_policy() {
     let world = World::new().await;
     let of = |project: &str| json!({"project": project, "images": [image("plain")]});
     assert_denied(&ask(world.client(), &of("typo")).await.ok(), "PROJECT_UNKNOWN");
-    let body = json!({"attestation": {"hint": {"humanReadableName": "n"}}});
-    world.client().post("/v1/projects/fresh/notes?noteId=n", &body).await.ok();
-    assert_allowed(&ask(world.client(), &of("fresh")).await.ok(), "ALWAYS_ALLOW");
+    for (path, body) in one_of_each_kind("fresh") {
+        world.client().post(&path, &body).await.ok();
+        let decision = ask(world.client(), &of("fresh")).await.ok();
+        assert_denied(&decision, "POLICY_NOT_WRITTEN");
+        let message = decision["images"][0]["message"].as_str().expect("a message");
+        assert!(message.contains("hallmark policy import FILE --project fresh"), "{message}");
+    }
     ask(world.client(), &of("not/an/id")).await.refused(400, "INVALID_ARGUMENT");
+}
+
+/// Google's behaviour, for those who asked for it in words.
+#[tokio::test]
+async fn a_project_without_a_policy_allows_if_that_was_asked_for() {
+    let world = World::configured("projects.without_policy = 'allow'").await;
+    let of = |project: &str| json!({"project": project, "images": [image("plain")]});
+    assert_denied(&ask(world.client(), &of("typo")).await.ok(), "PROJECT_UNKNOWN");
+    for (path, body) in one_of_each_kind("fresh") {
+        world.client().post(&path, &body).await.ok();
+        assert_allowed(&ask(world.client(), &of("fresh")).await.ok(), "ALWAYS_ALLOW");
+    }
+}
+
+/// What creates one resource of each kind in a project, its policy aside.
+fn one_of_each_kind(project: &str) -> Vec<(String, Value)> {
+    let note = json!({"attestation": {"hint": {"humanReadableName": "n"}}});
+    let attestor =
+        json!({"userOwnedGrafeasNote": {"noteReference": format!("projects/{project}/notes/n")}});
+    let created = [
+        ("platforms/gke/policies?policyId=a", json!({"gkePolicy": {}})),
+        ("notes?noteId=n", note),
+        ("attestors?attestorId=a", attestor),
+        ("occurrences", occurrence("build", &image("plain"), b"{}", KEY_ID, b"x")),
+    ];
+    created.map(|(path, body)| (format!("/v1/projects/{project}/{path}"), body)).into()
 }
 
 #[tokio::test]

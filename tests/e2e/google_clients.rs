@@ -129,7 +129,7 @@ fn attestors(seen: &Value) {
 }
 
 fn policy(seen: &Value) {
-    assert_eq!(seen["unwritten"], "ALWAYS_ALLOW");
+    assert_eq!(seen["unwritten"], "ALWAYS_DENY");
     let read = json!([
         "projects/p/policy",
         "ours",

@@ -177,7 +177,7 @@ async fn a_platform_policy_alone_makes_a_project_known() {
     assert_eq!(decide().await, "PROJECT_UNKNOWN");
     let policies = POLICIES.replace("/p/", "/q/");
     client.post(&format!("{policies}?policyId=a"), &json!({"gkePolicy": {}})).await.ok();
-    assert_ne!(decide().await, "PROJECT_UNKNOWN");
+    assert_eq!(decide().await, "POLICY_NOT_WRITTEN");
     client.delete(&format!("{policies}/a")).await.ok();
     assert_eq!(decide().await, "PROJECT_UNKNOWN");
 }

@@ -149,6 +149,14 @@ impl Files {
         .await;
     }
 
+    async fn until_reload_succeeds(&self) {
+        eventually("no fault", || async {
+            let ready = self.client().get("/readyz").await.ok();
+            ready["lastReloadError"].is_null().then_some(())
+        })
+        .await;
+    }
+
     async fn until_reload_fails(&self, file: &str) -> String {
         eventually("the fault", || async {
             let ready = self.client().get("/readyz").await.json;
@@ -211,11 +219,69 @@ async fn a_broken_file_keeps_the_last_good_state_and_says_so() {
 
     files.replace("policy.yaml", &policy("ALWAYS_ALLOW", &[]).to_string());
     files.until_reason_is(&image("plain"), "ALWAYS_ALLOW").await;
-    eventually("no fault", || async {
-        let ready = files.client().get("/readyz").await.ok();
-        ready["lastReloadError"].is_null().then_some(())
-    })
-    .await;
+    files.until_reload_succeeds().await;
+}
+
+/// Something that takes a policy away.
+type Loss = dyn Fn(&Files) -> std::io::Result<()>;
+
+/// A policy that is gone is more often a mistake than a wish, whatever took it away.
+#[tokio::test]
+async fn a_policy_that_is_gone_stays_in_force_until_its_project_goes_too() {
+    let remove = |files: &Files| std::fs::remove_file(files.path("policy.yaml"));
+    let hide = |files: &Files| std::fs::rename(files.path("policy.yaml"), files.path(".policy"));
+    let empty = |files: &Files| {
+        std::fs::remove_dir_all(files.path("")).and_then(|()| std::fs::create_dir(files.path("")))
+    };
+    let dangle = |files: &Files| {
+        std::fs::remove_file(files.path("policy.yaml"))?;
+        std::os::unix::fs::symlink("nowhere", files.path("policy.yaml"))
+    };
+    let truncate = |files: &Files| std::fs::write(files.path("policy.yaml"), "");
+    let comment = |files: &Files| std::fs::write(files.path("policy.yaml"), "# soon\n");
+    let losses: [&Loss; 6] = [&remove, &hide, &empty, &dangle, &truncate, &comment];
+    for lose in losses {
+        let files = Files::new();
+        lose(&files).expect("the loss");
+        files.until_reload_fails("projects/p/policy.yaml").await;
+        for hangup in [false, true] {
+            if hangup {
+                let failures = || files.daemon.log().matches("not reloaded").count();
+                let before = failures();
+                files.daemon.signal("HUP");
+                eventually("the reload", || async { (failures() > before).then_some(()) }).await;
+            }
+            let ready = files.client().get("/readyz").await.ok();
+            assert!(ready["lastReloadError"].is_string(), "{ready}");
+            let metrics = files.client().get("/metrics").await.text;
+            assert!(metrics.contains("hallmark_reload_failing 1"), "{metrics}");
+            assert_allowed(&decide(files.client(), &[&files.image]).await, "ATTESTED");
+            assert_denied(&decide(files.client(), &[&image("plain")]).await, "NOT_ATTESTED");
+        }
+        std::fs::remove_dir_all(files.path("")).expect("removes");
+        files.until_reason_is(&files.image, "PROJECT_UNKNOWN").await;
+        files.until_reload_succeeds().await;
+    }
+}
+
+/// A project is copied into the directory file by file, its policy last, with all the time between
+/// two files that the daemon needs to take each up.
+#[tokio::test]
+async fn a_project_that_is_being_copied_is_denied_until_its_policy_is_there() {
+    let files = Files::new();
+    let copy = files.dir.path().join("config/projects/q");
+    let request = json!({"project": "q", "images": [image("plain")]});
+    let generation = || async { files.client().get("/readyz").await.ok()["generation"].clone() };
+    for name in ["attestors/build.json", "notes/build.json", "policy.yaml"] {
+        let before = generation().await;
+        let text = std::fs::read_to_string(files.path(name)).expect("reads");
+        std::fs::create_dir_all(copy.join(name).parent().expect("a parent")).expect("creates");
+        std::fs::write(copy.join(name), text.replace("projects/p/", "projects/q/"))
+            .expect("writes");
+        eventually(name, || async { (generation().await != before).then_some(()) }).await;
+        let expected = if name == "policy.yaml" { "NOT_ATTESTED" } else { "POLICY_NOT_WRITTEN" };
+        assert_denied(&ask(files.client(), &request).await.ok(), expected);
+    }
 }
 
 /// SIGHUP does not make good what is still broken.

@@ -201,9 +201,17 @@ async fn an_import_goes_on_where_it_stopped_and_takes_over_what_differs() {
     assert_denied(&decide(client, &[&image("three")]).await, "NOT_ATTESTED");
 }
 
-/// A project without a policy allows everything, one that holds nothing is denied everything.
+/// Also if a project without a policy is allowed everything, as by Google's service.
 #[tokio::test]
 async fn a_project_stays_denied_until_its_policy_is_in_force() {
+    for (toml, meanwhile) in
+        [("", "POLICY_NOT_WRITTEN"), ("projects.without_policy = 'allow'", "ALWAYS_DENY")]
+    {
+        stays_denied_until_its_policy_is_in_force(toml, meanwhile).await;
+    }
+}
+
+async fn stays_denied_until_its_policy_is_in_force(toml: &str, meanwhile: &str) {
     let world = full().await;
     let dir = tempfile::tempdir().expect("a directory");
     run(world.client(), &["export", "--to-dir", &dir.path().to_string_lossy()]);
@@ -217,12 +225,12 @@ async fn a_project_stays_denied_until_its_policy_is_in_force() {
     let file = dir.path().join("projects/p/occurrences/astray.json");
     std::fs::write(&file, astray.to_string()).expect("writes");
     let other = tempfile::tempdir().expect("a directory");
-    let daemon = Daemon::start(other.path());
+    let daemon = Daemon::start_configured(other.path(), toml);
     let import = ["import", "--from-dir", &dir.path().to_string_lossy()];
     let refused = failure(&hallmark(&daemon.client, &import));
     assert!(refused.contains("astray.json: projects/p/occurrences/astray"), "{refused}");
     assert!(refused.contains("projects/q/notes/none"), "{refused}");
-    assert_denied(&decide(&daemon.client, &[&image("one")]).await, "ALWAYS_DENY");
+    assert_denied(&decide(&daemon.client, &[&image("one")]).await, meanwhile);
     std::fs::remove_file(&file).expect("removes");
     run(&daemon.client, &import);
     assert_allowed(&decide(&daemon.client, &[&image("one")]).await, "ATTESTED");

@@ -88,6 +88,8 @@ pub enum Reason {
     ImageMalformed,
     /// Denied: the project holds nothing, not even a policy.
     ProjectUnknown,
+    /// Denied: the project holds resources, but nobody has written its policy.
+    PolicyNotWritten,
     /// Denied: a limit of [`crate::limits::Limits`] was reached.
     LimitExceeded,
     /// Denied: the audit record could not be written, so the decision does not stand.
@@ -110,6 +112,7 @@ impl Reason {
             Self::DigestRequired => "DIGEST_REQUIRED",
             Self::ImageMalformed => "IMAGE_MALFORMED",
             Self::ProjectUnknown => "PROJECT_UNKNOWN",
+            Self::PolicyNotWritten => "POLICY_NOT_WRITTEN",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
             Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
             Self::Undetermined => "UNDETERMINED",

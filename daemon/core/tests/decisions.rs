@@ -24,7 +24,9 @@ use hallmark_core::names::{AttestorName, ProjectId};
 use hallmark_core::occurrence::Evidence;
 use hallmark_core::policy::parse::policy_from_yaml;
 use hallmark_core::policy::pattern::AllowlistPattern;
-use hallmark_core::policy::{EnforcementMode, Policies, Policy, ProjectPolicy, SystemPolicy};
+use hallmark_core::policy::{
+    EnforcementMode, Policies, Policy, ProjectPolicy, SystemPolicy, WithoutPolicy,
+};
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::{SignedForm, Unavailable, Verdict, Verified};
 use serde::Deserialize;
@@ -37,7 +39,7 @@ static NONE: LazyLock<Envelopes> = LazyLock::new(Envelopes::default);
 
 /// Every word a decision can give as a reason: for an image, an attestor, a signature.
 const CODES: &str = "SYSTEM_POLICY_ALLOWLISTED ALLOWLISTED ALWAYS_ALLOW ATTESTED ALWAYS_DENY \
-    NOT_ATTESTED DIGEST_REQUIRED IMAGE_MALFORMED PROJECT_UNKNOWN LIMIT_EXCEEDED AUDIT_UNAVAILABLE \
+    NOT_ATTESTED DIGEST_REQUIRED IMAGE_MALFORMED PROJECT_UNKNOWN POLICY_NOT_WRITTEN LIMIT_EXCEEDED AUDIT_UNAVAILABLE \
     UNDETERMINED | VERIFIED ATTESTOR_UNKNOWN NO_KEYS NO_ATTESTATIONS NONE_VERIFIED LIMIT_EXCEEDED \
     EVIDENCE_UNAVAILABLE KEYS_UNAVAILABLE VERIFIER_OVERLOADED DEADLINE_EXCEEDED VERIFIER_FAILED VERIFIERS_DISAGREE | \
     VERIFIED VERIFIED/pae KEY_ID_UNKNOWN KEY_NOT_YET_VALID KEY_EXPIRED KEY_REVOKED BAD_SIGNATURE \
@@ -283,7 +285,8 @@ impl Table {
         };
         let written: Policy;
         let policy = match row.policy.as_str() {
-            "absent" => ProjectPolicy::Absent,
+            "absent" => ProjectPolicy::Absent(WithoutPolicy::Deny),
+            "absent, allowed" => ProjectPolicy::Absent(WithoutPolicy::Allow),
             "unknown project" => ProjectPolicy::UnknownProject,
             name => {
                 written = policy_from_yaml(&self.policies[name]).expect(name);

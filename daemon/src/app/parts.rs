@@ -80,7 +80,7 @@ impl Parts {
         let worker_metrics = WorkerMetrics::register(&registry)?;
         let reloads = ReloadMetrics::register(&registry)?;
         let (store, files) = open(&config.source, &registry)?;
-        let snapshots = Arc::new(Snapshots::default());
+        let snapshots = Arc::new(Snapshots::new(config.without_policy));
         let epochs = Arc::new(EvidenceEpochs::new());
         let system = Arc::new(system_policy(config)?);
         let generation = snapshots.rebuild_all(&*store, &*catalog, system)?;

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use hallmark_core::policy::WithoutPolicy;
+use serde::{Deserialize, Deserializer};
 
 use super::auth::AuthSection;
 use super::{
@@ -40,6 +41,9 @@ pub struct File {
     pub tls: TlsSection,
     /// `[auth]`.
     pub auth: Option<AuthSection>,
+    /// `[projects]`.
+    #[serde(default)]
+    pub projects: ProjectsSection,
     /// `[audit]`.
     #[serde(default)]
     pub audit: AuditSection,
@@ -78,6 +82,28 @@ pub struct TlsSection {
     pub client_ca: Option<PathBuf>,
     /// What they have revoked.
     pub client_crl: Option<PathBuf>,
+}
+
+/// `[projects]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectsSection {
+    /// `deny` (default), or `allow` as Google's service does.
+    #[serde(default, deserialize_with = "without_policy")]
+    pub without_policy: WithoutPolicy,
+}
+
+fn without_policy<'de, D: Deserializer<'de>>(written: D) -> Result<WithoutPolicy, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Written {
+        Deny,
+        Allow,
+    }
+    Ok(match Written::deserialize(written)? {
+        Written::Deny => WithoutPolicy::Deny,
+        Written::Allow => WithoutPolicy::Allow,
+    })
 }
 
 /// `[audit]`.
@@ -286,6 +312,7 @@ impl File {
                 durability: self.audit.durability.or(below.audit.durability),
                 rotate_mib: self.audit.rotate_mib.or(below.audit.rotate_mib),
             },
+            projects: below.projects,
             limits: below.limits,
             verifier: below.verifier,
             lanes: below.lanes,
@@ -320,6 +347,7 @@ impl File {
             tls,
             auth: self.auth.map(AuthSection::source),
             port_file: self.port_file,
+            without_policy: self.projects.without_policy,
             audit: self.audit.resolve(&source)?,
             source,
             system_policy: self.system_policy,

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hallmark_core::policy::WithoutPolicy;
 use serde::Deserialize;
 
 use crate::tls::TlsFiles;
@@ -35,6 +36,8 @@ pub struct Config {
     pub source: Source,
     /// The system policy, instead of the bundled one.
     pub system_policy: Option<PathBuf>,
+    /// The outcome for projects without a policy.
+    pub without_policy: WithoutPolicy,
     /// How the audit log is kept.
     pub audit: Audit,
     /// What a request may cost.

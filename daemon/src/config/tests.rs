@@ -40,6 +40,7 @@ fn every_key_is_heard() {
         r#"auth.bindings = [{ role = "r", members = [], projects = [] }]"#,
         r#"system_policy = "s.yaml""#,
         "serve_threads = 2",
+        r#"projects.without_policy = "allow""#,
         r#"audit.dir = "a""#,
         r#"audit.durability = "fsync""#,
         "audit.rotate_mib = 1",

@@ -10,10 +10,11 @@ use super::{Inner, Resources, Written, etag};
 use crate::store::Write;
 
 impl Resources {
-    /// The policy of a project, or [`Policy::google_default`] where none was written.
+    /// The policy of a project, or the one that it is decided as if none was written.
     pub async fn policy(&self, project: ProjectId) -> Result<Policy, ResourceError> {
         self.blocking(move |inner| {
-            Ok(inner.store.project(&project)?.policy.unwrap_or_else(Policy::google_default))
+            let without = inner.snapshots.current().without_policy;
+            Ok(inner.store.project(&project)?.policy.unwrap_or_else(|| without.policy()))
         })
         .await
     }

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 
 use crate::decision::{AttestorReason, AttestorResult, Reason, Trial, TrialOutcome};
-use crate::names::AttestorName;
+use crate::names::{AttestorName, ProjectId};
 use crate::policy::RuleMatch;
 use crate::verdict::{SignedForm, Unavailable};
 
@@ -24,6 +24,17 @@ const SHOWN_CHARS_MAX: usize = 128;
 /// Denied before any rule was chosen. The image may be anything.
 pub(super) fn refused(image: &str, why: &str) -> String {
     format!("Image {} denied by Binary Authorization: {why}", Shown(image))
+}
+
+/// The cause of a denial for `reason`: no policy governs `project`.
+pub(super) fn ungoverned(reason: &Reason, project: &ProjectId) -> String {
+    if *reason == Reason::PolicyNotWritten {
+        return format!(
+            "project {project} has no policy: write one with `hallmark policy import FILE --project \
+             {project}`, or as projects/{project}/policy.yaml under --config-dir"
+        );
+    }
+    format!("project {project} holds no policy and no attestor: is its name right?")
 }
 
 /// Allowed by a pattern of `list`.

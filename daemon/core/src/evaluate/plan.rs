@@ -9,7 +9,7 @@ use crate::policy::pattern::AllowlistPattern;
 use crate::policy::select::select;
 use crate::policy::{
     AdmissionRule, EnforcementMode, EvaluationMode, GlobalPolicyEvaluationMode, Policies,
-    ProjectPolicy, RuleMatch,
+    ProjectPolicy, RuleMatch, WithoutPolicy,
 };
 
 /// What is left to find out about a request.
@@ -67,10 +67,12 @@ pub fn plan(request: &Request, policies: &Policies<'_>, limits: &Limits) -> Plan
         let why = format!("the request names {count} images, not 1 to {}", limits.images_max);
         return Plan::refused(request, &Reason::LimitExceeded, &why);
     }
-    let Some(governing) = Governing::of(request, policies) else {
-        let project = policies.project;
-        let why = format!("project {project} holds no policy and no attestor: is its name right?");
-        return Plan::refused(request, &Reason::ProjectUnknown, &why);
+    let governing = match Governing::of(request, policies) {
+        Ok(governing) => governing,
+        Err(reason) => {
+            let why = message::ungoverned(&reason, policies.project);
+            return Plan::refused(request, &reason, &why);
+        }
     };
     let images = request.images.iter().map(|image| governing.image(image, limits)).collect();
     let required = match &governing.admission.evaluation {
@@ -81,7 +83,7 @@ pub fn plan(request: &Request, policies: &Policies<'_>, limits: &Limits) -> Plan
     Plan { rule: Some(governing.rule), enforcement, required, images }
 }
 
-/// The rule of a project without a policy: Google's service permits everything there.
+/// The rule of a project without a policy under [`WithoutPolicy::Allow`].
 static NO_POLICY: AdmissionRule = AdmissionRule {
     evaluation: EvaluationMode::AlwaysAllow,
     enforcement: EnforcementMode::EnforcedBlockAndAuditLog,
@@ -97,23 +99,24 @@ struct Governing<'a> {
 }
 
 impl<'a> Governing<'a> {
-    /// `None` where the project is unknown.
-    fn of(request: &Request, policies: &Policies<'a>) -> Option<Self> {
+    /// The reason of the denial if nothing governs the project.
+    fn of(request: &Request, policies: &Policies<'a>) -> Result<Self, Reason> {
         let system = policies.system.admission_whitelist_patterns.as_slice();
         let policy = match policies.policy {
             ProjectPolicy::Written(policy) => policy,
-            ProjectPolicy::Absent => {
+            ProjectPolicy::Absent(WithoutPolicy::Deny) => return Err(Reason::PolicyNotWritten),
+            ProjectPolicy::Absent(WithoutPolicy::Allow) => {
                 let rule = RuleMatch::Default;
-                return Some(Self { system, allowlist: &[], rule, admission: &NO_POLICY });
+                return Ok(Self { system, allowlist: &[], rule, admission: &NO_POLICY });
             }
-            ProjectPolicy::UnknownProject => return None,
+            ProjectPolicy::UnknownProject => return Err(Reason::ProjectUnknown),
         };
         let system = match policy.global_policy_evaluation_mode {
             GlobalPolicyEvaluationMode::Enable => system,
             GlobalPolicyEvaluationMode::Disable | GlobalPolicyEvaluationMode::Unspecified => &[],
         };
         let (rule, admission) = select(policy, request);
-        Some(Self { system, allowlist: &policy.admission_whitelist_patterns, rule, admission })
+        Ok(Self { system, allowlist: &policy.admission_whitelist_patterns, rule, admission })
     }
 
     fn image(&self, image: &str, limits: &Limits) -> ImagePlan {

@@ -37,9 +37,14 @@ pub struct Policy {
     pub update_time: String,
 }
 
+/// Description of [`Policy::not_written`].
+const NOT_WRITTEN: &str = "No policy was written for this project, so every image is denied. Write \
+    one with `hallmark policy import FILE`, or as policy.yaml in the project's directory under \
+    --config-dir.";
+
 impl Policy {
-    /// What `GetPolicy` answers for a project that never had one: everything is allowed, the
-    /// system policy is asked.
+    /// What Google's service answers for a project that never had a policy: everything is allowed,
+    /// the system policy is asked.
     pub fn google_default() -> Self {
         Self {
             description: String::new(),
@@ -52,6 +57,40 @@ impl Policy {
             specific_rules: SpecificRules::None,
             etag: String::new(),
             update_time: String::new(),
+        }
+    }
+
+    /// The policy that a project without one is decided as: everything is denied, the system policy
+    /// is not asked. Its description says why, and how to write one.
+    pub fn not_written() -> Self {
+        Self {
+            description: NOT_WRITTEN.to_owned(),
+            global_policy_evaluation_mode: GlobalPolicyEvaluationMode::Disable,
+            default_admission_rule: AdmissionRule {
+                evaluation: EvaluationMode::AlwaysDeny,
+                enforcement: EnforcementMode::EnforcedBlockAndAuditLog,
+            },
+            ..Self::google_default()
+        }
+    }
+}
+
+/// The outcome for a project that holds resources but no policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutPolicy {
+    /// Every image is denied until a policy is written.
+    #[default]
+    Deny,
+    /// Every image is allowed, as by Google's service.
+    Allow,
+}
+
+impl WithoutPolicy {
+    /// The policy that says the same, as `GetPolicy` answers it.
+    pub fn policy(self) -> Policy {
+        match self {
+            Self::Deny => Policy::not_written(),
+            Self::Allow => Policy::google_default(),
         }
     }
 }
@@ -197,9 +236,8 @@ pub struct Policies<'a> {
 pub enum ProjectPolicy<'a> {
     /// The policy as written.
     Written(&'a Policy),
-    /// The project holds attestors or notes but no policy: all images are permitted, as in
-    /// Google's service.
-    Absent,
+    /// The project holds resources but no policy.
+    Absent(WithoutPolicy),
     /// The project holds nothing at all, so its name is likely wrong: denied.
     UnknownProject,
 }

@@ -12,7 +12,7 @@ use hallmark_core::occurrence::{Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::platform::render::platform_policy_to_json;
 use hallmark_core::policy::render::policy_to_json;
-use hallmark_core::policy::{EnforcementMode, EvaluationMode, Policy};
+use hallmark_core::policy::{EvaluationMode, Policy};
 use serde_json::{Value, json};
 
 use super::{
@@ -34,7 +34,7 @@ const BATCH_BYTES_MAX: usize = 2 << 20;
 ///
 /// Reads DIR/projects/PROJECT as `hallmark export` writes it, refuses it whole where a file is
 /// wrong, then creates what is missing and replaces what differs; nothing is deleted. May be
-/// repeated, also after it was interrupted. A project that holds nothing yet denies everything
+/// repeated, also after it was interrupted. A project that has no policy yet denies everything
 /// until its policy, which comes last, is in force.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {
@@ -132,11 +132,12 @@ impl Transfer {
         format!("/v1/projects/{}/{rest}", encode(self.project.as_str()))
     }
 
-    /// A project that holds nothing is denied everything, one without a policy is allowed
-    /// everything: between the first note and the policy it must stay denied.
+    /// A project that holds nothing is denied everything. Should the daemon allow everything to one
+    /// without a policy, it must stay denied between the first note and the policy.
     fn deny_meanwhile(&self) -> anyhow::Result<()> {
-        let (_, written) = policy_of(&self.client.get(&self.path("policy"))?)?;
-        let mut holds = written;
+        let (policy, written) = policy_of(&self.client.get(&self.path("policy"))?)?;
+        let denies = policy.default_admission_rule.evaluation == EvaluationMode::AlwaysDeny;
+        let mut holds = written || denies;
         let kept = ["attestors", "notes", "occurrences"].map(|kept| (kept.to_owned(), kept));
         let policies = Platform::ALL
             .map(|platform| (format!("platforms/{platform}/policies"), "platformPolicies"));
@@ -147,10 +148,8 @@ impl Transfer {
         if holds {
             return Ok(());
         }
-        let mut deny = Policy::google_default();
-        deny.description = "an import is under way".to_owned();
-        deny.default_admission_rule.evaluation = EvaluationMode::AlwaysDeny;
-        deny.default_admission_rule.enforcement = EnforcementMode::EnforcedBlockAndAuditLog;
+        let description = "an import is under way".to_owned();
+        let deny = Policy { description, ..Policy::not_written() };
         self.client.put(&self.path("policy"), &policy_to_json(&deny, &self.project)).map(drop)
     }
 

@@ -76,11 +76,12 @@ fn content_id(normal: &Value) -> String {
     hash[..CONTENT_ID_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The policy that a daemon answered, and whether anyone ever wrote it.
+/// The policy that a daemon answered, and whether anyone ever wrote it: what stands in for a policy
+/// has no etag.
 fn policy_of(answer: &Value) -> anyhow::Result<(Policy, bool)> {
     let policy = policy_from_json(&answer.to_string()).with_context(|| string(answer, "name"))?;
-    let unwritten = policy.etag.is_empty() && policy == Policy::google_default();
-    Ok((policy, !unwritten))
+    let written = !policy.etag.is_empty();
+    Ok((policy, written))
 }
 
 fn platform_policy_of(answer: &Value) -> anyhow::Result<PlatformPolicy> {

@@ -1,14 +1,17 @@
 use std::sync::atomic::Ordering;
 
-use hallmark_core::policy::{Policy, ProjectPolicy, SpecificRules};
+use hallmark_core::policy::{EvaluationMode, Policy, ProjectPolicy, SpecificRules};
 
 use super::fixture::*;
 use crate::resources::ResourceError;
 
 #[tokio::test]
-async fn a_project_without_a_policy_answers_the_default() {
+async fn a_project_without_a_policy_answers_one_that_denies_and_says_why() {
     let policy = world().resources.policy(project("p")).await.unwrap();
-    assert_eq!(policy, Policy::google_default());
+    assert_eq!(policy, Policy::not_written());
+    assert_eq!(policy.default_admission_rule.evaluation, EvaluationMode::AlwaysDeny);
+    assert!(policy.description.contains("hallmark policy import"), "{}", policy.description);
+    assert_eq!(policy.etag, "", "it was never written");
 }
 
 #[tokio::test]

@@ -35,6 +35,12 @@ pub enum FileFault {
     /// Two files, or two places of one, hold the same resource.
     #[error("{0} is written twice: keep one of the two")]
     Twice(String),
+    /// The project had a policy, and its directory is still there.
+    #[error(
+        "the policy that is in force is gone from the files: put it back, or remove the whole \
+         directory of the project"
+    )]
+    PolicyGone,
     /// The files changed with every look.
     #[error("the files change while they are read: write them elsewhere and swap the directory in")]
     Unsettled,

@@ -61,7 +61,14 @@ impl LiveFiles {
     /// nothing.
     pub fn reload(&self) -> Result<(), FilesError> {
         let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        self.current.store(Arc::new(parse::parse(&Tree::read(&self.dir)?)?));
+        self.take(&Tree::read(&self.dir)?)
+    }
+
+    /// Puts in force what the files say, or says why not. Only with `looking` held.
+    fn take(&self, tree: &Tree) -> Result<(), FilesError> {
+        let next = parse::parse(tree)?;
+        policies_stay(&self.now(), &next, tree)?;
+        self.current.store(Arc::new(next));
         Ok(())
     }
 
@@ -99,6 +106,18 @@ impl LiveFiles {
     fn now(&self) -> Arc<FilesStore> {
         self.current.load_full()
     }
+}
+
+/// Refuses the loss of a policy: a file that was removed or renamed by mistake, or that is yet to be
+/// copied, must not change what is decided. A project that is meant to go goes with its directory.
+fn policies_stay(now: &FilesStore, next: &FilesStore, tree: &Tree) -> Result<(), FilesError> {
+    let mut gone = FilesError::default();
+    for project in now.policies.keys().filter(|project| !next.policies.contains_key(*project)) {
+        if let Some(dir) = tree.projects.get(project) {
+            gone.push(&dir.join("policy.yaml"), FileFault::PolicyGone);
+        }
+    }
+    gone.or(())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,9 +228,7 @@ impl<F: FnMut(Result<(), FilesError>)> Follower<F> {
         if let Err(error) = self.eyes.look_at_all() {
             tracing::warn!(%error, "--config-dir is looked at from time to time only");
         }
-        let outcome = tree
-            .and_then(|tree| parse::parse(&tree))
-            .map(|store| self.live.current.store(Arc::new(store)));
+        let outcome = tree.and_then(|tree| self.live.take(&tree));
         drop(looking);
         (self.on_change)(outcome);
     }

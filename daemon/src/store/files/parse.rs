@@ -5,6 +5,8 @@ use std::collections::btree_map::Entry;
 use std::fmt::Display;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hallmark_core::attestor::parse::attestor_from_document;
 use hallmark_core::document::read::{FieldErrors, resource as read};
 use hallmark_core::document::{Document, DocumentError, DocumentLimits, Value};
@@ -16,10 +18,15 @@ use hallmark_core::occurrence::parse::{note_from_document, occurrence_from_docum
 use hallmark_core::platform::parse::platform_policy_from_document;
 use hallmark_core::policy::parse::policy_from_document;
 
+use sha2::{Digest as _, Sha256};
+
 use super::FilesStore;
 use super::error::{FileFault, FilesError};
 use super::tree::{Iam, Kind, Source, Tree};
 use crate::store::iam::{IamPolicy, IamResource};
+
+/// Bytes of a policy's etag, as many as that of the API has.
+const ETAG_BYTES: usize = 9;
 
 /// The resources of all files.
 pub(super) fn parse(tree: &Tree) -> Result<FilesStore, FilesError> {
@@ -61,7 +68,10 @@ fn file(
     let document = document(source)?;
     if source.kind == Kind::Policy {
         placed(&format_args!("projects/{}/policy", source.project), &source.path);
-        let policy = policy_from_document(&document).map_err(fields)?;
+        let mut policy = policy_from_document(&document).map_err(fields)?;
+        if policy.etag.is_empty() {
+            policy.etag = etag(&source.bytes);
+        }
         store.policies.insert(source.project.clone(), policy);
         return Ok(());
     }
@@ -107,6 +117,11 @@ fn iam(
         Some(_) => Err(FileFault::Twice(format!("the IAM policy of {resource}"))),
         None => Ok(()),
     }
+}
+
+/// Tells a policy that was written from the one that stands in for it: that has no etag.
+fn etag(bytes: &[u8]) -> String {
+    format!("\"{}\"", BASE64.encode(&Sha256::digest(bytes)[..ETAG_BYTES]))
 }
 
 fn document(source: &Source) -> Result<Document, FileFault> {

@@ -247,6 +247,46 @@ fn a_change_is_taken_and_a_bad_one_keeps_the_last_good_state() {
     assert_eq!(changes.recv().ok(), None, "nobody follows any more");
 }
 
+#[test]
+fn a_policy_goes_with_the_directory_of_its_project_only() {
+    let dir = tempfile::tempdir().unwrap();
+    for project in ["p", "q"] {
+        put(dir.path(), &format!("projects/{project}/policy.yaml"), &policy_yaml("1"));
+        put(dir.path(), &format!("projects/{project}/notes/n.json"), "{\"attestation\": {}}");
+    }
+    let (live, _watch, changes) = follow(dir.path(), EVENTS_ONLY);
+    let policy = dir.path().join("projects/p/policy.yaml");
+    fs::remove_file(&policy).unwrap();
+    let gone = FilesError::one(&policy, FileFault::PolicyGone);
+    assert_eq!(changes.recv_timeout(PATIENCE).unwrap(), Err(gone.clone()));
+    assert_eq!(live.reload(), Err(gone.clone()), "looking again makes it no better");
+    // Neither does anything else that is taken away or added meanwhile.
+    fs::remove_dir_all(dir.path().join("projects/p/notes")).unwrap();
+    assert_eq!(changes.recv_timeout(PATIENCE).unwrap(), Err(gone));
+    assert_eq!(etag(&live), "1");
+    assert!(live.note(&NOTE.parse().unwrap()).unwrap().is_some(), "all of the last good state");
+    // An empty directory holds no file whose removal could be seen.
+    fs::remove_dir(dir.path().join("projects/p")).unwrap();
+    assert_eq!(changes.recv_timeout(PATIENCE), Ok(Ok(())));
+    assert!(!live.project(&"p".parse().unwrap()).unwrap().known);
+    fs::rename(dir.path().join("projects/q"), dir.path().join("projects/p")).unwrap();
+    assert_eq!(changes.recv_timeout(PATIENCE), Ok(Ok(())));
+    assert_eq!(live.projects(), Ok(vec!["p".parse().unwrap()]), "a renamed project is another");
+}
+
+#[test]
+fn a_policy_from_a_file_has_the_etag_of_its_content_if_it_has_none_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let etag_of = |text: &str| {
+        put(dir.path(), "projects/p/policy.yaml", text);
+        let store = FilesStore::load(dir.path()).unwrap();
+        store.project(&"p".parse().unwrap()).unwrap().policy.unwrap().etag
+    };
+    let (first, second) = (etag_of(&policy_yaml("")), etag_of(&format!("#\n{}", policy_yaml(""))));
+    assert!(first.starts_with('"') && first.len() == second.len() && first != second, "{first}");
+    assert_eq!(etag_of(&policy_yaml("its own")), "its own");
+}
+
 /// As the kubelet writes a ConfigMap: files are links through `..data`, which is swapped.
 fn publish(dir: &Path, version: &str) {
     let project = dir.join("projects/p");

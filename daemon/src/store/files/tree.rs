@@ -1,5 +1,6 @@
 //! The files of the directory as bytes, all of one moment.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,8 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) struct Tree {
     pub(super) sources: Vec<Source>,
+    /// The directory of each project, empty ones too.
+    pub(super) projects: BTreeMap<ProjectId, PathBuf>,
     /// Over every path and every content.
     pub(super) hash: [u8; 32],
 }
@@ -82,22 +85,29 @@ impl Tree {
     }
 
     fn look(dir: &Path) -> Result<Self, FilesError> {
-        let mut walk = Walk { sources: Vec::new(), bytes: 0, faults: FilesError::default() };
+        let mut walk = Walk::default();
         walk.directory(dir);
-        let Walk { mut sources, faults, .. } = walk;
+        let Walk { mut sources, projects, faults, .. } = walk;
         sources.sort_by(|one, other| one.path.cmp(&other.path));
         let mut hash = Sha256::new();
+        hash.update(projects.len().to_le_bytes());
+        for project in projects.keys() {
+            hash.update(project.as_str().len().to_le_bytes());
+            hash.update(project.as_str());
+        }
         for source in &sources {
             for part in [source.path.as_os_str().as_encoded_bytes(), &source.bytes] {
                 hash.update(part.len().to_le_bytes());
                 hash.update(part);
             }
         }
-        faults.or(Self { sources, hash: hash.finalize().into() })
+        faults.or(Self { sources, projects, hash: hash.finalize().into() })
     }
 }
 
+#[derive(Default)]
 struct Walk {
+    projects: BTreeMap<ProjectId, PathBuf>,
     sources: Vec<Source>,
     bytes: usize,
     faults: FilesError,
@@ -108,7 +118,10 @@ impl Walk {
         let projects = dir.join("projects");
         for (name, path) in self.entries(&projects) {
             match name.parse() {
-                Ok(project) if path.is_dir() => self.project(&path, &project),
+                Ok(project) if path.is_dir() => {
+                    self.project(&path, &project);
+                    self.projects.insert(project, path);
+                }
                 _ => self
                     .faults
                     .push(&path, FileFault::Unexpected { expected: "one directory a project" }),
@@ -272,7 +285,7 @@ mod tests {
                 bytes: Vec::new(),
             };
             let sources: Vec<_> = (0..sources).map(|_| source()).collect();
-            let mut walk = Walk { bytes, faults: FilesError::default(), sources };
+            let mut walk = Walk { bytes, sources, ..Walk::default() };
             let before = walk.sources.len();
             walk.file(path.clone(), &"p".parse().unwrap(), Kind::Policy);
             assert_eq!(walk.sources.len(), before);
