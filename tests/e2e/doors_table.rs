@@ -78,8 +78,8 @@ impl Table {
         &self.daemon.client
     }
 
-    /// Whether a daemon can be in this state: nothing is down or full, keys are plain, and the API
-    /// takes the images.
+    /// Whether a daemon as it is configured can be in this state: nothing is down or full, keys are
+    /// plain, projects without a policy are denied, and the API takes the images.
     fn can_be_put(&self, row: &Value) -> bool {
         let plain = |attestor: &Value| {
             attestor["unavailable"].is_null()
@@ -90,6 +90,7 @@ impl Table {
         let signed = attestations.iter().flat_map(|one| list(&one["sign"])).map(text);
         ["faults", "limits", "auditLost"].iter().all(|key| is_empty(&row[key]))
             && !list(&row["images"]).is_empty()
+            && row["policy"] != "absent, allowed"
             && self.attestors(row).iter().all(|(_, attestor)| plain(attestor))
             && self.every_attestor_is_there(row)
             && signed.clone().all(|sign| DONE.iter().any(|done| sign.ends_with(done)))
