@@ -1,6 +1,7 @@
-# Two commands for a newcomer: `make demo` and `make test`. `make bench` takes its time.
+# Two commands for a newcomer: `make demo` and `make test`. The others take their time: `make bench`,
+# `make soak MINUTES=60`, `make memory`.
 # The umask: the daemon refuses to load a plugin that others may write.
-.PHONY: demo test bench bench-lanes
+.PHONY: demo test bench bench-lanes soak memory
 
 demo:
 	umask 022 && cargo build --release --package hallmark --package hallmark-plugin-pkix --package hallmark-plugin-pgp
@@ -21,3 +22,18 @@ bench:
 # One core, whichever it is.
 bench-lanes:
 	taskset -c 0 cargo bench --package hallmark-lanes --bench bench-lanes
+
+# Everything at once against a release build; PLANT=stale and its like must fail.
+soak: MINUTES ?= 3
+soak: under-test
+	cargo run --release --package hallmark-tests --bin soak -- \
+		--minutes $(MINUTES) $(if $(PLANT),--plant $(PLANT))
+
+# 600,000 digests, 10,000 connections of strangers, every hostile body.
+memory: under-test
+	cargo run --release --package hallmark-tests --bin memory
+
+.PHONY: under-test
+under-test:
+	umask 022 && cargo build --release --package hallmark --package hallmark-plugin-pkix \
+		--package hallmark-plugin-pgp

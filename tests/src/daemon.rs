@@ -98,6 +98,13 @@ impl Daemon {
         kib >> 10
     }
 
+    /// True until it ends, for whatever reason.
+    pub fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        // After the name of the program in parentheses comes its state: Z once it has ended.
+        stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+    }
+
     /// `kill -9`.
     pub fn kill(mut self) {
         self.process.child.kill().expect("kills");
@@ -190,9 +197,10 @@ pub fn hallmark_offline(args: &[&str]) -> Output {
 
 /// A binary of the workspace, built by `make test` before the tests.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a path");
-    let profile = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
-    let path = profile.join(name);
+    let ours = std::env::current_exe().expect("a path");
+    let folder = ours.parent().expect("target/PROFILE, or target/PROFILE/deps for a test");
+    let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    let path = profile.expect("target/PROFILE").join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --workspace`", path.display());
     path
 }

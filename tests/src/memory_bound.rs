@@ -1,0 +1,25 @@
+//! What `docs/operating.md` promises of memory, as the sum of the limits that make it up.
+
+/// Caches, as configured by default: `cache.verdict_mib`, `cache.evaluation_mib`,
+/// `lanes.table_mib`.
+const CACHES_MIB: u64 = 64 + 256 + 64;
+
+/// All bodies at once beyond 64 KiB of each: `body_bytes_in_flight_max`.
+const BODIES_MIB: u64 = 256;
+
+/// 64 KiB of body for each request at work and each that is only denied.
+const REQUESTS_MIB: u64 = (2_048 + 2_048) * 64 / 1_024;
+
+/// 10,000 connections of 32 KiB: one whole header, `header_bytes_max`, each.
+const CONNECTIONS_MIB: u64 = 10_000 * 32 / 1_024;
+
+/// The program, its plugins, the page cache of the database (64 MiB) and threads.
+const PROGRAM_MIB: u64 = 192;
+
+/// Slack of the allocator and what is worked out of bodies, in percent of all that.
+const SLACK_PERCENT: u64 = 25;
+
+/// The bound in MiB, with the default configuration.
+pub const BOUND_MIB: u64 = (CACHES_MIB + BODIES_MIB + REQUESTS_MIB + CONNECTIONS_MIB + PROGRAM_MIB)
+    * (100 + SLACK_PERCENT)
+    / 100;
