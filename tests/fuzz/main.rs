@@ -6,7 +6,6 @@
 //! target, 2 unless told otherwise), `HALLMARK_FUZZ_SEED` repeats a run.
 
 mod mutate;
-mod openpgp;
+mod readers;
 mod run;
 mod targets;
-mod tokens;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::mutate::{INPUT_BYTES_MAX, Random, mutated};
+use super::readers::Reader;
 
 /// Processor time that one input may take. An optimised build takes a hundredth of it.
 const INPUT_TIME_MAX: Duration = Duration::from_secs(2);
@@ -21,11 +22,8 @@ const MEMORY_MIB_MAX: u64 = 1_024;
 /// Inputs that are kept because they came to something new.
 const POOL_MAX: usize = 4_096;
 
-/// Reads an input. An error says why it was refused; a panic is a fault of ours.
-pub(crate) type Target = fn(&[u8]) -> Result<(), String>;
-
 /// Runs a target on its corpus and on mutations of it.
-pub(crate) fn fuzz(name: &'static str, target: Target) {
+pub(crate) fn fuzz(name: &'static str, target: Reader) {
     let corpus = corpus(name);
     let seed = variable("HALLMARK_FUZZ_SEED").unwrap_or_else(fresh_seed);
     let seconds = variable("HALLMARK_FUZZ_SECONDS").unwrap_or(2);
@@ -48,7 +46,7 @@ pub(crate) fn fuzz(name: &'static str, target: Target) {
 type Now = Arc<Mutex<(Vec<u8>, Instant)>>;
 
 struct Work {
-    target: Target,
+    target: Reader,
     now: Now,
     until: Duration,
 }

@@ -8,7 +8,7 @@ use hallmark_plugin_api::{Decoded, Failure, Item, LogLevel, Material};
 use hallmark_tests::daemon::binary;
 use sha2::{Digest, Sha256};
 
-use super::run::fuzz;
+use super::Read;
 
 /// What the signatures of the corpus are over.
 const PAYLOAD: &[u8] = b"{\"critical\":{\"image\":{}}}\n";
@@ -42,43 +42,37 @@ fn plugin() -> &'static Instance {
 }
 
 /// What it reads are keys that the daemon can use, and it never panics.
-#[test]
-fn openpgp_certificate() {
-    fuzz("openpgp_certificate", |input| {
-        let material = Material { form: "pgp", data: input, algorithm: None };
-        match plugin().resolve_keys(&material, &NOW) {
-            Ok(keys) => {
-                for key in keys {
-                    public_key::read(&key.spki_der).expect("a key");
-                    assert!(!key.algorithms.is_empty() && !key.fingerprint.is_empty());
-                }
-                Ok(())
+pub(crate) fn openpgp_certificate(input: &[u8]) -> Read {
+    let material = Material { form: "pgp", data: input, algorithm: None };
+    match plugin().resolve_keys(&material, &NOW) {
+        Ok(keys) => {
+            for key in keys {
+                public_key::read(&key.spki_der).expect("a key");
+                assert!(!key.algorithms.is_empty() && !key.fingerprint.is_empty());
             }
-            Err(CallError::Refused { text, .. }) => Err(text),
-            Err(broken) => panic!("{broken}"),
+            Ok(())
         }
-    });
+        Err(CallError::Refused { text, .. }) => Err(text),
+        Err(broken) => panic!("{broken}"),
+    }
 }
 
 /// What it finds names its key, and it never panics: not even for one item.
-#[test]
-fn openpgp_signature() {
-    fuzz("openpgp_signature", |input| {
-        let item =
-            Item { key_handle: 0, algorithm: None, key: &[], message: PAYLOAD, signature: input };
-        let found = plugin().decode_batch(None, &[item], &NOW).expect("the call runs").remove(0);
-        assert_ne!(found, Err(Failure::Backend));
-        let found = found.map_err(|failure| format!("{failure:?}"))?;
-        let signed = found.iter().filter(|one| match one {
-            Decoded::Signed(signed) => {
-                assert!(!signed.key_id.is_empty() && !signed.signature.is_empty());
-                true
-            }
-            Decoded::Refused(refusal) => {
-                assert!(!refusal.text.is_empty());
-                false
-            }
-        });
-        if signed.count() > 0 { Ok(()) } else { Err("refused".to_owned()) }
+pub(crate) fn openpgp_signature(input: &[u8]) -> Read {
+    let item =
+        Item { key_handle: 0, algorithm: None, key: &[], message: PAYLOAD, signature: input };
+    let found = plugin().decode_batch(None, &[item], &NOW).expect("the call runs").remove(0);
+    assert_ne!(found, Err(Failure::Backend));
+    let found = found.map_err(|failure| format!("{failure:?}"))?;
+    let signed = found.iter().filter(|one| match one {
+        Decoded::Signed(signed) => {
+            assert!(!signed.key_id.is_empty() && !signed.signature.is_empty());
+            true
+        }
+        Decoded::Refused(refusal) => {
+            assert!(!refusal.text.is_empty());
+            false
+        }
     });
+    if signed.count() > 0 { Ok(()) } else { Err("refused".to_owned()) }
 }

@@ -1,0 +1,50 @@
+//! What proves who somebody is: the `Authorization` header, JWTs and the keys of their issuers.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use hallmark::auth::token::BearerToken;
+use hallmark::auth::{AuthFileError, Credentials, Guard};
+use hallmark::config::auth::{AuthSection, AuthSource, Jwt};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+
+use super::Read;
+
+/// Between `nbf` and `exp` of the good tokens of the corpus.
+const NOW: i64 = 1_700_001_000;
+
+/// An issuer whose keys are in this file.
+fn guard(jwks: &Path) -> Result<Guard, AuthFileError> {
+    let jwt = Jwt {
+        issuer: "https://issuer.example.com".to_owned(),
+        audiences: vec!["hallmark".to_owned()],
+        jwks: jwks.to_owned(),
+        algorithms: vec!["ES256".to_owned(), "RS256".to_owned()],
+        claim: "sub".to_owned(),
+        prefix: "user:".to_owned(),
+    };
+    Guard::load(AuthSource::Inline(AuthSection { jwt: vec![jwt], ..AuthSection::default() }))
+}
+
+/// No mutation of a token makes anybody of its sender but the one it was issued to.
+pub(crate) fn jwt(input: &[u8]) -> Read {
+    static GUARD: OnceLock<Guard> = OnceLock::new();
+    let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/jwks/good-ec.json");
+    let guard = GUARD.get_or_init(|| guard(keys.as_ref()).expect("keys"));
+    let mut headers = HeaderMap::new();
+    let value = HeaderValue::from_bytes(input).map_err(|error| error.to_string())?;
+    headers.insert(AUTHORIZATION, value);
+    let bearer = BearerToken::take(&mut headers).transpose();
+    assert!(headers.is_empty(), "nobody further in sees the token");
+    let credentials = Credentials { bearer, ..Credentials::default() };
+    let caller = guard.caller(&credentials, NOW).map_err(|error| error.to_string())?;
+    assert_eq!(caller.principal(), Some("user:ada@example.com"));
+    Ok(())
+}
+
+pub(crate) fn jwks(input: &[u8]) -> Read {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("jwks.json");
+    std::fs::write(&file, input).expect("writes");
+    guard(&file).map(drop).map_err(|error| error.to_string())
+}
