@@ -212,7 +212,7 @@ fn decision(subject: &Subject, decision: &Value) -> Result<Told, String> {
     let reason = decision["images"][0]["reason"].as_str().unwrap_or_default();
     let recorded = match reason {
         "UNDETERMINED" => Some(true),
-        "AUDIT_UNAVAILABLE" => Some(false),
+        "AUDIT_UNAVAILABLE" | "AUDIT_LIMIT_EXCEEDED" => Some(false),
         _ => return Ok(Told::Verdict(Seen { allowed, word: Some(subject.word(decision)) })),
     };
     if allowed { Err(format!("allowed: {decision}")) } else { Ok(Told::Undetermined { recorded }) }

@@ -9,8 +9,9 @@ use hallmark_tests::keys::{Key, write};
 use hallmark_tests::project::sha256_hex;
 use tempfile::TempDir;
 
-/// Room for database and audit log: enough for a minute of both, and filled in no time.
-const DISK_MIB: u64 = 512;
+/// Room for database and audit log: enough for a minute of both, and filled in no time. It is memory
+/// while the disk is full.
+const DISK_MIB: u64 = 1_024;
 
 /// Debian's package `libfaketime`, on any architecture.
 const CLOCK_LIBRARIES: [&str; 2] = [
