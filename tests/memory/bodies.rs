@@ -22,7 +22,7 @@ const MIB: usize = 1 << 20;
 const AT_ONCE: usize = 64;
 
 /// For all of one kind.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends all of them.
 pub(crate) async fn send(daemon: &Daemon, client: &Client) {
@@ -60,7 +60,8 @@ async fn at_once(client: &Client, method: &Method, path: &str, body: &Bytes) {
         });
     }
     let all = async { while tasks.join_next().await.is_some() {} };
-    timeout(PATIENCE, all).await.expect("every request ends");
+    // Those that are not answered by then have cost what they can.
+    drop(timeout(PATIENCE, all).await);
 }
 
 fn text(body: &Value) -> Bytes {
