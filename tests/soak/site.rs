@@ -29,8 +29,9 @@ pub(crate) const DECIDERS: std::ops::Range<usize> = 0..4;
 /// The daemon's files, and what is needed to start it again.
 #[derive(Debug)]
 pub(crate) struct Site {
-    dir: TempDir,
+    // Before `dir`: a folder that a file system is mounted in cannot be removed.
     disk: Option<Tmpfs>,
+    dir: TempDir,
     clock: Option<PathBuf>,
     /// Trusted by attestor `build` of every project.
     pub(crate) build: Key,
