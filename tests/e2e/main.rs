@@ -7,6 +7,7 @@ mod admission_versions;
 mod algorithms;
 mod api;
 mod audit;
+mod audit_outage;
 mod changes;
 mod cli;
 mod crash;

@@ -94,6 +94,12 @@ pub enum Reason {
     LimitExceeded,
     /// Denied: the audit record could not be written, so the decision does not stand.
     AuditUnavailable,
+    /// Denied: whoever asks had so much recorded that no more is for now, so the decision does not
+    /// stand.
+    AuditLimitExceeded,
+    /// Denied: the audit record would be longer than a line of the log may be. The record of this
+    /// denial has no explanation.
+    AuditRecordTooLong,
     /// Could not be determined: an attestor's evidence or keys could not be had, or a check could
     /// not be carried out. Denied.
     Undetermined,
@@ -115,6 +121,8 @@ impl Reason {
             Self::PolicyNotWritten => "POLICY_NOT_WRITTEN",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
             Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
+            Self::AuditLimitExceeded => "AUDIT_LIMIT_EXCEEDED",
+            Self::AuditRecordTooLong => "AUDIT_RECORD_TOO_LONG",
             Self::Undetermined => "UNDETERMINED",
         }
     }
@@ -132,7 +140,7 @@ impl Reason {
 
     /// Whether the denial says only that the answer could not be had.
     pub fn is_undetermined(&self) -> bool {
-        matches!(self, Self::Undetermined | Self::AuditUnavailable)
+        matches!(self, Self::Undetermined | Self::AuditUnavailable | Self::AuditLimitExceeded)
     }
 }
 

@@ -15,7 +15,7 @@ use hallmark_core::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, Ver
 use hallmark_core::decision::{AttestorResult, Decision, Trial, TrialOutcome};
 use hallmark_core::envelope::Envelopes;
 use hallmark_core::evaluate::Request;
-use hallmark_core::evaluate::decide::{conclude, decide, unrecorded};
+use hallmark_core::evaluate::decide::{Unrecorded, conclude, decide, unrecorded};
 use hallmark_core::evaluate::pair::{AttestorEvidence, Pairing, pair};
 use hallmark_core::evaluate::plan::{Plan, plan};
 use hallmark_core::image::Digest;
@@ -40,7 +40,8 @@ static NONE: LazyLock<Envelopes> = LazyLock::new(Envelopes::default);
 /// Every word a decision can give as a reason: for an image, an attestor, a signature.
 const CODES: &str = "SYSTEM_POLICY_ALLOWLISTED ALLOWLISTED ALWAYS_ALLOW ATTESTED ALWAYS_DENY \
     NOT_ATTESTED DIGEST_REQUIRED IMAGE_MALFORMED PROJECT_UNKNOWN POLICY_NOT_WRITTEN LIMIT_EXCEEDED AUDIT_UNAVAILABLE \
-    UNDETERMINED | VERIFIED ATTESTOR_UNKNOWN NO_KEYS NO_ATTESTATIONS NONE_VERIFIED LIMIT_EXCEEDED \
+    AUDIT_LIMIT_EXCEEDED AUDIT_RECORD_TOO_LONG UNDETERMINED | \
+    VERIFIED ATTESTOR_UNKNOWN NO_KEYS NO_ATTESTATIONS NONE_VERIFIED LIMIT_EXCEEDED \
     EVIDENCE_UNAVAILABLE KEYS_UNAVAILABLE VERIFIER_OVERLOADED DEADLINE_EXCEEDED VERIFIER_FAILED VERIFIERS_DISAGREE | \
     VERIFIED VERIFIED/pae KEY_ID_UNKNOWN KEY_NOT_YET_VALID KEY_EXPIRED KEY_REVOKED BAD_SIGNATURE \
     PAYLOAD_MALFORMED DIGEST_MISMATCH VERIFIER_OVERLOADED DEADLINE_EXCEEDED VERIFIER_FAILED VERIFIERS_DISAGREE";
@@ -108,8 +109,10 @@ fn no_row_is_allowed_by_what_is_missing() {
                 assert!(image.enforcement.is_some() && dry_run == decision.dry_run, "{at}");
             }
 
-            let lost = unrecorded(decision);
-            assert!(!lost.allowed && lost.enforced() && !lost.conforms(), "{at}: unrecorded");
+            for why in [Unrecorded::Unavailable, Unrecorded::LimitExceeded, Unrecorded::TooLong] {
+                let lost = unrecorded(decision.clone(), why);
+                assert!(!lost.allowed && lost.enforced() && !lost.conforms(), "{at}: {why:?}");
+            }
         }
     }
 }
@@ -117,7 +120,9 @@ fn no_row_is_allowed_by_what_is_missing() {
 #[test]
 fn break_glass_lifts_every_denial_and_changes_no_reason() {
     for (file, table) in tables() {
-        for row in table.rows.iter().filter(|row| !row.images.is_empty() && !row.audit_lost) {
+        for row in
+            table.rows.iter().filter(|row| !row.images.is_empty() && row.audit_lost.is_none())
+        {
             let plain = table.decision(row);
             let mut broken = row.clone();
             broken.request.break_glass = true;
@@ -170,8 +175,7 @@ struct Row {
     faults: BTreeMap<String, String>,
     #[serde(default)]
     limits: LimitsRow,
-    #[serde(default)]
-    audit_lost: bool,
+    audit_lost: Option<String>,
     allowed: bool,
     enforced: Option<bool>,
     #[serde(default)]
@@ -253,7 +257,14 @@ impl Table {
     fn decision(&self, row: &Row) -> Decision {
         let answers = |pairing: &Pairing| pairing.checks().iter().map(answer).collect();
         let decision = self.decide(row, answers);
-        if row.audit_lost { unrecorded(decision) } else { decision }
+        let why = match row.audit_lost.as_deref() {
+            None => return decision,
+            Some("unavailable") => Unrecorded::Unavailable,
+            Some("limit exceeded") => Unrecorded::LimitExceeded,
+            Some("too long") => Unrecorded::TooLong,
+            Some(other) => panic!("{other} is no way to lose a record"),
+        };
+        unrecorded(decision, why)
     }
 
     fn decide(&self, row: &Row, answers: impl Fn(&Pairing) -> Vec<Verdict>) -> Decision {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::audit::OpenError;
 use crate::auth::AuthFileError;
 use crate::config::ConfigError;
 use crate::plugin::PluginError;
@@ -66,7 +67,7 @@ pub enum StartError {
         /// Where.
         dir: PathBuf,
         /// Why.
-        source: io::Error,
+        source: OpenError,
     },
     /// Two metrics of one name: a defect of this build.
     #[error("cannot register the metrics")]

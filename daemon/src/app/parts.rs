@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::StartError;
 use crate::admit::{Gate, Origin, admit};
 use crate::audit::Audit;
+use crate::audit::allowance::AllowanceLimits;
 use crate::audit::writer::AuditConfig;
 use crate::auth::Guard;
 use crate::cache::{EvaluationCache, EvidenceEpochs};
@@ -42,8 +43,12 @@ use crate::store::embedded::EmbeddedStore;
 use crate::store::files::LiveFiles;
 use crate::verifier::{LanesConfig, Verifier, VerifierConfig};
 
-/// How often a log that is not synced at every append is synced.
+/// How often the audit log is looked after, and synced unless that is done at every append.
 const AUDIT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a log file that was removed or damaged may be put back before a new one continues the
+/// chain. Two looks of a readiness probe (`periodSeconds: 2` in `deploy/kubernetes`) and a margin,
+/// so that a balancer turns to another replica first, and an outage is long enough to be seen.
+const AUDIT_MEND_AFTER: Duration = Duration::from_secs(5);
 
 /// Everything that a running daemon is made of.
 pub struct Parts {
@@ -277,6 +282,12 @@ fn audit(config: &config::Audit, registry: &Registry) -> Result<Audit, StartErro
         durability: config.durability,
         rotate_bytes: config.rotate_bytes,
         sync_interval: AUDIT_SYNC_INTERVAL,
+        mend_after: AUDIT_MEND_AFTER,
+        reserve_bytes: config.reserve_bytes,
+        allowance: AllowanceLimits {
+            bytes_per_second: config.principal_bytes_per_second,
+            burst_bytes: config.principal_burst_bytes,
+        },
     };
     Audit::open(&settings, metrics)
         .map_err(|source| StartError::Audit { dir: config.dir.clone(), source })
@@ -304,7 +315,7 @@ pub fn decide_offline(config_dir: &Path, request: Request) -> Result<Value, Star
     let audit_dir = std::env::temp_dir().join(format!("hallmark-{}", uuid::Uuid::new_v4()));
     let file = config::file::File {
         config_dir: Some(config_dir.to_owned()),
-        audit: config::file::AuditSection { dir: Some(audit_dir.clone()), ..Default::default() },
+        audit: config::audit::AuditSection { dir: Some(audit_dir.clone()), ..Default::default() },
         ..Default::default()
     };
     let config = file.resolve(1)?;

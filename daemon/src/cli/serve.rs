@@ -8,8 +8,9 @@ use clap::Args;
 
 use super::Outcome;
 use crate::config::Durability;
+use crate::config::audit::AuditSection;
 use crate::config::auth::AuthSection;
-use crate::config::file::{AuditSection, File, TlsSection};
+use crate::config::file::{File, TlsSection};
 use crate::{app, log};
 
 /// Run the daemon. Stops on SIGTERM after finishing what is under way; SIGHUP reloads.
@@ -96,7 +97,7 @@ impl Serve {
             audit: AuditSection {
                 dir: self.audit_dir,
                 durability: self.audit_durability,
-                rotate_mib: None,
+                ..AuditSection::default()
             },
             ..File::default()
         }

@@ -8,14 +8,15 @@ use std::time::Duration;
 use hallmark_core::policy::WithoutPolicy;
 use serde::{Deserialize, Deserializer};
 
+use super::audit::AuditSection;
 use super::auth::AuthSection;
 use super::{
-    Audit, Cache, Config, ConfigError, Durability, Isolation, KeyVersion, Kubernetes, LaneEngine,
-    Lanes, Limits, ProtectionLevel, Source, UnknownKinds, Verifier, WorkerLimits, Workloads,
+    Cache, Config, ConfigError, Isolation, KeyVersion, Kubernetes, LaneEngine, Lanes, Limits,
+    ProtectionLevel, Source, UnknownKinds, Verifier, WorkerLimits, Workloads,
 };
 use crate::tls::TlsFiles;
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// The whole file. Flags are laid over it by [`File::over`].
@@ -104,18 +105,6 @@ fn without_policy<'de, D: Deserializer<'de>>(written: D) -> Result<WithoutPolicy
         Written::Deny => WithoutPolicy::Deny,
         Written::Allow => WithoutPolicy::Allow,
     })
-}
-
-/// `[audit]`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuditSection {
-    /// Default: `audit` in the data directory.
-    pub dir: Option<PathBuf>,
-    /// `write` (default) or `fsync`.
-    pub durability: Option<Durability>,
-    /// Default 256.
-    pub rotate_mib: Option<u64>,
 }
 
 /// `[limits]`.
@@ -307,11 +296,7 @@ impl File {
                 client_crl: self.tls.client_crl.or(below.tls.client_crl),
             },
             auth: self.auth.or(below.auth),
-            audit: AuditSection {
-                dir: self.audit.dir.or(below.audit.dir),
-                durability: self.audit.durability.or(below.audit.durability),
-                rotate_mib: self.audit.rotate_mib.or(below.audit.rotate_mib),
-            },
+            audit: self.audit.over(below.audit),
             projects: below.projects,
             limits: below.limits,
             verifier: below.verifier,
@@ -391,23 +376,6 @@ impl TlsSection {
     }
 }
 
-impl AuditSection {
-    fn resolve(self, source: &Source) -> Result<Audit, ConfigError> {
-        let dir = match (self.dir, source) {
-            (Some(dir), _) => dir,
-            (None, Source::Data(data)) => data.join("audit"),
-            (None, Source::Files(_)) => return Err(ConfigError::NoAuditDir),
-        };
-        let rotate_mib =
-            within("audit.rotate_mib", self.rotate_mib, 256, 1, 1 << 20, "1 to 1048576")?;
-        Ok(Audit {
-            dir,
-            durability: self.durability.unwrap_or_default(),
-            rotate_bytes: rotate_mib * MIB,
-        })
-    }
-}
-
 impl LimitsSection {
     fn resolve(self) -> Result<Limits, ConfigError> {
         let key = "limits.body_bytes";
@@ -475,7 +443,8 @@ fn threads(key: &'static str, given: Option<usize>, cores: usize) -> Result<usiz
     within(key, given, cores as u64, 1, 1_024, "1 to 1024").map(to_usize)
 }
 
-fn within(
+/// The value of a key, if it is within its range.
+pub(super) fn within(
     key: &'static str,
     given: Option<u64>,
     default: u64,

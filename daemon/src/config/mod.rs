@@ -3,6 +3,7 @@
 //! Two stages: [`file`] is exactly what was written, [`Config`] is what it means, with every
 //! default filled in. Unknown keys are refused.
 
+pub mod audit;
 pub mod auth;
 pub mod file;
 #[cfg(test)]
@@ -76,6 +77,12 @@ pub struct Audit {
     pub durability: Durability,
     /// Bytes after which a new file is begun.
     pub rotate_bytes: u64,
+    /// Free bytes of its disk below which a warning is given; `None`: as many as suit the disk.
+    pub reserve_bytes: Option<u64>,
+    /// Bytes that each principal may have recorded a second, for ever.
+    pub principal_bytes_per_second: u64,
+    /// Bytes that each principal may have recorded at once.
+    pub principal_burst_bytes: u64,
 }
 
 /// How hard an audit record is held on to before it is acknowledged.

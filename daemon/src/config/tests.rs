@@ -44,6 +44,9 @@ fn every_key_is_heard() {
         r#"audit.dir = "a""#,
         r#"audit.durability = "fsync""#,
         "audit.rotate_mib = 1",
+        "audit.reserve_mib = 1",
+        "audit.principal_kib_per_second = 1",
+        "audit.principal_burst_mib = 1",
         "limits.body_bytes = 2048",
         "limits.connections = 1",
         "limits.requests_in_flight = 1",
@@ -94,6 +97,18 @@ fn what_cannot_be_is_refused_with_a_sentence() {
         ("data_dir = 'd'\nserve_threads = 0", "serve_threads = 0 is out of range"),
         ("data_dir = 'd'\ncache.verdict_mib = 0", "cache.verdict_mib = 0 is out of range"),
         ("data_dir = 'd'\naudit.rotate_mib = 0", "audit.rotate_mib = 0 is out of range"),
+        (
+            "data_dir = 'd'\naudit.reserve_mib = 1048577",
+            "audit.reserve_mib = 1048577 is out of range",
+        ),
+        (
+            "data_dir = 'd'\naudit.principal_burst_mib = 0",
+            "audit.principal_burst_mib = 0 is out of range",
+        ),
+        (
+            "data_dir = 'd'\naudit.principal_kib_per_second = 0",
+            "audit.principal_kib_per_second = 0 is out of range",
+        ),
     ] {
         let error = config(text).expect_err(text).to_string();
         assert!(error.contains(sentence), "{text}: {error}");

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, answer, json};
+use crate::audit::Report;
 use crate::auth::Place;
 use crate::auth::permission::Permission;
 
@@ -29,12 +30,24 @@ pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpE
     if let (Some(_), Some(now)) = (state.generation, doors.generation()) {
         state.generation = Some(now);
     }
-    let ready = state.store_open && state.generation.is_some() && !draining;
+    // What cannot be recorded is denied: another replica may be able to.
+    let audit = doors.audit();
+    let recording = audit.fault.is_none();
+    let ready = state.store_open && state.generation.is_some() && !draining && recording;
     let permission = Permission::OperationsGet;
     let mut answer = match doors.guard.permits(&exchange.caller, permission, Place::DAEMON) {
         true => {
             let plugin_errors = doors.plugin_errors();
-            json(&ReadinessReport { ready, draining, state, plugin_errors })?
+            let Report { fault: audit_error, warning: audit_warning } = audit;
+            let report = ReadinessReport {
+                ready,
+                draining,
+                state,
+                plugin_errors,
+                audit_error,
+                audit_warning,
+            };
+            json(&report)?
         }
         false => json(&Ready { ready })?,
     };
@@ -94,14 +107,21 @@ struct Ready {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ReadinessReport {
     ready: bool,
     draining: bool,
     #[serde(flatten)]
     state: State,
     /// What is wrong with plugins, by instance; the last good keys of those that have any decide.
-    #[serde(rename = "pluginErrors", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     plugin_errors: BTreeMap<String, String>,
+    /// Why the audit log takes no records, so that everything is denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_error: Option<String>,
+    /// Why that may come soon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_warning: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -53,6 +53,7 @@ use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin, Recorded, Validation};
+use crate::audit;
 use crate::auth::{Credentials, Guard};
 use crate::config::Kubernetes;
 use crate::metrics::http::HttpMetrics;
@@ -321,6 +322,15 @@ impl Doors {
             Decider::Gate(gate) => Some(gate.snapshots.current().generation),
             #[cfg(test)]
             Decider::Test(_) => None,
+        }
+    }
+
+    /// What is wrong with the audit log now, if anything.
+    fn audit(&self) -> audit::Report {
+        match &self.decider {
+            Decider::Gate(gate) => gate.audit.health(),
+            #[cfg(test)]
+            Decider::Test(_) => audit::Report::default(),
         }
     }
 

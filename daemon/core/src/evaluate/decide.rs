@@ -127,17 +127,51 @@ pub fn decide(
     decision
 }
 
-/// The decision where its audit record could not be written: denied, whatever dry run and
-/// break-glass say, for nothing may pass unrecorded.
-pub fn unrecorded(mut decision: Decision) -> Decision {
+/// Why a decision has no audit record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrecorded {
+    /// The log took none.
+    Unavailable,
+    /// Whoever asks had too much recorded already.
+    LimitExceeded,
+    /// No line of the log holds it.
+    TooLong,
+}
+
+impl Unrecorded {
+    fn reason(self) -> Reason {
+        match self {
+            Self::Unavailable => Reason::AuditUnavailable,
+            Self::LimitExceeded => Reason::AuditLimitExceeded,
+            Self::TooLong => Reason::AuditRecordTooLong,
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::Unavailable => "the audit record of this decision could not be written",
+            Self::LimitExceeded => {
+                "the caller has used up what it may write to the audit log; try again later"
+            }
+            Self::TooLong => {
+                "the audit record of this decision would be too long; ask for fewer images, or remove \
+                 attestations of them that prove nothing"
+            }
+        }
+    }
+}
+
+/// The decision without its audit record: denied, whatever dry run and break-glass say, because
+/// nothing may pass unrecorded. It keeps its explanation unless that is what is too long.
+pub fn unrecorded(mut decision: Decision, why: Unrecorded) -> Decision {
     decision.allowed = false;
     for image in &mut decision.images {
         image.allowed = false;
-        image.reason = Reason::AuditUnavailable;
-        image.message = message::refused(
-            &image.image,
-            "the audit record of this decision could not be written",
-        );
+        image.reason = why.reason();
+        image.message = message::refused(&image.image, why.message());
+        if why == Unrecorded::TooLong {
+            image.attestors = [].into();
+        }
     }
     decision
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use hallmark_core::decision::{Decision, ImageDecision};
+use hallmark_core::decision::{Decision, ImageDecision, Reason};
 use serde::Serialize;
 
 use super::Refusal;
@@ -141,9 +141,11 @@ impl Reviewed<'_> {
         let refused = decision.images.is_empty()
             || denied(decision).any(|image| !image.reason.is_undetermined());
         let text = message(decision);
-        let mut status = match refused {
-            true => Status::new(400, VIOLATES_POLICY, text),
-            false => Status::undetermined(text),
+        let limited = denied(decision).any(|image| image.reason == Reason::AuditLimitExceeded);
+        let mut status = match (refused, limited) {
+            (true, _) => Status::new(400, VIOLATES_POLICY, text),
+            (false, true) => Status { code: 429, ..Status::undetermined(text) },
+            (false, false) => Status::undetermined(text),
         };
         let mut fields = HashMap::new();
         for used in &self.pod.images {

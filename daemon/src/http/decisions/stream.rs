@@ -197,9 +197,10 @@ fn render(lines: &[Line], decisions: &Result<Vec<Recorded>, HttpError>) -> Vec<u
             Err(error) => error.clone(),
             Ok(_) => HttpError::internal("fewer decisions than requests"),
         };
-        match line.clone().and_then(|()| decided.next().ok_or_else(missing)) {
-            Ok(recorded) => {
-                out.extend_from_slice(&recorded.json);
+        let decision = line.clone().and_then(|()| decided.next().ok_or_else(missing));
+        match decision.and_then(super::json) {
+            Ok(json) => {
+                out.extend_from_slice(json);
                 out.push(b'\n');
             }
             Err(error) => error.line(*number, &mut out),

@@ -70,6 +70,7 @@ impl Shared {
 
     /// Makes the database fit for writes again, where it is not and that can be done.
     pub(super) fn heal(&self) -> Result<(), Fault> {
+        self.check_place()?;
         self.reserve.restore().map_err(|error| {
             let (path, mib) = (self.path.display(), RESERVE_BYTES >> 20);
             Fault::Full(format!("writes to {path} wait until {mib} MiB of disk are free: {error}"))
@@ -78,6 +79,22 @@ impl Shared {
             self.reopen()?;
         }
         Ok(())
+    }
+
+    /// Looks whether the file is still under its name. What is written after that is lost with the
+    /// process, so no write may be acknowledged.
+    pub(super) fn check_place(&self) -> Result<(), Fault> {
+        let path = self.path.display();
+        match self.disk.is_in_place() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Fault::Gone(format!(
+                "the database in {path} was removed or replaced while the daemon had it open: writes \
+                 are refused; put the very file back, or restart the daemon with the one that is there"
+            ))),
+            Err(error) => {
+                Err(Fault::Gone(format!("the database in {path} is out of reach: {error}")))
+            }
+        }
     }
 
     fn reopen(&self) -> Result<(), Fault> {

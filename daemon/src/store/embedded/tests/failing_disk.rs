@@ -47,6 +47,10 @@ impl Disk for TestDisk {
         Ok(Box::new(TestFile { file: self.directory.open()?, state: Arc::clone(&self.state) }))
     }
 
+    fn is_in_place(&self) -> io::Result<bool> {
+        self.directory.is_in_place()
+    }
+
     fn take_reserve(&self) -> io::Result<()> {
         if self.state.full.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
