@@ -28,3 +28,4 @@ pub mod log;
 pub mod metrics;
 pub mod public_key;
 pub mod tls;
+pub mod workload;

@@ -14,6 +14,9 @@ pub mod abi;
 mod borrowed;
 mod sdk;
 
+/// Configurations and key sets, which come from outside, read strictly.
+pub use hallmark_json as json;
+
 pub use sdk::{
     Algorithm, Call, Caps, Decoded, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags,
     LogLevel, Material, Plugin, Refusal, Signed, Snapshot,

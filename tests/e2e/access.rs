@@ -277,7 +277,6 @@ async fn a_stored_iam_policy_permits_on_its_own_resource() {
     let bind = |role: &str, member: &str| {
         json!({"policy": {"bindings": [
             {"role": format!("roles/{role}"), "members": [member]},
-            {"role": "roles/owner", "members": ["user:nobody"]},
         ]}})
     };
     let set = format!("{own}:setIamPolicy");

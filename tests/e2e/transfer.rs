@@ -191,7 +191,7 @@ async fn an_import_goes_on_where_it_stopped_and_takes_over_what_differs() {
     let changed = json!({"gkePolicy": {}});
     client.put("/v1/projects/p/platforms/gke/policies/strict", &changed).await.ok();
     let nobody = json!({"policy": {"bindings": [
-        {"role": "roles/viewer", "members": ["user:b@example.com"]},
+        {"role": "roles/binaryauthorization.policyViewer", "members": ["user:b@example.com"]},
     ]}});
     client.post("/v1/projects/p/notes/CVE-1:setIamPolicy", &nobody).await.ok();
     let imported = run(client, &import);

@@ -13,6 +13,7 @@
 //! [`decision::Reason`] of its own.
 
 pub mod attestor;
+pub mod attributes;
 pub mod decision;
 pub mod document;
 pub mod envelope;

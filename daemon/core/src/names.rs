@@ -140,6 +140,25 @@ resource_name!(
     /// `projects/P/occurrences/O`.
     OccurrenceName, "occurrences", "projects/*/occurrences/*"
 );
+impl OccurrenceName {
+    /// Reads the name of an occurrence with or without the one location that there is in it.
+    pub fn from_reference(text: &str) -> Result<Self, NameError> {
+        match text.split('/').take(7).collect::<Vec<_>>()[..] {
+            ["projects", project, "locations", GLOBAL, "occurrences", id] => {
+                Self::new(project.parse()?, id)
+            }
+            _ => text.parse(),
+        }
+    }
+}
+
+/// Whether `text` is `projects/P` of this project, with or without the one location that there is.
+pub fn is_project(text: &str, project: &ProjectId) -> bool {
+    match text.split('/').take(5).collect::<Vec<_>>()[..] {
+        ["projects", id] | ["projects", id, "locations", GLOBAL] => id == project.as_str(),
+        _ => false,
+    }
+}
 
 /// A platform that platform policies exist for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

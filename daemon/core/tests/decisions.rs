@@ -7,8 +7,10 @@
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
 use hallmark_core::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
@@ -184,6 +186,10 @@ struct Row {
     messages: Vec<String>,
 }
 
+fn attribute<T: FromStr<Err: Debug>>(text: Option<Box<str>>) -> Option<T> {
+    text.map(|text| text.parse().expect("an attribute"))
+}
+
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct RequestRow {
@@ -272,10 +278,10 @@ impl Table {
         let attributes = row.request.clone();
         let request = Request {
             project: project.clone(),
-            cluster: attributes.cluster,
-            namespace: attributes.namespace,
-            service_account: attributes.service_account,
-            istio_identity: attributes.istio_identity,
+            cluster: attribute(attributes.cluster),
+            namespace: attribute(attributes.namespace),
+            service_account: attribute(attributes.service_account),
+            istio_identity: attribute(attributes.istio_identity),
             images: row.images.iter().map(|image| image.as_str().into()).collect(),
             break_glass: attributes.break_glass,
         };

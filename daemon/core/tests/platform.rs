@@ -174,8 +174,8 @@ fn an_answer_has_the_shape_of_googles() {
     let images = ["gcr.io/free:1", "gcr.io/shop", "gcr.io/p/ok", "gcr.io/p/no", "A"];
     let pod = Pod {
         name: "web-1".into(),
-        namespace: Some("shop".into()),
-        service_account: Some("web".into()),
+        namespace: Some("shop".parse().expect("a namespace")),
+        service_account: Some("web".parse().expect("an account")),
         images: images.map(Into::into).into(),
     };
     let result =
@@ -421,8 +421,12 @@ impl Row {
     fn plan<'p>(&self, policy: &'p TrustedGkePolicy) -> Plan<'p> {
         let pod = Pod {
             name: self.pod.name.clone(),
-            namespace: self.pod.namespace.clone(),
-            service_account: self.pod.service_account.clone(),
+            namespace: self.pod.namespace.as_deref().map(|text| text.parse().expect(text)),
+            service_account: self
+                .pod
+                .service_account
+                .as_deref()
+                .map(|text| text.parse().expect(text)),
             images: self.images.clone(),
         };
         plan(policy, pod, &self.limits())

@@ -101,7 +101,7 @@ impl Chain {
 
     fn read_line(&mut self, line: &[u8]) -> Result<(), String> {
         let members: Members<'_> =
-            serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            hallmark_json::from_slice(line).map_err(|error| error.to_string())?;
         if members.seq != self.next_seq || sequence_number(line) != Some(self.next_seq) {
             return Err(format!("its number is {}, expected {}", members.seq, self.next_seq));
         }

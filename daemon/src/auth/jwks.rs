@@ -60,7 +60,7 @@ impl Jwks {
     /// Reads a key set. Keys that are not for verifying, or of a kind that is not known, are passed
     /// over; a set without any other is refused, and so is one with a malformed key.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        let set: WireSet = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let set: WireSet = hallmark_json::from_slice(json).map_err(|error| error.to_string())?;
         if set.keys.len() > KEYS_MAX {
             return Err(format!("more than {KEYS_MAX} keys"));
         }

@@ -102,7 +102,7 @@ impl Issuers {
 
 fn json<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, AuthError> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| AuthError::Malformed)?;
-    serde_json::from_slice(&bytes).map_err(|_| AuthError::Malformed)
+    hallmark_json::from_slice(&bytes).map_err(|_| AuthError::Malformed)
 }
 
 #[derive(Deserialize)]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use hallmark_core::attributes::ClusterName;
 use hallmark_core::image::Digest;
 use hallmark_core::names::ProjectId;
-use hallmark_core::policy::parse::is_cluster;
 
 use super::Auth;
 use super::bindings::{Binding, Bindings, Member, Scope};
@@ -227,8 +227,8 @@ fn clusters(written: &[String], role: Role, path: &str) -> Result<BTreeSet<Strin
     if written.is_empty() {
         return refused("name clusters, or leave it out for all".to_owned());
     }
-    match written.iter().find(|named| !is_cluster(named)) {
-        Some(other) => refused(format!("`{other}` is not LOCATION.CLUSTER, as us-east1-a.prod")),
+    match written.iter().find_map(|named| named.parse::<ClusterName>().err()) {
+        Some(error) => refused(error.to_string()),
         None => Ok(written.iter().cloned().collect()),
     }
 }

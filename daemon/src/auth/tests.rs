@@ -384,7 +384,7 @@ fn what_cannot_be_is_refused_with_its_place_and_without_its_value() {
             &binding(
                 "role = 'roles/hallmark.decider'\nmembers = []\nprojects = ['*']\nclusters = ['*']",
             ),
-            "`*` is not LOCATION.CLUSTER",
+            "\"*\" is not LOCATION.CLUSTER",
         ),
         (
             &binding(

@@ -28,7 +28,6 @@ mod guarded_io;
 mod iam;
 mod image_review;
 mod platforms;
-mod pods;
 mod webhook;
 mod writing;
 

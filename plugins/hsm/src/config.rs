@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hallmark_plugin_api::Algorithm;
+use hallmark_plugin_api::{Algorithm, json};
 use serde::Deserialize;
 
 use crate::algorithm::SUPPORTED;
@@ -191,7 +191,7 @@ impl Config {
     pub(crate) fn parse(json: &[u8]) -> Result<Self, ConfigError> {
         let json = if json.trim_ascii().is_empty() { b"{}" } else { json };
         let written: Written =
-            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+            json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
         within("keys", written.keys.len(), KEYS_MAX)?;
         range("sessions", written.sessions, SESSIONS_MAX)?;
         range("refresh_secs", written.refresh_secs, REFRESH_SECS_MAX)?;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
+use hallmark_plugin_api::json;
 use serde::Deserialize;
 
 /// Keyrings of one instance.
@@ -128,7 +129,7 @@ impl Config {
     pub(crate) fn parse(json: &[u8]) -> Result<Self, ConfigError> {
         let json = if json.trim_ascii().is_empty() { b"{}" } else { json };
         let config: Self =
-            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+            json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
         within("keyrings", config.keyrings.len(), KEYRINGS_MAX)?;
         within("signing_keys", config.signing_keys.len(), SIGNING_KEYS_MAX)?;
         if !(1..=REFRESH_SECS_MAX).contains(&config.refresh_secs) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
-use hallmark_plugin_api::Algorithm;
+use hallmark_plugin_api::{Algorithm, json};
 use serde::Deserialize;
 
 /// Sources of one instance.
@@ -133,7 +133,7 @@ impl Config {
     pub(crate) fn parse(json: &[u8]) -> Result<Self, ConfigError> {
         let json = if json.trim_ascii().is_empty() { b"{}" } else { json };
         let written: Written =
-            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+            json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
         within("sources", written.sources.len(), SOURCES_MAX)?;
         within("signing_keys", written.signing_keys.len(), SIGNING_KEYS_MAX)?;
         if !(1..=REFRESH_SECS_MAX).contains(&written.refresh_secs) {

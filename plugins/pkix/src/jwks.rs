@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hallmark_plugin_api::Algorithm;
+use hallmark_plugin_api::{Algorithm, json};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -119,7 +119,7 @@ enum Reading {
 /// Reads a set.
 pub(crate) fn parse(json: &[u8]) -> Result<Jwks, JwksError> {
     let document: Document =
-        serde_json::from_slice(json).map_err(|error| JwksError::Json(place(&error)))?;
+        json::from_slice(json).map_err(|error| JwksError::Json(place(&error)))?;
     if document.keys.len() > KEYS_MAX {
         return Err(JwksError::TooMany(document.keys.len()));
     }

@@ -10,8 +10,8 @@ use crate::names::{AttestorName, NoteName};
 /// Keys of one attestor, as in Google's quota.
 pub const KEYS_MAX: usize = 1000;
 
-/// Reads an attestor in JSON, v1 or v1beta1. `name` is the one of the URL and overrides the
-/// document's, which is then not needed. `etag` and `updateTime` are kept as given: a write
+/// Reads an attestor in JSON, v1 or v1beta1. `name` is the one of the URL; the document may leave
+/// its own out, and may not say another. `etag` and `updateTime` are kept as given: a write
 /// replaces them.
 pub fn attestor_from_json(
     text: &str,
@@ -38,10 +38,7 @@ fn attestor(root: &Field<'_>, name: Option<&AttestorName>) -> Option<Attestor> {
         "etag",
         "updateTime",
     ])?;
-    let name = match name {
-        Some(name) => Some(name.clone()),
-        None => object.required("name").and_then(|field| field.parsed(str::parse)),
-    };
+    let name = object.own_name(name, str::parse);
     let description = object.text("description");
     let note = user_owned_note(&object);
     let (etag, update_time) = (object.text("etag"), object.text("updateTime"));
@@ -96,6 +93,7 @@ pub(crate) fn public_keys(note: &Object<'_>) -> Option<Vec<PublicKey>> {
 
 fn public_key(field: &Field<'_>) -> Option<PublicKey> {
     let object = field.object(&["comment", "id", "asciiArmoredPgpPublicKey", "pkixPublicKey"])?;
+    object.refuse_null(&["asciiArmoredPgpPublicKey", "pkixPublicKey"]);
     let comment = object.text("comment");
     let id = Some(object.text("id")).filter(|id| !id.is_empty()).map(|id| KeyId::from(&*id));
     match (object.get("asciiArmoredPgpPublicKey"), object.get("pkixPublicKey")) {

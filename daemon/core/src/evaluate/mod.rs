@@ -13,6 +13,7 @@ pub mod plan;
 #[cfg(test)]
 mod tests;
 
+use crate::attributes::{ClusterName, MeshIdentity, Namespace, ServiceAccount};
 use crate::names::ProjectId;
 
 /// What is asked: may these images run here?
@@ -20,14 +21,14 @@ use crate::names::ProjectId;
 pub struct Request {
     /// Whose policy decides.
     pub project: ProjectId,
-    /// `LOCATION.CLUSTER`.
-    pub cluster: Option<Box<str>>,
-    /// Kubernetes namespace.
-    pub namespace: Option<Box<str>>,
-    /// Kubernetes service account, without its namespace.
-    pub service_account: Option<Box<str>>,
-    /// Mesh identity, with or without `spiffe://`.
-    pub istio_identity: Option<Box<str>>,
+    /// The cluster it is for.
+    pub cluster: Option<ClusterName>,
+    /// The namespace of the pod.
+    pub namespace: Option<Namespace>,
+    /// The service account of the pod.
+    pub service_account: Option<ServiceAccount>,
+    /// The mesh identity of the workload.
+    pub istio_identity: Option<MeshIdentity>,
     /// One to [`crate::limits::Limits::images_max`], exactly as the workload names them.
     pub images: Vec<Box<str>>,
     /// Whether enforcement is lifted for this request. Recorded, whatever the outcome.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::Scope;
 use super::render::scope;
+use crate::attributes::{Namespace, ServiceAccount};
 use crate::decision::{AttestorReason, Trial};
 use crate::evaluate::message::Shown;
 use crate::names::ProjectId;
@@ -42,9 +43,9 @@ pub struct PodResult {
     /// Its name; empty where it has none.
     pub pod_name: Box<str>,
     /// Its namespace, where it has one.
-    pub namespace: Option<Box<str>>,
+    pub namespace: Option<Namespace>,
     /// Its service account, where it has one.
-    pub service_account: Option<Box<str>>,
+    pub service_account: Option<ServiceAccount>,
     /// One for each image, in the order of the pod.
     pub images: Vec<ImageResult>,
 }
@@ -250,11 +251,11 @@ pub fn response_to_json(pods: &[PodResult]) -> Value {
 fn pod_to_json(pod: &PodResult) -> Value {
     let mut object = Map::new();
     for (name, text) in [
-        ("podName", Some(&pod.pod_name)),
-        ("kubernetesNamespace", pod.namespace.as_ref()),
-        ("kubernetesServiceAccount", pod.service_account.as_ref()),
+        ("podName", Some(&*pod.pod_name)),
+        ("kubernetesNamespace", pod.namespace.as_deref()),
+        ("kubernetesServiceAccount", pod.service_account.as_deref()),
     ] {
-        set_text(&mut object, name, text.map(|text| text.to_string()));
+        set_text(&mut object, name, text.map(str::to_owned));
     }
     set_text(&mut object, "verdict", Some(pod.verdict().as_str().to_owned()));
     let images: Vec<_> = pod.images.iter().map(image_to_json).collect();

@@ -6,11 +6,11 @@ use hallmark_core::decision::{Decision, ImageDecision};
 use serde::Serialize;
 
 use super::Refusal;
-use super::object::{Carries, Pod};
 use super::wire::KIND;
 use crate::http::webhook::{
     BREAK_GLASS_KEY, DRY_RUN_KEY, OVERRIDDEN_KEY, Shown, Undecided, cause, causes, denied, message,
 };
+use crate::workload::{Kind, Pod};
 
 /// The reason that Google's service gives, which alerts look for.
 const VIOLATES_POLICY: &str = "VIOLATES_POLICY";
@@ -82,7 +82,7 @@ pub(super) struct Reviewed<'a> {
     pub(super) kind: String,
     pub(super) name: Option<Box<str>>,
     pub(super) pod: &'a Pod,
-    pub(super) carries: Carries,
+    pub(super) carried_by: Kind,
 }
 
 impl Reviewed<'_> {
@@ -151,7 +151,9 @@ impl Reviewed<'_> {
         }
         let cause = |image: &ImageDecision| Cause {
             reason: cause(image),
-            field: fields.get(&image.image).map(|field| format!("{}{field}", self.carries.path())),
+            field: fields
+                .get(&image.image)
+                .map(|field| format!("{}{field}", self.carried_by.path())),
         };
         status.details.kind = Some(self.kind.clone());
         status.details.name = self.name.clone();

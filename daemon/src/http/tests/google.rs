@@ -64,7 +64,7 @@ impl Api {
 
 fn policy(etag: &str) -> Value {
     json!({
-        "name": "projects/somebody-elses/policy",
+        "name": "projects/p/policy",
         "defaultAdmissionRule": {
             "evaluationMode": "ALWAYS_DENY",
             "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
@@ -75,7 +75,7 @@ fn policy(etag: &str) -> Value {
 
 fn attestor(keys: &Value) -> Value {
     let note = json!({"noteReference": "projects/p/notes/n", "publicKeys": keys});
-    json!({"name": "projects/q/attestors/ignored", "userOwnedGrafeasNote": note})
+    json!({"userOwnedGrafeasNote": note})
 }
 
 fn key(pem: &str) -> Value {

@@ -40,9 +40,9 @@ fn provider_request() -> Value {
         "request": {"keys": ["r/i"]}})
 }
 
-const ADMISSION: &str = "/k8s/projects/p/clusters/c/admission";
-const IMAGE_REVIEW: &str = "/k8s/projects/p/clusters/c/imagereview";
-const GATEKEEPER: &str = "/gatekeeper/projects/p/clusters/c/validate";
+const ADMISSION: &str = "/k8s/projects/p/clusters/l.c/admission";
+const IMAGE_REVIEW: &str = "/k8s/projects/p/clusters/l.c/imagereview";
+const GATEKEEPER: &str = "/gatekeeper/projects/p/clusters/l.c/validate";
 
 /// A gate that is stuck for good.
 async fn stuck(limits: ServerLimits) -> Server {

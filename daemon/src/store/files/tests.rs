@@ -374,7 +374,7 @@ fn a_platform_policy_lies_in_the_directory_of_its_platform() {
 #[test]
 fn an_iam_policy_is_of_a_resource_that_there_is() {
     let dir = tempfile::tempdir().unwrap();
-    let viewer = "{\"bindings\": [{\"role\": \"roles/x.viewer\", \"members\": [\"user:a\"]}]}";
+    let viewer = "{\"bindings\": [{\"role\": \"roles/binaryauthorization.policyViewer\", \"members\": [\"user:a\"]}]}";
     put_json(
         dir.path(),
         "projects/p/notes/dotted.json",
@@ -389,7 +389,7 @@ fn an_iam_policy_is_of_a_resource_that_there_is() {
     let found = faults(dir.path());
     for says in [
         "iam/attestors/none.json: projects/p/attestors/none does not exist",
-        "iam/policy.yaml: line 1: bindings.role: is no role",
+        "iam/policy.yaml: line 1: bindings.role: there is no role `viewer`",
     ] {
         assert!(found.contains(says), "{found}");
     }

@@ -40,6 +40,7 @@ const FIELDS: [&str; 9] = [
 
 pub(super) fn check(field: &Field<'_>, patterns: &mut Patterns) -> Option<PolicyCheck> {
     let object = field.object(&FIELDS)?;
+    object.refuse_null(&KINDS.map(|(name, _)| name));
     let image_allowlist = patterns.allowlist(&object);
     let mut kinds = Vec::new();
     for (name, read) in KINDS {
