@@ -156,7 +156,12 @@ async fn the_slow_and_the_silent_are_given_up_on() {
 #[tokio::test]
 async fn a_half_open_connection_holds_nothing() {
     let world = World::new().await;
-    for half in ["", "GET /livez HT", "POST /v1/decisions HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"] {
+    for half in [
+        "",
+        "GET /livez HT",
+        "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: 9\r\n\r\n{",
+    ] {
         let mut wire = Wire::open(world.client()).await;
         wire.send(half.as_bytes()).await;
         wire.finish().await;
@@ -199,7 +204,7 @@ async fn one_connection_too_many_is_told_so() {
         held.push(Wire::open(world.client()).await);
     }
     let mut surplus = Wire::open(world.client()).await;
-    surplus.send(b"GET /livez HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    surplus.send(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let answer = surplus.read_to_end().await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1"), "{answer}");
     drop(held);

@@ -114,7 +114,7 @@ async fn with_tls_and_authentication_the_network_is_served() {
     tls.operator().get("/v1/projects/p/policy").await.ok();
     // In clear text nothing is answered.
     let mut clear = Wire::open(&Client::new(&tls.address())).await;
-    clear.send(b"GET /livez HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    clear.send(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(!clear.read_to_end().await.contains("HTTP/1.1"));
 }
 

@@ -94,7 +94,8 @@ impl Parts {
         let limits = server_limits(&config.limits);
         let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
         let guard = config.auth.clone().map(Guard::load).transpose()?.unwrap_or_default();
-        let doors = doors.guarded_by(guard).reviewing(config.kubernetes);
+        let doors = doors.guarded_by(guard).answering_to(config.allowed_hosts.clone());
+        let doors = doors.reviewing(config.kubernetes);
         let versions = config.key_versions.clone();
         let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
         let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics, worker_metrics));

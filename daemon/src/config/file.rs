@@ -26,6 +26,9 @@ pub struct File {
     pub listen: Option<SocketAddr>,
     /// `ADDR:PORT` for metrics and health alone.
     pub listen_metrics: Option<SocketAddr>,
+    /// Names that the daemon answers to beside those of loopback.
+    #[serde(default)]
+    pub allowed_hosts: Vec<String>,
     /// Where the bound address is written.
     pub port_file: Option<PathBuf>,
     /// Directory of the embedded database.
@@ -295,6 +298,7 @@ impl File {
         Self {
             listen: self.listen.or(below.listen),
             listen_metrics: self.listen_metrics.or(below.listen_metrics),
+            allowed_hosts: below.allowed_hosts,
             port_file: self.port_file.or(below.port_file),
             data_dir: self.data_dir.or(data_below),
             config_dir: self.config_dir.or(config_below),
@@ -344,6 +348,7 @@ impl File {
         Ok(Config {
             listen,
             listen_metrics: self.listen_metrics,
+            allowed_hosts: hosts(self.allowed_hosts)?,
             tls,
             auth: self.auth.map(AuthSection::source),
             port_file: self.port_file,
@@ -373,6 +378,17 @@ fn source(data: Option<PathBuf>, files: Option<PathBuf>) -> Result<Source, Confi
         (None, None) => Err(ConfigError::NoSource),
         (Some(_), Some(_)) => Err(ConfigError::TwoSources),
     }
+}
+
+/// The names as they are compared: in lower case, without brackets and the last dot.
+fn hosts(written: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    let host = |written: String| {
+        let host = written.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let is_host = !host.is_empty() && host.bytes().all(legal) || host.parse::<IpAddr>().is_ok();
+        if is_host { Ok(host.to_ascii_lowercase()) } else { Err(ConfigError::AllowedHost(written)) }
+    };
+    written.into_iter().map(host).collect()
 }
 
 impl TlsSection {

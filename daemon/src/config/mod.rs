@@ -26,6 +26,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// A listener of its own for `/metrics` and the health routes, where there is one.
     pub listen_metrics: Option<SocketAddr>,
+    /// Names that the daemon answers to beside those of loopback, in lower case, without port.
+    pub allowed_hosts: Vec<String>,
     /// How connections are protected; `None`: not at all.
     pub tls: Option<TlsFiles>,
     /// Who may do what; `None`: everybody everything.
@@ -277,6 +279,11 @@ pub enum ConfigError {
          FILE (docs/security.md), or listen on 127.0.0.1 or [::1]"
     )]
     NotLoopback(SocketAddr),
+    /// A name of the daemon that no client can ask for.
+    #[error(
+        "allowed_hosts: `{0}` is not a host: write a name or an address, without scheme and port"
+    )]
+    AllowedHost(String),
     /// Half of TLS.
     #[error("TLS needs both --tls-cert and --tls-key, and --tls-client-ca needs them, too")]
     HalfTls,

@@ -30,6 +30,7 @@ fn every_key_is_heard() {
     for line in [
         r#"listen = "127.0.0.1:1""#,
         r#"listen_metrics = "[::1]:2""#,
+        r#"allowed_hosts = ["h"]"#,
         r#"port_file = "p""#,
         r#"tls = { cert = "c", key = "k" }"#,
         r#"tls = { cert = "c", key = "k", client_ca = "a" }"#,
@@ -90,6 +91,9 @@ fn what_cannot_be_is_refused_with_a_sentence() {
             "data_dir = 'd'\nauth = { file = 'a', groups = [{ name = 'g', members = [] }] }",
             "leave everything else",
         ),
+        ("data_dir = 'd'\nallowed_hosts = ['http://h']", "`http://h` is not a host"),
+        ("data_dir = 'd'\nallowed_hosts = ['h:80']", "`h:80` is not a host"),
+        ("data_dir = 'd'\nallowed_hosts = ['']", "`` is not a host"),
         ("data_dir = 'd'\nlimits.connections = 0", "limits.connections = 0 is out of range"),
         ("data_dir = 'd'\nserve_threads = 0", "serve_threads = 0 is out of range"),
         ("data_dir = 'd'\ncache.verdict_mib = 0", "cache.verdict_mib = 0 is out of range"),

@@ -45,7 +45,8 @@ pub(super) async fn dispatch(
     let started = Instant::now();
     let is_head = request.method() == Method::HEAD;
     override_method(&mut request);
-    let found = routes::find(request.method(), request.uri().path());
+    let ours = doors.browser_guard.check(&request, !doors.guard.asks());
+    let found = ours.and_then(|()| routes::find(request.method(), request.uri().path()));
     let found = found.and_then(|(route, params)| match (peer.reach, route.door) {
         (Reach::Everything, _) | (_, Door::Operations) => Ok((route, params)),
         _ => Err(HttpError::NotFound("this listener is for operations only".to_owned())),
@@ -96,7 +97,8 @@ async fn answer(
     let caller = let_in(doors, &credentials, route, &params).await?;
     let is_empty = request.body().is_end_stream();
     let coding = coding(request.headers())?;
-    if content(request.headers(), is_empty)? == Content::Lines {
+    let content = content(request.headers(), route, is_empty)?;
+    if content == Content::Lines {
         if coding == Coding::Gzip {
             let hint = "a compressed stream is not read: send it without Content-Encoding";
             return Err(HttpError::UnsupportedMediaType(hint.to_owned()));
@@ -107,7 +109,7 @@ async fn answer(
             return Err(HttpError::UnsupportedMediaType(hint));
         }
     }
-    let asked = Asked { route, endpoint: route.endpoint, caller, params, received };
+    let asked = Asked { route, endpoint: route.endpoint, content, caller, params, received };
     if route.door == Door::Operations {
         return whole(doors, asked, request).await;
     }
@@ -126,6 +128,7 @@ async fn answer(
 struct Asked {
     route: &'static Route,
     endpoint: Endpoint,
+    content: Content,
     caller: Caller,
     params: Params,
     received: Instant,
@@ -158,10 +161,13 @@ async fn whole(
     asked: Asked,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, HttpError> {
-    let Asked { route, endpoint, caller, params, received } = asked;
+    let Asked { route, endpoint, content, caller, params, received } = asked;
     let (head, incoming) = request.into_parts();
     let coding = coding(&head.headers)?;
     let read = body::read(incoming, coding, &doors.limits, &doors.body_bytes).await?;
+    if content == Content::Form && !read.bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(unread(FORM));
+    }
     let deadline = Instant::now() + doors.limits.request_deadline;
     let exchange = Exchange {
         method: head.method,
@@ -204,8 +210,12 @@ pub(super) async fn caught(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     Json,
+    /// JSON that is said to be a form.
+    Form,
     Lines,
 }
+
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 /// How the body is compressed. Google's Java clients send gzip.
 fn coding(headers: &HeaderMap) -> Result<Coding, HttpError> {
@@ -219,21 +229,32 @@ fn coding(headers: &HeaderMap) -> Result<Coding, HttpError> {
     }
 }
 
-/// What the body is; nothing said means JSON.
-fn content(headers: &HeaderMap, is_empty: bool) -> Result<Content, HttpError> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Content::Json) };
+/// What the body is. One of no type is refused, because a web page can make a browser send such a
+/// body to any address without asking; so is a write without a body that does not say what it is.
+fn content(headers: &HeaderMap, route: &Route, is_empty: bool) -> Result<Content, HttpError> {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        let needed = !is_empty || (route.access.writes() && route.method != Method::DELETE);
+        return if needed { Err(unread(b"a body of no type")) } else { Ok(Content::Json) };
+    };
     let value = value.as_bytes();
     let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(b"application/x-ndjson") {
+    let is = |known: &[u8]| essence.eq_ignore_ascii_case(known);
+    if is(b"application/x-ndjson") {
         Ok(Content::Lines)
-    } else if essence.eq_ignore_ascii_case(b"application/json") || is_empty {
+    } else if is(b"application/json") || (is_empty && !route.access.writes()) {
         Ok(Content::Json)
+    } else if is(FORM) && route.reads_forms {
+        Ok(Content::Form)
     } else {
-        Err(HttpError::UnsupportedMediaType(format!(
-            "`{}` is not read here: send JSON with Content-Type: application/json",
-            essence.escape_ascii().to_string().chars().take(128).collect::<String>()
-        )))
+        Err(unread(essence))
     }
+}
+
+fn unread(essence: &[u8]) -> HttpError {
+    let essence: String = essence.escape_ascii().to_string().chars().take(128).collect();
+    HttpError::UnsupportedMediaType(format!(
+        "`{essence}` is not read here: send JSON with Content-Type: application/json"
+    ))
 }
 
 /// The answer to `HEAD`: as to `GET`, its length included, and no body.

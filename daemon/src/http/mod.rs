@@ -6,6 +6,7 @@
 //! or fails with an [`HttpError`], which is rendered in one place.
 
 pub mod access;
+pub mod browser_guard;
 pub mod decisions;
 pub mod error;
 pub mod exchange;
@@ -59,6 +60,7 @@ use crate::metrics::http::HttpMetrics;
 use crate::metrics::tls::TlsMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
+use browser_guard::BrowserGuard;
 use dispatch::StreamBroken;
 use error::HttpError;
 use exchange::{Answer, Exchange};
@@ -69,7 +71,7 @@ use writing::Nameless;
 
 routes! {
     Decisions {
-        POST "/v1/decisions" [in_body DecisionsCreate] => decisions::decide, ndjson decisions::stream;
+        POST "/v1/decisions" [in_body DecisionsCreate] => decisions::decide, ndjson decisions::stream, forms true;
     }
     AdmissionReview {
         POST "/k8s/projects/{project}/clusters/{cluster}/admission" [DecisionsCreate] => admission_review::review, full admission_review::deny;
@@ -168,6 +170,8 @@ pub struct Doors {
     pub limits: ServerLimits,
     /// Who may do what.
     pub guard: Arc<Guard>,
+    /// Tells requests of web pages from those of programs.
+    pub browser_guard: BrowserGuard,
     /// What TLS comes to.
     pub tls_metrics: TlsMetrics,
     /// What Kubernetes API servers are told beside the verdicts on pods.
@@ -223,6 +227,7 @@ impl Doors {
             metrics: HttpMetrics::register(&registry)?,
             tls_metrics: TlsMetrics::register(&registry)?,
             guard: Arc::default(),
+            browser_guard: BrowserGuard::default(),
             nameless: Nameless::default(),
             registry,
             readiness: Arc::default(),
@@ -242,6 +247,13 @@ impl Doors {
     #[must_use]
     pub fn guarded_by(mut self, guard: Guard) -> Self {
         self.guard = Arc::new(guard);
+        self
+    }
+
+    /// Answers to these names beside those of loopback.
+    #[must_use]
+    pub fn answering_to(mut self, allowed_hosts: Vec<String>) -> Self {
+        self.browser_guard = BrowserGuard { allowed_hosts };
         self
     }
 

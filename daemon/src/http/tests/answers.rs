@@ -103,12 +103,11 @@ async fn what_is_wrong_inside_stays_inside() {
 }
 
 #[tokio::test]
-async fn json_is_assumed_and_its_type_may_have_parameters() {
+async fn the_type_of_json_may_have_parameters_and_any_case() {
     let server = Server::start(ServerLimits::DEFAULT).await;
-    for header in ["", "content-type: Application/JSON; charset=utf-8\r\n"] {
-        let answer = server.post("/v1/decisions", header, asking("i")).await;
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    }
+    let header = "content-type: Application/JSON; charset=utf-8\r\n";
+    let answer = server.post("/v1/decisions", header, asking("i")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 #[tokio::test]

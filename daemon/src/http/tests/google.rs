@@ -29,7 +29,7 @@ impl Api {
 
     async fn call(&self, method: &str, path: &str, body: &str) -> Answered {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );

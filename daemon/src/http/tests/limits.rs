@@ -27,7 +27,8 @@ async fn taking_turns(limits: ServerLimits) -> (Server, Arc<Semaphore>) {
 async fn an_announced_body_over_the_limit_is_refused_unread() {
     let limits = ServerLimits { body_bytes_max: 100, ..ServerLimits::DEFAULT };
     let server = Server::start(limits).await;
-    let head = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length:";
+    let head = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\n\
+        content-type: application/json\r\nexpect: 100-continue\r\ncontent-length:";
     let refused = server.send(format!("{head} 101\r\n\r\n")).await;
     assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
     assert!(refused.contains("larger than 100 bytes"), "{refused}");
@@ -44,7 +45,8 @@ async fn an_announced_body_over_the_limit_is_refused_unread() {
 async fn a_chunked_body_is_refused_where_it_passes_the_limit() {
     let limits = ServerLimits { body_bytes_max: 100, ..ServerLimits::DEFAULT };
     let server = Server::start(limits).await;
-    let head = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n";
+    let head = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\n\
+        content-type: application/json\r\ntransfer-encoding: chunked\r\n";
     let body = asking(&"i".repeat(50));
     let (front, back) = body.split_at(40);
     let chunks = format!("{:x}\r\n{front}\r\n{:x}\r\n{back}\r\n", front.len(), back.len());
@@ -58,7 +60,8 @@ async fn a_chunked_body_is_refused_where_it_passes_the_limit() {
 async fn a_body_that_does_not_arrive_in_time_is_given_up() {
     let limits = ServerLimits { body_timeout: SOON, ..ServerLimits::DEFAULT };
     let server = Server::start(limits).await;
-    let head = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\ncontent-length: 40\r\n\r\n{";
+    let head = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\n\
+        content-type: application/json\r\ncontent-length: 40\r\n\r\n{";
     let refused = server.send(head).await;
     assert!(refused.starts_with("HTTP/1.1 408 "), "{refused}");
     assert!(refused.contains("\r\nconnection: close\r\n"), "{refused}");
@@ -152,7 +155,8 @@ async fn bodies_beyond_the_budget_of_all_are_shed_and_small_ones_are_served() {
     let shed = server.post(DECISIONS, "", &large).await;
     assert!(shed.starts_with("HTTP/1.1 503 ") && shed.contains("body_bytes"), "{shed}");
     let chunk = format!("{:x}\r\n{large}\r\n", large.len());
-    let head = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
+    let head = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\n\
+        content-type: application/json\r\nconnection: close\r\n\
         transfer-encoding: chunked\r\n\r\n";
     let shed = server.send(format!("{head}{chunk}0\r\n\r\n")).await;
     assert!(shed.starts_with("HTTP/1.1 503 "), "{shed}");
@@ -189,7 +193,10 @@ async fn a_refused_client_may_go_on_sending_for_a_while_only() {
     let server = Server::start(limits).await;
     let mut client = server.connect().await;
     client
-        .write("POST /v1/decisions HTTP/1.1\r\nhost: h\r\ncontent-length: 9999999999\r\n\r\n")
+        .write(
+            "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\n\
+        content-type: application/json\r\ncontent-length: 9999999999\r\n\r\n",
+        )
         .await;
     within(async { while client.0.write_all(&[b'x'; 1_000]).await.is_ok() {} }).await;
     server.shows("hallmark_http_connections 0").await;

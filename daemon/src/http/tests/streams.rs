@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::http::limits::BATCH_BYTES;
 
-const HEAD: &str = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
+const HEAD: &str = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
     content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
 
 const SOON: Duration = Duration::from_millis(50);
