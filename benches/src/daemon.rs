@@ -35,8 +35,13 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts a daemon on the store in `dir`, with all defaults but the threads and `caches`.
     pub(crate) fn start(dir: &Path, caches: Caches) -> anyhow::Result<Self> {
+        Self::start_with(dir, caches, "")
+    }
+
+    /// The same, with this configuration beside.
+    pub(crate) fn start_with(dir: &Path, caches: Caches, toml: &str) -> anyhow::Result<Self> {
         let (config, port_file) = (dir.join("hallmark.toml"), dir.join("address"));
-        std::fs::write(&config, configuration(caches))?;
+        std::fs::write(&config, configuration(caches) + toml)?;
         if port_file.exists() {
             std::fs::remove_file(&port_file)?;
         }

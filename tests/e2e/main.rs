@@ -30,6 +30,7 @@ mod plugin_worker;
 mod request_shapes;
 mod rotation;
 mod same_answers;
+mod shares;
 mod soak;
 mod startup;
 mod tls;

@@ -125,6 +125,17 @@ impl Guard {
         auth.current().bindings.permit(principal, permission, place)
     }
 
+    /// Whether the configuration lets the caller do this anywhere at all.
+    pub fn permits_somewhere(&self, caller: &Caller, permission: Permission) -> bool {
+        let Some(auth) = &self.0 else { return true };
+        let principal = match caller {
+            Caller::Anybody => return false,
+            Caller::Nameless => None,
+            Caller::Known(principal) => Some(principal),
+        };
+        auth.current().bindings.permit_somewhere(principal, permission)
+    }
+
     /// Whether bindings that are stored with a resource, each a role and its members, let the
     /// caller do this to it. A role that is not known permits nothing.
     pub fn permits_by<'a>(

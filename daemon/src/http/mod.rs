@@ -16,20 +16,27 @@ pub mod routes;
 pub mod server;
 
 mod admission_review;
+mod answer_body;
 mod binaryauthorization;
 mod body;
 mod cloudkms;
+mod connections;
 mod containeranalysis;
 mod containeranalysis_v1beta1;
 mod dispatch;
 mod enums;
 mod external_data;
+mod flow;
 mod google;
 mod guarded_io;
+mod holder;
 mod iam;
 mod image_review;
+mod pace;
 mod platforms;
 mod pods;
+mod room;
+mod slots;
 mod webhook;
 mod writing;
 
@@ -51,7 +58,6 @@ use http::Response;
 use http_body_util::channel::Channel;
 use hyper::body::Incoming;
 use prometheus::Registry;
-use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin, Recorded, Validation};
 use crate::auth::{Credentials, Guard};
@@ -60,13 +66,19 @@ use crate::metrics::http::HttpMetrics;
 use crate::metrics::tls::TlsMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
+use answer_body::StreamBroken;
+use body::Bodies;
 use browser_guard::BrowserGuard;
-use dispatch::StreamBroken;
 use error::HttpError;
 use exchange::{Answer, Exchange};
+use flow::Flows;
 use health::Readiness;
+use holder::Holder;
 use limits::ServerLimits;
+use pace::Pace;
+use room::{GivesWay, Room};
 use routes::routes;
+use slots::Slots;
 use writing::Nameless;
 
 routes! {
@@ -152,6 +164,7 @@ pub type Endpoint = for<'a> fn(&'a Doors, Exchange) -> Reply<'a>;
 type StreamEndpoint = fn(
     &Arc<Doors>,
     Credentials,
+    Holder,
     Incoming,
 ) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
 
@@ -176,10 +189,13 @@ pub struct Doors {
     pub tls_metrics: TlsMetrics,
     /// What Kubernetes API servers are told beside the verdicts on pods.
     pub kubernetes: Kubernetes,
-    in_flight: Semaphore,
-    denials: Semaphore,
-    body_bytes: Semaphore,
-    streams: Arc<Semaphore>,
+    slots: Arc<Slots>,
+    bodies: Bodies,
+    streams: Arc<Room>,
+    flows: Arc<Flows>,
+    /// Of answers to probes, and of refusals: a flood of one must not hold up the other.
+    probes: Pace,
+    refusals: Pace,
     nameless: Nameless,
     before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
     plugin_errors: Option<PluginErrors>,
@@ -221,10 +237,12 @@ impl Doors {
         registry: Registry,
         limits: ServerLimits,
     ) -> Result<Self, prometheus::Error> {
+        let metrics = HttpMetrics::register(&registry)?;
+        let (at_work, waiting) = (metrics.in_flight.clone(), metrics.waiting.clone());
         Ok(Self {
             decider,
             resources,
-            metrics: HttpMetrics::register(&registry)?,
+            metrics,
             tls_metrics: TlsMetrics::register(&registry)?,
             guard: Arc::default(),
             browser_guard: BrowserGuard::default(),
@@ -233,10 +251,12 @@ impl Doors {
             readiness: Arc::default(),
             limits,
             kubernetes: Kubernetes::default(),
-            in_flight: Semaphore::new(limits.in_flight_max),
-            denials: Semaphore::new(limits.denials_max),
-            body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
-            streams: Arc::new(Semaphore::new(limits.streams_max)),
+            slots: Slots::new(limits.in_flight_max, limits.waiting_max, at_work, waiting),
+            bodies: Bodies::new(limits),
+            streams: Room::new(GivesWay::ToSmaller),
+            flows: Flows::new(limits),
+            probes: Pace::default(),
+            refusals: Pace::default(),
             before_scrape: None,
             plugin_errors: None,
             key_versions: None,
@@ -322,6 +342,9 @@ impl Doors {
     }
 
     fn refresh_metrics(&self) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.bodies.set(gauge(self.bodies.count()));
+        self.metrics.answer_bytes.set(gauge(self.flows.held()));
         if let Some(refresh) = &self.before_scrape {
             refresh();
         }

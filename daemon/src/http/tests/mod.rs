@@ -9,6 +9,7 @@ mod http2;
 mod limits;
 mod reviews;
 mod streams;
+mod stuck;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -113,6 +114,16 @@ impl Server {
         prometheus::TextEncoder::new()
             .encode_to_string(&self.doors.registry.gather())
             .expect("metrics encode")
+    }
+
+    /// Waits until so many bodies are on their way.
+    async fn doors_show_bodies(&self, count: usize) {
+        within(async {
+            while self.doors.bodies.count() != count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Waits until the metrics show a line.
