@@ -9,6 +9,7 @@ use hallmark_core::policy::WithoutPolicy;
 use serde::{Deserialize, Deserializer};
 
 use super::auth::AuthSection;
+use super::hosts;
 use super::{
     Audit, Cache, Config, ConfigError, Durability, Isolation, KeyVersion, Kubernetes, LaneEngine,
     Lanes, Limits, ProtectionLevel, Source, UnknownKinds, Verifier, WorkerLimits, Workloads,
@@ -348,7 +349,7 @@ impl File {
         Ok(Config {
             listen,
             listen_metrics: self.listen_metrics,
-            allowed_hosts: hosts(self.allowed_hosts)?,
+            allowed_hosts: hosts::compared(self.allowed_hosts)?,
             tls,
             auth: self.auth.map(AuthSection::source),
             port_file: self.port_file,
@@ -378,17 +379,6 @@ fn source(data: Option<PathBuf>, files: Option<PathBuf>) -> Result<Source, Confi
         (None, None) => Err(ConfigError::NoSource),
         (Some(_), Some(_)) => Err(ConfigError::TwoSources),
     }
-}
-
-/// The names as they are compared: in lower case, without brackets and the last dot.
-fn hosts(written: Vec<String>) -> Result<Vec<String>, ConfigError> {
-    let host = |written: String| {
-        let host = written.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        let is_host = !host.is_empty() && host.bytes().all(legal) || host.parse::<IpAddr>().is_ok();
-        if is_host { Ok(host.to_ascii_lowercase()) } else { Err(ConfigError::AllowedHost(written)) }
-    };
-    written.into_iter().map(host).collect()
 }
 
 impl TlsSection {

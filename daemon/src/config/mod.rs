@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod file;
+mod hosts;
 #[cfg(test)]
 mod tests;
 
