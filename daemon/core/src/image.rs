@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
+use crate::excerpt::Excerpt;
+
 /// A sha256 digest, the only scheme Binary Authorization knows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
@@ -122,7 +124,7 @@ impl ImageReference {
 const EXCERPT_CHARS_MAX: usize = 256;
 
 fn excerpt(text: &str) -> String {
-    text.chars().take(EXCERPT_CHARS_MAX).collect()
+    Excerpt::<EXCERPT_CHARS_MAX>(text).to_string()
 }
 
 /// `[registry/]path`, where a first component with a dot or a colon, or `localhost`, is a

@@ -17,6 +17,7 @@ pub mod decision;
 pub mod document;
 pub mod envelope;
 pub mod evaluate;
+pub mod excerpt;
 pub mod image;
 pub mod limits;
 pub mod names;

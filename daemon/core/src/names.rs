@@ -6,6 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::excerpt::Excerpt;
+
 /// Longest id accepted in any position of a resource name, in bytes. Google's ids end at 63
 /// (projects, attestors) and 128 (notes).
 pub const ID_BYTES_MAX: usize = 128;
@@ -36,7 +38,7 @@ fn id(text: &str) -> Result<Arc<str>, NameError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._~%:-".contains(&byte);
     let dots = text == "." || text == "..";
     if text.is_empty() || text.len() > ID_BYTES_MAX || dots || !text.bytes().all(legal) {
-        return Err(NameError::Id { given: text.chars().take(ID_BYTES_MAX).collect() });
+        return Err(NameError::Id { given: Excerpt::<ID_BYTES_MAX>(text).to_string() });
     }
     Ok(text.into())
 }
@@ -228,7 +230,7 @@ impl fmt::Display for PlatformPolicyName {
 }
 
 fn form(given: &str, form: &'static str) -> NameError {
-    NameError::Form { given: given.chars().take(256).collect(), form }
+    NameError::Form { given: Excerpt::<256>(given).to_string(), form }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use hallmark_core::excerpt::Excerpt;
 use http::Method;
 use matchit::Router;
 use percent_encoding::percent_decode_str;
@@ -169,7 +170,7 @@ pub fn find(method: &Method, path: &str) -> Result<(&'static Route, Params), Htt
 
 /// Enough of a caller's text to recognise it by.
 fn shortened(text: &str) -> String {
-    text.chars().take(128).collect()
+    Excerpt::<128>(text).to_string()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hallmark_core::decision::{Decision, ImageDecision, Reason};
 use hallmark_core::evaluate::Request;
+use hallmark_core::excerpt::is_hidden;
 use hallmark_core::names::ProjectId;
 use tokio::time::timeout_at;
 
@@ -223,7 +224,7 @@ impl fmt::Display for Shown<'_> {
             match character {
                 _ if index == SHOWN_HEAD && count > SHOWN_HEAD + SHOWN_TAIL => f.write_char('…')?,
                 _ if index > SHOWN_HEAD && index + SHOWN_TAIL < count => {}
-                control if control.is_control() => write!(f, "{}", control.escape_default())?,
+                hidden if is_hidden(hidden) => write!(f, "{}", hidden.escape_default())?,
                 plain => f.write_char(plain)?,
             }
         }

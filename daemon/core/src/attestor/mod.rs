@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use crate::envelope::Envelope;
+use crate::excerpt::Excerpt;
 use crate::names::{AttestorName, NoteName};
 use crate::time::UnixTime;
 
@@ -220,7 +221,7 @@ impl FromStr for SignatureAlgorithm {
             .iter()
             .find(|(_, names)| names.contains(&name.as_str()))
             .map(|&(algorithm, _)| algorithm)
-            .ok_or_else(|| UnknownAlgorithm(text.chars().take(64).collect()))
+            .ok_or_else(|| UnknownAlgorithm(Excerpt::<64>(text).to_string()))
     }
 }
 

@@ -19,6 +19,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value as Json;
 
 use super::{Node, Value};
+use crate::excerpt::Excerpt;
 
 /// Errors kept for one document; the rest is only counted. More helps nobody.
 const ERRORS_MAX: usize = 100;
@@ -350,10 +351,7 @@ fn to_json(node: &Node) -> Option<Json> {
 
 /// The author's own text, short enough for an error.
 pub(crate) fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(EXCERPT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    Excerpt::<EXCERPT_CHARS_MAX>(text).to_string()
 }
 
 /// `require_attestations_by` to `requireAttestationsBy`; camelCase stays as it is.

@@ -4,6 +4,7 @@
 use std::fmt::{self, Write};
 
 use crate::decision::{AttestorReason, AttestorResult, Reason, Trial, TrialOutcome};
+use crate::excerpt::Excerpt;
 use crate::names::{AttestorName, ProjectId};
 use crate::policy::RuleMatch;
 use crate::verdict::{SignedForm, Unavailable};
@@ -23,7 +24,7 @@ const SHOWN_CHARS_MAX: usize = 128;
 
 /// Denied before any rule was chosen. The image may be anything.
 pub(super) fn refused(image: &str, why: &str) -> String {
-    format!("Image {} denied by Binary Authorization: {why}", Shown(image))
+    format!("Image {} denied by Binary Authorization: {why}", shown(image))
 }
 
 /// The cause of a denial for `reason`: no policy governs `project`.
@@ -125,9 +126,9 @@ pub(crate) fn denial(
         AttestorReason::LimitExceeded => {
             ("More attestations or signatures than are examined", String::new())
         }
-        AttestorReason::EvidenceUnavailable(error) => (UNDETERMINED, format!(": {}", Shown(error))),
+        AttestorReason::EvidenceUnavailable(error) => (UNDETERMINED, format!(": {}", shown(error))),
         AttestorReason::KeysUnavailable(error) => {
-            (UNDETERMINED, format!(": its keys are unavailable: {}", Shown(error)))
+            (UNDETERMINED, format!(": its keys are unavailable: {}", shown(error)))
         }
         AttestorReason::VerifierUnavailable(why) => (UNDETERMINED, format!(": {}", passing(*why))),
     }
@@ -141,7 +142,7 @@ fn tried(trials: &[Trial], room: usize) -> String {
     let mut text = format!(" ({} signature{plural} tried", trials.len());
     for (index, trial) in trials.iter().enumerate() {
         let separator = if index == 0 { ":" } else { ";" };
-        let key = Shown(trial.key_id.as_str());
+        let key = shown(trial.key_id.as_str());
         let one = format!("{separator} key \"{key}\": {}", Outcome(&trial.outcome));
         if text.len() + one.len() > room {
             push(&mut text, format_args!("{separator} {} more", trials.len() - index));
@@ -177,7 +178,7 @@ impl fmt::Display for Outcome<'_> {
             TrialOutcome::PayloadMalformed { error } => f.write_str(error),
             TrialOutcome::SignatureMalformed { error }
             | TrialOutcome::SignatureRefused { error }
-            | TrialOutcome::AlgorithmUnsupported { error } => Shown(error).fmt(f),
+            | TrialOutcome::AlgorithmUnsupported { error } => shown(error).fmt(f),
             TrialOutcome::SigningKeyUnknown => {
                 f.write_str("it was made by a key that does not sign for the certificate")
             }
@@ -210,20 +211,9 @@ fn passing(why: Unavailable) -> &'static str {
     }
 }
 
-/// A text from outside: no control characters, and an end.
-pub(crate) struct Shown<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, character) in self.0.chars().enumerate() {
-            match character {
-                _ if index == SHOWN_CHARS_MAX => return f.write_char('…'),
-                control if control.is_control() => write!(f, "{}", control.escape_default())?,
-                plain => f.write_char(plain)?,
-            }
-        }
-        Ok(())
-    }
+/// A text from outside.
+pub(crate) fn shown(text: &str) -> Excerpt<'_, SHOWN_CHARS_MAX> {
+    Excerpt(text)
 }
 
 fn push(text: &mut String, more: fmt::Arguments<'_>) {

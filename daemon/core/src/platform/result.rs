@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Scope;
 use super::render::scope;
 use crate::decision::{AttestorReason, Trial};
-use crate::evaluate::message::Shown;
+use crate::evaluate::message::shown;
 use crate::names::ProjectId;
 
 /// Whether something conforms. The worse is the greater.
@@ -218,7 +218,7 @@ impl CheckResult {
     pub fn explanation(&self) -> String {
         let mut text = format!("{} at index {}", self.check_type, self.index);
         if !self.display_name.is_empty() {
-            text.push_str(&format!(" with display name \"{}\"", Shown(&self.display_name)));
+            text.push_str(&format!(" with display name \"{}\"", shown(&self.display_name)));
         }
         match &self.outcome {
             CheckOutcome::Exempt { pattern } => {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use hallmark_core::excerpt::Excerpt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -101,5 +102,5 @@ pub(super) fn parse(json: &[u8]) -> Result<AdmissionRequest<'_>, HttpError> {
 }
 
 fn shortened(text: &str) -> String {
-    text.chars().take(64).collect()
+    Excerpt::<64>(text).to_string()
 }
