@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 
+use crate::secret_file::{self, SecretFileError};
+
 /// Reads files, and remembers which and what was in them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Files(Vec<(PathBuf, u64, [u8; 32])>);
@@ -22,6 +24,16 @@ impl Files {
         let bytes = read(path, limit);
         self.0.push((path.to_owned(), limit, hash(&bytes)));
         bytes
+    }
+
+    /// As [`Files::read`], of a file that nobody but its owner may write.
+    pub fn read_secret(&mut self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.read(path, limit);
+        match secret_file::judge(path) {
+            Ok(_) => bytes,
+            Err(SecretFileError::Io(error)) => Err(error),
+            Err(refused) => Err(io::Error::new(io::ErrorKind::PermissionDenied, refused)),
+        }
     }
 
     fn changed(&self) -> bool {

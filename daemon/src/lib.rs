@@ -27,4 +27,5 @@ pub mod followed;
 pub mod log;
 pub mod metrics;
 pub mod public_key;
+pub mod secret_file;
 pub mod tls;

@@ -126,6 +126,7 @@ impl Reload {
                 reload.tls_reloaded(reload.tls.as_ref().map(|tls| tls.reload()));
                 let guard = &reload.doors.guard;
                 reload.auth_reloaded(guard.asks().then(|| guard.reload()));
+                reload.judge_permissions();
                 reload.catalog.refresh();
                 match reload.files.as_ref().map_or(Ok(()), |files| files.reload()) {
                     Ok(()) => reload.everything(),
@@ -136,6 +137,14 @@ impl Reload {
                 tracing::error!("a reload panicked: the last good state stays in force");
             }
         }
+    }
+
+    /// Says again which files with secrets others may read. What they may write is not read again.
+    fn judge_permissions(&self) {
+        let exposed = app::permissions::judge(&self.config);
+        let exposed = exposed.unwrap_or_else(|error| vec![chain(&error)]);
+        exposed.iter().for_each(|warning| tracing::warn!("{warning}"));
+        self.doors.readiness.secrets_exposed(exposed);
     }
 
     async fn look_from_time_to_time(self) {

@@ -3,6 +3,7 @@
 //! - [`abi`]: the C ABI, layout only; `include/hallmark_plugin.h` is generated from it.
 //! - The SDK, for a plugin written in Rust: implement [`Plugin`] in safe code and end the crate
 //!   with [`export_plugin!`].
+//! - [`textual`]: what a message may say of a text that may hold a private key.
 //! - [`host`] (feature `host`): the loader and the safe view of a loaded plugin.
 //! - [`conformance`] (feature `conformance`): the vendor kit, which tries a plugin.
 //!
@@ -10,6 +11,8 @@
 //! unwinds across it, and memory that was not written can never read as "valid".
 
 pub mod abi;
+
+pub mod textual;
 
 mod borrowed;
 mod sdk;

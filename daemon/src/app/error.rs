@@ -4,9 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use hallmark_plugin_api::textual;
+
 use crate::auth::AuthFileError;
 use crate::config::ConfigError;
 use crate::plugin::PluginError;
+use crate::secret_file::SecretFileError;
 use crate::store::StoreError;
 use crate::store::files::FilesError;
 use crate::tls::TlsError;
@@ -24,6 +27,18 @@ pub enum StartError {
     /// It is not clear who may do what.
     #[error("cannot read who may do what")]
     Auth(#[from] AuthFileError),
+    /// A file that holds a secret is not its owner's alone.
+    #[error("the secret in {}", textual::without_keys(&path.to_string_lossy()))]
+    SecretFile {
+        /// Which.
+        path: PathBuf,
+        /// Who else may do what.
+        #[source]
+        error: SecretFileError,
+    },
+    /// Others may read a secret, and `strict_permissions` forbids it.
+    #[error("{0} (strict_permissions)")]
+    ReadableSecret(String),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Bind {

@@ -6,6 +6,7 @@
 mod error;
 mod listeners;
 mod parts;
+pub mod permissions;
 
 pub use error::StartError;
 pub use parts::{Parts, decide_offline, plugins, system_policy};
@@ -20,10 +21,13 @@ use listeners::{Listeners, StopSignals};
 
 /// Runs the daemon until SIGTERM or SIGINT, then lets what is under way finish.
 pub fn run(config: &Config) -> Result<(), StartError> {
+    let exposed = permissions::judge(config)?;
+    exposed.iter().for_each(|warning| tracing::warn!("{warning}"));
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     let listeners = Listeners::bind(config, tls.clone())?;
     let parts = Parts::build(config)?;
     let doors = Arc::clone(&parts.doors);
+    doors.readiness.secrets_exposed(exposed);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.serve_threads)
         .thread_name("serve")

@@ -36,6 +36,8 @@ pub struct File {
     pub system_policy: Option<PathBuf>,
     /// Threads that serve connections; default: one per core.
     pub serve_threads: Option<usize>,
+    /// Refuse files with secrets that others than their owner may read.
+    pub strict_permissions: Option<bool>,
     /// `[tls]`.
     #[serde(default)]
     pub tls: TlsSection,
@@ -219,6 +221,13 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// The files of the keys that it signs with.
+    pub(super) fn signing_key_files(&self) -> Vec<PathBuf> {
+        let keys = self.config.get("signing_keys").and_then(toml::Value::as_array);
+        let path = |key: &toml::Value| Some(PathBuf::from(key.get("path")?.as_str()?));
+        keys.into_iter().flatten().filter_map(path).collect()
+    }
+
     /// What its worker processes may use.
     pub fn worker_limits(&self) -> Result<WorkerLimits, ConfigError> {
         let key = "plugins.call_timeout_ms";
@@ -279,10 +288,8 @@ impl File {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|source| ConfigError::Malformed {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })
+        super::toml_text::read(&text)
+            .map_err(|error| ConfigError::Malformed { path: path.to_owned(), error })
     }
 
     /// These settings where they are given, otherwise those of `below`: flags over a file.
@@ -300,6 +307,7 @@ impl File {
             config_dir: self.config_dir.or(config_below),
             system_policy: self.system_policy.or(below.system_policy),
             serve_threads: self.serve_threads.or(below.serve_threads),
+            strict_permissions: self.strict_permissions.or(below.strict_permissions),
             tls: TlsSection {
                 cert: self.tls.cert.or(below.tls.cert),
                 key: self.tls.key.or(below.tls.key),
@@ -362,6 +370,7 @@ impl File {
             plugins: self.plugins,
             key_versions,
             serve_threads: threads("serve_threads", self.serve_threads, cores)?,
+            strict_permissions: self.strict_permissions.unwrap_or(false),
         })
     }
 }

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod file;
 #[cfg(test)]
 mod tests;
+pub mod toml_text;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -56,6 +57,19 @@ pub struct Config {
     pub key_versions: Vec<KeyVersion>,
     /// Threads that serve connections.
     pub serve_threads: usize,
+    /// Files with secrets that others than their owner may read are refused, not only named.
+    pub strict_permissions: bool,
+}
+
+impl Config {
+    /// Every file that the configuration names for its secret: the key of TLS, the secrets of
+    /// plugins, and keys that they sign with. The bundled plugins name those in `signing_keys`.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let tls = self.tls.iter().map(|tls| tls.key.clone());
+        let secrets = self.plugins.iter().flat_map(|plugin| plugin.secrets.values().cloned());
+        let signing = self.plugins.iter().flat_map(file::Plugin::signing_key_files);
+        tls.chain(secrets).chain(signing).collect()
+    }
 }
 
 /// Where resources live.
@@ -252,12 +266,12 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not a configuration.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Malformed {
         /// Which.
         path: PathBuf,
         /// Where and why.
-        source: Box<toml::de::Error>,
+        error: toml_text::TomlError,
     },
     /// Nothing says where resources live.
     #[error(

@@ -270,7 +270,9 @@ impl From<SignError> for HttpError {
             SignError::UnknownPlugin(_) | SignError::UnknownKey { .. } => Self::FailedPrecondition(
                 "the key of this key version is not there: see [[kms_keys]]".to_owned(),
             ),
-            SignError::Refused { .. } => Self::FailedPrecondition(text),
+            SignError::Refused { .. } | SignError::WrongKey { .. } => {
+                Self::FailedPrecondition(text)
+            }
             SignError::Unavailable { .. } => Self::Unavailable { inside: text },
         }
     }

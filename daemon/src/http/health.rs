@@ -86,6 +86,9 @@ struct State {
     /// Why a change of who may do what was not taken up.
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_reload_error: Option<String>,
+    /// Files with secrets that others than their owner may read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exposed_secrets: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -151,6 +154,11 @@ impl Readiness {
     /// A change of who may do what was taken up, or why not.
     pub fn auth_reloaded(&self, error: Option<String>) {
         self.change(|state| state.auth_reload_error = error);
+    }
+
+    /// Files with secrets that others than their owner may read, a sentence each.
+    pub fn secrets_exposed(&self, files: Vec<String>) {
+        self.change(|state| state.exposed_secrets = files);
     }
 
     /// The daemon is going away.

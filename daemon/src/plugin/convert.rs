@@ -1,24 +1,19 @@
 //! From a plugin's key record to a key that the daemon verifies with.
 //!
-//! The record's SubjectPublicKeyInfo is parsed here, its type, size and curve are held against the
-//! algorithm, a compressed P-256 point is written out, and the fingerprint is computed: nothing in
-//! a [`VerificationKey`] rests on the word of a plugin but the ids and the validity.
+//! The record's SubjectPublicKeyInfo is judged ([`public_key::judge`]), its type, size and curve are
+//! held against the algorithm, and the fingerprint is computed: nothing in a [`VerificationKey`]
+//! rests on the word of a plugin but the ids and the validity.
 
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey,
-    VerificationAlgorithm,
-};
 use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Validity, VerificationKey};
 use hallmark_core::envelope::Envelope;
 use hallmark_core::time::UnixTime;
 use hallmark_plugin_api::KeyFlags;
 use hallmark_plugin_api::host::KeyRecord;
-use p256::elliptic_curve::sec1::ToSec1Point;
 use sha2::{Digest, Sha256};
 
-use crate::public_key::{self, KeyType, KeyTypeError};
+use crate::public_key::{self, JudgedKey, KeyTypeError};
 
 /// A public key is not usable with its algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,9 +21,6 @@ pub(super) enum WrongKey {
     /// Not one of the types that verify attestations.
     #[error(transparent)]
     Type(#[from] KeyTypeError),
-    /// Points of this curve are read uncompressed only.
-    #[error("a {0} point must be uncompressed")]
-    Compressed(&'static str),
     /// The key is fine, and of another algorithm.
     #[error("the key is {found}, which {declared} cannot be verified with")]
     Mismatch {
@@ -63,7 +55,7 @@ pub(super) fn of_records(
     let mut keys = Vec::with_capacity(records.len());
     for record in records.iter().filter(|record| record.flags.contains(KeyFlags::VERIFY)) {
         let by_host = record.flags.contains(KeyFlags::HOST_VERIFY);
-        if !by_host && (!source.verifies || parse(&record.spki_der).is_err()) {
+        if !by_host && (!source.verifies || public_key::judge(&record.spki_der).is_err()) {
             continue;
         }
         let names = std::iter::once(&record.id).chain(&record.other_ids);
@@ -89,10 +81,7 @@ pub(super) fn verification_key(
     if !record.flags.contains(KeyFlags::VERIFY) {
         return Err(WrongKey::Usage);
     }
-    let (key_type, spki_der) = parse(&record.spki_der)?;
-    if !key_type.verifies(algorithm) {
-        return Err(WrongKey::Mismatch { found: key_type.to_string(), declared: algorithm });
-    }
+    let spki_der = check(&record.spki_der, algorithm)?;
     Ok(VerificationKey {
         ids,
         fingerprint: Sha256::digest(&spki_der).into(),
@@ -103,6 +92,16 @@ pub(super) fn verification_key(
         plugin: Arc::clone(plugin),
         holder: None,
     })
+}
+
+/// The SubjectPublicKeyInfo of a key that may enter and is of this algorithm, with its point written
+/// out.
+pub(super) fn check(spki_der: &[u8], algorithm: SignatureAlgorithm) -> Result<Vec<u8>, WrongKey> {
+    let JudgedKey { key_type, spki_der } = public_key::judge(spki_der)?;
+    match key_type.verifies(algorithm) {
+        true => Ok(spki_der),
+        false => Err(WrongKey::Mismatch { found: key_type.to_string(), declared: algorithm }),
+    }
 }
 
 fn envelope(decoder: &Arc<str>, record: &KeyRecord) -> Envelope {
@@ -122,49 +121,5 @@ fn validity(record: &KeyRecord) -> Validity {
         revoked_at: hard.or(record.revoked_at).map(UnixTime),
         outlives_expiry: record.flags.contains(KeyFlags::OUTLIVES_EXPIRY),
         outlives_revocation: record.flags.contains(KeyFlags::OUTLIVES_REVOCATION),
-    }
-}
-
-/// What the key is, and its SubjectPublicKeyInfo with the point written out.
-fn parse(spki_der: &[u8]) -> Result<(KeyType, Vec<u8>), WrongKey> {
-    let (key_type, bits) = public_key::read(spki_der)?;
-    match key_type {
-        KeyType::P256 => return Ok((key_type, p256(spki_der, bits)?)),
-        KeyType::P384 => point("P-384", &ECDSA_P384_SHA384_ASN1, bits, 97)?,
-        KeyType::P521 => point("P-521", &ECDSA_P521_SHA512_ASN1, bits, 133)?,
-        KeyType::Rsa(_) | KeyType::Ed25519 | KeyType::MlDsa65 => {}
-    }
-    Ok((key_type, spki_der.to_vec()))
-}
-
-/// A point on P-256, compressed or not; gives back the key with the point uncompressed.
-fn p256(spki_der: &[u8], bits: &[u8]) -> Result<Vec<u8>, WrongKey> {
-    if !matches!(bits, [2 | 3, ..] if bits.len() == 33) {
-        point("P-256", &ECDSA_P256_SHA256_ASN1, bits, 65)?;
-        return Ok(spki_der.to_vec());
-    }
-    let key = p256::PublicKey::from_sec1_bytes(bits).map_err(|_| KeyTypeError::Bits("P-256"))?;
-    // RFC 5480: the 26 bytes in front of every uncompressed P-256 point.
-    let head = [0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]
-        .into_iter()
-        .chain([0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00]);
-    Ok(head.chain(key.to_sec1_point(false).as_bytes().iter().copied()).collect())
-}
-
-/// An uncompressed point that is on its curve.
-fn point(
-    curve: &'static str,
-    rules: &'static impl VerificationAlgorithm,
-    bits: &[u8],
-    uncompressed_bytes: usize,
-) -> Result<(), WrongKey> {
-    if matches!(bits.first(), Some(2 | 3)) {
-        return Err(WrongKey::Compressed(curve));
-    }
-    let shaped = bits.len() == uncompressed_bytes && bits.first() == Some(&4);
-    if shaped && ParsedPublicKey::new(rules, bits).is_ok() {
-        Ok(())
-    } else {
-        Err(KeyTypeError::Bits(curve).into())
     }
 }

@@ -69,6 +69,16 @@ pub enum SignError {
         /// The key.
         key: String,
     },
+    /// The plugin lists a public half that may not enter, or of another algorithm.
+    #[error("plugin `{plugin}` lists `{key}` with a public key that is refused: {text}")]
+    WrongKey {
+        /// The instance.
+        plugin: String,
+        /// The key.
+        key: String,
+        /// Why.
+        text: String,
+    },
     /// The plugin refuses this key or algorithm.
     #[error("plugin `{plugin}` does not sign with `{key}`: {failure:?}")]
     Refused {

@@ -12,6 +12,8 @@ use hallmark_plugin_api::LogLevel;
 use hallmark_plugin_api::host::Services;
 use tokio::sync::Notify;
 
+use crate::secret_file;
+
 /// Bytes of a secret. A PIN, a password, a client certificate.
 const SECRET_BYTES_MAX: u64 = 65_536;
 
@@ -80,8 +82,8 @@ impl Services for InstanceServices {
         match read_secret(path) {
             Ok(secret) => Some(secret),
             Err(error) => {
-                let (plugin, path) = (self.name.as_str(), path.display());
-                tracing::error!(plugin, name, %path, %error, "a secret cannot be read");
+                // Without its path: somebody may have written the secret itself there.
+                tracing::error!(plugin = self.name, name, %error, "the file of a secret cannot be read");
                 None
             }
         }
@@ -93,6 +95,7 @@ impl Services for InstanceServices {
 }
 
 fn read_secret(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+    secret_file::judge(path).map_err(std::io::Error::other)?;
     let mut secret = Vec::new();
     File::open(path)?.take(SECRET_BYTES_MAX + 1).read_to_end(&mut secret)?;
     if secret.len() as u64 > SECRET_BYTES_MAX {

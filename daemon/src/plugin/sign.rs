@@ -9,7 +9,7 @@ use hallmark_plugin_api::{Failure, Item, KeyFlags};
 
 use super::error::SignError;
 use super::instance::{Held, PluginInstance};
-use super::{Catalog, services};
+use super::{Catalog, convert, services};
 
 /// How long one signature may take. Cloud and network tokens answer within a second or never.
 const SIGN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,10 +72,7 @@ impl Catalog {
             instance.count_call_error();
             SignError::Unavailable { plugin: plugin.to_owned(), text }
         };
-        let (key, algorithm) = signing_key(&held, key_id).ok_or_else(|| SignError::UnknownKey {
-            plugin: plugin.to_owned(),
-            key: key_id.to_owned(),
-        })?;
+        let (key, algorithm) = signing_key(plugin, &held, key_id)?;
         match ask(instance, &held, key, what).map_err(unavailable)? {
             Ok(signature) => Ok(Signed {
                 signature,
@@ -100,11 +97,7 @@ impl Catalog {
     /// The instance or key does not exist, or its keys are not known now.
     pub fn signing_key(&self, plugin: &str, key_id: &str) -> Result<PublicHalf, SignError> {
         let (_, held) = self.signing_instance(plugin)?;
-        let found = signing_key(&held, key_id);
-        let (key, algorithm) = found.ok_or_else(|| SignError::UnknownKey {
-            plugin: plugin.to_owned(),
-            key: key_id.to_owned(),
-        })?;
+        let (key, algorithm) = signing_key(plugin, &held, key_id)?;
         Ok(PublicHalf { algorithm, spki_der: key.spki_der.clone() })
     }
 
@@ -119,12 +112,25 @@ impl Catalog {
     }
 }
 
-fn signing_key<'a>(held: &'a Held, id: &str) -> Option<(&'a KeyRecord, SignatureAlgorithm)> {
+/// The key of that id, with a public half that may enter: clients trust what they are told of it.
+fn signing_key<'a>(
+    plugin: &str,
+    held: &'a Held,
+    id: &str,
+) -> Result<(&'a KeyRecord, SignatureAlgorithm), SignError> {
     let named = |key: &&KeyRecord| key.id == id || key.other_ids.iter().any(|other| other == id);
-    let key =
-        held.snapshot.keys.iter().filter(|key| key.flags.contains(KeyFlags::SIGN)).find(named)?;
-    let algorithm = SignatureAlgorithm::from_number(key.algorithms.first()?.number())?;
-    Some((key, algorithm))
+    let mut signing = held.snapshot.keys.iter().filter(|key| key.flags.contains(KeyFlags::SIGN));
+    let preferred =
+        |key: &KeyRecord| SignatureAlgorithm::from_number(key.algorithms.first()?.number());
+    let found = signing.find(named).and_then(|key| Some((key, preferred(key)?)));
+    let (plugin, named) = (plugin.to_owned(), id.to_owned());
+    let Some((key, algorithm)) = found else {
+        return Err(SignError::UnknownKey { plugin, key: named });
+    };
+    match convert::check(&key.spki_der, algorithm) {
+        Ok(_) => Ok((key, algorithm)),
+        Err(wrong) => Err(SignError::WrongKey { plugin, key: named, text: wrong.to_string() }),
+    }
 }
 
 fn ask(

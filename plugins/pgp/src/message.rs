@@ -31,14 +31,14 @@ pub(crate) enum MessageError {
     #[error("a cleartext signature is refused: use gpg --sign or --detach-sign")]
     Cleartext,
     /// A key, or something else in armor.
-    #[error("an armor of `{0}` holds no signature")]
-    Kind(String),
+    #[error("the armor holds a key or something else, not a signature")]
+    Kind,
     /// Not packets.
     #[error(transparent)]
     Packets(#[from] PacketError),
     /// A compression that is unknown, or damaged.
-    #[error("cannot be decompressed: {0}")]
-    Compression(String),
+    #[error("cannot be decompressed: its compression is damaged or not known")]
+    Compression,
     /// A decompression bomb.
     #[error("more than {DECOMPRESSED_BYTES_MAX} bytes when decompressed")]
     Bomb,
@@ -68,14 +68,14 @@ fn unpack(blob: &[u8]) -> Result<Vec<Packet>, MessageError> {
     if blob.len() > BLOB_BYTES_MAX {
         return Err(MessageError::TooLarge(blob.len()));
     }
-    let packets = if packet::is_armored(blob) {
+    let packets = if packet::is_text(blob) {
         if blob.trim_ascii_start().starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
             return Err(MessageError::Cleartext);
         }
         let (kind, bytes) = packet::dearmor(blob)?;
         match kind {
             BlockType::Message | BlockType::Signature => packet::read(&bytes)?,
-            other => return Err(MessageError::Kind(other.to_string())),
+            _ => return Err(MessageError::Kind),
         }
     } else {
         packet::read(blob)?
@@ -90,7 +90,7 @@ fn unpack(blob: &[u8]) -> Result<Vec<Packet>, MessageError> {
 }
 
 fn decompress(compressed: &[u8]) -> Result<Vec<u8>, MessageError> {
-    let damaged = |error: std::io::Error| MessageError::Compression(error.to_string());
+    let damaged = |_: std::io::Error| MessageError::Compression;
     let reader = Decompressor::from_reader(compressed).map_err(damaged)?;
     let mut bytes = Vec::new();
     let most = DECOMPRESSED_BYTES_MAX as u64 + 1;

@@ -83,9 +83,6 @@ impl Plugin for Pgp {
         let signing_keys = config.signing_keys.iter().map(|file| SecretKey::load(file, host));
         let signing_keys: Vec<_> =
             signing_keys.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
-        for warning in signing_keys.iter().filter_map(|key| key.warning.as_ref()) {
-            host.log(LogLevel::Warn, LOG_TARGET, warning);
-        }
         Ok(Self { host, config, signing_keys, last: Mutex::new(None) })
     }
 

@@ -56,9 +56,6 @@ impl Plugin for Pkix {
         let signing_keys = config.signing_keys.iter().map(SigningKey::load);
         let signing_keys: Vec<_> =
             signing_keys.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
-        for warning in signing_keys.iter().filter_map(|key| key.warning.as_ref()) {
-            host.log(LogLevel::Warn, LOG_TARGET, warning);
-        }
         let Config { sources, refresh_secs, .. } = config;
         Ok(Self { host, sources, refresh_secs, signing_keys, last: Mutex::new(None) })
     }

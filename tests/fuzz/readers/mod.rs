@@ -239,5 +239,5 @@ pub(crate) fn configuration(input: &[u8]) -> Read {
 }
 
 pub(crate) fn public_key_info(input: &[u8]) -> Read {
-    public_key::read(input).map(drop).map_err(refused)
+    public_key::judge(input).map(drop).map_err(refused)
 }

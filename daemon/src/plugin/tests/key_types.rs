@@ -146,7 +146,7 @@ fn compressed_points_are_written_out_for_p256_only() {
         ("P-521", "P-521", SignatureAlgorithm::EcdsaP521Sha512),
     ] {
         let der = ec(curve, &["-ec_conv_form", "compressed"]);
-        assert_eq!(convert(&der, algorithm), Err(WrongKey::Compressed(name)));
+        assert_eq!(convert(&der, algorithm), Err(WrongKey::Type(KeyTypeError::Compressed(name))));
     }
 }
 
@@ -154,16 +154,13 @@ fn compressed_points_are_written_out_for_p256_only() {
 fn keys_that_verify_no_attestation_are_refused() {
     let p256 = SignatureAlgorithm::EcdsaP256Sha256;
     let text = |der: &[u8]| convert(der, p256).unwrap_err().to_string();
-    assert_eq!(
-        text(&rsa("1024")),
-        "the key is RSA with 1024 bits, which ECDSA_P256_SHA256 cannot be verified with"
-    );
+    assert_eq!(text(&rsa("1024")), "an RSA key of 1024 bits is refused: use 2048, 3072 or 4096");
     let curve = "an elliptic curve key must name its curve, P-256, P-384 or P-521";
     assert_eq!(text(&ec("secp256k1", &[])), curve);
     assert_eq!(text(&ec("P-256", &["-ec_param_enc", "explicit"])), curve);
     let x25519 = public_der(&["-algorithm", "X25519"], &[]);
     assert_eq!(text(&x25519), "a public key of type 1.3.101.110 is not supported");
-    assert!(text(b"").starts_with("the public key is no SubjectPublicKeyInfo in DER"));
+    assert_eq!(text(b""), "the public key is no SubjectPublicKeyInfo in DER");
 
     let mut der = ec("P-256", &[]);
     *der.last_mut().unwrap() ^= 1;
@@ -175,7 +172,7 @@ fn keys_that_verify_no_attestation_are_refused() {
     *der.last_mut().unwrap() ^= 1;
     der.push(0);
     assert!(
-        matches!(convert(&der, p256), Err(WrongKey::Type(KeyTypeError::Der(_)))),
+        matches!(convert(&der, p256), Err(WrongKey::Type(KeyTypeError::Der))),
         "something behind it"
     );
 
