@@ -48,7 +48,7 @@ async fn what_comes_from_outside_is_escaped_in_text_and_json() {
         );
         let client = &daemon.client;
         let key = Key::shared("ECDSA_P256_SHA256");
-        attestor(client, "a", &[("k", &key)]).await;
+        attestor(client, "a", &[("acme:k", &key)]).await;
         put_policy(client, &policy("REQUIRE_ATTESTATION", &["a"])).await;
         // An image reference, a key id and a user's name, refused or not.
         let payload = payload(&image("i"));

@@ -304,7 +304,7 @@ mod tests {
             "a%2fb",
             &long_tag,
         ] {
-            let refused = Err(ImageError::Malformed(text.to_owned()));
+            let refused = Err(ImageError::Malformed(excerpt(text)));
             assert_eq!(ImageReference::parse(text), refused);
             let digested = format!("{text}@{DIGEST}");
             assert!(
@@ -323,6 +323,6 @@ mod tests {
         let Err(ImageError::Malformed(text)) = ImageReference::parse(&"É".repeat(10_000)) else {
             panic!("accepted")
         };
-        assert_eq!(text.chars().count(), 256);
+        assert_eq!(text, format!("{}…", "É".repeat(256)));
     }
 }

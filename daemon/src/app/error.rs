@@ -4,8 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use hallmark_plugin_api::textual;
-
 use crate::auth::AuthFileError;
 use crate::config::ConfigError;
 use crate::plugin::PluginError;
@@ -27,11 +25,12 @@ pub enum StartError {
     /// It is not clear who may do what.
     #[error("cannot read who may do what")]
     Auth(#[from] AuthFileError),
-    /// A file that holds a secret is not its owner's alone.
-    #[error("the secret in {}", textual::without_keys(&path.to_string_lossy()))]
+    /// A file that holds a secret is missing, or not its owner's alone. A missing one is not named:
+    /// the secret itself may have been written where its file belongs.
+    #[error("the file of {setting}")]
     SecretFile {
-        /// Which.
-        path: PathBuf,
+        /// What names the file.
+        setting: String,
         /// Who else may do what.
         #[source]
         error: SecretFileError,

@@ -2,7 +2,6 @@
 
 use super::StartError;
 use crate::config::Config;
-use crate::config::auth::AuthSource;
 use crate::secret_file::{self, Readable};
 
 /// Judges every file that holds a secret. Returns a sentence for each that others may read.
@@ -11,13 +10,9 @@ use crate::secret_file::{self, Readable};
 /// Others may write one, or read one where the configuration forbids that.
 pub fn judge(config: &Config) -> Result<Vec<String>, StartError> {
     let mut warnings = Vec::new();
-    let auth = match &config.auth {
-        Some(AuthSource::File(path)) => Some(path.clone()),
-        _ => None,
-    };
-    for path in config.secret_files().into_iter().chain(auth) {
+    for (setting, path) in config.secret_files() {
         let judged = secret_file::judge(&path);
-        let refused = |error| StartError::SecretFile { path: path.clone(), error };
+        let refused = |error| StartError::SecretFile { setting, error };
         let Some(Readable { mode }) = judged.map_err(refused)? else { continue };
         let path = path.display();
         warnings.push(format!(

@@ -221,13 +221,6 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// The files of the keys that it signs with.
-    pub(super) fn signing_key_files(&self) -> Vec<PathBuf> {
-        let keys = self.config.get("signing_keys").and_then(toml::Value::as_array);
-        let path = |key: &toml::Value| Some(PathBuf::from(key.get("path")?.as_str()?));
-        keys.into_iter().flatten().filter_map(path).collect()
-    }
-
     /// What its worker processes may use.
     pub fn worker_limits(&self) -> Result<WorkerLimits, ConfigError> {
         let key = "plugins.call_timeout_ms";

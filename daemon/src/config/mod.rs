@@ -62,14 +62,31 @@ pub struct Config {
 }
 
 impl Config {
-    /// Every file that the configuration names for its secret: the key of TLS, the secrets of
-    /// plugins, and keys that they sign with. The bundled plugins name those in `signing_keys`.
-    pub fn secret_files(&self) -> Vec<PathBuf> {
-        let tls = self.tls.iter().map(|tls| tls.key.clone());
-        let secrets = self.plugins.iter().flat_map(|plugin| plugin.secrets.values().cloned());
-        let signing = self.plugins.iter().flat_map(file::Plugin::signing_key_files);
-        tls.chain(secrets).chain(signing).collect()
+    /// Every file that the configuration names for its secret, with the setting that names it: the
+    /// key of TLS, who may do what, the secrets of plugins, and the keys that they sign with. The
+    /// bundled plugins name those in `signing_keys`.
+    pub fn secret_files(&self) -> Vec<(String, PathBuf)> {
+        let tls = self.tls.iter().map(|tls| ("tls.key".to_owned(), tls.key.clone()));
+        let auth = self.auth.iter().filter_map(|auth| match auth {
+            AuthSource::File(path) => Some(("auth.file".to_owned(), path.clone())),
+            AuthSource::Inline(_) => None,
+        });
+        let of_plugins = self.plugins.iter().flat_map(|plugin| {
+            let setting = |key: &str| format!("{key} of plugin `{}`", plugin.name);
+            let secrets = plugin.secrets.iter();
+            let secrets = secrets
+                .map(move |(name, path)| (setting(&format!("secrets.{name}")), path.clone()));
+            secrets.chain(signing_key_files(plugin))
+        });
+        tls.chain(auth).chain(of_plugins).collect()
     }
+}
+
+fn signing_key_files(plugin: &file::Plugin) -> Vec<(String, PathBuf)> {
+    let keys = plugin.config.get("signing_keys").and_then(|keys| keys.as_array());
+    let path = |key: &toml::Value| key.get("path")?.as_str().map(PathBuf::from);
+    let setting = format!("signing_keys of plugin `{}`", plugin.name);
+    keys.into_iter().flatten().filter_map(path).map(|path| (setting.clone(), path)).collect()
 }
 
 /// Where resources live.

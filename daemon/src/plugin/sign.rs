@@ -98,6 +98,12 @@ impl Catalog {
     pub fn signing_key(&self, plugin: &str, key_id: &str) -> Result<PublicHalf, SignError> {
         let (_, held) = self.signing_instance(plugin)?;
         let (key, algorithm) = signing_key(plugin, &held, key_id)?;
+        // Clients trust what they are told here.
+        convert::check(&key.spki_der, algorithm).map_err(|wrong| SignError::WrongKey {
+            plugin: plugin.to_owned(),
+            key: key_id.to_owned(),
+            text: wrong.to_string(),
+        })?;
         Ok(PublicHalf { algorithm, spki_der: key.spki_der.clone() })
     }
 
@@ -112,7 +118,7 @@ impl Catalog {
     }
 }
 
-/// The key of that id, with a public half that may enter: clients trust what they are told of it.
+/// The key of that id that signs, and its preferred algorithm.
 fn signing_key<'a>(
     plugin: &str,
     held: &'a Held,
@@ -123,14 +129,8 @@ fn signing_key<'a>(
     let preferred =
         |key: &KeyRecord| SignatureAlgorithm::from_number(key.algorithms.first()?.number());
     let found = signing.find(named).and_then(|key| Some((key, preferred(key)?)));
-    let (plugin, named) = (plugin.to_owned(), id.to_owned());
-    let Some((key, algorithm)) = found else {
-        return Err(SignError::UnknownKey { plugin, key: named });
-    };
-    match convert::check(&key.spki_der, algorithm) {
-        Ok(_) => Ok((key, algorithm)),
-        Err(wrong) => Err(SignError::WrongKey { plugin, key: named, text: wrong.to_string() }),
-    }
+    let unknown = || SignError::UnknownKey { plugin: plugin.to_owned(), key: id.to_owned() };
+    found.ok_or_else(unknown)
 }
 
 fn ask(

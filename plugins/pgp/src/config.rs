@@ -161,7 +161,8 @@ fn plain(path: &str) -> Result<(), ConfigError> {
     let straight = components.all(|part| matches!(part, Component::Normal(_)));
     // `components` swallows a `.` in the middle.
     let dotless = !path.split('/').any(|part| part == ".");
-    if rooted && straight && dotless { Ok(()) } else { Err(ConfigError::Path(path.to_owned())) }
+    let plain = rooted && straight && dotless && !path.contains(char::is_control);
+    if plain { Ok(()) } else { Err(ConfigError::Path(path.to_owned())) }
 }
 
 fn once<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {

@@ -74,7 +74,7 @@ pub(crate) enum ConfigError {
     #[error("an `id` of {0} bytes: give 1 to {ID_BYTES_MAX}, without control characters")]
     Id(usize),
     /// A name that no algorithm goes by.
-    #[error("unknown algorithm `{0}`: write it as in the API, such as ECDSA_P256_SHA256")]
+    #[error("an `algorithm` is not known: write it as in the API, such as ECDSA_P256_SHA256")]
     Algorithm(String),
 }
 
@@ -188,7 +188,7 @@ fn plain(path: String) -> Result<String, ConfigError> {
     let normal = parts.all(|part| matches!(part, Component::Normal(_)));
     // `components` passes over `//` and `/./` silently; a key id must have one spelling only.
     let single = !path.contains("//") && !path.contains("/./") && !path.ends_with("/.");
-    if !absolute || !normal || !single || path.len() < 2 || path.contains('\0') {
+    if !absolute || !normal || !single || path.len() < 2 || path.contains(char::is_control) {
         return Err(ConfigError::Path(path));
     }
     Ok(path.strip_suffix('/').map_or_else(|| path.clone(), str::to_owned))
