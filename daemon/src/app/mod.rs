@@ -13,6 +13,8 @@ pub use parts::{Parts, decide_offline, plugins, system_policy};
 use std::io::Write;
 use std::sync::Arc;
 
+use rustix::process::DumpableBehavior;
+
 use crate::config::Config;
 use crate::reload;
 use crate::tls::Tls;
@@ -20,6 +22,7 @@ use listeners::{Listeners, StopSignals};
 
 /// Runs the daemon until SIGTERM or SIGINT, then lets what is under way finish.
 pub fn run(config: &Config) -> Result<(), StartError> {
+    close_memory();
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     let listeners = Listeners::bind(config, tls.clone())?;
     let parts = Parts::build(config)?;
@@ -39,6 +42,15 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         reloading.stop();
         Ok(())
     })
+}
+
+/// Closes the memory of this process to others of its user, plugins in workers among them. Nothing
+/// dumps it any more, either.
+fn close_memory() {
+    let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = closed {
+        tracing::warn!(%error, "the memory of the daemon is open to processes of its user");
+    }
 }
 
 /// Says where the daemon listens: on standard output, in the log, and in a file for those who asked

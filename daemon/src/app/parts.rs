@@ -21,7 +21,7 @@ use crate::audit::Audit;
 use crate::audit::writer::AuditConfig;
 use crate::auth::Guard;
 use crate::cache::{EvaluationCache, EvidenceEpochs};
-use crate::config::file::Plugin;
+use crate::config::plugin::Plugin;
 use crate::config::{self, Config, LaneEngine, Source};
 use crate::evidence::EvidenceSource;
 use crate::http::Doors;
@@ -75,7 +75,7 @@ impl Parts {
     /// Builds them, from the ground up.
     pub fn build(config: &Config) -> Result<Self, StartError> {
         let registry = Registry::new();
-        let catalog = Arc::new(Catalog::load(&plugins(&config.plugins)?)?);
+        let catalog = Arc::new(Catalog::start(&plugins(&config.plugins)?)?);
         let plugin_metrics = PluginMetrics::register(&registry)?;
         let worker_metrics = WorkerMetrics::register(&registry)?;
         let reloads = ReloadMetrics::register(&registry)?;
@@ -95,8 +95,11 @@ impl Parts {
         let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
         let guard = config.auth.clone().map(Guard::load).transpose()?.unwrap_or_default();
         let doors = doors.guarded_by(guard).reviewing(config.kubernetes);
-        let versions = config.key_versions.clone();
-        let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
+        let versions = KeyVersions::new(Arc::clone(&catalog), config.key_versions.clone());
+        for (name, why) in versions.unserved() {
+            tracing::warn!(name, why, "an entry of kms_keys is served by no plugin");
+        }
+        let doors = doors.with_key_versions(versions);
         let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics, worker_metrics));
         let sources = Arc::clone(&catalog);
         let doors = doors.telling_plugin_errors(move || sources.errors());
@@ -122,6 +125,7 @@ pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
             secrets: plugin.secrets.clone(),
             isolation: plugin.isolation,
             limits: plugin.worker_limits()?,
+            ids: plugin.ids.clone(),
         })
     };
     written.iter().map(instance).collect()
@@ -178,6 +182,7 @@ fn scrape(
                 instance: &status.name,
                 age: status.snapshot_age,
                 keys: status.keys,
+                refused_keys: status.refused_keys,
                 snapshot_errors: status.snapshot_errors,
                 call_errors: status.call_errors,
                 overdue: status.overdue,
@@ -188,6 +193,7 @@ fn scrape(
                     ("unknown_key", status.refreshes.unknown_key),
                 ],
                 rotations: status.rotations,
+                log_lost: status.log_lost,
             });
         }
     }

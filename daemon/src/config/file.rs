@@ -1,6 +1,6 @@
 //! The configuration as written: every key optional, unknown keys refused.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,13 +9,14 @@ use hallmark_core::policy::WithoutPolicy;
 use serde::{Deserialize, Deserializer};
 
 use super::auth::AuthSection;
+use super::plugin::Plugin;
 use super::{
-    Audit, Cache, Config, ConfigError, Durability, Isolation, KeyVersion, Kubernetes, LaneEngine,
-    Lanes, Limits, ProtectionLevel, Source, UnknownKinds, Verifier, WorkerLimits, Workloads,
+    Audit, Cache, Config, ConfigError, Durability, KeyVersion, Kubernetes, LaneEngine, Lanes,
+    Limits, ProtectionLevel, Source, UnknownKinds, Verifier, Workloads,
 };
 use crate::tls::TlsFiles;
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// The whole file. Flags are laid over it by [`File::over`].
@@ -178,63 +179,6 @@ pub struct KubernetesSection {
     pub workloads: Option<Workloads>,
     /// `deny` (default) or `allow`.
     pub unknown_kinds: Option<UnknownKinds>,
-}
-
-/// One plugin file, pinned by its bytes, and the configuration of one instance of it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plugin {
-    /// Name of the instance, unique.
-    pub name: String,
-    /// The `.so`. Absent: the bundled plugin of this name.
-    pub path: Option<PathBuf>,
-    /// SHA-256 sums of the files that may be loaded; required with `path`.
-    #[serde(default)]
-    pub sha256: Vec<String>,
-    /// Handed to the plugin as JSON.
-    #[serde(default)]
-    pub config: toml::Table,
-    /// Secrets that the plugin may ask for by name, and the files that hold them.
-    #[serde(default)]
-    pub secrets: BTreeMap<String, PathBuf>,
-    /// `in-process` or `worker`. Default: `in-process` for files of the daemon's installation that
-    /// permit it, `worker` for others.
-    pub isolation: Option<Isolation>,
-    /// Of a worker. Default 5,000: as long as a call of a token or a key server may take, and half
-    /// of what a request is given.
-    pub call_timeout_ms: Option<u64>,
-    /// Of a worker. Default 1,024; about 50 are its own.
-    pub memory_limit_mib: Option<u64>,
-    /// Names of the environment variables that a worker sees; there are no others.
-    #[serde(default)]
-    pub environment: Vec<String>,
-    /// Default 86,400: how long the last good keys serve when their source fails.
-    pub stale_grace_secs: Option<u64>,
-    /// Whether a source that had keys may come to have none. Default: no.
-    #[serde(default)]
-    pub allow_empty: bool,
-    /// Default 10: the least time between two times that an unknown key id has the source asked.
-    /// 0 for never.
-    pub unknown_key_refresh_secs: Option<u64>,
-}
-
-impl Plugin {
-    /// What its worker processes may use.
-    pub fn worker_limits(&self) -> Result<WorkerLimits, ConfigError> {
-        let key = "plugins.call_timeout_ms";
-        let timeout = within(key, self.call_timeout_ms, 5_000, 10, 600_000, "10 to 600000")?;
-        let key = "plugins.memory_limit_mib";
-        let memory = within(key, self.memory_limit_mib, 1_024, 64, 1 << 20, "64 to 1048576")?;
-        let is_name = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
-        if let Some(wrong) = self.environment.iter().find(|name| !is_name(name)) {
-            return Err(ConfigError::VariableName(wrong.clone()));
-        }
-        Ok(WorkerLimits {
-            call_timeout: Duration::from_millis(timeout),
-            memory_bytes: memory * MIB,
-            environment: self.environment.clone(),
-        })
-    }
 }
 
 /// A key of a plugin under the name of a key version of Cloud KMS.
@@ -475,7 +419,7 @@ fn threads(key: &'static str, given: Option<usize>, cores: usize) -> Result<usiz
     within(key, given, cores as u64, 1, 1_024, "1 to 1024").map(to_usize)
 }
 
-fn within(
+pub(super) fn within(
     key: &'static str,
     given: Option<u64>,
     default: u64,

@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod file;
+pub mod plugin;
 #[cfg(test)]
 mod tests;
 
@@ -51,7 +52,7 @@ pub struct Config {
     /// What Kubernetes API servers are told beside the verdicts on pods.
     pub kubernetes: Kubernetes,
     /// Plugins beside the bundled ones, and configured instances of them.
-    pub plugins: Vec<file::Plugin>,
+    pub plugins: Vec<plugin::Plugin>,
     /// Keys of plugins under names of Cloud KMS, each name once.
     pub key_versions: Vec<KeyVersion>,
     /// Threads that serve connections.
@@ -108,6 +109,8 @@ pub struct WorkerLimits {
     pub memory_bytes: u64,
     /// Names of environment variables that are passed on.
     pub environment: Vec<String>,
+    /// The user and group, by number, that they run as; `None`: as the daemon.
+    pub user: Option<u32>,
 }
 
 impl Default for WorkerLimits {
@@ -116,6 +119,7 @@ impl Default for WorkerLimits {
             call_timeout: Duration::from_secs(5),
             memory_bytes: 1 << 30,
             environment: Vec::new(),
+            user: None,
         }
     }
 }
@@ -295,6 +299,11 @@ pub enum ConfigError {
     /// Two key versions of one name.
     #[error("kms_keys: `{0}` is there twice: give each key version one entry")]
     KmsKeyTwice(String),
+    /// A plugin in the daemon has the daemon's user.
+    #[error(
+        "plugins.user: plugin `{0}` runs in the daemon; set `isolation = \"worker\"` or remove its user"
+    )]
+    UserInProcess(String),
     /// No environment variable has this name.
     #[error("plugins.environment: `{0}` is no name of a variable; its value is the daemon's own")]
     VariableName(String),

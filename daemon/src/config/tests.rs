@@ -144,9 +144,11 @@ fn a_plugin_says_where_it_runs_and_what_that_may_cost() {
         call_timeout: Duration::from_millis(250),
         memory_bytes: 64 << 20,
         environment: vec!["SOFTHSM2_CONF".to_owned()],
+        user: None,
     };
     assert_eq!((isolation, limits), (Some(Isolation::InProcess), expected));
     assert_eq!(config("isolation = 'worker'").0, Some(Isolation::Worker));
+    assert_eq!(config("user = 65532").1.user, Some(65_532));
 }
 
 #[test]

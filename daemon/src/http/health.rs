@@ -34,7 +34,8 @@ pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpE
     let mut answer = match doors.guard.permits(&exchange.caller, permission, Place::DAEMON) {
         true => {
             let plugin_errors = doors.plugin_errors();
-            json(&ReadinessReport { ready, draining, state, plugin_errors })?
+            let kms_key_errors = doors.kms_key_errors();
+            json(&ReadinessReport { ready, draining, state, plugin_errors, kms_key_errors })?
         }
         false => json(&Ready { ready })?,
     };
@@ -102,6 +103,9 @@ struct ReadinessReport {
     /// What is wrong with plugins, by instance; the last good keys of those that have any decide.
     #[serde(rename = "pluginErrors", skip_serializing_if = "BTreeMap::is_empty")]
     plugin_errors: BTreeMap<String, String>,
+    /// Key versions under names of Cloud KMS that no plugin serves now, and why.
+    #[serde(rename = "kmsKeyErrors", skip_serializing_if = "BTreeMap::is_empty")]
+    kms_key_errors: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]

@@ -270,6 +270,10 @@ impl Doors {
         self
     }
 
+    fn kms_key_errors(&self) -> BTreeMap<String, String> {
+        self.key_versions.as_ref().map_or_else(BTreeMap::new, |versions| versions.unserved())
+    }
+
     fn plugin_errors(&self) -> BTreeMap<String, String> {
         self.plugin_errors.as_ref().map_or_else(BTreeMap::new, |errors| errors())
     }

@@ -4,6 +4,7 @@
 //! algorithm, a compressed P-256 point is written out, and the fingerprint is computed: nothing in
 //! a [`VerificationKey`] rests on the word of a plugin but the ids and the validity.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{
@@ -13,14 +14,15 @@ use aws_lc_rs::signature::{
 use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Validity, VerificationKey};
 use hallmark_core::envelope::Envelope;
 use hallmark_core::time::UnixTime;
-use hallmark_plugin_api::KeyFlags;
 use hallmark_plugin_api::host::KeyRecord;
+use hallmark_plugin_api::{Caps, KeyFlags};
 use p256::elliptic_curve::sec1::ToSec1Point;
 use sha2::{Digest, Sha256};
 
+use super::ownership::{ForeignId, Ownership};
 use crate::public_key::{self, KeyType, KeyTypeError};
 
-/// A public key is not usable with its algorithm.
+/// A key of a plugin is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum WrongKey {
     /// Not one of the types that verify attestations.
@@ -37,9 +39,30 @@ pub(super) enum WrongKey {
         /// What it should be.
         declared: SignatureAlgorithm,
     },
+    /// Nothing is verified here with any of its algorithms.
+    #[error("it names no algorithm that is verified here")]
+    Algorithm,
     /// The plugin says that the key must not be used for this.
     #[error("the key may not be used to verify")]
     Usage,
+    /// Its id means other keys.
+    #[error(transparent)]
+    Foreign(#[from] ForeignId),
+    /// Listed before, word for word.
+    #[error("it is listed twice")]
+    Twice,
+    /// Several keys go by one id, and the plugin does not declare it.
+    #[error("several keys go by the id `{0}`, which the plugin does not declare: none is used")]
+    Ambiguous(String),
+}
+
+/// A key of a source that is not used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedKey {
+    /// Its id.
+    pub id: String,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 /// The instance that a record comes from, and what it does for its keys.
@@ -53,30 +76,119 @@ pub(super) struct Source {
     pub(super) verifies: bool,
 }
 
-/// The keys of records that can be verified with, one for each algorithm. Records that only sign,
-/// or that have no algorithm known here, give none; nor do those that only the plugin verifies
-/// with, unless it does and says which public key it is.
-pub(super) fn of_records(
+/// The keys of a snapshot that can be verified with, and those that are not used. One bad key takes
+/// nothing from the others: what its source removed must not stay for its sake.
+pub(super) fn of_snapshot(
+    records: &[KeyRecord],
+    source: &Source,
+    ownership: &Ownership,
+) -> (Vec<VerificationKey>, Vec<RefusedKey>) {
+    let (mut keys, mut refused) = (Vec::with_capacity(records.len()), Vec::new());
+    let mut doubled = doubled(records);
+    for (index, record) in records.iter().enumerate() {
+        let judged = match doubled.remove(&index) {
+            Some(wrong) => Err(wrong),
+            None => permitted(record, source, ownership).and_then(|()| of_record(record, source)),
+        };
+        match judged {
+            Ok(of_record) => keys.extend(of_record),
+            Err(wrong) => {
+                refused.push(RefusedKey { id: record.id.clone(), why: wrong.to_string() });
+            }
+        }
+    }
+    (keys, refused)
+}
+
+/// The keys of inline material that can be verified with: all of them or none, since whoever wrote
+/// it is there to be told.
+pub(super) fn of_material(
     records: &[KeyRecord],
     source: &Source,
 ) -> Result<Vec<VerificationKey>, WrongKey> {
-    let mut keys = Vec::with_capacity(records.len());
-    for record in records.iter().filter(|record| record.flags.contains(KeyFlags::VERIFY)) {
-        let by_host = record.flags.contains(KeyFlags::HOST_VERIFY);
-        if !by_host && (!source.verifies || parse(&record.spki_der).is_err()) {
-            continue;
-        }
-        let names = std::iter::once(&record.id).chain(&record.other_ids);
-        let ids: Vec<_> = names.map(|id| KeyId::from(id.as_str())).collect();
-        let numbers = record.algorithms.iter().map(|algorithm| algorithm.number());
-        for algorithm in numbers.filter_map(SignatureAlgorithm::from_number) {
-            let key = verification_key(record, ids.clone(), algorithm, &source.plugin)?;
-            let envelope = source.decodes.then(|| envelope(&source.plugin, record));
-            let holder = (!by_host).then(|| Arc::clone(&source.plugin));
-            keys.push(VerificationKey { envelope, holder, ..key });
+    let each = records.iter().map(|record| of_record(record, source));
+    Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// Judges the keys that a plugin lists, as the daemon does before it uses them: those that it would
+/// not use, and why. Whose their ids are is a matter of the configuration.
+pub(crate) fn judge(records: &[KeyRecord], caps: Caps) -> Vec<RefusedKey> {
+    let source = Source {
+        plugin: "".into(),
+        decodes: caps.contains(Caps::DECODE),
+        verifies: caps.contains(Caps::VERIFY),
+    };
+    of_snapshot(records, &source, &Ownership::default()).1
+}
+
+fn permitted(record: &KeyRecord, source: &Source, ownership: &Ownership) -> Result<(), WrongKey> {
+    match record.flags.contains(KeyFlags::VERIFY) {
+        true => Ok(ownership.permits(&source.plugin, record)?),
+        false => Ok(()),
+    }
+}
+
+/// The records, by position, whose ids do not say which key they mean.
+fn doubled(records: &[KeyRecord]) -> BTreeMap<usize, WrongKey> {
+    let mut by_id: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, record) in records.iter().enumerate() {
+        if record.flags.contains(KeyFlags::VERIFY) {
+            for id in names(record) {
+                by_id.entry(id).or_default().push(index);
+            }
         }
     }
-    Ok(keys)
+    let mut doubled = BTreeMap::new();
+    for (id, mut indices) in by_id {
+        // One key may go by the same id twice.
+        indices.dedup();
+        let declared = |&index: &usize| records[index].flags.contains(KeyFlags::SHARES_ID);
+        if indices.len() < 2 || indices.iter().all(declared) {
+            continue;
+        }
+        let first = &records[indices[0]];
+        if indices.iter().all(|&index| is_same(first, &records[index])) {
+            doubled.extend(indices[1..].iter().map(|&index| (index, WrongKey::Twice)));
+        } else {
+            let ambiguous = || WrongKey::Ambiguous(id.to_owned());
+            doubled.extend(indices.iter().map(|&index| (index, ambiguous())));
+        }
+    }
+    doubled
+}
+
+fn is_same(one: &KeyRecord, other: &KeyRecord) -> bool {
+    *one == KeyRecord { handle: one.handle, ..other.clone() }
+}
+
+fn names(record: &KeyRecord) -> impl Iterator<Item = &str> {
+    std::iter::once(&record.id).chain(&record.other_ids).map(String::as_str)
+}
+
+/// The keys of a record, one for each algorithm. Records that only sign give none; nor do those
+/// that only the plugin verifies with, unless it does and says which public key it is.
+fn of_record(record: &KeyRecord, source: &Source) -> Result<Vec<VerificationKey>, WrongKey> {
+    if !record.flags.contains(KeyFlags::VERIFY) {
+        return Ok(Vec::new());
+    }
+    let by_host = record.flags.contains(KeyFlags::HOST_VERIFY);
+    if !by_host && (!source.verifies || parse(&record.spki_der).is_err()) {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = names(record).map(KeyId::from).collect();
+    let numbers = record.algorithms.iter().map(|algorithm| algorithm.number());
+    let mut keys = Vec::new();
+    for algorithm in numbers.filter_map(SignatureAlgorithm::from_number) {
+        let key = verification_key(record, ids.clone(), algorithm, &source.plugin)?;
+        let envelope = source.decodes.then(|| envelope(&source.plugin, record));
+        let holder = (!by_host).then(|| Arc::clone(&source.plugin));
+        keys.push(VerificationKey { envelope, holder, ..key });
+    }
+    match keys.is_empty() {
+        // The key itself may be what is wrong.
+        true => parse(&record.spki_der).and(Err(WrongKey::Algorithm)),
+        false => Ok(keys),
+    }
 }
 
 /// The key of a record, for one algorithm.

@@ -82,7 +82,10 @@ impl PluginInstance {
             Circumstances { deadline: Some(deadline), ..Circumstances::at(services::unix_now()) };
         let held = self.held();
         let snapshot = held.as_ref().map(|held| &held.snapshot);
-        match self.instance().decode_batch(snapshot, &items, &at) {
+        let Some(instance) = self.instance() else {
+            return sealed.iter().map(|_| Err(Unavailable::Decoder)).collect();
+        };
+        match instance.decode_batch(snapshot, &items, &at) {
             Ok(answers) => {
                 answers.into_iter().map(|answer| opened(answer, held.as_deref())).collect()
             }

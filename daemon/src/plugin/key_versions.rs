@@ -1,7 +1,7 @@
 //! Keys that sign, under the names of Cloud KMS: what its clients call a key version is a key of a
 //! plugin.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Catalog, PublicHalf, SignError, Signed};
@@ -24,6 +24,15 @@ impl KeyVersions {
     /// The key version of that name.
     pub fn get(&self, name: &str) -> Option<&KeyVersion> {
         self.by_name.get(name)
+    }
+
+    /// Key versions that no plugin serves now, by name, and why. Answers from memory.
+    pub fn unserved(&self) -> BTreeMap<String, String> {
+        let wrong = |version: &KeyVersion| {
+            let error = self.public_half(version).err()?;
+            Some((version.name.clone(), error.to_string()))
+        };
+        self.by_name.values().filter_map(wrong).collect()
     }
 
     /// Its public half. Answers from memory.

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use hallmark_plugin_api::LogLevel;
-use hallmark_plugin_api::host::Services;
+use hallmark_plugin_api::host::{Services, Throttle};
 use tokio::sync::Notify;
 
 /// Bytes of a secret. A PIN, a password, a client certificate.
@@ -23,6 +23,9 @@ pub(super) struct InstanceServices {
     /// Set by a push, taken by the refresh.
     pub(super) wanted: AtomicBool,
     pushed: Arc<Notify>,
+    throttle: Throttle,
+    /// Log lines that were not written since the start.
+    pub(super) log_lost: AtomicU64,
 }
 
 impl InstanceServices {
@@ -36,6 +39,8 @@ impl InstanceServices {
             secrets: secrets.clone(),
             wanted: AtomicBool::new(false),
             pushed: Arc::clone(pushed),
+            throttle: Throttle::default(),
+            log_lost: AtomicU64::new(0),
         }
     }
 }
@@ -49,13 +54,35 @@ impl InstanceServices {
 
 impl Services for InstanceServices {
     fn log(&self, level: LogLevel, target: &str, text: &str) {
+        match self.throttle.take(Instant::now()) {
+            None => {
+                self.log_lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Some(0) => {}
+            Some(lost) => {
+                tracing::warn!(plugin = self.name, lost, "log lines of the plugin are not written");
+            }
+        }
         let plugin = self.name.as_str();
+        let (target, text) = (escaped(target), escaped(text));
         match level {
             LogLevel::Error => tracing::error!(plugin, target, "{text}"),
             LogLevel::Warn => tracing::warn!(plugin, target, "{text}"),
             LogLevel::Info => tracing::info!(plugin, target, "{text}"),
             LogLevel::Debug => tracing::debug!(plugin, target, "{text}"),
         }
+    }
+
+    fn log_lost(&self, lines: u64) {
+        if lines > 0 {
+            self.log_lost.fetch_add(lines, Ordering::Relaxed);
+            tracing::warn!(plugin = self.name, lost = lines, "log lines of the plugin are lost");
+        }
+    }
+
+    fn fault(&self, text: &str) {
+        tracing::error!(plugin = self.name, "{}", escaped(text));
     }
 
     fn log_level(&self) -> LogLevel {
@@ -90,6 +117,18 @@ impl Services for InstanceServices {
     fn unix_now(&self) -> i64 {
         unix_now()
     }
+}
+
+/// One line of plain text: what controls a terminal or ends a line is written out.
+fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') {
+            true => line.extend(char.escape_default()),
+            false => line.push(char),
+        }
+    }
+    line
 }
 
 fn read_secret(path: &PathBuf) -> std::io::Result<Vec<u8>> {

@@ -145,7 +145,8 @@ fn ask(
         message,
         signature: &[],
     };
-    let (instance, items) = (instance.instance(), [item]);
+    let instance = instance.instance().ok_or_else(|| instance.why())?;
+    let items = [item];
     let answers = match what {
         ToSign::Message(_) => instance.sign_batch(&held.snapshot, &items, &at),
         ToSign::Digest(_) => instance.sign_digests(&held.snapshot, &items, &at),

@@ -112,12 +112,12 @@ impl PluginInstance {
                 signature: &check.signature,
             })
             .collect();
-        if items.is_empty() {
+        let Some(instance) = self.instance().filter(|_| !items.is_empty()) else {
             return verdicts;
-        }
+        };
         let at =
             Circumstances { deadline: Some(deadline), ..Circumstances::at(services::unix_now()) };
-        match self.instance().verify_batch(Some(&held.snapshot), &items, &at) {
+        match instance.verify_batch(Some(&held.snapshot), &items, &at) {
             Ok(answers) => {
                 for ((index, ..), answer) in known.iter().zip(answers) {
                     verdicts[*index] = verdict(answer, form);

@@ -17,6 +17,7 @@ pub(crate) mod in_process;
 mod instance;
 pub(crate) mod keys;
 pub(crate) mod services;
+mod throttle;
 pub mod worker;
 
 pub use error::{CallError, LoadError, LoadReason, WorkerFault};
@@ -25,6 +26,7 @@ pub use image::{PluginImage, PluginInfo};
 pub use instance::{Circumstances, Instance};
 pub use keys::{KeyRecord, KeySnapshot};
 pub use services::Services;
+pub use throttle::Throttle;
 pub use worker::{BreakerState, WorkerOptions, WorkerStatus};
 
 /// Bounds on what a plugin may say, each far above what any known key or format needs.

@@ -182,7 +182,8 @@ impl Pgp {
 
     fn flags(&self, signing: &SigningKey) -> KeyFlags {
         let lenient = OldSignatures::AcceptIfSignedBefore;
-        let mut flags = KeyFlags::VERIFY | KeyFlags::HOST_VERIFY;
+        // All keys of a certificate go by its fingerprint, which may be in several keyrings.
+        let mut flags = KeyFlags::VERIFY | KeyFlags::HOST_VERIFY | KeyFlags::SHARES_ID;
         if matches!(signing.revocation, Some(Revocation::Hard(_))) {
             flags = flags | KeyFlags::HARD_REVOKED;
         }

@@ -4,12 +4,12 @@ use hallmark_plugin_api::KeyFlags;
 use hallmark_plugin_api::host::KeyRecord;
 
 use super::super::KeyError;
-use super::super::convert::{Source, WrongKey, of_records, verification_key};
+use super::super::convert::{Source, WrongKey, of_material, verification_key};
 use super::*;
 use crate::public_key::KeyTypeError;
 
 /// A fresh public key in DER: `openssl genpkey` with these arguments.
-fn public_der(genpkey: &[&str], pkey: &[&str]) -> Vec<u8> {
+pub(super) fn public_der(genpkey: &[&str], pkey: &[&str]) -> Vec<u8> {
     let private = openssl(&[&["genpkey"], genpkey].concat(), b"");
     openssl(&[&["pkey", "-pubout", "-outform", "DER"], pkey].concat(), &private)
 }
@@ -18,7 +18,7 @@ fn rsa(bits: &str) -> Vec<u8> {
     public_der(&["-algorithm", "RSA", "-pkeyopt", &format!("rsa_keygen_bits:{bits}")], &[])
 }
 
-fn ec(curve: &str, pkey: &[&str]) -> Vec<u8> {
+pub(super) fn ec(curve: &str, pkey: &[&str]) -> Vec<u8> {
     public_der(&["-algorithm", "EC", "-pkeyopt", &format!("ec_paramgen_curve:{curve}")], pkey)
 }
 
@@ -225,10 +225,10 @@ fn flags_and_revocation_count() {
     let p256 = SignatureAlgorithm::EcdsaP256Sha256;
     let algorithms = vec![hallmark_plugin_api::Algorithm::EcdsaP256Sha256];
     let plain = KeyRecord { algorithms, ..record(&der) };
-    assert_eq!(of_records(std::slice::from_ref(&plain), &source(false)).unwrap().len(), 1);
+    assert_eq!(of_material(std::slice::from_ref(&plain), &source(false)).unwrap().len(), 1);
 
     let signs_only = KeyRecord { flags: KeyFlags::SIGN, ..plain.clone() };
-    assert_eq!(of_records(std::slice::from_ref(&signs_only), &source(false)), Ok(vec![]));
+    assert_eq!(of_material(std::slice::from_ref(&signs_only), &source(false)), Ok(vec![]));
     let of_key = |record: &KeyRecord| verification_key(record, Vec::new(), p256, &"hsm".into());
     assert_eq!(of_key(&signs_only), Err(WrongKey::Usage));
 
@@ -240,7 +240,7 @@ fn flags_and_revocation_count() {
     assert_eq!(validity.revoked_at.map(|at| at.0), Some(i64::MIN));
     let held = KeyRecord { flags: KeyFlags::VERIFY, ..plain.clone() };
     let of =
-        |record: &KeyRecord, verifies| of_records(std::slice::from_ref(record), &source(verifies));
+        |record: &KeyRecord, verifies| of_material(std::slice::from_ref(record), &source(verifies));
     assert_eq!(of(&held, false), Ok(vec![]));
     assert_eq!(of(&held, true).unwrap()[0].holder.as_deref(), Some("hsm"));
     assert_eq!(of(&plain, true).unwrap()[0].holder, None);

@@ -12,13 +12,15 @@
 //!
 //! - `arena`: the shared memory; - `wire`: the words; - `process`: one process and its calls;
 //! - `keeper`: the thread that attends to it; - `breaker`: when to start again; - `child`,
-//!   `answer`: the other side.
+//!   `answer`, `outbox`, `confinement`: the other side.
 
 mod answer;
 mod arena;
 mod breaker;
 mod child;
+mod confinement;
 mod keeper;
+mod outbox;
 mod process;
 mod wire;
 
@@ -61,6 +63,8 @@ pub struct WorkerOptions {
     pub memory_bytes: u64,
     /// Names of the environment variables that are passed on; there are no others.
     pub environment: Vec<String>,
+    /// The user and group, by number, that the processes run as; `None`: as this one.
+    pub user: Option<u32>,
 }
 
 /// A worker as metrics and people see it.
