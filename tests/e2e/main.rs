@@ -25,6 +25,7 @@ mod openpgp;
 mod openpgp_oracle;
 mod platform_verbs;
 mod platforms;
+mod plugin_keys;
 mod plugin_kit;
 mod plugin_worker;
 mod request_shapes;
