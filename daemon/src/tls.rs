@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, server::danger::ClientCertVerifier};
 
-use crate::followed::{Files, Followed};
+use crate::followed::{Files, Followed, LookTime};
 
 /// A chain or a bundle of CAs: Debian's bundle of every public CA has some 220 KiB.
 const PEM_BYTES_MAX: u64 = 1 << 20;
@@ -61,6 +61,11 @@ impl Tls {
     /// When the serving certificate expires, in Unix seconds.
     pub fn not_after(&self) -> i64 {
         self.0.current().not_after
+    }
+
+    /// When the files were last looked at.
+    pub fn look_time(&self) -> LookTime {
+        self.0.look_time()
     }
 
     /// Takes up changed files; see [`Followed::look`].

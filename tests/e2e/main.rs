@@ -37,3 +37,4 @@ mod transfer;
 mod validate_running;
 mod vectors;
 mod walkthrough;
+mod watched;

@@ -105,15 +105,15 @@ fn comparable(mut decision: Value) -> Value {
 }
 
 /// A directory of files in YAML, as people write them, and a daemon on it.
-struct Files {
-    dir: tempfile::TempDir,
-    daemon: Daemon,
+pub(crate) struct Files {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) daemon: Daemon,
     key: Key,
-    image: String,
+    pub(crate) image: String,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (key, image) = (Key::shared("ECDSA_P256_SHA256"), image("attested"));
         let project = dir.path().join("config/projects/p");
@@ -127,29 +127,29 @@ impl Files {
         Self { dir, daemon, key, image }
     }
 
-    fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.daemon.client
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("config/projects/p").join(name)
     }
 
     /// Replaces a file as editors and `kubectl` do: at once.
-    fn replace(&self, name: &str, content: &str) {
+    pub(crate) fn replace(&self, name: &str, content: &str) {
         let aside = self.dir.path().join("aside");
         std::fs::write(&aside, content).expect("writes");
         std::fs::rename(aside, self.path(name)).expect("moves");
     }
 
-    async fn until_reason_is(&self, image: &str, why: &str) {
+    pub(crate) async fn until_reason_is(&self, image: &str, why: &str) {
         eventually(why, || async {
             (reason(&decide(self.client(), &[image]).await) == why).then_some(())
         })
         .await;
     }
 
-    async fn until_reload_succeeds(&self) {
+    pub(crate) async fn until_reload_succeeds(&self) {
         eventually("no fault", || async {
             let ready = self.client().get("/readyz").await.ok();
             ready["lastReloadError"].is_null().then_some(())
@@ -157,7 +157,7 @@ impl Files {
         .await;
     }
 
-    async fn until_reload_fails(&self, file: &str) -> String {
+    pub(crate) async fn until_reload_fails(&self, file: &str) -> String {
         eventually("the fault", || async {
             let ready = self.client().get("/readyz").await.json;
             let error = ready["lastReloadError"].as_str()?;

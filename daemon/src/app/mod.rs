@@ -12,11 +12,16 @@ pub use parts::{Parts, decide_offline, plugins, system_policy};
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::reload;
 use crate::tls::Tls;
 use listeners::{Listeners, StopSignals};
+
+/// Time for blocking work at the end. Requests were given theirs while draining: what is left waits
+/// for a disk or a key source that does not answer, and nobody waits for it.
+const STOP_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Runs the daemon until SIGTERM or SIGINT, then lets what is under way finish.
 pub fn run(config: &Config) -> Result<(), StartError> {
@@ -30,7 +35,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let reloading = reload::start(&parts, config, tls)?;
         // Whoever reads the address may send a signal at once.
         let signals = StopSignals::expect()?;
@@ -38,7 +43,9 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         listeners.serve(&doors, signals).await?;
         reloading.stop();
         Ok(())
-    })
+    });
+    runtime.shutdown_timeout(STOP_TIME_MAX);
+    served
 }
 
 /// Says where the daemon listens: on standard output, in the log, and in a file for those who asked

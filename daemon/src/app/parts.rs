@@ -24,6 +24,7 @@ use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::config::file::Plugin;
 use crate::config::{self, Config, LaneEngine, Source};
 use crate::evidence::EvidenceSource;
+use crate::followed::Files;
 use crate::http::Doors;
 use crate::http::limits::ServerLimits;
 use crate::metrics::audit::AuditMetrics;
@@ -215,7 +216,8 @@ pub fn system_policy(config: &Config) -> Result<SystemPolicy, StartError> {
         path: path.clone(),
         error: error.to_string(),
     };
-    let bytes = std::fs::read(path).map_err(|error| refused(&error))?;
+    let bytes_max = DocumentLimits::DEFAULT.bytes_max as u64;
+    let bytes = Files::default().read(path, bytes_max).map_err(|error| refused(&error))?;
     let name = path.to_string_lossy();
     let document = Document::from_file(&name, &bytes, &DocumentLimits::DEFAULT)
         .map_err(|error| refused(&error))?;

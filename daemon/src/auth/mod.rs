@@ -25,7 +25,7 @@ pub use bindings::{Binding, Bindings, Member, Place, Scope};
 pub use error::{AuthError, AuthFileError};
 
 use crate::config::auth::AuthSource;
-use crate::followed::Followed;
+use crate::followed::{Followed, LookTime};
 use certificate::ClientCertificate;
 use jwt::Issuers;
 use permission::Permission;
@@ -89,6 +89,11 @@ impl Guard {
     /// Whether anybody is asked.
     pub fn asks(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// When the files were last looked at; `None` if nobody is asked.
+    pub fn look_time(&self) -> Option<LookTime> {
+        self.0.as_ref().map(Followed::look_time)
     }
 
     /// Takes up changed files; see [`Followed::look`].

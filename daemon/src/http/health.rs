@@ -15,6 +15,7 @@ use super::error::HttpError;
 use super::exchange::{Answer, Exchange, answer, json};
 use crate::auth::Place;
 use crate::auth::permission::Permission;
+use crate::followed::LookTime;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -34,7 +35,8 @@ pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpE
     let mut answer = match doors.guard.permits(&exchange.caller, permission, Place::DAEMON) {
         true => {
             let plugin_errors = doors.plugin_errors();
-            json(&ReadinessReport { ready, draining, state, plugin_errors })?
+            let look_ages = doors.readiness.look_ages();
+            json(&ReadinessReport { ready, draining, state, plugin_errors, look_ages })?
         }
         false => json(&Ready { ready })?,
     };
@@ -57,6 +59,7 @@ pub(super) fn version(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
 /// Prometheus text.
 pub(super) fn metrics(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
     doors.refresh_metrics();
+    doors.look_metrics.show(&doors.readiness.look_ages());
     let text = TextEncoder::new()
         .encode_to_string(&doors.registry.gather())
         .map_err(|error| HttpError::internal(format!("metrics did not render: {error}")))?;
@@ -68,6 +71,8 @@ pub(super) fn metrics(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> 
 #[derive(Debug)]
 pub struct Readiness {
     state: Mutex<State>,
+    /// By what they are for.
+    looks: Mutex<BTreeMap<&'static str, LookTime>>,
     draining: watch::Sender<bool>,
 }
 
@@ -102,6 +107,9 @@ struct ReadinessReport {
     /// What is wrong with plugins, by instance; the last good keys of those that have any decide.
     #[serde(rename = "pluginErrors", skip_serializing_if = "BTreeMap::is_empty")]
     plugin_errors: BTreeMap<String, String>,
+    /// Seconds since files were last looked at, to the end.
+    #[serde(rename = "lookAgeSeconds", skip_serializing_if = "BTreeMap::is_empty")]
+    look_ages: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
@@ -115,7 +123,8 @@ struct Version {
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self { state: Mutex::default(), draining: watch::Sender::new(false) }
+        let (state, looks) = (Mutex::default(), Mutex::default());
+        Self { state, looks, draining: watch::Sender::new(false) }
     }
 }
 
@@ -151,6 +160,17 @@ impl Readiness {
     /// A change of who may do what was taken up, or why not.
     pub fn auth_reloaded(&self, error: Option<String>) {
         self.change(|state| state.auth_reload_error = error);
+    }
+
+    /// `files` are followed, and `time` says when they were last looked at.
+    pub fn looks_at(&self, files: &'static str, time: LookTime) {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).insert(files, time);
+    }
+
+    /// Seconds since files were last looked at, by what they are for.
+    pub fn look_ages(&self) -> BTreeMap<&'static str, u64> {
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.iter().map(|(files, time)| (*files, time.age().as_secs())).collect()
     }
 
     /// The daemon is going away.

@@ -56,6 +56,7 @@ use crate::admit::{self, Gate, Origin, Recorded, Validation};
 use crate::auth::{Credentials, Guard};
 use crate::config::Kubernetes;
 use crate::metrics::http::HttpMetrics;
+use crate::metrics::look::LookMetrics;
 use crate::metrics::tls::TlsMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
@@ -170,6 +171,7 @@ pub struct Doors {
     pub guard: Arc<Guard>,
     /// What TLS comes to.
     pub tls_metrics: TlsMetrics,
+    look_metrics: LookMetrics,
     /// What Kubernetes API servers are told beside the verdicts on pods.
     pub kubernetes: Kubernetes,
     in_flight: Semaphore,
@@ -222,6 +224,7 @@ impl Doors {
             resources,
             metrics: HttpMetrics::register(&registry)?,
             tls_metrics: TlsMetrics::register(&registry)?,
+            look_metrics: LookMetrics::register(&registry)?,
             guard: Arc::default(),
             nameless: Nameless::default(),
             registry,

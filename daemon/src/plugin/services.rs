@@ -1,8 +1,6 @@
 //! What the daemon does for a plugin instance.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hallmark_plugin_api::LogLevel;
 use hallmark_plugin_api::host::Services;
 use tokio::sync::Notify;
+
+use crate::regular_file;
 
 /// Bytes of a secret. A PIN, a password, a client certificate.
 const SECRET_BYTES_MAX: u64 = 65_536;
@@ -77,7 +77,7 @@ impl Services for InstanceServices {
 
     fn secret(&self, name: &str) -> Option<Vec<u8>> {
         let path = self.secrets.get(name)?;
-        match read_secret(path) {
+        match regular_file::read(path, SECRET_BYTES_MAX) {
             Ok(secret) => Some(secret),
             Err(error) => {
                 let (plugin, path) = (self.name.as_str(), path.display());
@@ -90,15 +90,6 @@ impl Services for InstanceServices {
     fn unix_now(&self) -> i64 {
         unix_now()
     }
-}
-
-fn read_secret(path: &PathBuf) -> std::io::Result<Vec<u8>> {
-    let mut secret = Vec::new();
-    File::open(path)?.take(SECRET_BYTES_MAX + 1).read_to_end(&mut secret)?;
-    if secret.len() as u64 > SECRET_BYTES_MAX {
-        return Err(std::io::Error::other(format!("more than {SECRET_BYTES_MAX} bytes")));
-    }
-    Ok(secret)
 }
 
 /// Seconds since 1970; before that, 0.

@@ -24,7 +24,7 @@ mod tests;
 mod tree;
 
 pub use error::{FileFault, FilesError};
-pub use live::{FilesWatch, LiveFiles};
+pub use live::{FilesAsker, FilesWatch, LiveFiles};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
