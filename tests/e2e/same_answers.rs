@@ -95,6 +95,56 @@ async fn files_and_database_answer_alike() {
     assert!((20..80).contains(&allowed), "{allowed} of 100 are allowed");
 }
 
+/// What a note that is gone, or was never there, has to say of each.
+#[tokio::test]
+async fn a_deleted_note_attests_nothing_in_database_and_files() {
+    let world = World::new().await;
+    let (client, image) = (world.client(), image("attested"));
+    world.attest(&image).await;
+    let platform = json!({"gkePolicy": {"checkSets": [{"checks": [{
+        "simpleSigningAttestationCheck": {
+            "containerAnalysisAttestationProjects": ["projects/p"],
+            "attestationAuthenticators": [{"pkixPublicKeySet": {"pkixPublicKeys": [
+                {"keyId": KEY_ID, "publicKeyPem": world.key.public_pem,
+                    "signatureAlgorithm": world.key.algorithm},
+            ]}}],
+        },
+    }]}]}});
+    client.post("/v1/projects/p/platforms/gke/policies?policyId=a", &platform).await.ok();
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("config");
+    let to = ["export", "--to-dir", &config.to_string_lossy()];
+    let export =
+        || hallmark_tests::daemon::hallmark(client, &[&to[..], &["--format=json"]].concat());
+    assert!(export().status.success());
+    let files = Daemon::start_on_files(dir.path());
+    let pod = json!({"resource": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"},
+        "spec": {"containers": [{"name": "c", "image": image}]}}});
+    let path = "/v1/projects/p/platforms/gke/policies/a:evaluate";
+    for client in [client, &files.client] {
+        assert_allowed(&decide(client, &[&image]).await, "ATTESTED");
+        assert_eq!(client.post(path, &pod).await.ok()["verdict"], "CONFORMANT");
+    }
+    client.delete("/v1/projects/p/notes/build").await.ok();
+    std::fs::remove_file(config.join("projects/p/notes/build.json")).expect("removes");
+    eventually("the deletion", || async {
+        (reason(&decide(&files.client, &[&image]).await) == "NOT_ATTESTED").then_some(())
+    })
+    .await;
+    for client in [client, &files.client] {
+        let decision = decide(client, &[&image]).await;
+        assert_eq!(decision["images"][0]["attestors"][0]["reason"], "NO_ATTESTATIONS");
+        assert_eq!(client.post(path, &pod).await.ok()["verdict"], "NON_CONFORMANT");
+    }
+    // An export does not bring it back, and says so.
+    std::fs::remove_dir_all(config.join("projects/p")).expect("removes");
+    let exported: Value = serde_json::from_slice(&export().stdout).expect("JSON");
+    assert_eq!(exported["occurrences"], 0, "{exported}");
+    let left_out = exported["leftOut"][0].as_str().expect("a sentence");
+    assert!(left_out.contains("1 occurrences under notes that do not exist"), "{left_out}");
+    assert!(left_out.contains("projects/p/notes/build"), "{left_out}");
+}
+
 /// Without what depends on the daemon's history.
 fn comparable(mut decision: Value) -> Value {
     decision["generation"] = Value::Null;

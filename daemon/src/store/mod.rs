@@ -12,6 +12,8 @@ pub mod iam;
 mod query;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 
@@ -58,15 +60,16 @@ pub trait Store: Debug + Send + Sync {
     ) -> Result<Vec<Occurrence>, StoreError>;
 
     /// The attestations of each (note, digest), in the order asked, all from one consistent read,
-    /// each at most `limit` + 1 so that the caller sees that there are more.
+    /// each in the order of names and at most `limit` + 1, so that the caller sees that there are
+    /// more. A note that does not exist has none.
     fn evidence(
         &self,
         wanted: &[(NoteName, Digest)],
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError>;
 
-    /// The attestations of each digest that live in a project, whatever their note, in the order
-    /// asked, all from one consistent read, each at most `limit` + 1.
+    /// As [`Store::evidence`], the attestations of each digest that live in a project, whatever
+    /// their note, as long as it exists.
     fn evidence_in_projects(
         &self,
         wanted: &[(ProjectId, Digest)],

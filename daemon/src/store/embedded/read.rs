@@ -111,14 +111,26 @@ pub(super) fn evidence(
 ) -> Result<Vec<Vec<Attestation>>, Fault> {
     let (table, notes) = (view.open_table(EVIDENCE)?, view.open_table(NOTES)?);
     let one = |(note, digest): &(NoteName, Digest)| {
-        // A note that was deleted vouches for nothing.
-        if notes.get(key(note.project(), note.id()).as_slice())?.is_none() {
+        if !exists(&notes, note)? {
             return Ok(Vec::new());
         }
         let entries = scan(&table, &evidence_prefix(note, digest), None)?;
         entries.take(limit.saturating_add(1)).map(|entry| attestation(entry?, *digest)).collect()
     };
     wanted.iter().map(one).collect()
+}
+
+/// False for a note that was deleted: it vouches for nothing.
+fn exists(notes: &RawTable, note: &NoteName) -> Result<bool, Fault> {
+    Ok(notes.get(key(note.project(), note.id()).as_slice())?.is_some())
+}
+
+/// True if the note of the occurrence under `key` exists.
+fn has_note(occurrences: &RawTable, notes: &RawTable, key: &[u8]) -> Result<bool, Fault> {
+    let record = occurrences.get(key)?;
+    let record = record.ok_or_else(|| Damaged::from("an occurrence is in an index only"))?;
+    let stored = Stored::decode(occurrence_name(key)?, Bytes::copy_from_slice(record.value()))?;
+    exists(notes, &stored.head().note)
 }
 
 /// Entries of one digest that are looked at for those of one project. All that anybody ever filed
@@ -131,22 +143,26 @@ pub(super) fn evidence_in_projects(
     wanted: &[(ProjectId, Digest)],
     limit: usize,
 ) -> Result<Vec<Vec<Attestation>>, Fault> {
-    let table = view.open_table(EVIDENCE)?;
+    let (table, notes) = (view.open_table(EVIDENCE)?, view.open_table(NOTES)?);
+    let occurrences = view.open_table(OCCURRENCES)?;
     let one = |(project, digest): &(ProjectId, Digest)| {
-        let mut found = Vec::new();
+        let mut found: Vec<Attestation> = Vec::new();
         for (looked_at, entry) in scan(&table, &digest_prefix(digest), None)?.enumerate() {
             let entry = entry?;
             if looked_at == ENTRIES_MAX {
                 let text = format!("more than {ENTRIES_MAX} attestations of {digest}");
                 return Err(Fault::Damaged(Damaged(text)));
             }
-            if occurrence_in_evidence_key(&entry.0)?.starts_with(&project_key(project)) {
+            let key = occurrence_in_evidence_key(&entry.0)?;
+            if key.starts_with(&project_key(project)) && has_note(&occurrences, &notes, key)? {
                 found.push(attestation(entry, *digest)?);
             }
             if found.len() > limit {
                 break;
             }
         }
+        // The entries are in the order of their notes' hashes.
+        found.sort_by(|one, other| one.occurrence.cmp(&other.occurrence));
         Ok(found)
     };
     wanted.iter().map(one).collect()

@@ -161,8 +161,10 @@ impl Store for FilesStore {
         wanted: &[(NoteName, Digest)],
         limit: usize,
     ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        let one = |wanted| -> Vec<Attestation> {
-            let found = self.evidence.get(wanted).into_iter().flatten();
+        let one = |wanted: &(NoteName, Digest)| -> Vec<Attestation> {
+            // A note that does not exist vouches for nothing.
+            let exists = self.notes.contains_key(&wanted.0);
+            let found = self.evidence.get(wanted).filter(|_| exists).into_iter().flatten();
             found.take(limit.saturating_add(1)).cloned().collect()
         };
         Ok(wanted.iter().map(one).collect())
@@ -176,7 +178,9 @@ impl Store for FilesStore {
         let one = |(project, digest): &(ProjectId, Digest)| -> Vec<Attestation> {
             let of_digest = self.by_digest.get(digest).into_iter().flatten();
             let found = of_digest.filter(|name| name.project() == project);
-            let found = found.filter_map(|name| attestation(self.occurrences.get(name)?));
+            let found = found.filter_map(|name| self.occurrences.get(name));
+            let found = found.filter(|occurrence| self.notes.contains_key(&occurrence.note));
+            let found = found.filter_map(attestation);
             found.take(limit.saturating_add(1)).collect()
         };
         Ok(wanted.iter().map(one).collect())

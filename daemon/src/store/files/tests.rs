@@ -16,6 +16,7 @@ use super::live::Pace;
 use super::*;
 use crate::store::conformance;
 use crate::store::samples::{attestation, attestor, platform_policy, policy, uri};
+use crate::store::tests::states;
 
 const NOTE: &str = "projects/p/notes/n";
 const ATTESTOR: &str = "projects/p/attestors/a";
@@ -89,6 +90,16 @@ fn the_files_store_conforms() {
     let live = LiveFiles::load(dir.path()).unwrap();
     conformance::check(&live);
     conformance::check_read_only(&live);
+}
+
+#[test]
+fn the_files_store_answers_as_the_model_does() {
+    for state in states() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("projects")).unwrap();
+        put_resources(dir.path(), state.model.creates());
+        state.check(&FilesStore::load(dir.path()).unwrap());
+    }
 }
 
 #[test]

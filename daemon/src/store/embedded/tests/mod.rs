@@ -14,6 +14,7 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _};
 use super::tables::{BY_NOTE, EVIDENCE, OCCURRENCES};
 use super::*;
 use crate::store::conformance;
+use crate::store::tests::states;
 
 fn metrics() -> StoreMetrics {
     StoreMetrics::register(&Registry::new()).unwrap()
@@ -63,6 +64,18 @@ impl write::PreparedOccurrence {
             Ok(u64::from(evidence.is_some()) + u64::from(listing.is_some()))
         });
         filed.unwrap()
+    }
+}
+
+#[test]
+fn the_embedded_store_answers_as_the_model_does() {
+    for state in states() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        for write in &state.writes {
+            store.apply(write.clone()).unwrap_or_else(|error| panic!("{}: {error}", state.name));
+        }
+        state.check(&store);
     }
 }
 
