@@ -22,6 +22,7 @@ pub mod plugin;
 pub mod store;
 pub mod verifier;
 
+pub mod bounded;
 pub mod config;
 pub mod followed;
 pub mod log;

@@ -18,6 +18,7 @@ mod gcloud;
 mod google_clients;
 mod hostile;
 mod hsm;
+mod junk;
 mod key_sources;
 mod metrics;
 mod never_stale;

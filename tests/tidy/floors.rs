@@ -9,7 +9,7 @@ const FLOORS: [&[&str]; 6] = [
     &["http"],
     &["admit", "snapshot", "resources"],
     &["verifier", "evidence", "cache", "store", "plugin", "audit", "auth", "decision_json"],
-    &["config", "followed", "metrics", "public_key", "tls", "log"],
+    &["bounded", "config", "followed", "metrics", "public_key", "tls", "log"],
 ];
 
 /// The world, which the core knows nothing of. Addresses and writers are only values.

@@ -15,7 +15,7 @@ use hallmark_core::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, Ver
 use hallmark_core::decision::{AttestorResult, Decision, Trial, TrialOutcome};
 use hallmark_core::envelope::Envelopes;
 use hallmark_core::evaluate::Request;
-use hallmark_core::evaluate::decide::{conclude, decide, unrecorded};
+use hallmark_core::evaluate::decide::{conclude, decide, join, unrecorded};
 use hallmark_core::evaluate::pair::{AttestorEvidence, Pairing, pair};
 use hallmark_core::evaluate::plan::{Plan, plan};
 use hallmark_core::image::Digest;
@@ -40,7 +40,7 @@ static NONE: LazyLock<Envelopes> = LazyLock::new(Envelopes::default);
 /// Every word a decision can give as a reason: for an image, an attestor, a signature.
 const CODES: &str = "SYSTEM_POLICY_ALLOWLISTED ALLOWLISTED ALWAYS_ALLOW ATTESTED ALWAYS_DENY \
     NOT_ATTESTED DIGEST_REQUIRED IMAGE_MALFORMED PROJECT_UNKNOWN POLICY_NOT_WRITTEN LIMIT_EXCEEDED AUDIT_UNAVAILABLE \
-    UNDETERMINED | VERIFIED ATTESTOR_UNKNOWN NO_KEYS NO_ATTESTATIONS NONE_VERIFIED LIMIT_EXCEEDED \
+    UNDETERMINED | VERIFIED ATTESTOR_UNKNOWN NO_KEYS NO_ATTESTATIONS NONE_VERIFIED \
     EVIDENCE_UNAVAILABLE KEYS_UNAVAILABLE VERIFIER_OVERLOADED DEADLINE_EXCEEDED VERIFIER_FAILED VERIFIERS_DISAGREE | \
     VERIFIED VERIFIED/pae KEY_ID_UNKNOWN KEY_NOT_YET_VALID KEY_EXPIRED KEY_REVOKED BAD_SIGNATURE \
     PAYLOAD_MALFORMED DIGEST_MISMATCH VERIFIER_OVERLOADED DEADLINE_EXCEEDED VERIFIER_FAILED VERIFIERS_DISAGREE";
@@ -78,6 +78,27 @@ fn the_table_is_complete() {
     assert!(rows >= ROWS_MIN, "{rows} rows");
     for (found, all) in codes.iter().zip(CODES.split('|')) {
         assert_eq!(*found, all.split_whitespace().map(str::to_owned).collect());
+    }
+}
+
+/// Evidence that is examined attestation by attestation comes to what it comes to as a whole.
+#[test]
+fn portions_of_evidence_come_to_what_the_whole_does() {
+    for (file, table) in tables() {
+        for row in &table.rows {
+            let (_, plan) = table.plan(row);
+            for digest in plan.digests() {
+                let evaluated = |of: Pairing| {
+                    let verdicts: Vec<_> = of.checks().iter().map(answer).collect();
+                    conclude(of, &verdicts)
+                };
+                let whole = evaluated(table.pair(row, &plan.required, digest));
+                let portions =
+                    (0..4).map(|n| evaluated(table.portion(row, &plan.required, digest, n)));
+                let joined = portions.reduce(join).expect("portions");
+                assert_eq!(joined, whole, "{file}: {}", row.name);
+            }
+        }
     }
 }
 
@@ -199,8 +220,6 @@ struct RequestRow {
 struct LimitsRow {
     images: Option<usize>,
     image_bytes: Option<usize>,
-    occurrences: Option<usize>,
-    signatures: Option<usize>,
     payload_bytes: Option<usize>,
 }
 
@@ -237,9 +256,8 @@ impl Row {
         Limits {
             images_max: row.images.unwrap_or(default.images_max),
             image_bytes_max: row.image_bytes.unwrap_or(default.image_bytes_max),
-            occurrences_max: row.occurrences.unwrap_or(default.occurrences_max),
-            signatures_max: row.signatures.unwrap_or(default.signatures_max),
             payload_bytes_max: row.payload_bytes.unwrap_or(default.payload_bytes_max),
+            ..default
         }
     }
 
@@ -299,11 +317,28 @@ impl Table {
     }
 
     fn pair(&self, row: &Row, required: &[AttestorName], digest: Digest) -> Pairing {
+        self.pair_some(row, required, digest, |evidence| evidence)
+    }
+
+    /// As [`Table::pair`], of the `nth` attestation of each attestor alone.
+    fn portion(&self, row: &Row, required: &[AttestorName], digest: Digest, nth: usize) -> Pairing {
+        self.pair_some(row, required, digest, |evidence| {
+            Ok(evidence?.into_iter().skip(nth).take(1).collect())
+        })
+    }
+
+    fn pair_some(
+        &self,
+        row: &Row,
+        required: &[AttestorName],
+        digest: Digest,
+        some: impl Fn(Evidence) -> Evidence,
+    ) -> Pairing {
         let known: Vec<_> = required
             .iter()
             .map(|name| {
                 let trusted = self.attestors.get(&short(name)).map(|keys| keys.trusted(name));
-                (name, trusted, row.evidence(&short(name), digest))
+                (name, trusted, some(row.evidence(&short(name), digest)))
             })
             .collect();
         let sources: Vec<_> = known

@@ -346,8 +346,6 @@ struct PodRow {
 struct LimitsRow {
     images: Option<usize>,
     image_bytes: Option<usize>,
-    occurrences: Option<usize>,
-    signatures: Option<usize>,
     payload_bytes: Option<usize>,
 }
 
@@ -412,9 +410,8 @@ impl Row {
         Limits {
             images_max: row.images.unwrap_or(default.images_max),
             image_bytes_max: row.image_bytes.unwrap_or(default.image_bytes_max),
-            occurrences_max: row.occurrences.unwrap_or(default.occurrences_max),
-            signatures_max: row.signatures.unwrap_or(default.signatures_max),
             payload_bytes_max: row.payload_bytes.unwrap_or(default.payload_bytes_max),
+            ..default
         }
     }
 

@@ -2,7 +2,9 @@
 
 mod conformance;
 mod evaluate;
+mod prove;
 mod validate;
+mod work;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +35,9 @@ pub use validate::{Validation, validate};
 /// has to be recorded in time, too.
 const KEPT_BACK: u32 = 10;
 
+/// Checks that one request has in the queue of the verifier at a time, so that no request fills it.
+const CHECKS_AT_ONCE_MAX: usize = 4_096;
+
 /// Everything that deciding needs. One per daemon.
 #[derive(Debug)]
 pub struct Gate {
@@ -62,7 +67,17 @@ pub struct Gate {
 
 impl Gate {
     /// Answers every check, in order, by `deadline`: here, or by the plugin that holds the key.
-    async fn verify(&self, checks: Vec<Check>, deadline: Instant) -> Vec<Verdict> {
+    async fn verify(&self, mut checks: Vec<Check>, deadline: Instant) -> Vec<Verdict> {
+        let mut verdicts = Vec::with_capacity(checks.len());
+        while !checks.is_empty() {
+            let rest = checks.split_off(checks.len().min(CHECKS_AT_ONCE_MAX));
+            verdicts.extend(self.verify_together(checks, deadline).await);
+            checks = rest;
+        }
+        verdicts
+    }
+
+    async fn verify_together(&self, checks: Vec<Check>, deadline: Instant) -> Vec<Verdict> {
         let held: Vec<_> = checks.iter().map(|check| check.key.holder.is_some()).collect();
         if !held.contains(&true) {
             return self.verifier.verify(checks, deadline).await;
@@ -127,9 +142,8 @@ pub async fn admit(
         |request: &Request| plan(request, &snapshot.policies(&request.project), &gate.limits);
     let plans: Vec<_> = requests.iter().map(plan).collect();
     let late = deadline - deadline.saturating_duration_since(started) / KEPT_BACK;
-    let mut evaluations = evaluate::Batch { gate, snapshot: &snapshot, now, deadline: late }
-        .run(&requests, &plans)
-        .await;
+    let work = work::Work { gate, snapshot: &snapshot, now, deadline: late };
+    let mut evaluations = evaluate::Batch { work }.run(&requests, &plans).await;
     let decide = |(request, plan): (&Request, _)| {
         decide(request, plan, evaluations.next_request(), snapshot.generation)
     };

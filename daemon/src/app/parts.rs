@@ -90,6 +90,7 @@ impl Parts {
             Arc::clone(&catalog) as _,
             Arc::clone(&snapshots),
             Arc::clone(&epochs),
+            Arc::clone(&gate) as _,
         );
         let limits = server_limits(&config.limits);
         let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
@@ -243,7 +244,7 @@ fn gate(
     Ok(Gate {
         snapshots: Arc::clone(snapshots),
         catalog: Arc::clone(catalog),
-        evidence: EvidenceSource::new(Arc::clone(store), limits.occurrences_max),
+        evidence: EvidenceSource::new(Arc::clone(store)),
         epochs: Arc::clone(epochs),
         evaluations: EvaluationCache::new(config.cache.evaluation_bytes, caches.evaluation),
         decoders: Decoders::new(Arc::clone(catalog), config.verifier.threads.max(1)),

@@ -131,6 +131,9 @@ fn attestor_lines(attestor: &Value) -> String {
             detail.unwrap_or_default(),
         );
     }
+    for (outcome, count) in attestor["otherOutcomes"].as_object().into_iter().flatten() {
+        out += &format!("      {count} more: {outcome}\n");
+    }
     out
 }
 

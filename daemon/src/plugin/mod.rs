@@ -33,7 +33,7 @@ pub use discover::PluginConfig;
 pub use error::{KeyError, PluginError, SignError};
 pub use freshness::Rotation;
 pub use instance::{InstanceStatus, Refreshes};
-pub use key_versions::KeyVersions;
+pub use key_versions::{KeyVersions, WhatToSign};
 pub use sign::{PublicHalf, Signed};
 pub use verify::KeyHolders;
 

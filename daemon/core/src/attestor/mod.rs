@@ -21,6 +21,9 @@ use crate::envelope::Envelope;
 use crate::names::{AttestorName, NoteName};
 use crate::time::UnixTime;
 
+/// Bytes of one key id, as many as a plugin may give a key. Names of Cloud KMS keys end at about 500.
+pub const KEY_ID_BYTES_MAX: usize = 2_048;
+
 /// The id that a signature names its key by. Compared by exact string equality; a lookup hint,
 /// never a statement of trust.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

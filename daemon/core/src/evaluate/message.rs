@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::decision::{AttestorReason, AttestorResult, Reason, Trial, TrialOutcome};
+use crate::decision::{AttestorReason, AttestorResult, OtherOutcomes, Reason, Trial, TrialOutcome};
 use crate::names::{AttestorName, ProjectId};
 use crate::policy::RuleMatch;
 use crate::verdict::{SignedForm, Unavailable};
@@ -73,12 +73,16 @@ pub(super) fn evaluated(
     rule: &RuleMatch,
     reason: &Reason,
     attestors: &[AttestorResult],
+    left_out: usize,
 ) -> String {
     if reason.allows() {
         let mut text = format!("Image {image} allowed by Binary Authorization {rule}. Attested by");
         for (index, attestor) in attestors.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             push(&mut text, format_args!("{comma} {}", attestor.attestor));
+        }
+        if left_out > 0 {
+            push(&mut text, format_args!(" and {left_out} more"));
         }
         return text;
     }
@@ -88,19 +92,24 @@ pub(super) fn evaluated(
     }
     let mut room = CAUSES_BYTES_MAX;
     for attestor in attestors.iter().filter(|each| each.reason != AttestorReason::Verified) {
-        let (sentence, cause) = denial(&attestor.reason, &attestor.trials, room);
+        let (sentence, cause) =
+            denial(&attestor.reason, (&attestor.trials, &attestor.others), room);
         denied_by_attestor(&mut text, image, &attestor.attestor, sentence);
         if cause.len() <= room {
             room -= cause.len();
             text.push_str(&cause);
         }
     }
+    if left_out > 0 {
+        push(&mut text, format_args!(". {left_out} more attestors are not shown"));
+    }
     text
 }
 
 /// Why one attestor is not satisfied, without naming image or attestor. Empty where it is.
 pub(super) fn unattested(attestor: &AttestorResult) -> String {
-    let (sentence, cause) = denial(&attestor.reason, &attestor.trials, CAUSES_BYTES_MAX);
+    let tried = (attestor.trials.as_slice(), &attestor.others);
+    let (sentence, cause) = denial(&attestor.reason, tried, CAUSES_BYTES_MAX);
     format!("{sentence}{cause}")
 }
 
@@ -111,7 +120,7 @@ fn denied_by_attestor(text: &mut String, image: &str, attestor: &AttestorName, s
 /// Google's sentence, or ours where Google has none, and the cause in at most about `room` bytes.
 pub(crate) fn denial(
     reason: &AttestorReason,
-    trials: &[Trial],
+    (trials, others): (&[Trial], &OtherOutcomes),
     room: usize,
 ) -> (&'static str, String) {
     match reason {
@@ -121,10 +130,7 @@ pub(crate) fn denial(
         AttestorReason::NoAttestations => {
             (NOT_ATTESTED, " (its note has no attestation of this digest)".into())
         }
-        AttestorReason::NoneVerified => (NOT_ATTESTED, tried(trials, room)),
-        AttestorReason::LimitExceeded => {
-            ("More attestations or signatures than are examined", String::new())
-        }
+        AttestorReason::NoneVerified => (NOT_ATTESTED, tried(trials, others, room)),
         AttestorReason::EvidenceUnavailable(error) => (UNDETERMINED, format!(": {}", Shown(error))),
         AttestorReason::KeysUnavailable(error) => {
             (UNDETERMINED, format!(": its keys are unavailable: {}", Shown(error)))
@@ -134,20 +140,26 @@ pub(crate) fn denial(
 }
 
 /// ` (2 signatures tried: key "a": bad signature; key "b": unknown key)`.
-fn tried(trials: &[Trial], room: usize) -> String {
+fn tried(trials: &[Trial], others: &OtherOutcomes, room: usize) -> String {
     // 40: ` (`, the count, ` signatures tried: `, `; and N more`, `)`.
     let room = room.saturating_sub(40);
-    let plural = if trials.len() == 1 { "" } else { "s" };
-    let mut text = format!(" ({} signature{plural} tried", trials.len());
+    let count = trials.len() + others.total();
+    let plural = if count == 1 { "" } else { "s" };
+    let mut text = format!(" ({count} signature{plural} tried");
+    let mut shown = 0;
     for (index, trial) in trials.iter().enumerate() {
         let separator = if index == 0 { ":" } else { ";" };
         let key = Shown(trial.key_id.as_str());
         let one = format!("{separator} key \"{key}\": {}", Outcome(&trial.outcome));
         if text.len() + one.len() > room {
-            push(&mut text, format_args!("{separator} {} more", trials.len() - index));
             break;
         }
         text.push_str(&one);
+        shown += 1;
+    }
+    if shown < count {
+        let separator = if shown == 0 { ":" } else { ";" };
+        push(&mut text, format_args!("{separator} {} more", count - shown));
     }
     text.push(')');
     text

@@ -1,15 +1,18 @@
 //! plan → pair → decide.
 //!
 //! [`plan::plan`] decides what the policy alone decides and names the digests that need
-//! attestations. [`pair::pair`] finds, for one digest and what is stored of it, the signatures to
-//! verify. [`decide::conclude`] joins them with their verdicts to an evaluation of the digest,
-//! [`decide::decide`] joins those to the decision.
+//! attestations. [`portion::portions`] cuts what is stored of one into steps of a bounded price.
+//! [`pair::pair`] finds the signatures to verify in one of them. [`decide::conclude`] joins those
+//! with their verdicts to an evaluation of the digest, [`decide::join`] the evaluations of all
+//! portions, [`decide::decide`] those to the decision. [`explain`] bounds what it says.
 
 mod dated;
 pub mod decide;
+pub mod explain;
 pub(crate) mod message;
 pub mod pair;
 pub mod plan;
+pub mod portion;
 #[cfg(test)]
 mod tests;
 

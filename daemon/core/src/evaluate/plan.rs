@@ -196,6 +196,7 @@ fn without_rule(
         reason,
         message,
         attestors: [].into(),
+        attestors_left_out: 0,
         cached: false,
     }
 }

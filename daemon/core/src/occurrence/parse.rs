@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
 use super::{AttestationBody, Note, Occurrence, Signature, UnstoredAttestation};
-use crate::attestor::KeyId;
+use crate::attestor::parse::key_id;
 use crate::document::read::{Field, FieldErrors, Object, camel_case, resource};
 use crate::document::{Document, DocumentError, DocumentLimits};
 use crate::image::Digest;
@@ -340,9 +340,9 @@ fn signatures(object: &Object<'_>, limits: &Limits) -> Option<Vec<Signature>> {
 
 fn signature(field: &Field<'_>) -> Option<Signature> {
     let object = field.object(&["publicKeyId", "signature"])?;
-    let key_id = object.required("publicKeyId").and_then(|field| field.string());
+    let key_id = object.required("publicKeyId").and_then(|field| key_id(&field));
     let signature = object.required("signature").and_then(|field| field.bytes());
-    Some(Signature { key_id: KeyId::from(key_id?), signature: signature?.into() })
+    Some(Signature { key_id: key_id?, signature: signature?.into() })
 }
 
 fn signature_to_json(signature: &Signature) -> Json {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::Scope;
 use super::render::scope;
-use crate::decision::{AttestorReason, Trial};
+use crate::decision::{AttestorReason, OtherOutcomes, Trial};
 use crate::evaluate::message::Shown;
 use crate::names::ProjectId;
 
@@ -201,8 +201,11 @@ pub struct AuthenticatorResult {
     pub project: ProjectId,
     /// Whether one of them is valid and by a key of the authenticator, and why not.
     pub reason: AttestorReason,
-    /// Every signature of every attestation, in stored order.
+    /// The first signatures of its attestations, with the best of all among them, in stored order;
+    /// at most [`crate::evaluate::explain::TRIALS_SHOWN_MAX`].
     pub trials: Vec<Trial>,
+    /// What came of the others.
+    pub others: OtherOutcomes,
 }
 
 impl CheckResult {

@@ -1,7 +1,7 @@
 //! What is answered.
 
 use hallmark_core::attestor::SignatureAlgorithm;
-use hallmark_core::decision::{AttestorReason, AttestorResult, Trial, TrialOutcome};
+use hallmark_core::decision::{AttestorReason, AttestorResult, OtherOutcomes, Trial, TrialOutcome};
 use hallmark_core::policy::RuleMatch;
 use hallmark_core::time::UnixTime;
 
@@ -33,11 +33,13 @@ fn denied(request: Request) -> Decision {
                     algorithm: Some(SignatureAlgorithm::EcdsaP256Sha256),
                     outcome: TrialOutcome::KeyExpired { not_after: UnixTime(0) },
                 }],
+                others: OtherOutcomes::default(),
             },
             AttestorResult {
                 attestor: "projects/p/attestors/tested".parse().expect("a name"),
                 reason: AttestorReason::KeysUnavailable("token is out".to_owned()),
                 trials: Vec::new(),
+                others: OtherOutcomes::default(),
             },
         ]);
     }

@@ -193,6 +193,7 @@ fn allowed_one(request: Request) -> Decision {
         reason: Reason::AlwaysAllow,
         message: String::new(),
         attestors: Arc::default(),
+        attestors_left_out: 0,
         cached: false,
     });
     Decision {

@@ -4,6 +4,7 @@
 mod catalog;
 mod decode;
 mod key_types;
+mod key_versions;
 mod rotation;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase a
 
 use super::disk::{DatabaseFile, Disk, RESERVE_BYTES, Reserve};
 use super::fault::Fault;
-use super::tables::{FORMAT, META, PLATFORM_POLICIES, Tables};
+use super::tables::{FORMAT, META, RESERVED, Tables};
 
 /// Pages kept in memory beside the operating system's own cache.
 const CACHE_BYTES: usize = 128 << 20;
@@ -133,9 +133,9 @@ fn format_of(database: &Database) -> Result<Option<u64>, Fault> {
     }
 }
 
-/// Whether it has the tables that its format has gained since its first day.
+/// Whether it has the tables that its format has gained since its first day. This is the last one.
 fn is_complete(database: &Database) -> Result<bool, Fault> {
-    match database.begin_read()?.open_table(PLATFORM_POLICIES) {
+    match database.begin_read()?.open_table(RESERVED) {
         Ok(_) => Ok(true),
         Err(TableError::TableDoesNotExist(_)) => Ok(false),
         Err(error) => Err(error.into()),

@@ -8,9 +8,8 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use hallmark_core::image::Digest;
 use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
-use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::occurrence::{Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
@@ -18,7 +17,9 @@ use super::error::{FileFault, FilesError};
 use super::tree::Tree;
 use super::{FilesStore, parse};
 use crate::store::iam::{IamPolicy, IamResource};
-use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
+use crate::store::{
+    EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
+};
 
 /// When the directory is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -282,20 +283,8 @@ impl Store for LiveFiles {
         self.now().occurrences(query, after, limit)
     }
 
-    fn evidence(
-        &self,
-        wanted: &[(NoteName, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        self.now().evidence(wanted, limit)
-    }
-
-    fn evidence_in_projects(
-        &self,
-        wanted: &[(ProjectId, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        self.now().evidence_in_projects(wanted, limit)
+    fn evidence(&self, wanted: &[EvidenceQuery]) -> Result<Vec<EvidencePage>, StoreError> {
+        self.now().evidence(wanted)
     }
 
     fn platform_policy(

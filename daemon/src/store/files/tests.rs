@@ -91,6 +91,18 @@ fn the_files_store_conforms() {
 }
 
 #[test]
+fn the_files_store_finds_everything_among_many() {
+    let dir = tempfile::tempdir().unwrap();
+    put_resources(dir.path(), conformance::resources());
+    let mut store = FilesStore::load(dir.path()).unwrap();
+    let many = conformance::many().into_iter().map(|one| (one.name.clone(), one));
+    store.occurrences = many.collect();
+    (store.evidence, store.by_digest) = Default::default();
+    store.index_evidence();
+    conformance::check_many(&store);
+}
+
+#[test]
 fn yaml_lists_and_names_of_files_are_read() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "projects/p/policy.yaml", &policy_yaml("\"1\""));

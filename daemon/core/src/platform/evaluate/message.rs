@@ -69,9 +69,6 @@ fn cause(result: &AuthenticatorResult, room: usize) -> String {
     match &result.reason {
         AttestorReason::NoKeys => " (it trusts no key)".to_owned(),
         AttestorReason::NoAttestations => " (no attestation of this digest)".to_owned(),
-        AttestorReason::LimitExceeded => {
-            " (more attestations or signatures than are examined)".to_owned()
-        }
-        reason => denial(reason, &result.trials, room).1,
+        reason => denial(reason, (&result.trials, &result.others), room).1,
     }
 }

@@ -106,8 +106,7 @@ fn create(store: &EmbeddedStore, id: u32) -> Result<(), StoreError> {
 }
 
 fn names(store: &EmbeddedStore) -> Vec<String> {
-    let found = store.evidence(&[(NOTE.parse().unwrap(), digest(1))], 1_000).unwrap();
-    found[0].iter().map(|one| one.occurrence.id().to_owned()).collect()
+    evidence(store, NOTE, digest(1)).iter().map(|name| name.id().to_owned()).collect()
 }
 
 #[test]
