@@ -20,6 +20,7 @@ mod hostile;
 mod hsm;
 mod junk;
 mod key_sources;
+mod memory;
 mod metrics;
 mod never_stale;
 mod openpgp;

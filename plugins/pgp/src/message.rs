@@ -16,8 +16,11 @@ use crate::signature::{self, DataSignature, Dates, HostSignature, SignatureError
 
 /// Bytes of one blob: an armored payload of the host's longest, 64 KiB, with its signatures.
 pub(crate) const BLOB_BYTES_MAX: usize = 256 << 10;
-/// Bytes that a compressed blob may come to.
-pub(crate) const DECOMPRESSED_BYTES_MAX: usize = 1 << 20;
+/// Bytes that a compressed blob may come to: as many as one that is not compressed has.
+pub(crate) const DECOMPRESSED_BYTES_MAX: usize = BLOB_BYTES_MAX;
+/// Bytes of the payload that a blob brings along: the host stores none that is longer, so a longer
+/// one is another than that of the attestation.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 /// Signatures in one blob, as many as the host takes.
 pub(crate) const SIGNATURES_MAX: usize = 16;
 
@@ -42,6 +45,9 @@ pub(crate) enum MessageError {
     /// A decompression bomb.
     #[error("more than {DECOMPRESSED_BYTES_MAX} bytes when decompressed")]
     Bomb,
+    /// A payload that is of no attestation.
+    #[error("a payload of {0} bytes within it: at most {PAYLOAD_BYTES_MAX}")]
+    Payload(usize),
     /// Compressed twice.
     #[error("a compressed packet within another")]
     Nested,
@@ -146,6 +152,9 @@ fn literal_data(body: &[u8]) -> Result<&[u8], MessageError> {
     }
     let (&name, rest) = rest.split_first().ok_or(PacketError::Cut)?;
     let data = rest.get(usize::from(name) + 4..).ok_or(PacketError::Cut)?;
+    if data.len() > PAYLOAD_BYTES_MAX {
+        return Err(MessageError::Payload(data.len()));
+    }
     // To the host an empty payload is none, and the signature one over the payload it has.
     if data.is_empty() {
         return Err(MessageError::Grammar("its literal is empty".to_owned()));

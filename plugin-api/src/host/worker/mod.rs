@@ -35,7 +35,7 @@ pub use child::main;
 use self::keeper::{Attendant, Kept};
 use self::process::Process;
 use self::wire::{LentKey, Op, Put, Reader};
-use super::batch::{Answered, Output, take_decoded, take_signature};
+use super::batch::{Answered, Blob, Output, take_decoded, take_signature};
 use super::error::{CallError, LoadReason, WorkerFault};
 use super::file::Sealed;
 use super::image::PluginInfo;
@@ -43,7 +43,7 @@ use super::instance::Circumstances;
 use super::keys::{KeyCollector, KeyRecord, KeySnapshot, Source};
 use super::services::{Services, Silent};
 use crate::borrowed::span;
-use crate::{Algorithm, Decoded, ErrorKind, Item, LogLevel, Material, abi};
+use crate::{Algorithm, ErrorKind, Item, LogLevel, Material, abi};
 
 /// Calls that run at once in one worker, where the plugin permits as many.
 const SLOTS_MAX: usize = 4;
@@ -252,7 +252,7 @@ impl Worker {
         snapshot: Option<&KeySnapshot>,
         items: &[Item<'_>],
         at: &Circumstances<'_>,
-    ) -> Result<Answered<Vec<Decoded>>, CallError> {
+    ) -> Result<Answered<Blob>, CallError> {
         self.batch(Op::Decode, snapshot, items, at, |from, index, answered| {
             for _ in 0..from.u32()? {
                 let decoded = wire::decoded(from)?;
