@@ -46,6 +46,10 @@ impl Bounded {
         deadline: Instant,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Unfinished> {
+        // A free place is no reason to begin what nobody waits for.
+        if deadline <= Instant::now() {
+            return Err(Unfinished::Busy);
+        }
         let place = timeout_at(deadline.into(), Arc::clone(&self.places).acquire_owned()).await;
         let Ok(Ok(place)) = place else { return Err(Unfinished::Busy) };
         let running = tokio::task::spawn_blocking(move || {

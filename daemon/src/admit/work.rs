@@ -105,6 +105,14 @@ impl<'a> Work<'a> {
             if round > 0 && more.is_empty() {
                 break;
             }
+            if round > 0 && self.deadline <= Instant::now() {
+                let unfinished = |one: &&mut Inquiry<'a>| {
+                    let one = std::slice::from_ref(&**one);
+                    !wanted.of_open(one, self.snapshot, &gathering).is_empty()
+                };
+                inquiries.iter_mut().filter(unfinished).for_each(|one| self.give_up(one));
+                break;
+            }
             let mut clock = Instant::now();
             let evidence = gathering.next(&more, &enveloped, self.deadline).await;
             gathered += super::lap(&mut clock);
@@ -116,6 +124,15 @@ impl<'a> Work<'a> {
         let answer =
             |one: Inquiry<'_>| one.found.unwrap_or_else(|| self.out_of_time(&one.question));
         inquiries.into_iter().map(answer).collect()
+    }
+
+    /// What is not found by now is not determined.
+    fn give_up(&self, one: &mut Inquiry<'_>) {
+        let late = self.out_of_time(&one.question);
+        one.found = Some(match one.found.take() {
+            Some(found) => join(found, late),
+            None => late,
+        });
     }
 
     /// Takes what was found into account. Answers how long its signatures took to verify.
