@@ -33,10 +33,16 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a daemon on the store in `dir`, with all defaults but the threads and `caches`.
+    /// Starts a daemon on the store in `dir`, with all defaults but the threads, `caches`, and what
+    /// one principal may have recorded: one client at full speed is what is measured.
     pub(crate) fn start(dir: &Path, caches: Caches) -> anyhow::Result<Self> {
+        Self::start_with(dir, caches, "")
+    }
+
+    /// The same, with this configuration beside.
+    pub(crate) fn start_with(dir: &Path, caches: Caches, toml: &str) -> anyhow::Result<Self> {
         let (config, port_file) = (dir.join("hallmark.toml"), dir.join("address"));
-        std::fs::write(&config, configuration(caches))?;
+        std::fs::write(&config, configuration(caches) + toml)?;
         if port_file.exists() {
             std::fs::remove_file(&port_file)?;
         }
@@ -96,6 +102,7 @@ fn configuration(caches: Caches) -> String {
     let Caches { verdict_mib, evaluation_mib } = caches;
     format!(
         "serve_threads = 1\n\
+         [audit]\nprincipal_kib_per_second = 1048576\nprincipal_burst_mib = 8192\n\
          [verifier]\nthreads = 1\n\
          [cache]\nverdict_mib = {verdict_mib}\nevaluation_mib = {evaluation_mib}\n"
     )

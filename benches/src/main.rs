@@ -6,6 +6,7 @@
 //! time, which leaves out what other programs took of the core. `docs/benchmarks.md` has the
 //! method and the results.
 
+mod attack;
 mod cached;
 mod closed_loop;
 mod cold;
@@ -37,13 +38,13 @@ struct Options {
     /// Interleaved pairs, or rounds.
     #[arg(long, default_value_t = 7)]
     pairs: usize,
-    /// Seconds of one side of a pair of `cached`, and of one round of `latency`.
+    /// Seconds of one side of a pair of `cached` and `attack`, and of one round of `latency`.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
     /// Images of one side of a pair of `cold`.
     #[arg(long, default_value_t = 40_000)]
     images: u64,
-    /// Requests per second of `latency`.
+    /// Requests per second of `latency` and `attack`.
     #[arg(long, default_value_t = 10_000)]
     rate: u32,
     /// Occurrences stored, and decisions cached, of `memory`.
@@ -56,6 +57,7 @@ struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Benchmark {
+    Attack,
     Cached,
     Cold,
     Latency,
@@ -87,6 +89,7 @@ fn main() -> anyhow::Result<()> {
 impl Benchmark {
     fn run(self, options: &Options) -> anyhow::Result<Vec<Line>> {
         match self {
+            Self::Attack => Ok(vec![attack::run(options)?]),
             Self::Cached => cached::run(options),
             Self::Cold => Ok(vec![cold::run(options)?]),
             Self::Latency => latency::run(options),

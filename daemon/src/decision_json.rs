@@ -9,7 +9,7 @@ use std::io::Write;
 use bytes::Bytes;
 use hallmark_core::attestor::SignatureAlgorithm;
 use hallmark_core::decision::{
-    AttestorReason, AttestorResult, Decision, ImageDecision, Trial, TrialOutcome,
+    AttestorReason, AttestorResult, Decision, ImageDecision, OtherOutcomes, Trial, TrialOutcome,
 };
 use hallmark_core::image::Digest;
 use hallmark_core::policy::RuleMatch;
@@ -80,6 +80,10 @@ fn image(out: &mut Vec<u8>, image: &ImageDecision) {
     text(out, &image.message);
     raw(out, r#","attestors":"#);
     list(out, &image.attestors, attestor);
+    if image.attestors_left_out > 0 {
+        raw(out, r#","attestorsLeftOut":"#);
+        number(out, image.attestors_left_out as u64);
+    }
     member(out, ",", "cached", image.cached);
     raw(out, "}");
 }
@@ -98,6 +102,21 @@ fn attestor(out: &mut Vec<u8>, result: &AttestorResult) {
     }
     raw(out, r#","trials":"#);
     list(out, &result.trials, trial);
+    if result.others.total() > 0 {
+        others(out, &result.others);
+    }
+    raw(out, "}");
+}
+
+fn others(out: &mut Vec<u8>, others: &OtherOutcomes) {
+    let mut before = r#","otherOutcomes":{"#;
+    for (code, count) in others.iter() {
+        raw(out, before);
+        word(out, code);
+        raw(out, ":");
+        number(out, count as u64);
+        before = ",";
+    }
     raw(out, "}");
 }
 
@@ -275,12 +294,14 @@ mod tests {
             reason: Reason::NotAttested,
             message: "line\nbreak".to_owned(),
             attestors,
+            attestors_left_out: 0,
             cached: true,
         };
         let bare = ImageDecision {
             digest: None,
             rule: None,
             attestors: [].into(),
+            attestors_left_out: 199,
             cached: false,
             ..image.clone()
         };
@@ -304,7 +325,10 @@ mod tests {
         trials[2].key = Some(key_of("acme \"kms\""));
         let reason = AttestorReason::KeysUnavailable("gone\t".to_owned());
         let attestor = "projects/q/attestors/built".parse().expect("a name");
-        let decision = decided([AttestorResult { attestor, reason, trials }].into());
+        let mut others = OtherOutcomes::default();
+        (0..990).for_each(|_| others.add(&TrialOutcome::KeyIdUnknown));
+        others.add(&TrialOutcome::BadSignature);
+        let decision = decided([AttestorResult { attestor, reason, trials, others }].into());
         let bytes = to_bytes(&decision);
         assert!(!bytes.contains(&b'\n'));
         let trial = |outcome: &str| {
@@ -326,12 +350,14 @@ mod tests {
                 "attestor": "projects/q/attestors/built", "satisfied": false,
                 "reason": "KEYS_UNAVAILABLE", "detail": "gone\t",
                 "trials": [trial("BAD_SIGNATURE"), expired, late],
+                "otherOutcomes": {"BAD_SIGNATURE": 1, "KEY_ID_UNKNOWN": 990},
             }],
         });
         let mut bare = image.clone();
         bare["digest"] = Value::Null;
         bare["rule"] = Value::Null;
         bare["attestors"] = json!([]);
+        bare["attestorsLeftOut"] = json!(199);
         bare["cached"] = json!(false);
         let expected = json!({
             "allowed": false, "enforced": decision.enforced(), "dryRun": true,

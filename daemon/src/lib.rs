@@ -22,9 +22,14 @@ pub mod plugin;
 pub mod store;
 pub mod verifier;
 
+pub mod bounded;
 pub mod config;
 pub mod followed;
 pub mod log;
 pub mod metrics;
 pub mod public_key;
+pub mod regular_file;
+pub mod secret_file;
+pub mod timed;
 pub mod tls;
+pub mod workload;

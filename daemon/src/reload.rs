@@ -14,11 +14,12 @@ use crate::auth::AuthFileError;
 use crate::cache::EvidenceEpochs;
 use crate::config::Config;
 use crate::http::Doors;
+use crate::metrics::look;
 use crate::metrics::reload::ReloadMetrics;
 use crate::plugin::Catalog;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
-use crate::store::files::{FilesWatch, LiveFiles};
+use crate::store::files::{FilesAsker, FilesStore, FilesWatch, LiveFiles};
 use crate::tls::{Tls, TlsError};
 
 /// Whatever reloads, until stopped.
@@ -57,14 +58,14 @@ pub fn start(
         tls,
     };
     reload.show_expiry();
+    reload.show_looks();
     let files = match &parts.files {
         Some(files) => {
             let reload = reload.clone();
-            let on_change = move |changed: Result<(), _>| match changed {
-                Ok(()) => reload.everything(),
+            Some(files.watch(move |next| match next {
+                Ok(next) => reload.everything(Some(next)),
                 Err(error) => reload.failed(&error),
-            };
-            Some(files.watch(on_change)?)
+            })?)
         }
         None => None,
     };
@@ -72,7 +73,8 @@ pub fn start(
     let keys = reload.clone();
     let keys = Arc::clone(&parts.catalog).keep_fresh(move || keys.keys());
     let looking = tokio::spawn(reload.clone().look_from_time_to_time());
-    let tasks = vec![tokio::spawn(reload.on_signal(hangup)), tokio::spawn(keys), looking];
+    let asker = files.as_ref().map(FilesWatch::asker);
+    let tasks = vec![tokio::spawn(reload.on_signal(hangup, asker)), tokio::spawn(keys), looking];
     Ok(Reloading { _files: files, tasks })
 }
 
@@ -90,9 +92,14 @@ struct Reload {
 }
 
 impl Reload {
-    /// Reads the system policy, every project and every key anew. Blocks on the disk.
-    fn everything(&self) {
+    /// Reads the system policy, every project and every key again; of the files, `next`. Blocks on
+    /// the disk.
+    fn everything(&self, next: Option<FilesStore>) {
         let rebuilt = app::system_policy(&self.config).and_then(|system| {
+            // All of it or nothing: not before everything else could be read.
+            if let (Some(files), Some(next)) = (&self.files, next) {
+                files.replace(next);
+            }
             let generation =
                 self.snapshots.rebuild_all(&*self.store, &*self.catalog, Arc::new(system))?;
             // After the swap of the store, before anybody is told: no evaluation of the evidence
@@ -119,23 +126,32 @@ impl Reload {
         self.doors.readiness.reload_failed(chain);
     }
 
-    async fn on_signal(self, mut hangup: tokio::signal::unix::Signal) {
+    async fn on_signal(self, mut hangup: tokio::signal::unix::Signal, files: Option<FilesAsker>) {
         while hangup.recv().await.is_some() {
-            let reload = self.clone();
+            let (reload, files) = (self.clone(), files.clone());
             let work = tokio::task::spawn_blocking(move || {
                 reload.tls_reloaded(reload.tls.as_ref().map(|tls| tls.reload()));
                 let guard = &reload.doors.guard;
                 reload.auth_reloaded(guard.asks().then(|| guard.reload()));
+                reload.judge_permissions();
                 reload.catalog.refresh();
-                match reload.files.as_ref().map_or(Ok(()), |files| files.reload()) {
-                    Ok(()) => reload.everything(),
-                    Err(error) => reload.failed(&error),
+                match files {
+                    Some(files) => files.ask(),
+                    None => reload.everything(None),
                 }
             });
             if work.await.is_err() {
                 tracing::error!("a reload panicked: the last good state stays in force");
             }
         }
+    }
+
+    /// Says again which files with secrets others may read. What they may write is not read again.
+    fn judge_permissions(&self) {
+        let exposed = app::permissions::judge(&self.config);
+        let exposed = exposed.unwrap_or_else(|error| vec![chain(&error)]);
+        exposed.iter().for_each(|warning| tracing::warn!("{warning}"));
+        self.doors.readiness.secrets_exposed(exposed);
     }
 
     async fn look_from_time_to_time(self) {
@@ -169,6 +185,20 @@ impl Reload {
         }
         self.doors.readiness.tls_reloaded(error);
         self.show_expiry();
+    }
+
+    /// Has `/readyz` and `/metrics` say when files were last looked at.
+    fn show_looks(&self) {
+        let looks = [
+            (look::CONFIG_DIR, self.files.as_ref().map(|files| files.look_time())),
+            (look::TLS, self.tls.as_ref().map(|tls| tls.look_time())),
+            (look::AUTH, self.doors.guard.look_time()),
+        ];
+        for (files, time) in looks {
+            if let Some(time) = time {
+                self.doors.readiness.looks_at(files, time);
+            }
+        }
     }
 
     fn show_expiry(&self) {

@@ -26,7 +26,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use hallmark_core::attestor::{Attestor, KeyMaterial, PublicKey, TrustedAttestor, VerificationKey};
+use hallmark_core::attestor::{
+    Attestor, KeyId, KeyMaterial, PublicKey, TrustedAttestor, VerificationKey,
+};
 use hallmark_core::names::{AttestorName, ProjectId};
 use hallmark_core::policy::{Policies, Policy, ProjectPolicy, SystemPolicy, WithoutPolicy};
 
@@ -246,13 +248,16 @@ fn resolve(
 /// The attestor to decide with. A key that cannot be had takes nothing from the others; the
 /// attestor says that it is missing.
 fn trust(written: &Attestor, keys: &dyn ResolveKeys) -> TrustedAttestor {
-    let (mut trusted, mut missing) = (Vec::new(), Vec::new());
+    let (mut own, mut listed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for (i, key) in written.public_keys.iter().enumerate() {
-        match keys.resolve(key) {
-            Ok(found) => trusted.extend(found.keys.into_iter().map(Arc::<VerificationKey>::new)),
-            Err(error) => missing.push(format!("publicKeys[{i}]: {error}")),
+        match (keys.resolve(key), &key.material) {
+            (Ok(found), KeyMaterial::Reference) => listed.extend(found.keys),
+            (Ok(found), _) => own.extend(found.keys),
+            (Err(error), _) => missing.push(format!("publicKeys[{i}]: {error}")),
         }
     }
+    keep_own_ids(&written.name, &own, &mut listed);
+    let trusted: Vec<_> = own.into_iter().chain(listed).map(Arc::<VerificationKey>::new).collect();
     let missing = (!missing.is_empty()).then(|| missing.join("; "));
     TrustedAttestor {
         name: written.name.clone(),
@@ -263,6 +268,35 @@ fn trust(written: &Attestor, keys: &dyn ResolveKeys) -> TrustedAttestor {
         },
         missing,
     }
+}
+
+/// An id that the attestor gives to a key of its own text means that key and no other: a plugin
+/// that lists one by the same id does not have it here.
+fn keep_own_ids(
+    attestor: &AttestorName,
+    own: &[VerificationKey],
+    listed: &mut Vec<VerificationKey>,
+) {
+    let mut fingerprints: HashMap<&KeyId, Vec<&[u8; 32]>> = HashMap::new();
+    for key in own {
+        for id in &key.ids {
+            fingerprints.entry(id).or_default().push(&key.fingerprint);
+        }
+    }
+    for key in &mut *listed {
+        let VerificationKey { ids, fingerprint, plugin, .. } = key;
+        ids.retain(|id| {
+            let is_own = fingerprints.get(id).is_none_or(|own| own.contains(&&*fingerprint));
+            if !is_own {
+                tracing::warn!(
+                    %attestor, %id, plugin = &**plugin,
+                    "a plugin lists another key by the id of a key in the attestor: not used by it"
+                );
+            }
+            is_own
+        });
+    }
+    listed.retain(|key| !key.ids.is_empty());
 }
 
 fn has_references(attestor: &Attestor) -> bool {

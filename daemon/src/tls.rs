@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use der::Decode;
+use der::{Decode, Encode};
+use hallmark_plugin_api::textual;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -15,10 +16,13 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, server::danger::ClientCertVerifier};
 
-use crate::followed::{Files, Followed};
+use crate::followed::{Files, Followed, LookTime};
+use crate::public_key::{self, KeyTypeError};
 
 /// A chain or a bundle of CAs: Debian's bundle of every public CA has some 220 KiB.
 const PEM_BYTES_MAX: u64 = 1 << 20;
+/// Blocks of one file: as many as Debian's bundle has, several times over.
+const PEM_BLOCKS_MAX: usize = 1_000;
 /// Revocation lists: some 40 bytes a certificate, so a hundred thousand of them.
 const CRL_BYTES_MAX: u64 = 8 << 20;
 
@@ -63,6 +67,11 @@ impl Tls {
         self.0.current().not_after
     }
 
+    /// When the files were last looked at.
+    pub fn look_time(&self) -> LookTime {
+        self.0.look_time()
+    }
+
     /// Takes up changed files; see [`Followed::look`].
     pub fn look(&self) -> Option<Result<(), TlsError>> {
         self.0.look()
@@ -78,7 +87,9 @@ impl Serving {
     fn read(files: &TlsFiles, seen: &mut Files) -> Result<Self, TlsError> {
         // All are looked at before any is judged: each may be the one that is mended next.
         let cert = pem(&files.cert, seen, PEM_BYTES_MAX);
-        let key = pem(&files.key, seen, PEM_BYTES_MAX);
+        let key = seen
+            .read_secret(&files.key, PEM_BYTES_MAX)
+            .map_err(|source| unreadable(&files.key, source));
         let ca = files.client_ca.as_deref();
         let ca = ca.map(|path| (path, pem(path, seen, PEM_BYTES_MAX)));
         let crl = files.client_crl.as_deref();
@@ -88,8 +99,7 @@ impl Serving {
             path: path.to_owned(),
             problem: problem.to_string(),
         };
-        let key = PrivateKeyDer::from_pem_slice(&key?)
-            .map_err(|_| malformed(&files.key, &"holds no private key in PEM"))?;
+        let key = private_key(&key?).map_err(|problem| malformed(&files.key, &problem))?;
         let not_after = chain.first().and_then(not_after);
         let not_after = not_after.ok_or_else(|| malformed(&files.cert, &"is no certificate"))?;
         let provider = provider();
@@ -112,37 +122,70 @@ impl Serving {
     }
 }
 
+/// The private key of a PEM file, or what the file is instead. Nothing in it is repeated.
+pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        let why = match textual::blocks(pem, PEM_BLOCKS_MAX) {
+            Err(error) => Some(error.to_string()),
+            Ok(found) if found.blocks.is_empty() => {
+                textual::form(pem).map(|form| format!("it is {form}"))
+            }
+            Ok(_) => None,
+        };
+        let none = "holds no private key in PEM (PKCS #8, PKCS #1 or SEC 1, not encrypted)";
+        why.map_or_else(|| none.to_owned(), |why| format!("{none}: {why}"))
+    })
+}
+
 /// The arithmetic of TLS.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
 fn pem(path: &Path, seen: &mut Files, bytes_max: u64) -> Result<Vec<u8>, TlsError> {
-    seen.read(path, bytes_max)
-        .map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
+    seen.read(path, bytes_max).map_err(|source| unreadable(path, source))
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> TlsError {
+    TlsError::Unreadable { path: path.to_owned(), source }
+}
+
+/// Why PEM cannot be read. The library's own text may show what stands in it, and that may be a key.
+fn damaged(pem: &[u8]) -> String {
+    let lines = textual::blocks(pem, PEM_BLOCKS_MAX);
+    lines.err().map_or_else(|| "a PEM block is damaged".to_owned(), |error| error.to_string())
 }
 
 /// Every certificate of a PEM file; at least one.
 pub fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let malformed = |problem: String| TlsError::Malformed { path: path.to_owned(), problem };
     let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| malformed(error.to_string()))?;
+    let found = found.map_err(|_| malformed(damaged(pem)))?;
     match found.is_empty() {
         true => Err(malformed("holds no certificate in PEM".to_owned())),
         false => Ok(found),
     }
 }
 
-/// Every certificate of a PEM file, to be believed.
+/// Every certificate of a PEM file, to be believed, each with a key that only its owner signs with.
 pub fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path, pem)? {
-        roots.add(certificate).map_err(|error| TlsError::Malformed {
+    for (certificate, nth) in certificates(path, pem)?.into_iter().zip(1..) {
+        let malformed = |problem: &dyn std::fmt::Display| TlsError::Malformed {
             path: path.to_owned(),
-            problem: error.to_string(),
-        })?;
+            problem: format!("certificate {nth}: {problem}"),
+        };
+        judge_key(&certificate).map_err(|error| malformed(&error))?;
+        roots.add(certificate).map_err(|error| malformed(&error))?;
     }
     Ok(roots)
+}
+
+fn judge_key(certificate: &CertificateDer<'_>) -> Result<(), KeyTypeError> {
+    let certificate =
+        x509_cert::Certificate::from_der(certificate).map_err(|_| KeyTypeError::Der)?;
+    let spki = certificate.tbs_certificate().subject_public_key_info().to_der();
+    public_key::judge(&spki.map_err(|_| KeyTypeError::Der)?).map(drop)
 }
 
 /// Every revocation list of a PEM file; at least one.
@@ -152,7 +195,7 @@ fn revocation_lists(
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     let malformed = |problem: String| TlsError::Malformed { path: path.to_owned(), problem };
     let found = CertificateRevocationListDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| malformed(error.to_string()))?;
+    let found = found.map_err(|_| malformed(damaged(pem)))?;
     match found.is_empty() {
         true => Err(malformed("holds no revocation list in PEM".to_owned())),
         false => Ok(found),
@@ -186,7 +229,7 @@ fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file could not be read.
-    #[error("{path} cannot be read")]
+    #[error("{} cannot be read", textual::without_keys(&path.to_string_lossy()))]
     Unreadable {
         /// Which.
         path: PathBuf,

@@ -10,7 +10,9 @@ use hallmark::metrics::cache::CacheMetrics;
 use hallmark::metrics::verifier::VerifierMetrics;
 use hallmark::verifier::{Verifier, VerifierConfig};
 use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Validity, VerificationKey};
-use hallmark_core::decision::{AttestorReason, AttestorResult, Reason, Trial, TrialOutcome};
+use hallmark_core::decision::{
+    AttestorReason, AttestorResult, OtherOutcomes, Reason, Trial, TrialOutcome,
+};
 use hallmark_core::evaluate::decide::Evaluation;
 use hallmark_core::image::Digest;
 use hallmark_core::policy::RuleMatch;
@@ -104,6 +106,7 @@ fn evaluation(digest: Digest) -> Evaluation {
         attestor: "projects/my-app-prod/attestors/built-by-ci".parse().expect("attestor"),
         reason: AttestorReason::Verified,
         trials: vec![trial],
+        others: OtherOutcomes::default(),
     };
     Evaluation {
         digest,

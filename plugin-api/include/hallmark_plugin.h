@@ -150,6 +150,10 @@ typedef struct hallmark_snapshot hallmark_snapshot; /* an immutable set of keys 
 // Key flag: a signature dated before `revoked_at` counts after it, too.
 #define HALLMARK_KEY_OUTLIVES_REVOCATION 32
 
+// Key flag: other keys of the snapshot go by one of its ids, too: the keys of a certificate, or
+// those of a rotation. Without it on each of them, the host uses none of the keys of such an id.
+#define HALLMARK_KEY_SHARES_ID 64
+
 // Item flag, sign: `message` is the digest that the algorithm makes of the message, as long as
 // its hash. For algorithms that hash once: RSA and ECDSA.
 #define HALLMARK_ITEM_PREHASHED 1

@@ -162,6 +162,9 @@ pub const HALLMARK_KEY_HARD_REVOKED: u32 = 8;
 pub const HALLMARK_KEY_OUTLIVES_EXPIRY: u32 = 16;
 /// Key flag: a signature dated before `revoked_at` counts after it, too.
 pub const HALLMARK_KEY_OUTLIVES_REVOCATION: u32 = 32;
+/// Key flag: other keys of the snapshot go by one of its ids, too: the keys of a certificate, or
+/// those of a rotation. Without it on each of them, the host uses none of the keys of such an id.
+pub const HALLMARK_KEY_SHARES_ID: u32 = 64;
 
 /// Item flag, sign: `message` is the digest that the algorithm makes of the message, as long as
 /// its hash. For algorithms that hash once: RSA and ECDSA.

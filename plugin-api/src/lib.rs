@@ -3,6 +3,7 @@
 //! - [`abi`]: the C ABI, layout only; `include/hallmark_plugin.h` is generated from it.
 //! - The SDK, for a plugin written in Rust: implement [`Plugin`] in safe code and end the crate
 //!   with [`export_plugin!`].
+//! - [`textual`]: what a message may say of a text that may hold a private key.
 //! - [`host`] (feature `host`): the loader and the safe view of a loaded plugin.
 //! - [`conformance`] (feature `conformance`): the vendor kit, which tries a plugin.
 //!
@@ -11,8 +12,13 @@
 
 pub mod abi;
 
+pub mod textual;
+
 mod borrowed;
 mod sdk;
+
+/// Configurations and key sets, which come from outside, read strictly.
+pub use hallmark_json as json;
 
 pub use sdk::{
     Algorithm, Call, Caps, Decoded, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags,

@@ -462,7 +462,7 @@ async fn what_cannot_be_understood_is_not_allowed() {
         );
     }
     for timeout in ["", "ten", "-1s", "10"] {
-        let path = format!("/k8s/projects/p/clusters/c/admission?timeout={timeout}");
+        let path = format!("/k8s/projects/p/clusters/l.c/admission?timeout={timeout}");
         let message = world.client().post(&path, &good).await.refused(400, "INVALID_ARGUMENT");
         assert!(message.contains("`timeout`"), "{message}");
     }
@@ -475,7 +475,7 @@ async fn the_answer_is_in_time_and_late_means_deny() {
     let attested = image("attested");
     world.attest(&attested).await;
     let body = creation(&pod(&[&attested]));
-    let path = "/k8s/projects/p/clusters/c/admission?timeout=";
+    let path = "/k8s/projects/p/clusters/l.c/admission?timeout=";
     // No time at all.
     let response = world.client().post(&format!("{path}0s"), &body).await.ok()["response"].take();
     assert_eq!(

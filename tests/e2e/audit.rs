@@ -1,17 +1,17 @@
 //! The audit log: every decision is in it before its answer, no change to it goes unseen, and what
 //! cannot be recorded is denied.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Command;
 
-use hallmark_tests::audit::{files, last_record, records};
-use hallmark_tests::daemon::{Daemon, binary, eventually, hallmark_offline};
+use hallmark_tests::audit::{Tmpfs, broken, files, last_record, records, verified, verify};
+use hallmark_tests::daemon::{Daemon, binary, eventually};
 use hallmark_tests::project::{
     World, ask, assert_allowed, assert_denied, decide, dry_run, image, policy, put_policy, reason,
     rule,
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_decision_is_recorded_before_it_is_answered() {
@@ -106,6 +106,45 @@ async fn verify_finds_any_change() {
     verified(&dir, &["--head", &head]);
 }
 
+/// A head that was kept holds for a log that has grown since, rotated or not; what is no hash is
+/// told apart from a broken log.
+#[tokio::test]
+async fn verify_takes_a_head_that_the_log_has_grown_beyond() {
+    let world = World::configured("audit.rotate_mib = 1").await;
+    let dir = world.dir.path().join("data/audit");
+    let world = &world;
+    let ask = |n: usize| async move {
+        decide(world.client(), &[&image(&format!("recorded {n}"))]).await;
+    };
+    ask(0).await;
+    let kept = verified(&dir, &[]);
+    let (head, seq) = (kept["head"].as_str().expect("a head"), kept["records"].clone());
+    ask(1).await;
+    let grown = verified(&dir, &["--head", head]);
+    assert_eq!(grown["keptHeadSeq"], seq, "{grown}");
+    assert_ne!(grown["head"], kept["head"]);
+    verified(&dir, &["--head", &head.to_uppercase()]);
+    let images: Vec<_> = (0..200).map(|n| image(&format!("many {n}"))).collect();
+    let images: Vec<_> = images.iter().map(String::as_str).collect();
+    eventually("two files", || async {
+        decide(world.client(), &images).await;
+        (files(&dir).len() >= 2).then_some(())
+    })
+    .await;
+    verified(&dir, &["--head", head]);
+
+    // Another log, and the same with lines cut off, do not have it.
+    let other = broken(&dir, &["--head", &"5".repeat(64)]);
+    assert!(other.contains("no line has the head 5555"), "{other}");
+    for wrong in ["", "5", &head[1..], &format!("{head}0"), &head.replace(|_| true, "x")] {
+        let refused = verify(&dir, &["--head", wrong]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("64 hexadecimal digits"), "{said}");
+        assert!(refused.stdout.is_empty());
+    }
+}
+
 #[test]
 fn verify_says_where_there_is_no_log() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -148,7 +187,7 @@ async fn the_log_is_rotated_and_stays_one_chain() {
 #[tokio::test]
 async fn a_full_disk_denies_everything_until_there_is_room() {
     let dir = tempfile::tempdir().expect("a directory");
-    let Some(disk) = Tmpfs::mount(&dir.path().join("small")) else {
+    let Some(disk) = Tmpfs::mount(&dir.path().join("small"), "1m") else {
         eprintln!(
             "NOT TESTED: a full disk. This user may not mount a tmpfs; run the tests as root. \
              The limit on the size of a file is tested in any case."
@@ -250,48 +289,4 @@ fn limit_file_size(daemon: &Daemon, current: Option<u64>) -> Option<u64> {
     let pid = i32::try_from(daemon.pid()).ok().and_then(Pid::from_raw);
     let limit = Rlimit { current, maximum: None };
     prlimit(pid, Resource::Fsize, limit).expect("sets the limit").current
-}
-
-/// A small file system, unmounted when dropped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(at: &Path) -> Option<Self> {
-        std::fs::create_dir(at).expect("creates");
-        let mut mount = Command::new("mount");
-        let mount = mount.args(["-t", "tmpfs", "-o", "size=1m", "hallmark-tests"]).arg(at);
-        let output = mount.output().ok()?;
-        output.status.success().then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
-    }
-}
-
-fn verify(dir: &Path, args: &[&str]) -> Output {
-    let dir = dir.to_string_lossy();
-    hallmark_offline(&[&["audit", "verify", &dir, "--format", "json"], args].concat())
-}
-
-/// The report on a log that is whole.
-fn verified(dir: &Path, args: &[&str]) -> Value {
-    let output = verify(dir, args);
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{report}");
-    let report: Value = serde_json::from_str(&report).expect("JSON");
-    assert_eq!(report["whole"], true);
-    report
-}
-
-/// What is said of a log that is not.
-fn broken(dir: &Path, args: &[&str]) -> String {
-    let output = verify(dir, args);
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(2), "{report}");
-    let report: Value = serde_json::from_str(&report).expect("JSON");
-    assert_eq!(report["whole"], false);
-    report["error"].as_str().expect("an error").to_owned()
 }

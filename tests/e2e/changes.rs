@@ -100,13 +100,18 @@ async fn iam_policies_are_those_that_can_be_held_to() {
     let unwritten = client.get(&format!("{path}:getIamPolicy")).await.ok();
     assert_eq!(unwritten, json!({"etag": "ACAB"}));
     let set = format!("{path}:setIamPolicy");
-    let binding = json!({"role": "roles/viewer", "members": ["user:a@b.example"]});
+    let binding =
+        json!({"role": "roles/binaryauthorization.policyViewer", "members": ["user:a@b.example"]});
     let mut conditional = binding.clone();
     conditional["condition"] = json!({"expression": "false"});
     for (policy, says) in [
         (json!({"bindings": [conditional]}), "conditions are not evaluated"),
         (json!({"auditConfigs": [{"service": "allServices"}]}), "leave auditConfigs out"),
-        (json!({"bindings": [{"role": "roles/viewer", "members": ["a"]}]}), "is no member"),
+        (
+            json!({"bindings": [{"role": "roles/binaryauthorization.policyViewer", "members": ["a"]}]}),
+            "is no member",
+        ),
+        (json!({"bindings": [{"role": "roles/viewer", "members": []}]}), "no role `roles/viewer`"),
     ] {
         let answer = client.post(&set, &json!({"policy": policy})).await;
         assert!(answer.refused(400, "INVALID_ARGUMENT").contains(says), "{says}");

@@ -223,7 +223,7 @@ async fn gatekeeper_is_answered_key_by_key() {
     assert_eq!(allowed, [false, true, false, true]);
     assert_eq!(items[1]["value"], json!({"allowed": true, "reason": "ATTESTED", "dryRun": false}));
     assert!(gatekeeper(world.client(), &[]).await["items"].as_array().expect("items").is_empty());
-    let path = "/gatekeeper/projects/p/clusters/c/validate";
+    let path = "/gatekeeper/projects/p/clusters/l.c/validate";
     let body = |version: &str, kind: &str, keys: Value| {
         json!({"kind": kind, "request": {"keys": keys},
         "apiVersion": format!("externaldata.gatekeeper.sh/{version}")})

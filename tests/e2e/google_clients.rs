@@ -10,6 +10,8 @@ use hallmark_tests::project::{assert_allowed, assert_denied, decide};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// A role that the clients bind.
+const VIEWER: &str = "roles/binaryauthorization.policyViewer";
 const KEY_VERSIONS: &str = "projects/p/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions";
 
 /// A daemon that was driven, and what the clients saw.
@@ -188,7 +190,7 @@ fn iam(seen: &Value) {
         ("note", "containeranalysis.notes.get"),
     ] {
         let seen = &seen[resource];
-        assert_eq!(seen["written"], json!(["roles/viewer", ["user:someone@example.com"]]));
+        assert_eq!(seen["written"], json!([VIEWER, ["user:someone@example.com"]]));
         assert_eq!((&seen["read"], &seen["held"]), (&json!(true), &json!([permission])));
         refused(&seen["stale"], "Conflict", "was changed since it was read", &[]);
     }

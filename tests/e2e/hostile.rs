@@ -156,7 +156,12 @@ async fn the_slow_and_the_silent_are_given_up_on() {
 #[tokio::test]
 async fn a_half_open_connection_holds_nothing() {
     let world = World::new().await;
-    for half in ["", "GET /livez HT", "POST /v1/decisions HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"] {
+    for half in [
+        "",
+        "GET /livez HT",
+        "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: 9\r\n\r\n{",
+    ] {
         let mut wire = Wire::open(world.client()).await;
         wire.send(half.as_bytes()).await;
         wire.finish().await;
@@ -192,16 +197,44 @@ async fn thousands_of_connections_leave_room_for_one_more_request() {
 }
 
 #[tokio::test]
+async fn strangers_take_the_places_of_each_other_and_of_nobody_else() {
+    let world = World::configured("limits.connections = 8").await;
+    let request = json!({"project": "p", "images": [image("plain")]}).to_string();
+    let ask = format!("content-length: {}\r\n\r\n{request}", request.len());
+    let mut known = Wire::open(world.client()).await;
+    known.send_head(&ask).await;
+    known.read_until("}]}").await;
+    let mut strangers = Vec::new();
+    for _ in 0..40 {
+        strangers.push(Wire::open(world.client()).await);
+    }
+    known.send_head(&ask).await;
+    assert!(known.read_until("}]}").await.contains("HTTP/1.1 200 "));
+    others_are_served(&world).await;
+    let closed = metric(world.client(), "hallmark_http_closed_total{cause=\"stranger\"}").await;
+    assert!(closed >= 36.0, "{closed}");
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let world = World::configured("limits.connections = 8").await;
+    let request = json!({"project": "p", "images": [image("plain")]}).to_string();
     let mut held = Vec::new();
-    for _ in 0..8 {
-        held.push(Wire::open(world.client()).await);
+    loop {
+        let mut wire = Wire::open(world.client()).await;
+        let head =
+            "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+        let head = format!("{head}content-length: {}\r\n\r\n{request}", request.len());
+        wire.send(head.as_bytes()).await;
+        let answer = wire.read_until("\r\n\r\n").await;
+        if !answer.starts_with("HTTP/1.1 200 ") {
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+            assert!(answer.contains("retry-after: 1"), "{answer}");
+            break;
+        }
+        held.push(wire);
+        assert!(held.len() <= 8, "more than there is room for");
     }
-    let mut surplus = Wire::open(world.client()).await;
-    surplus.send(b"GET /livez HTTP/1.1\r\nhost: h\r\n\r\n").await;
-    let answer = surplus.read_to_end().await;
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1"), "{answer}");
     drop(held);
     eventually("a free place", || async {
         let body = Vec::new().into();

@@ -184,6 +184,8 @@ fn options_of_a_plugin_that_cannot_be_are_refused() {
         ("isolation = 'elsewhere'", "unknown variant `elsewhere`"),
         ("call_timeout_ms = 1", "plugins.call_timeout_ms = 1 is out of range: 10 to 600000"),
         ("memory_limit_mib = 1", "plugins.memory_limit_mib = 1 is out of range: 64 to 1048576"),
+        ("user = 0", "plugins.user = 0 is out of range"),
+        ("user = 1\nisolation = 'in-process'", "plugin `pkix` runs in the daemon"),
         ("environment = ['A=b']", "plugins.environment: `A=b` is no name of a variable"),
     ] {
         let toml = format!("[[plugins]]\nname = 'pkix'\n{more}\n");

@@ -39,7 +39,7 @@ async fn with_headers(client: &Client, path: &str, headers: &str, body: &[u8]) -
 async fn answered(client: &Client, path: &str, headers: &str, body: &[u8]) -> String {
     let mut wire = Wire::open(client).await;
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: application/json; \
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json; \
          charset=UTF-8\r\ncontent-length: {}\r\n{headers}\r\n",
         body.len()
     );

@@ -95,6 +95,55 @@ async fn files_and_database_answer_alike() {
     assert!((20..80).contains(&allowed), "{allowed} of 100 are allowed");
 }
 
+/// What a note that is gone, or was never there, has to say of each.
+#[tokio::test]
+async fn a_deleted_note_attests_nothing_in_database_and_files() {
+    let world = World::new().await;
+    let (client, image) = (world.client(), image("attested"));
+    world.attest(&image).await;
+    let platform = json!({"gkePolicy": {"checkSets": [{"checks": [{
+        "simpleSigningAttestationCheck": {
+            "containerAnalysisAttestationProjects": ["projects/p"],
+            "attestationAuthenticators": [{"pkixPublicKeySet": {"pkixPublicKeys": [
+                {"publicKeyPem": world.key.public_pem, "signatureAlgorithm": world.key.algorithm},
+            ]}}],
+        },
+    }]}]}});
+    client.post("/v1/projects/p/platforms/gke/policies?policyId=a", &platform).await.ok();
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("config");
+    let to = ["export", "--to-dir", &config.to_string_lossy()];
+    let export =
+        || hallmark_tests::daemon::hallmark(client, &[&to[..], &["--format=json"]].concat());
+    assert!(export().status.success());
+    let files = Daemon::start_on_files(dir.path());
+    let pod = json!({"resource": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"},
+        "spec": {"containers": [{"name": "c", "image": image}]}}});
+    let path = "/v1/projects/p/platforms/gke/policies/a:evaluate";
+    for client in [client, &files.client] {
+        assert_allowed(&decide(client, &[&image]).await, "ATTESTED");
+        assert_eq!(client.post(path, &pod).await.ok()["verdict"], "CONFORMANT");
+    }
+    client.delete("/v1/projects/p/notes/build").await.ok();
+    std::fs::remove_file(config.join("projects/p/notes/build.json")).expect("removes");
+    eventually("the deletion", || async {
+        (reason(&decide(&files.client, &[&image]).await) == "NOT_ATTESTED").then_some(())
+    })
+    .await;
+    for client in [client, &files.client] {
+        let decision = decide(client, &[&image]).await;
+        assert_eq!(decision["images"][0]["attestors"][0]["reason"], "NO_ATTESTATIONS");
+        assert_eq!(client.post(path, &pod).await.ok()["verdict"], "NON_CONFORMANT");
+    }
+    // An export does not bring it back, and says so.
+    std::fs::remove_dir_all(config.join("projects/p")).expect("removes");
+    let exported: Value = serde_json::from_slice(&export().stdout).expect("JSON");
+    assert_eq!(exported["occurrences"], 0, "{exported}");
+    let left_out = exported["leftOut"][0].as_str().expect("a sentence");
+    assert!(left_out.contains("1 occurrences under notes that do not exist"), "{left_out}");
+    assert!(left_out.contains("projects/p/notes/build"), "{left_out}");
+}
+
 /// Without what depends on the daemon's history.
 fn comparable(mut decision: Value) -> Value {
     decision["generation"] = Value::Null;
@@ -105,15 +154,15 @@ fn comparable(mut decision: Value) -> Value {
 }
 
 /// A directory of files in YAML, as people write them, and a daemon on it.
-struct Files {
-    dir: tempfile::TempDir,
-    daemon: Daemon,
+pub(crate) struct Files {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) daemon: Daemon,
     key: Key,
-    image: String,
+    pub(crate) image: String,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (key, image) = (Key::shared("ECDSA_P256_SHA256"), image("attested"));
         let project = dir.path().join("config/projects/p");
@@ -127,29 +176,29 @@ impl Files {
         Self { dir, daemon, key, image }
     }
 
-    fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.daemon.client
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("config/projects/p").join(name)
     }
 
     /// Replaces a file as editors and `kubectl` do: at once.
-    fn replace(&self, name: &str, content: &str) {
+    pub(crate) fn replace(&self, name: &str, content: &str) {
         let aside = self.dir.path().join("aside");
         std::fs::write(&aside, content).expect("writes");
         std::fs::rename(aside, self.path(name)).expect("moves");
     }
 
-    async fn until_reason_is(&self, image: &str, why: &str) {
+    pub(crate) async fn until_reason_is(&self, image: &str, why: &str) {
         eventually(why, || async {
             (reason(&decide(self.client(), &[image]).await) == why).then_some(())
         })
         .await;
     }
 
-    async fn until_reload_succeeds(&self) {
+    pub(crate) async fn until_reload_succeeds(&self) {
         eventually("no fault", || async {
             let ready = self.client().get("/readyz").await.ok();
             ready["lastReloadError"].is_null().then_some(())
@@ -157,7 +206,7 @@ impl Files {
         .await;
     }
 
-    async fn until_reload_fails(&self, file: &str) -> String {
+    pub(crate) async fn until_reload_fails(&self, file: &str) -> String {
         eventually("the fault", || async {
             let ready = self.client().get("/readyz").await.json;
             let error = ready["lastReloadError"].as_str()?;

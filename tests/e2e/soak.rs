@@ -1,4 +1,4 @@
-//! What the soak must find. `make soak MINUTES=60` is the long form.
+//! The soak in its short form, and what it must find. `make soak MINUTES=60` is the long one.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -10,6 +10,16 @@ fn soak(arguments: &[&str]) -> Output {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn no_promise_is_broken_while_everything_happens_at_once() {
+    let output = soak(&["--seconds", "12"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let said = said(&output);
+    for figure in ["kills -9", "allowed", "denied", "writes of states", "hostile connections"] {
+        assert!(said.contains(figure), "nothing of {figure}:\n{said}");
+    }
 }
 
 /// The checker is no formality: each fault that is made on purpose is found, which ends the run.

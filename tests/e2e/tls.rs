@@ -13,6 +13,8 @@ use hallmark_tests::wire::Wire;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::watched::fifo;
+
 const TOKEN: &str = "the-token-of-the-operator";
 
 /// A daemon that speaks TLS and believes the client certificates of `clients`.
@@ -114,7 +116,7 @@ async fn with_tls_and_authentication_the_network_is_served() {
     tls.operator().get("/v1/projects/p/policy").await.ok();
     // In clear text nothing is answered.
     let mut clear = Wire::open(&Client::new(&tls.address())).await;
-    clear.send(b"GET /livez HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    clear.send(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(!clear.read_to_end().await.contains("HTTP/1.1"));
 }
 
@@ -170,6 +172,35 @@ fn expiry(metrics: &str) -> f64 {
     let name = "hallmark_tls_certificate_expiry_timestamp_seconds ";
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect("the metric");
     line.parse().expect("a number")
+}
+
+/// A FIFO in the place of each file that is followed.
+#[tokio::test]
+async fn a_file_that_is_none_is_a_fault_and_holds_up_nothing() {
+    let tls = Tls::start("127.0.0.1:0");
+    for name in ["server.pem", "server.key", "clients.pem", "auth.toml"] {
+        let path = tls.dir.path().join(name);
+        let was = std::fs::read(&path).expect("reads");
+        fifo(&path);
+        let faults = || async {
+            let ready = tls.operator().get("/readyz").await.ok();
+            assert!(ready["lookAgeSeconds"]["tls"].is_u64(), "{ready}");
+            assert!(ready["lookAgeSeconds"]["auth"].is_u64(), "{ready}");
+            format!("{}{}", ready["tlsReloadError"], ready["authReloadError"])
+        };
+        eventually("the fault", || async {
+            let faults = faults().await;
+            (faults.contains(name) && faults.contains("not a regular file")).then_some(())
+        })
+        .await;
+        std::fs::remove_file(&path).expect("removes");
+        write(tls.dir.path(), name, &was);
+        eventually("no fault", || async { (faults().await == "nullnull").then_some(()) }).await;
+    }
+    fifo(&tls.dir.path().join("server.key"));
+    tls.daemon.signal("HUP");
+    let Tls { daemon, .. } = tls;
+    daemon.stop();
 }
 
 /// A new certificate serves within moments; one that is broken changes nothing but `/readyz`.

@@ -6,8 +6,8 @@ use std::path::Path;
 use hallmark_tests::daemon::{Daemon, hallmark};
 use hallmark_tests::keys::Key;
 use hallmark_tests::project::{
-    KEY_ID, World, assert_allowed, assert_denied, attest, attestor, decide, image, note, policy,
-    put_policy,
+    KEY_ID, World, assert_allowed, assert_denied, attest, attestor, decide, image, note,
+    occurrence, policy, put_policy,
 };
 use serde_json::{Value, json};
 
@@ -191,7 +191,7 @@ async fn an_import_goes_on_where_it_stopped_and_takes_over_what_differs() {
     let changed = json!({"gkePolicy": {}});
     client.put("/v1/projects/p/platforms/gke/policies/strict", &changed).await.ok();
     let nobody = json!({"policy": {"bindings": [
-        {"role": "roles/viewer", "members": ["user:b@example.com"]},
+        {"role": "roles/binaryauthorization.policyViewer", "members": ["user:b@example.com"]},
     ]}});
     client.post("/v1/projects/p/notes/CVE-1:setIamPolicy", &nobody).await.ok();
     let imported = run(client, &import);
@@ -234,6 +234,39 @@ async fn stays_denied_until_its_policy_is_in_force(toml: &str, meanwhile: &str) 
     std::fs::remove_file(&file).expect("removes");
     run(&daemon.client, &import);
     assert_allowed(&decide(&daemon.client, &[&image("one")]).await, "ATTESTED");
+}
+
+/// A project whose attestor, policy and attestations lean on another project.
+#[tokio::test]
+async fn an_export_says_what_it_leaves_out() {
+    let world = World::new().await;
+    let client = world.client();
+    world.attest(&image("one")).await;
+    let export = |project: &str| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let to = dir.path().to_string_lossy().into_owned();
+        let exported = run(client, &["export", "--to-dir", &to, "--project", project]);
+        let left_out = exported["leftOut"].as_array().expect("a list").clone();
+        left_out.iter().map(|one| one.as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(export("p"), [""; 0]);
+
+    let under = json!({"userOwnedGrafeasNote": {"noteReference": "projects/p/notes/build"}});
+    client.post("/v1/projects/q/attestors?attestorId=a", &under).await.ok();
+    let occurrence = occurrence("build", &image("two"), b"{}", KEY_ID, b"x");
+    client.post("/v1/projects/q/occurrences", &occurrence).await.ok();
+    let says = export("q");
+    assert!(says[0].starts_with("no policy was written"), "{says:?}");
+    assert!(says[1].contains("projects/p/notes/build"), "{says:?}");
+    let mut requires = policy("REQUIRE_ATTESTATION", &["build"]);
+    requires["defaultAdmissionRule"]["requireAttestationsBy"] =
+        json!(["projects/p/attestors/build"]);
+    client.put("/v1/projects/q/policy", &requires).await.ok();
+    let says = export("q");
+    assert!(says.iter().any(|one| one.contains("projects/p/attestors/build")), "{says:?}");
+    let says = export("p");
+    assert!(says[0].starts_with("1 occurrences of other projects"), "{says:?}");
+    assert!(says[0].ends_with(": q"), "{says:?}");
 }
 
 #[tokio::test]

@@ -8,4 +8,5 @@
 mod mutate;
 mod readers;
 mod run;
+mod secrets;
 mod targets;

@@ -95,7 +95,9 @@ fn say(daemon: &Daemon, when: &str) {
 /// Where strangers are told from those who may ask.
 fn configuration(token: &str) -> String {
     let hash = sha256_hex(token.as_bytes());
-    let mut toml = format!("[[auth.tokens]]\nprincipal = 'user:all'\nsha256 = '{hash}'\n");
+    // One principal asks about everything: what it may have recorded is not what is measured.
+    let mut toml = "audit.principal_kib_per_second = 1048576\n".to_owned();
+    toml += &format!("[[auth.tokens]]\nprincipal = 'user:all'\nsha256 = '{hash}'\n");
     for role in ROLES {
         toml += &format!(
             "[[auth.bindings]]\nrole = 'roles/{role}'\nmembers = ['user:all']\nprojects = ['*']\n"

@@ -40,11 +40,11 @@ fn silent() -> Vec<u8> {
 }
 
 fn half_header() -> Vec<u8> {
-    format!("GET /livez HTTP/1.1\r\nhost: h\r\nx: {}", "x".repeat(HEADER)).into_bytes()
+    format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {}", "x".repeat(HEADER)).into_bytes()
 }
 
 fn half_body() -> Vec<u8> {
-    let head = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                 content-length: 64511\r\n\r\n";
     [head.as_bytes(), &vec![b' '; BODY - 1]].concat()
 }

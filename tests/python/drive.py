@@ -277,7 +277,7 @@ def iam(c):
     def walk(client, resource, permission):
         get = iam_policy_pb2.GetIamPolicyRequest(resource=resource)
         unwritten = client.get_iam_policy(get)
-        unwritten.bindings.add(role="roles/viewer", members=["user:someone@example.com"])
+        unwritten.bindings.add(role="roles/binaryauthorization.policyViewer", members=["user:someone@example.com"])
         put = iam_policy_pb2.SetIamPolicyRequest(resource=resource, policy=unwritten)
         written = client.set_iam_policy(put)
         ask = iam_policy_pb2.TestIamPermissionsRequest(

@@ -73,6 +73,7 @@ fn main() -> ExitCode {
 
 /// One life of the daemon after the other; a last one in which nothing is begun.
 async fn live(soak: &Arc<Soak>, options: &Options, end: Instant) {
+    let mut head = None;
     for life in 0.. {
         let last = Instant::now() >= end;
         let daemon = match block_in_place(|| soak.site.start()) {
@@ -98,7 +99,7 @@ async fn live(soak: &Arc<Soak>, options: &Options, end: Instant) {
         let time = if last { Duration::ZERO } else { options.life() };
         faults::befall(soak, &daemon, time, || last_look(soak, &daemon, in_peace)).await;
         end_of_life(soak, daemon, tasks, in_peace).await;
-        after_life(soak, life);
+        after_life(soak, &mut head, life);
         if last || soak.has_found_plant() {
             return;
         }
@@ -173,13 +174,17 @@ async fn end_of_life(soak: &Soak, daemon: Daemon, mut tasks: JoinSet<()>, in_pea
 }
 
 /// Holds the log against every answer, by our own reading and by `hallmark audit verify`.
-fn after_life(soak: &Soak, life: usize) {
+fn after_life(soak: &Soak, head: &mut Option<String>, life: usize) {
     plant::between_lives(soak, life);
     let next = soak.next_number();
     let found = soak.trail().settle(next);
     found.into_iter().for_each(|violation| soak.found(violation));
     let mut verify = Command::new(binary("hallmark"));
     verify.args(["audit", "verify", "--format", "json"]).arg(soak.site.audit());
+    // The log has grown since: the head that was kept must be among its lines.
+    if let Some(head) = head.as_ref() {
+        verify.args(["--head", head]);
+    }
     let output = verify.output().expect("hallmark runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
@@ -188,6 +193,8 @@ fn after_life(soak: &Soak, life: usize) {
             format!("`hallmark audit verify` after a crash: {} {said}{error}", output.status);
         soak.found(Violation::new(Promise::OneChain, what));
     }
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+    *head = report["head"].as_str().map(str::to_owned);
     soak.trail().ship(AUDIT_BYTES_KEPT).expect("removes");
 }
 

@@ -9,6 +9,9 @@ use hallmark_tests::keys::{Key, write};
 use hallmark_tests::project::sha256_hex;
 use tempfile::TempDir;
 
+/// Files of the log that are rotated often, and deciders that may ask without end.
+const CONFIGURATION: &[u8] = b"audit.rotate_mib = 8\naudit.principal_kib_per_second = 1048576\n";
+
 /// Room for database and audit log: enough for a minute of both, and filled in no time. It is memory
 /// while the disk is full.
 const DISK_MIB: u64 = 1_024;
@@ -63,7 +66,7 @@ impl Site {
         };
         std::fs::create_dir_all(this.data()).expect("creates");
         write_secret(this.dir.path(), "auth.toml", &auth());
-        write(this.dir.path(), "hallmark.toml", b"audit.rotate_mib = 8\n");
+        write(this.dir.path(), "hallmark.toml", CONFIGURATION);
         this
     }
 

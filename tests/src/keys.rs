@@ -85,12 +85,16 @@ impl Kind {
 }
 
 impl Key {
-    /// SHA-256 of the public key in DER, as decisions name it.
-    pub fn spki_sha256(&self) -> String {
+    /// The public key: SubjectPublicKeyInfo in DER.
+    pub fn spki_der(&self) -> Vec<u8> {
         let body: String =
             self.public_pem.lines().filter(|line| !line.starts_with("---")).collect();
-        let der = STANDARD.decode(body).expect("PEM");
-        Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect()
+        STANDARD.decode(body).expect("PEM")
+    }
+
+    /// SHA-256 of the public key in DER, as decisions name it.
+    pub fn spki_sha256(&self) -> String {
+        Sha256::digest(self.spki_der()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Makes a key pair.

@@ -7,8 +7,12 @@ const CACHES_MIB: u64 = 64 + 256 + 64;
 /// All bodies at once beyond 64 KiB of each: `body_bytes_in_flight_max`.
 const BODIES_MIB: u64 = 256;
 
-/// 64 KiB of body for each request at work and each that is only denied.
-const REQUESTS_MIB: u64 = (2_048 + 2_048) * 64 / 1_024;
+/// 64 KiB of body for each request at work, each that waits and each body on its way in:
+/// `limits.requests_in_flight`, `waiting_max`, `bodies_max`.
+const REQUESTS_MIB: u64 = (1_024 + 1_024 + 2_048) * 64 / 1_024;
+
+/// All answers at once that are not yet taken: `answer_bytes_max`.
+const ANSWERS_MIB: u64 = 128;
 
 /// 10,000 connections of 32 KiB: one whole header, `header_bytes_max`, each.
 const CONNECTIONS_MIB: u64 = 10_000 * 32 / 1_024;
@@ -20,6 +24,7 @@ const PROGRAM_MIB: u64 = 192;
 const SLACK_PERCENT: u64 = 25;
 
 /// The bound in MiB, with the default configuration.
-pub const BOUND_MIB: u64 = (CACHES_MIB + BODIES_MIB + REQUESTS_MIB + CONNECTIONS_MIB + PROGRAM_MIB)
-    * (100 + SLACK_PERCENT)
-    / 100;
+pub const BOUND_MIB: u64 =
+    (CACHES_MIB + BODIES_MIB + REQUESTS_MIB + ANSWERS_MIB + CONNECTIONS_MIB + PROGRAM_MIB)
+        * (100 + SLACK_PERCENT)
+        / 100;

@@ -27,7 +27,7 @@ impl Wire {
     /// Sends the head of a `POST` of JSON to `/v1/decisions` with these headers beside.
     pub async fn send_head(&mut self, headers: &str) {
         let head = format!(
-            "POST /v1/decisions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n\
+            "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              {headers}\r\n\r\n"
         );
         assert!(self.send(head.as_bytes()).await, "nobody listens");

@@ -142,6 +142,26 @@ fn only_tests_unwrap() {
     });
 }
 
+/// serde takes an array for a struct; `hallmark_json` does not. What is listed reads what this program
+/// itself wrote, or has no structs.
+#[test]
+fn json_from_outside_is_read_strictly() {
+    const OWN: [&str; 6] = [
+        "daemon/core/",
+        "daemon/src/cli/client.rs",
+        "daemon/src/cli/validate_running/mod.rs",
+        "daemon/src/app/",
+        "daemon/src/store/embedded/",
+        "plugin-api/",
+    ];
+    each_line(|source, line| {
+        let own = OWN.iter().any(|place| source.path.starts_with(place));
+        let product = ["daemon/", "plugins/"].iter().any(|place| source.path.starts_with(place));
+        let reads = line.code.contains("serde_json::from_");
+        (product && !own && !line.in_tests && reads).then_some("read it with hallmark_json")
+    });
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let silent = |source: &Source| {

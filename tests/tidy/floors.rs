@@ -9,7 +9,19 @@ const FLOORS: [&[&str]; 6] = [
     &["http"],
     &["admit", "snapshot", "resources"],
     &["verifier", "evidence", "cache", "store", "plugin", "audit", "auth", "decision_json"],
-    &["config", "followed", "metrics", "public_key", "tls", "log"],
+    &[
+        "bounded",
+        "config",
+        "followed",
+        "log",
+        "metrics",
+        "public_key",
+        "regular_file",
+        "secret_file",
+        "timed",
+        "tls",
+        "workload",
+    ],
 ];
 
 /// The world, which the core knows nothing of. Addresses and writers are only values.

@@ -7,11 +7,12 @@ use toml::Table;
 use super::source::{files, name, none};
 
 /// What each package may depend on of ours. A plugin is loaded, never linked.
-const EDGES: [(&str, &[&str]); 10] = [
-    ("hallmark", &["hallmark-core", "hallmark-lanes", "hallmark-plugin-api"]),
+const EDGES: [(&str, &[&str]); 11] = [
+    ("hallmark", &["hallmark-core", "hallmark-json", "hallmark-lanes", "hallmark-plugin-api"]),
     ("hallmark-core", &[]),
     ("hallmark-lanes", &[]),
-    ("hallmark-plugin-api", &[]),
+    ("hallmark-json", &[]),
+    ("hallmark-plugin-api", &["hallmark-json"]),
     ("hallmark-plugin-pkix", &["hallmark-plugin-api"]),
     ("hallmark-plugin-pgp", &["hallmark-plugin-api"]),
     ("hallmark-plugin-hsm", &["hallmark-plugin-api"]),

@@ -1,5 +1,6 @@
 //! Decisions, and everything there is to say about why.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::attestor::{KeyId, SignatureAlgorithm, VerificationKey};
@@ -55,8 +56,10 @@ pub struct ImageDecision {
     pub reason: Reason,
     /// Why, for a person, in the texts of Google's service.
     pub message: String,
-    /// The attestors asked, each with every signature tried.
+    /// The attestors asked, each with what was tried.
     pub attestors: Arc<[AttestorResult]>,
+    /// How many attestors more were asked, and are left out because the decision says enough.
+    pub attestors_left_out: usize,
     /// Whether the evaluation came from the decision cache.
     pub cached: bool,
 }
@@ -94,6 +97,12 @@ pub enum Reason {
     LimitExceeded,
     /// Denied: the audit record could not be written, so the decision does not stand.
     AuditUnavailable,
+    /// Denied: whoever asks had so much recorded that no more is for now, so the decision does not
+    /// stand.
+    AuditLimitExceeded,
+    /// Denied: the audit record would be longer than a line of the log may be. The record of this
+    /// denial has no explanation.
+    AuditRecordTooLong,
     /// Could not be determined: an attestor's evidence or keys could not be had, or a check could
     /// not be carried out. Denied.
     Undetermined,
@@ -115,6 +124,8 @@ impl Reason {
             Self::PolicyNotWritten => "POLICY_NOT_WRITTEN",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
             Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
+            Self::AuditLimitExceeded => "AUDIT_LIMIT_EXCEEDED",
+            Self::AuditRecordTooLong => "AUDIT_RECORD_TOO_LONG",
             Self::Undetermined => "UNDETERMINED",
         }
     }
@@ -132,7 +143,7 @@ impl Reason {
 
     /// Whether the denial says only that the answer could not be had.
     pub fn is_undetermined(&self) -> bool {
-        matches!(self, Self::Undetermined | Self::AuditUnavailable)
+        matches!(self, Self::Undetermined | Self::AuditUnavailable | Self::AuditLimitExceeded)
     }
 }
 
@@ -143,8 +154,49 @@ pub struct AttestorResult {
     pub attestor: AttestorName,
     /// Why it is satisfied or not.
     pub reason: AttestorReason,
-    /// Every signature of every occurrence, in stored order.
+    /// The first signatures of its occurrences, with the best of all among them, in stored order;
+    /// at most [`crate::evaluate::explain::TRIALS_SHOWN_MAX`].
     pub trials: Vec<Trial>,
+    /// What came of the others.
+    pub others: OtherOutcomes,
+}
+
+/// What came of signatures that are not shown: how many of each outcome, by its word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtherOutcomes {
+    counts: BTreeMap<&'static str, usize>,
+    unavailable: bool,
+}
+
+impl OtherOutcomes {
+    /// Counts one more.
+    pub fn add(&mut self, outcome: &TrialOutcome) {
+        *self.counts.entry(outcome.code()).or_default() += 1;
+        self.unavailable |= matches!(outcome, TrialOutcome::Unavailable(_));
+    }
+
+    /// Counts what another has counted.
+    pub fn join(&mut self, other: &Self) {
+        for (code, count) in other.iter() {
+            *self.counts.entry(code).or_default() += count;
+        }
+        self.unavailable |= other.unavailable;
+    }
+
+    /// Each outcome and how many there are, in the order of the words.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.counts.iter().map(|(code, count)| (*code, *count))
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> usize {
+        self.counts.values().sum()
+    }
+
+    /// True if a check of one of them was not carried out.
+    pub fn has_unavailable(&self) -> bool {
+        self.unavailable
+    }
 }
 
 /// Why an attestor is satisfied or not.
@@ -160,8 +212,6 @@ pub enum AttestorReason {
     NoAttestations,
     /// Attestations there are; none is valid and by a trusted key.
     NoneVerified,
-    /// More evidence than the limits allow.
-    LimitExceeded,
     /// Its evidence could not be read.
     EvidenceUnavailable(String),
     /// Its keys could not be had.
@@ -179,7 +229,6 @@ impl AttestorReason {
             Self::NoKeys => "NO_KEYS",
             Self::NoAttestations => "NO_ATTESTATIONS",
             Self::NoneVerified => "NONE_VERIFIED",
-            Self::LimitExceeded => "LIMIT_EXCEEDED",
             Self::EvidenceUnavailable(_) => "EVIDENCE_UNAVAILABLE",
             Self::KeysUnavailable(_) => "KEYS_UNAVAILABLE",
             Self::VerifierUnavailable(Unavailable::Overloaded) => "VERIFIER_OVERLOADED",
@@ -305,6 +354,18 @@ pub enum TrialOutcome {
 }
 
 impl TrialOutcome {
+    /// The text in it that somebody else wrote.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::PayloadMalformed { error: text }
+            | Self::SignatureMalformed { error: text }
+            | Self::SignatureRefused { error: text }
+            | Self::AlgorithmUnsupported { error: text }
+            | Self::DigestMismatch { signed: text } => Some(text),
+            _ => None,
+        }
+    }
+
     /// The word in answers and audit records.
     pub fn code(&self) -> &'static str {
         match self {

@@ -13,10 +13,12 @@
 //! [`decision::Reason`] of its own.
 
 pub mod attestor;
+pub mod attributes;
 pub mod decision;
 pub mod document;
 pub mod envelope;
 pub mod evaluate;
+pub mod excerpt;
 pub mod image;
 pub mod limits;
 pub mod names;

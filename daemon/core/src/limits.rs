@@ -1,5 +1,6 @@
-//! Limits on what one decision may cost, each with its source. Reaching one denies with its own
-//! reason.
+//! Limits on requests and on what is stored, each with its source. A request beyond one is denied
+//! with its own reason. Stored evidence never is: what is beyond a limit is refused at the write,
+//! and a decision examines whatever it finds, a portion at a time.
 
 /// The limits a decision is made under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,10 +9,19 @@ pub struct Limits {
     pub images_max: usize,
     /// Bytes of one image reference. Registries end repository names at 255, tags at 128.
     pub image_bytes_max: usize,
-    /// Attestation occurrences read per note and digest.
+    /// Attestation occurrences that anybody who may attach can file for one note and digest. A
+    /// digest has one for each attestor and pipeline run, some dozens.
     pub occurrences_max: usize,
-    /// Signatures examined per attestor and image, over all of its occurrences.
+    /// Signatures of one attestation, and of all attestations that anybody who may attach can file
+    /// for one note and digest.
     pub signatures_max: usize,
+    /// Bytes of all attestations that anybody who may attach can file for one note and digest: as
+    /// many as one read of the store holds.
+    pub evidence_bytes_max: usize,
+    /// Attestations beyond these limits that are accepted for one note, digest and key, because the
+    /// key verifies them at the write. Each is of another message, so only the key's owner makes
+    /// them.
+    pub reserved_per_key_max: usize,
     /// Bytes of one signed payload. Simple-signing payloads are about 300.
     pub payload_bytes_max: usize,
 }
@@ -23,6 +33,8 @@ impl Limits {
         image_bytes_max: 1_024,
         occurrences_max: 1_000,
         signatures_max: 1_000,
+        evidence_bytes_max: 16 << 20,
+        reserved_per_key_max: 1_000,
         payload_bytes_max: 65_536,
     };
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::excerpt::Excerpt;
+
 /// Longest id accepted in any position of a resource name, in bytes. Google's ids end at 63
 /// (projects, attestors) and 128 (notes).
 pub const ID_BYTES_MAX: usize = 128;
@@ -36,7 +38,7 @@ fn id(text: &str) -> Result<Arc<str>, NameError> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._~%:-".contains(&byte);
     let dots = text == "." || text == "..";
     if text.is_empty() || text.len() > ID_BYTES_MAX || dots || !text.bytes().all(legal) {
-        return Err(NameError::Id { given: text.chars().take(ID_BYTES_MAX).collect() });
+        return Err(NameError::Id { given: Excerpt::<ID_BYTES_MAX>(text).to_string() });
     }
     Ok(text.into())
 }
@@ -140,6 +142,25 @@ resource_name!(
     /// `projects/P/occurrences/O`.
     OccurrenceName, "occurrences", "projects/*/occurrences/*"
 );
+impl OccurrenceName {
+    /// Reads the name of an occurrence with or without the one location that there is in it.
+    pub fn from_reference(text: &str) -> Result<Self, NameError> {
+        match text.split('/').take(7).collect::<Vec<_>>()[..] {
+            ["projects", project, "locations", GLOBAL, "occurrences", id] => {
+                Self::new(project.parse()?, id)
+            }
+            _ => text.parse(),
+        }
+    }
+}
+
+/// Whether `text` is `projects/P` of this project, with or without the one location that there is.
+pub fn is_project(text: &str, project: &ProjectId) -> bool {
+    match text.split('/').take(5).collect::<Vec<_>>()[..] {
+        ["projects", id] | ["projects", id, "locations", GLOBAL] => id == project.as_str(),
+        _ => false,
+    }
+}
 
 /// A platform that platform policies exist for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -228,7 +249,7 @@ impl fmt::Display for PlatformPolicyName {
 }
 
 fn form(given: &str, form: &'static str) -> NameError {
-    NameError::Form { given: given.chars().take(256).collect(), form }
+    NameError::Form { given: Excerpt::<256>(given).to_string(), form }
 }
 
 #[cfg(test)]

@@ -7,15 +7,17 @@
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
 use hallmark_core::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
 use hallmark_core::decision::{AttestorResult, Decision, Trial, TrialOutcome};
 use hallmark_core::envelope::Envelopes;
 use hallmark_core::evaluate::Request;
-use hallmark_core::evaluate::decide::{conclude, decide, unrecorded};
+use hallmark_core::evaluate::decide::{Unrecorded, conclude, decide, join, unrecorded};
 use hallmark_core::evaluate::pair::{AttestorEvidence, Pairing, pair};
 use hallmark_core::evaluate::plan::{Plan, plan};
 use hallmark_core::image::Digest;
@@ -40,7 +42,8 @@ static NONE: LazyLock<Envelopes> = LazyLock::new(Envelopes::default);
 /// Every word a decision can give as a reason: for an image, an attestor, a signature.
 const CODES: &str = "SYSTEM_POLICY_ALLOWLISTED ALLOWLISTED ALWAYS_ALLOW ATTESTED ALWAYS_DENY \
     NOT_ATTESTED DIGEST_REQUIRED IMAGE_MALFORMED PROJECT_UNKNOWN POLICY_NOT_WRITTEN LIMIT_EXCEEDED AUDIT_UNAVAILABLE \
-    UNDETERMINED | VERIFIED ATTESTOR_UNKNOWN NO_KEYS NO_ATTESTATIONS NONE_VERIFIED LIMIT_EXCEEDED \
+    AUDIT_LIMIT_EXCEEDED AUDIT_RECORD_TOO_LONG UNDETERMINED | \
+    VERIFIED ATTESTOR_UNKNOWN NO_KEYS NO_ATTESTATIONS NONE_VERIFIED \
     EVIDENCE_UNAVAILABLE KEYS_UNAVAILABLE VERIFIER_OVERLOADED DEADLINE_EXCEEDED VERIFIER_FAILED VERIFIERS_DISAGREE | \
     VERIFIED VERIFIED/pae KEY_ID_UNKNOWN KEY_NOT_YET_VALID KEY_EXPIRED KEY_REVOKED BAD_SIGNATURE \
     PAYLOAD_MALFORMED DIGEST_MISMATCH VERIFIER_OVERLOADED DEADLINE_EXCEEDED VERIFIER_FAILED VERIFIERS_DISAGREE";
@@ -81,6 +84,27 @@ fn the_table_is_complete() {
     }
 }
 
+/// Evidence that is examined attestation by attestation comes to what it comes to as a whole.
+#[test]
+fn portions_of_evidence_come_to_what_the_whole_does() {
+    for (file, table) in tables() {
+        for row in &table.rows {
+            let (_, plan) = table.plan(row);
+            for digest in plan.digests() {
+                let evaluated = |of: Pairing| {
+                    let verdicts: Vec<_> = of.checks().iter().map(answer).collect();
+                    conclude(of, &verdicts)
+                };
+                let whole = evaluated(table.pair(row, &plan.required, digest));
+                let portions =
+                    (0..4).map(|n| evaluated(table.portion(row, &plan.required, digest, n)));
+                let joined = portions.reduce(join).expect("portions");
+                assert_eq!(joined, whole, "{file}: {}", row.name);
+            }
+        }
+    }
+}
+
 /// What holds for every row, whatever it says.
 #[test]
 fn no_row_is_allowed_by_what_is_missing() {
@@ -108,8 +132,10 @@ fn no_row_is_allowed_by_what_is_missing() {
                 assert!(image.enforcement.is_some() && dry_run == decision.dry_run, "{at}");
             }
 
-            let lost = unrecorded(decision);
-            assert!(!lost.allowed && lost.enforced() && !lost.conforms(), "{at}: unrecorded");
+            for why in [Unrecorded::Unavailable, Unrecorded::LimitExceeded, Unrecorded::TooLong] {
+                let lost = unrecorded(decision.clone(), why);
+                assert!(!lost.allowed && lost.enforced() && !lost.conforms(), "{at}: {why:?}");
+            }
         }
     }
 }
@@ -117,7 +143,9 @@ fn no_row_is_allowed_by_what_is_missing() {
 #[test]
 fn break_glass_lifts_every_denial_and_changes_no_reason() {
     for (file, table) in tables() {
-        for row in table.rows.iter().filter(|row| !row.images.is_empty() && !row.audit_lost) {
+        for row in
+            table.rows.iter().filter(|row| !row.images.is_empty() && row.audit_lost.is_none())
+        {
             let plain = table.decision(row);
             let mut broken = row.clone();
             broken.request.break_glass = true;
@@ -170,8 +198,7 @@ struct Row {
     faults: BTreeMap<String, String>,
     #[serde(default)]
     limits: LimitsRow,
-    #[serde(default)]
-    audit_lost: bool,
+    audit_lost: Option<String>,
     allowed: bool,
     enforced: Option<bool>,
     #[serde(default)]
@@ -182,6 +209,10 @@ struct Row {
     attestors: Vec<String>,
     #[serde(default)]
     messages: Vec<String>,
+}
+
+fn attribute<T: FromStr<Err: Debug>>(text: Option<Box<str>>) -> Option<T> {
+    text.map(|text| text.parse().expect("an attribute"))
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -199,8 +230,6 @@ struct RequestRow {
 struct LimitsRow {
     images: Option<usize>,
     image_bytes: Option<usize>,
-    occurrences: Option<usize>,
-    signatures: Option<usize>,
     payload_bytes: Option<usize>,
 }
 
@@ -237,9 +266,8 @@ impl Row {
         Limits {
             images_max: row.images.unwrap_or(default.images_max),
             image_bytes_max: row.image_bytes.unwrap_or(default.image_bytes_max),
-            occurrences_max: row.occurrences.unwrap_or(default.occurrences_max),
-            signatures_max: row.signatures.unwrap_or(default.signatures_max),
             payload_bytes_max: row.payload_bytes.unwrap_or(default.payload_bytes_max),
+            ..default
         }
     }
 
@@ -253,7 +281,14 @@ impl Table {
     fn decision(&self, row: &Row) -> Decision {
         let answers = |pairing: &Pairing| pairing.checks().iter().map(answer).collect();
         let decision = self.decide(row, answers);
-        if row.audit_lost { unrecorded(decision) } else { decision }
+        let why = match row.audit_lost.as_deref() {
+            None => return decision,
+            Some("unavailable") => Unrecorded::Unavailable,
+            Some("limit exceeded") => Unrecorded::LimitExceeded,
+            Some("too long") => Unrecorded::TooLong,
+            Some(other) => panic!("{other} is no way to lose a record"),
+        };
+        unrecorded(decision, why)
     }
 
     fn decide(&self, row: &Row, answers: impl Fn(&Pairing) -> Vec<Verdict>) -> Decision {
@@ -272,10 +307,10 @@ impl Table {
         let attributes = row.request.clone();
         let request = Request {
             project: project.clone(),
-            cluster: attributes.cluster,
-            namespace: attributes.namespace,
-            service_account: attributes.service_account,
-            istio_identity: attributes.istio_identity,
+            cluster: attribute(attributes.cluster),
+            namespace: attribute(attributes.namespace),
+            service_account: attribute(attributes.service_account),
+            istio_identity: attribute(attributes.istio_identity),
             images: row.images.iter().map(|image| image.as_str().into()).collect(),
             break_glass: attributes.break_glass,
         };
@@ -299,11 +334,28 @@ impl Table {
     }
 
     fn pair(&self, row: &Row, required: &[AttestorName], digest: Digest) -> Pairing {
+        self.pair_some(row, required, digest, |evidence| evidence)
+    }
+
+    /// As [`Table::pair`], of the `nth` attestation of each attestor alone.
+    fn portion(&self, row: &Row, required: &[AttestorName], digest: Digest, nth: usize) -> Pairing {
+        self.pair_some(row, required, digest, |evidence| {
+            Ok(evidence?.into_iter().skip(nth).take(1).collect())
+        })
+    }
+
+    fn pair_some(
+        &self,
+        row: &Row,
+        required: &[AttestorName],
+        digest: Digest,
+        some: impl Fn(Evidence) -> Evidence,
+    ) -> Pairing {
         let known: Vec<_> = required
             .iter()
             .map(|name| {
                 let trusted = self.attestors.get(&short(name)).map(|keys| keys.trusted(name));
-                (name, trusted, row.evidence(&short(name), digest))
+                (name, trusted, some(row.evidence(&short(name), digest)))
             })
             .collect();
         let sources: Vec<_> = known

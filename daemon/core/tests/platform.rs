@@ -174,8 +174,8 @@ fn an_answer_has_the_shape_of_googles() {
     let images = ["gcr.io/free:1", "gcr.io/shop", "gcr.io/p/ok", "gcr.io/p/no", "A"];
     let pod = Pod {
         name: "web-1".into(),
-        namespace: Some("shop".into()),
-        service_account: Some("web".into()),
+        namespace: Some("shop".parse().expect("a namespace")),
+        service_account: Some("web".parse().expect("an account")),
         images: images.map(Into::into).into(),
     };
     let result =
@@ -346,8 +346,6 @@ struct PodRow {
 struct LimitsRow {
     images: Option<usize>,
     image_bytes: Option<usize>,
-    occurrences: Option<usize>,
-    signatures: Option<usize>,
     payload_bytes: Option<usize>,
 }
 
@@ -412,17 +410,20 @@ impl Row {
         Limits {
             images_max: row.images.unwrap_or(default.images_max),
             image_bytes_max: row.image_bytes.unwrap_or(default.image_bytes_max),
-            occurrences_max: row.occurrences.unwrap_or(default.occurrences_max),
-            signatures_max: row.signatures.unwrap_or(default.signatures_max),
             payload_bytes_max: row.payload_bytes.unwrap_or(default.payload_bytes_max),
+            ..default
         }
     }
 
     fn plan<'p>(&self, policy: &'p TrustedGkePolicy) -> Plan<'p> {
         let pod = Pod {
             name: self.pod.name.clone(),
-            namespace: self.pod.namespace.clone(),
-            service_account: self.pod.service_account.clone(),
+            namespace: self.pod.namespace.as_deref().map(|text| text.parse().expect(text)),
+            service_account: self
+                .pod
+                .service_account
+                .as_deref()
+                .map(|text| text.parse().expect(text)),
             images: self.images.clone(),
         };
         plan(policy, pod, &self.limits())

@@ -2,7 +2,9 @@
 
 mod conformance;
 mod evaluate;
+mod prove;
 mod validate;
+mod work;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,14 +12,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
-use hallmark_core::evaluate::decide::{decide, unrecorded};
+use hallmark_core::evaluate::decide::{Unrecorded, decide, unrecorded};
 use hallmark_core::evaluate::plan::plan;
 use hallmark_core::limits::Limits;
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::{Check, Unavailable, Verdict};
 
+use crate::audit::log::Body;
 use crate::audit::record::Review;
-use crate::audit::{Audit, record};
+use crate::audit::{Account, Audit, AuditError, record};
 use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::decision_json;
 use crate::evidence::EvidenceSource;
@@ -32,6 +35,9 @@ pub use validate::{Validation, validate};
 /// Part of a request's time that is kept back to record and to answer: a denial for lack of time
 /// has to be recorded in time, too.
 const KEPT_BACK: u32 = 10;
+
+/// Checks that one request has in the queue of the verifier at a time, so that no request fills it.
+const CHECKS_AT_ONCE_MAX: usize = 4_096;
 
 /// Everything that deciding needs. One per daemon.
 #[derive(Debug)]
@@ -62,7 +68,17 @@ pub struct Gate {
 
 impl Gate {
     /// Answers every check, in order, by `deadline`: here, or by the plugin that holds the key.
-    async fn verify(&self, checks: Vec<Check>, deadline: Instant) -> Vec<Verdict> {
+    async fn verify(&self, mut checks: Vec<Check>, deadline: Instant) -> Vec<Verdict> {
+        let mut verdicts = Vec::with_capacity(checks.len());
+        while !checks.is_empty() {
+            let rest = checks.split_off(checks.len().min(CHECKS_AT_ONCE_MAX));
+            verdicts.extend(self.verify_together(checks, deadline).await);
+            checks = rest;
+        }
+        verdicts
+    }
+
+    async fn verify_together(&self, checks: Vec<Check>, deadline: Instant) -> Vec<Verdict> {
         let held: Vec<_> = checks.iter().map(|check| check.key.holder.is_some()).collect();
         if !held.contains(&true) {
             return self.verifier.verify(checks, deadline).await;
@@ -126,19 +142,30 @@ pub async fn admit(
     let plan =
         |request: &Request| plan(request, &snapshot.policies(&request.project), &gate.limits);
     let plans: Vec<_> = requests.iter().map(plan).collect();
+    if let Err(error) = gate.audit.may_record(origin.principal.as_deref(), requests.len()) {
+        let deny = |(request, plan): (&Request, _)| {
+            let decision = decide(request, plan, Vec::new(), snapshot.generation);
+            Recorded::without_record(unrecorded(decision, why_unrecorded(&error)))
+        };
+        let denied: Vec<_> = requests.iter().zip(plans).map(deny).collect();
+        count(gate, origin, &denied, started.elapsed());
+        return denied;
+    }
     let late = deadline - deadline.saturating_duration_since(started) / KEPT_BACK;
-    let mut evaluations = evaluate::Batch { gate, snapshot: &snapshot, now, deadline: late }
-        .run(&requests, &plans)
-        .await;
+    let work = work::Work { gate, snapshot: &snapshot, now, deadline: late };
+    let mut evaluations = evaluate::Batch { work }.run(&requests, &plans).await;
     let decide = |(request, plan): (&Request, _)| {
         decide(request, plan, evaluations.next_request(), snapshot.generation)
     };
     let decisions: Vec<_> = requests.iter().zip(plans).map(decide).collect();
     let decisions = record(gate, origin, &requests, decisions, deadline).await;
-    let elapsed = started.elapsed();
+    count(gate, origin, &decisions, started.elapsed());
+    decisions
+}
+
+fn count(gate: &Gate, origin: &Origin, decisions: &[Recorded], elapsed: Duration) {
     let advisory = origin.review.as_ref().is_some_and(|review| review.advisory);
     decisions.iter().for_each(|one| gate.metrics.decided(&one.decision, advisory, elapsed));
-    decisions
 }
 
 /// Writes the audit records, or takes the decisions back.
@@ -155,17 +182,38 @@ async fn record(
         review: origin.review.as_ref(),
     };
     let (mut lines, mut recorded) = (Vec::new(), Vec::new());
-    for (request, decision) in requests.iter().zip(decisions) {
-        let record = record::decision(asked, request, &decision);
+    for (request, mut decision) in requests.iter().zip(decisions) {
+        let mut record = record::decision(asked, request, &decision);
+        if record.line.len() > Body::BYTES_MAX {
+            let bytes = record.line.len();
+            tracing::error!(bytes, "denied: the audit record of a decision is too long");
+            decision = unrecorded(decision, Unrecorded::TooLong);
+            record = record::decision(asked, request, &decision);
+        }
         lines.push(record.line);
         recorded.push(Recorded { decision, json: record.decision });
     }
-    match gate.audit.append(lines, deadline).await {
+    let account = Account::Limited(asked.principal);
+    match gate.audit.append(account, lines, deadline).await {
         Ok(()) => recorded,
         Err(error) => {
-            tracing::error!(%error, requests = requests.len(), "denied: not recorded");
-            let deny = |one: Recorded| Recorded::without_record(unrecorded(one.decision));
+            // Of an outage and of a principal that asks too much the audit log tells, once.
+            if matches!(error, AuditError::Deadline | AuditError::Closed | AuditError::TooLong(_)) {
+                tracing::error!(%error, requests = requests.len(), "denied: not recorded");
+            }
+            let why = why_unrecorded(&error);
+            let deny = |one: Recorded| Recorded::without_record(unrecorded(one.decision, why));
             recorded.into_iter().map(deny).collect()
+        }
+    }
+}
+
+fn why_unrecorded(error: &AuditError) -> Unrecorded {
+    match error {
+        AuditError::LimitExceeded { .. } => Unrecorded::LimitExceeded,
+        AuditError::TooLong(_) => Unrecorded::TooLong,
+        AuditError::Unwritable(_) | AuditError::Deadline | AuditError::Closed => {
+            Unrecorded::Unavailable
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use hallmark_core::decision::AttestorReason;
-use hallmark_core::evaluate::decide::{conclude, denial_reason};
-use hallmark_core::evaluate::pair::{AttestorEvidence, pair, sealed};
+use hallmark_core::evaluate::decide::denial_reason;
+use hallmark_core::evaluate::portion::enveloped_ids;
 use hallmark_core::names::{AttestorName, NameError, OccurrenceName};
 use hallmark_core::occurrence::{Attestation, UnstoredAttestation};
 use hallmark_core::time::UnixTime;
 
 use super::Gate;
+use super::work::{Question, Work};
 
 /// What an attestor says of an attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,23 +43,16 @@ pub async fn validate(
         let text = "Expected digest with sha256 scheme, but got tag or malformed digest";
         return Validation::NotVerifiable(text.to_owned());
     };
-    let evidence = match unstored(attestor, candidate) {
-        Ok(attestation) => Ok(vec![attestation]),
+    let attestation = match unstored(attestor, candidate) {
+        Ok(attestation) => attestation,
         Err(error) => return Validation::Undetermined(error.to_string()),
     };
-    let sealed = trusted.map(|trusted| sealed(trusted, &evidence, &gate.limits));
-    let envelopes = gate.decoders.open(sealed.unwrap_or_default(), deadline).await;
-    let source = AttestorEvidence {
-        name: attestor,
-        attestor: trusted,
-        evidence: &evidence,
-        envelopes: &envelopes,
-    };
+    let gathering = gate.evidence.unstored(attestation, &enveloped_ids(trusted));
     let now = UnixTime(jiff::Timestamp::now().as_second());
-    let pairing = pair(digest, &[source], now, &gate.limits);
-    let verdicts = gate.verify(pairing.checks().to_vec(), deadline).await;
-    let evaluation = conclude(pairing, &verdicts);
-    match evaluation.attestors.first() {
+    let work = Work { gate, snapshot: &snapshot, now, deadline };
+    let required = std::slice::from_ref(attestor);
+    let evaluation = work.answer_from(Question { digest, required }, gathering).await;
+    match evaluation.as_ref().and_then(|evaluation| evaluation.attestors.first()) {
         Some(result) if result.reason == AttestorReason::Verified => Validation::Verified,
         Some(result) if !result.reason.is_undetermined() => {
             Validation::NotVerifiable(denial_reason(result))
@@ -77,5 +71,6 @@ fn unstored(
         occurrence: OccurrenceName::new(attestor.project().clone(), "unstored")?,
         payload: candidate.attestation.payload,
         signatures: candidate.attestation.signatures,
+        first_signature: 0,
     })
 }

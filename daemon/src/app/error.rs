@@ -4,9 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::audit::OpenError;
 use crate::auth::AuthFileError;
 use crate::config::ConfigError;
 use crate::plugin::PluginError;
+use crate::secret_file::SecretFileError;
 use crate::store::StoreError;
 use crate::store::files::FilesError;
 use crate::tls::TlsError;
@@ -24,6 +26,19 @@ pub enum StartError {
     /// It is not clear who may do what.
     #[error("cannot read who may do what")]
     Auth(#[from] AuthFileError),
+    /// A file that holds a secret is missing, or not its owner's alone. A missing one is not named:
+    /// the secret itself may have been written where its file belongs.
+    #[error("the file of {setting}")]
+    SecretFile {
+        /// What names the file.
+        setting: String,
+        /// Who else may do what.
+        #[source]
+        error: SecretFileError,
+    },
+    /// Others may read a secret, and `strict_permissions` forbids it.
+    #[error("{0} (strict_permissions)")]
+    ReadableSecret(String),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Bind {
@@ -66,7 +81,7 @@ pub enum StartError {
         /// Where.
         dir: PathBuf,
         /// Why.
-        source: io::Error,
+        source: OpenError,
     },
     /// Two metrics of one name: a defect of this build.
     #[error("cannot register the metrics")]

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -23,6 +24,7 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) fn bind(config: &Config, tls: Option<Arc<Tls>>) -> Result<Self, StartError> {
+        raise_descriptor_limit(config.limits.connections);
         let main = bind(config.listen)?;
         let bound = main.local_addr();
         let address =
@@ -89,6 +91,29 @@ impl StopSignals {
 /// Connections that wait to be accepted, up to the system's own limit: a fleet reconnects at once.
 /// The standard library asks for 128, and who comes beyond that waits a second to try again.
 const BACKLOG: i32 = 4_096;
+
+/// Descriptors beside those of connections: files, the store, plugins and their workers.
+const DESCRIPTORS_BESIDE: u64 = 512;
+
+/// Lets the process have as many descriptors as connections need, as far as the system permits: the
+/// usual soft limit of 1,024 would be reached by strangers first.
+fn raise_descriptor_limit(connections: usize) {
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(DESCRIPTORS_BESIDE);
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let current = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit });
+    if raised.is_err() || current < needed {
+        tracing::warn!(
+            descriptors = current,
+            needed,
+            "fewer file descriptors than connections need: raise the limit (LimitNOFILE=, ulimit \
+             -n) or lower limits.connections"
+        );
+    }
+}
 
 fn bind(address: SocketAddr) -> Result<StdListener, StartError> {
     let bound = StdListener::bind(address).and_then(|listener| {

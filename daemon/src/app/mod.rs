@@ -6,31 +6,43 @@
 mod error;
 mod listeners;
 mod parts;
+pub mod permissions;
 
 pub use error::StartError;
 pub use parts::{Parts, decide_offline, plugins, system_policy};
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::DumpableBehavior;
 
 use crate::config::Config;
 use crate::reload;
 use crate::tls::Tls;
 use listeners::{Listeners, StopSignals};
 
+/// Time for blocking work at the end. Requests were given theirs while draining: what is left waits
+/// for a disk or a key source that does not answer, and nobody waits for it.
+const STOP_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// Runs the daemon until SIGTERM or SIGINT, then lets what is under way finish.
 pub fn run(config: &Config) -> Result<(), StartError> {
+    close_memory();
+    let exposed = permissions::judge(config)?;
+    exposed.iter().for_each(|warning| tracing::warn!("{warning}"));
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     let listeners = Listeners::bind(config, tls.clone())?;
     let parts = Parts::build(config)?;
     let doors = Arc::clone(&parts.doors);
+    doors.readiness.secrets_exposed(exposed);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.serve_threads)
         .thread_name("serve")
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let reloading = reload::start(&parts, config, tls)?;
         // Whoever reads the address may send a signal at once.
         let signals = StopSignals::expect()?;
@@ -38,7 +50,18 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         listeners.serve(&doors, signals).await?;
         reloading.stop();
         Ok(())
-    })
+    });
+    runtime.shutdown_timeout(STOP_TIME_MAX);
+    served
+}
+
+/// Closes the memory of this process to others of its user, plugins in workers among them. Nothing
+/// dumps it any more, either.
+fn close_memory() {
+    let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = closed {
+        tracing::warn!(%error, "the memory of the daemon is open to processes of its user");
+    }
 }
 
 /// Says where the daemon listens: on standard output, in the log, and in a file for those who asked

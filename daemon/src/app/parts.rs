@@ -18,12 +18,14 @@ use serde_json::Value;
 use super::StartError;
 use crate::admit::{Gate, Origin, admit};
 use crate::audit::Audit;
+use crate::audit::allowance::AllowanceLimits;
 use crate::audit::writer::AuditConfig;
 use crate::auth::Guard;
 use crate::cache::{EvaluationCache, EvidenceEpochs};
-use crate::config::file::Plugin;
+use crate::config::plugin::Plugin;
 use crate::config::{self, Config, LaneEngine, Source};
 use crate::evidence::EvidenceSource;
+use crate::followed::Files;
 use crate::http::Doors;
 use crate::http::limits::ServerLimits;
 use crate::metrics::audit::AuditMetrics;
@@ -42,8 +44,12 @@ use crate::store::embedded::EmbeddedStore;
 use crate::store::files::LiveFiles;
 use crate::verifier::{LanesConfig, Verifier, VerifierConfig};
 
-/// How often a log that is not synced at every append is synced.
+/// How often the audit log is looked after, and synced unless that is done at every append.
 const AUDIT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a log file that was removed or damaged may be put back before a new one continues the
+/// chain. Two looks of a readiness probe (`periodSeconds: 2` in `deploy/kubernetes`) and a margin,
+/// so that a balancer turns to another replica first, and an outage is long enough to be seen.
+const AUDIT_MEND_AFTER: Duration = Duration::from_secs(5);
 
 /// Everything that a running daemon is made of.
 pub struct Parts {
@@ -75,7 +81,7 @@ impl Parts {
     /// Builds them, from the ground up.
     pub fn build(config: &Config) -> Result<Self, StartError> {
         let registry = Registry::new();
-        let catalog = Arc::new(Catalog::load(&plugins(&config.plugins)?)?);
+        let catalog = Arc::new(Catalog::start(&plugins(&config.plugins)?)?);
         let plugin_metrics = PluginMetrics::register(&registry)?;
         let worker_metrics = WorkerMetrics::register(&registry)?;
         let reloads = ReloadMetrics::register(&registry)?;
@@ -90,13 +96,18 @@ impl Parts {
             Arc::clone(&catalog) as _,
             Arc::clone(&snapshots),
             Arc::clone(&epochs),
+            Arc::clone(&gate) as _,
         );
         let limits = server_limits(&config.limits);
         let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
         let guard = config.auth.clone().map(Guard::load).transpose()?.unwrap_or_default();
-        let doors = doors.guarded_by(guard).reviewing(config.kubernetes);
-        let versions = config.key_versions.clone();
-        let doors = doors.with_key_versions(KeyVersions::new(Arc::clone(&catalog), versions));
+        let doors = doors.guarded_by(guard).answering_to(config.allowed_hosts.clone());
+        let doors = doors.reviewing(config.kubernetes);
+        let versions = KeyVersions::new(Arc::clone(&catalog), config.key_versions.clone());
+        for (name, why) in versions.unserved() {
+            tracing::warn!(name, why, "an entry of kms_keys is served by no plugin");
+        }
+        let doors = doors.with_key_versions(versions);
         let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics, worker_metrics));
         let sources = Arc::clone(&catalog);
         let doors = doors.telling_plugin_errors(move || sources.errors());
@@ -122,6 +133,7 @@ pub fn plugins(written: &[Plugin]) -> Result<Vec<PluginConfig>, StartError> {
             secrets: plugin.secrets.clone(),
             isolation: plugin.isolation,
             limits: plugin.worker_limits()?,
+            ids: plugin.ids.clone(),
         })
     };
     written.iter().map(instance).collect()
@@ -178,6 +190,7 @@ fn scrape(
                 instance: &status.name,
                 age: status.snapshot_age,
                 keys: status.keys,
+                refused_keys: status.refused_keys,
                 snapshot_errors: status.snapshot_errors,
                 call_errors: status.call_errors,
                 overdue: status.overdue,
@@ -188,6 +201,7 @@ fn scrape(
                     ("unknown_key", status.refreshes.unknown_key),
                 ],
                 rotations: status.rotations,
+                log_lost: status.log_lost,
             });
         }
     }
@@ -215,7 +229,8 @@ pub fn system_policy(config: &Config) -> Result<SystemPolicy, StartError> {
         path: path.clone(),
         error: error.to_string(),
     };
-    let bytes = std::fs::read(path).map_err(|error| refused(&error))?;
+    let bytes_max = DocumentLimits::DEFAULT.bytes_max as u64;
+    let bytes = Files::default().read(path, bytes_max).map_err(|error| refused(&error))?;
     let name = path.to_string_lossy();
     let document = Document::from_file(&name, &bytes, &DocumentLimits::DEFAULT)
         .map_err(|error| refused(&error))?;
@@ -243,7 +258,7 @@ fn gate(
     Ok(Gate {
         snapshots: Arc::clone(snapshots),
         catalog: Arc::clone(catalog),
-        evidence: EvidenceSource::new(Arc::clone(store), limits.occurrences_max),
+        evidence: EvidenceSource::new(Arc::clone(store)),
         epochs: Arc::clone(epochs),
         evaluations: EvaluationCache::new(config.cache.evaluation_bytes, caches.evaluation),
         decoders: Decoders::new(Arc::clone(catalog), config.verifier.threads.max(1)),
@@ -277,6 +292,12 @@ fn audit(config: &config::Audit, registry: &Registry) -> Result<Audit, StartErro
         durability: config.durability,
         rotate_bytes: config.rotate_bytes,
         sync_interval: AUDIT_SYNC_INTERVAL,
+        mend_after: AUDIT_MEND_AFTER,
+        reserve_bytes: config.reserve_bytes,
+        allowance: AllowanceLimits {
+            bytes_per_second: config.principal_bytes_per_second,
+            burst_bytes: config.principal_burst_bytes,
+        },
     };
     Audit::open(&settings, metrics)
         .map_err(|source| StartError::Audit { dir: config.dir.clone(), source })
@@ -304,7 +325,7 @@ pub fn decide_offline(config_dir: &Path, request: Request) -> Result<Value, Star
     let audit_dir = std::env::temp_dir().join(format!("hallmark-{}", uuid::Uuid::new_v4()));
     let file = config::file::File {
         config_dir: Some(config_dir.to_owned()),
-        audit: config::file::AuditSection { dir: Some(audit_dir.clone()), ..Default::default() },
+        audit: config::audit::AuditSection { dir: Some(audit_dir.clone()), ..Default::default() },
         ..Default::default()
     };
     let config = file.resolve(1)?;

@@ -2,21 +2,62 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
+
+use super::directory::{Directory, Room, is_at};
+use super::fault::{LogFault, OpenError};
 
 /// `prev` of the very first line.
 pub const GENESIS: [u8; 32] = [0; 32];
 
-/// Longest line that is read back, in bytes: a request of 1,000 images with their explanations.
+/// Longest line that is written and read back, in bytes: a request of 1,000 images with their
+/// explanations.
 pub const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes that the members of the chain add to a body: their names, a number of 20 digits, a time
+/// and a hash make 139.
+const CHAIN_BYTES_MAX: usize = 160;
+
+/// What a line holds beside its place in the chain: a JSON object with at least one member, short
+/// enough for a line that the verifier reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body(Bytes);
+
+impl Body {
+    /// Longest body, in bytes.
+    pub const BYTES_MAX: usize = LINE_BYTES_MAX - CHAIN_BYTES_MAX;
+
+    /// The body, unless its line would be too long.
+    pub fn new(object: Bytes) -> Result<Self, BodyTooLong> {
+        match object.len() {
+            0..=Self::BYTES_MAX => Ok(Self(object)),
+            bytes => Err(BodyTooLong { bytes }),
+        }
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// No line that the verifier reads could hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a record of {bytes} bytes is longer than a line of the log may be")]
+pub struct BodyTooLong {
+    /// Its length.
+    pub bytes: usize,
+}
 
 /// The log open for appending. Owned by one thread.
 #[derive(Debug)]
 pub struct Log {
-    dir: PathBuf,
+    directory: Directory,
+    path: PathBuf,
     file: File,
     bytes: u64,
     rotate_bytes: u64,
@@ -24,41 +65,59 @@ pub struct Log {
     next_seq: u64,
     prev: [u8; 32],
     torn_bytes: u64,
+    /// Bytes of a failed write that could not be cut away yet.
+    uncut: u64,
+    /// The file is damaged: the next append begins another.
+    is_left: bool,
     buffer: Vec<u8>,
 }
 
+/// How a damaged log became good again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mended {
+    /// The file is as it was left: nothing is lost.
+    Whole,
+    /// A new file is to continue the chain; these numbers were in the damaged file.
+    Continued {
+        /// The first number of the damaged file.
+        first_seq: u64,
+        /// The number after its last.
+        next_seq: u64,
+    },
+}
+
 impl Log {
-    /// Opens the newest file of `dir` to append after its last whole line, or begins a new log.
+    /// Takes the directory's lock and opens its newest file to append after its last whole line, or
+    /// begins a new log.
     ///
     /// A line cut off by a crash was never acknowledged; it is cut away, and
     /// [`Log::torn_bytes`] says how much it was.
-    pub fn open(dir: &Path, rotate_bytes: u64) -> io::Result<Self> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let newest = files(dir)?.pop();
-        let (first_seq, path) = match newest {
-            Some(found) => found,
-            None => (1, dir.join(file_name(1))),
-        };
+    pub fn open(dir: &Path, rotate_bytes: u64) -> Result<Self, OpenError> {
+        let directory = Directory::own(dir)?;
+        let newest = directory.files()?.pop();
+        let (first_seq, path) = newest.unwrap_or_else(|| (1, directory.file(1)));
         let mut file = open_file(&path)?;
         let tail = Tail::read(&mut file, first_seq)?;
-        file.set_len(tail.whole_bytes)?;
-        file.seek(SeekFrom::End(0))?;
+        if tail.torn_bytes > 0 {
+            file.set_len(tail.whole_bytes)?;
+        }
         let prev = match tail.prev {
             Some(prev) => prev,
-            None => last_hash_before(dir, first_seq)?,
+            None => last_hash_before(&directory, first_seq)?,
         };
-        let (bytes, next_seq, torn_bytes) = (tail.whole_bytes, tail.next_seq, tail.torn_bytes);
-        let dir = dir.to_owned();
-        sync_dir(&dir)?;
+        directory.sync()?;
         Ok(Self {
-            dir,
+            directory,
+            path,
             file,
-            bytes,
+            bytes: tail.whole_bytes,
             rotate_bytes,
             first_seq,
-            next_seq,
+            next_seq: tail.next_seq,
             prev,
-            torn_bytes,
+            torn_bytes: tail.torn_bytes,
+            uncut: 0,
+            is_left: false,
             buffer: Vec::new(),
         })
     }
@@ -68,55 +127,181 @@ impl Log {
         self.torn_bytes
     }
 
-    /// Appends one line for each body, in order, with a single write.
-    ///
-    /// A body is a JSON object with at least one member; its members follow those of the chain. On
-    /// error nothing was appended: what a failed write left behind is cut away.
+    /// Appends one line for each body, in order, with a single write, and looks whether they are
+    /// where a reader of the directory finds them. On error nothing was appended.
     pub fn append<'a>(
         &mut self,
         time: jiff::Timestamp,
-        bodies: impl IntoIterator<Item = &'a [u8]>,
-    ) -> io::Result<()> {
-        if self.bytes >= self.rotate_bytes {
-            self.rotate()?;
-        }
+        bodies: impl IntoIterator<Item = &'a Body>,
+    ) -> Result<(), LogFault> {
         let (mut seq, mut prev) = (self.next_seq, self.prev);
         let time = format!("{time:.6}");
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         for body in bodies {
             let start = buffer.len();
-            write!(buffer, r#"{{"seq":{seq},"time":"{time}","prev":"{}","#, Hex(&prev))?;
-            buffer.extend_from_slice(body.get(1..).unwrap_or_default());
+            write!(buffer, r#"{{"seq":{seq},"time":"{time}","prev":"{}","#, Hex(&prev))
+                .expect("a vector takes every write");
+            buffer.extend_from_slice(body.0.get(1..).unwrap_or_default());
             prev = Sha256::digest(&buffer[start..]).into();
             seq += 1;
             buffer.push(b'\n');
         }
-        let written = self.write_whole(&buffer);
+        let written = match (self.is_left, self.bytes >= self.rotate_bytes) {
+            (false, false) => self.write_whole(&buffer),
+            (false, true) => self.sync().and_then(|()| self.begin(&buffer)),
+            (true, _) => self.begin(&buffer),
+        };
         self.buffer = buffer;
         written?;
         (self.next_seq, self.prev) = (seq, prev);
         Ok(())
     }
 
-    fn write_whole(&mut self, buffer: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(buffer) {
-            self.file.set_len(self.bytes)?;
-            self.file.seek(SeekFrom::Start(self.bytes))?;
-            return Err(error);
+    fn write_whole(&mut self, buffer: &[u8]) -> Result<(), LogFault> {
+        self.cut().map_err(|source| self.refused(source))?;
+        let before = self.bytes;
+        let written = self.write(buffer).map_err(|source| self.refused(source));
+        self.settle(before, written)
+    }
+
+    /// Checks that what was written after `before` is where it should be, or takes it back.
+    fn settle(&mut self, before: u64, written: Result<(), LogFault>) -> Result<(), LogFault> {
+        let outcome = written.and_then(|()| self.check());
+        if outcome.is_err() {
+            self.uncut = self.bytes - before;
+            self.bytes = before;
+            // If this fails, too, it is done before the next write.
+            drop(self.cut());
         }
-        self.bytes += buffer.len() as u64;
+        outcome
+    }
+
+    /// Writes all of it, or as much as can be; [`Log::bytes`] counts either.
+    fn write(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.bytes += written as u64;
+                    rest = &rest[written..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
-        let file = open_file(&self.dir.join(file_name(self.next_seq)))?;
-        sync_dir(&self.dir)?;
-        self.file = file;
-        self.first_seq = self.next_seq;
-        self.bytes = 0;
+    /// Cuts away what a failed write left, and nothing else: what another process wrote is its own.
+    fn cut(&mut self) -> io::Result<()> {
+        if self.uncut > 0 && self.file.metadata()?.len() == self.bytes + self.uncut {
+            self.file.set_len(self.bytes)?;
+        }
+        self.uncut = 0;
         Ok(())
+    }
+
+    /// Goes on in a new file, which gets its name with its first lines in it: an empty one would not
+    /// say where in the chain it stands once the files before it were shipped away.
+    fn begin(&mut self, buffer: &[u8]) -> Result<(), LogFault> {
+        let path = self.directory.file(self.next_seq);
+        let refused = |source| LogFault::Refused { path: path.clone(), source };
+        if std::fs::metadata(&path).is_ok_and(|other| other.len() > 0) {
+            return Err(LogFault::InTheWay { path });
+        }
+        let unnamed = self.directory.unnamed();
+        let begun = begin_file(&unnamed, buffer).and_then(|file| {
+            std::fs::rename(&unnamed, &path)?;
+            self.directory.sync()?;
+            Ok(file)
+        });
+        let file = begun.map_err(|error| {
+            // Neither may be taken for a part of the log.
+            drop((std::fs::remove_file(&unnamed), std::fs::remove_file(&path)));
+            refused(error)
+        })?;
+        (self.file, self.path, self.first_seq) = (file, path, self.next_seq);
+        (self.bytes, self.uncut, self.is_left) = (buffer.len() as u64, 0, false);
+        self.settle(0, Ok(()))
+    }
+
+    /// Looks whether the file is under its name, and as long as it was made.
+    fn check(&self) -> Result<(), LogFault> {
+        let held = self.file.metadata().map_err(|source| self.refused(source))?;
+        let path = || self.path.clone();
+        match std::fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(LogFault::Missing { path: path() });
+            }
+            Err(source) => return Err(self.refused(source)),
+            Ok(named) if (named.dev(), named.ino()) != (held.dev(), held.ino()) => {
+                return Err(LogFault::Replaced { path: path() });
+            }
+            Ok(_) => {}
+        }
+        match held.len() {
+            found if found == self.bytes => Ok(()),
+            found => Err(LogFault::Resized { path: path(), found, written: self.bytes }),
+        }
+    }
+
+    /// Looks whether the log is as it was left: its place, its length, its last line, its lock.
+    pub(super) fn inspect(&mut self) -> Result<(), LogFault> {
+        if self.uncut == 0 {
+            self.check()?;
+            let mut file = &self.file;
+            let tail = Tail::read(&mut file, self.first_seq);
+            if !tail.map_err(|source| self.refused(source))?.is_end_of(self) {
+                return Err(LogFault::Changed { path: self.path.clone() });
+            }
+        }
+        self.directory.keep()
+    }
+
+    /// Makes a damaged log good again: by the file itself, if it is back as it was left, or else,
+    /// if `may_continue`, by leaving it: the next append begins a new one. `None`: not yet.
+    pub(super) fn mend(
+        &mut self,
+        fault: &LogFault,
+        may_continue: bool,
+    ) -> Result<Option<Mended>, LogFault> {
+        if fault.may_be_undone() && self.take_up()? {
+            self.directory.keep()?;
+            return Ok(Some(Mended::Whole));
+        }
+        if !may_continue {
+            return Ok(None);
+        }
+        self.directory.keep()?;
+        // What was not acknowledged does not stay behind in a file that is left.
+        drop(self.cut());
+        self.is_left = true;
+        let (first_seq, next_seq) = (self.first_seq, self.next_seq);
+        Ok(Some(Mended::Continued { first_seq, next_seq }))
+    }
+
+    /// Opens the file by its name again, if it ends with the line that was written last.
+    fn take_up(&mut self) -> Result<bool, LogFault> {
+        let mut file = match OpenOptions::new().read(true).append(true).open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(self.refused(source)),
+        };
+        if is_at(&self.file, &self.path).unwrap_or(false) {
+            self.cut().map_err(|source| self.refused(source))?;
+        }
+        // What is no log at all is no end of this one.
+        let Ok(tail) = Tail::read(&mut file, self.first_seq) else { return Ok(false) };
+        let is_whole = tail.is_end_of(self);
+        if is_whole {
+            (self.file, self.uncut, self.is_left) = (file, 0, false);
+        }
+        Ok(is_whole)
+    }
+
+    fn refused(&self, source: io::Error) -> LogFault {
+        LogFault::Refused { path: self.path.clone(), source }
     }
 
     /// First sequence number of the current file: tells one file from the next.
@@ -124,43 +309,43 @@ impl Log {
         self.first_seq
     }
 
+    /// The current file's path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The room left on the log's disk.
+    pub(super) fn room(&self) -> io::Result<Room> {
+        self.directory.room()
+    }
+
     /// Waits until everything appended is on the disk.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    pub fn sync(&self) -> Result<(), LogFault> {
+        self.file.sync_data().map_err(|error| LogFault::Unsynced {
+            path: self.path.clone(),
+            error: error.to_string(),
+        })
     }
 
     /// A second handle on the current file, to sync it from another thread.
-    pub fn sync_handle(&self) -> io::Result<File> {
-        self.file.try_clone()
+    pub fn sync_handle(&self) -> Result<File, LogFault> {
+        self.file.try_clone().map_err(|source| self.refused(source))
     }
-}
-
-/// The log files of `dir` with their first sequence numbers, oldest first.
-pub fn files(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let seq =
-            name.to_str().and_then(|name| name.strip_prefix("audit-")?.strip_suffix(".jsonl"));
-        if let Some(seq) = seq.and_then(|seq| seq.parse().ok()) {
-            found.push((seq, entry.path()));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn file_name(first_seq: u64) -> String {
-    format!("audit-{first_seq:020}.jsonl")
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+fn begin_file(path: &Path, lines: &[u8]) -> io::Result<File> {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut file = open_file(path)?;
+    file.write_all(lines)?;
+    Ok(file)
 }
 
 /// What the end of a file says about how to go on.
@@ -172,15 +357,19 @@ struct Tail {
 }
 
 impl Tail {
-    fn read(file: &mut File, first_seq: u64) -> io::Result<Self> {
-        let len = file.metadata()?.len();
+    fn read(file: &mut (impl Read + Seek), first_seq: u64) -> io::Result<Self> {
+        let len = file.seek(SeekFrom::End(0))?;
         let whole_bytes = last_newline(file, len)?;
         let torn_bytes = len - whole_bytes;
         let Some(end) = whole_bytes.checked_sub(1) else {
             return Ok(Self { whole_bytes, torn_bytes, next_seq: first_seq, prev: None });
         };
         let start = last_newline(file, end)?;
-        let mut line = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
+        let length = usize::try_from(end - start).unwrap_or(usize::MAX);
+        if length > LINE_BYTES_MAX {
+            return Err(io::Error::other("the last line of the audit log is too long to be one"));
+        }
+        let mut line = vec![0; length];
         file.seek(SeekFrom::Start(start))?;
         file.read_exact(&mut line)?;
         let seq = sequence_number(&line).ok_or_else(|| {
@@ -188,6 +377,15 @@ impl Tail {
         })?;
         let prev = Some(Sha256::digest(&line).into());
         Ok(Self { whole_bytes, torn_bytes, next_seq: seq + 1, prev })
+    }
+
+    /// True if this is the end of what `log` wrote into its current file.
+    fn is_end_of(&self, log: &Log) -> bool {
+        let is_empty = log.first_seq == log.next_seq;
+        let same_line = if is_empty { self.prev.is_none() } else { self.prev == Some(log.prev) };
+        same_line
+            && self.next_seq == log.next_seq
+            && (self.whole_bytes, self.torn_bytes) == (log.bytes, 0)
     }
 }
 
@@ -198,8 +396,8 @@ pub fn sequence_number(line: &[u8]) -> Option<u64> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Offset just after the last newline before `end`, 0 where there is none.
-fn last_newline(file: &mut File, end: u64) -> io::Result<u64> {
+/// Offset just after the last newline before `end`, or 0.
+fn last_newline(file: &mut (impl Read + Seek), end: u64) -> io::Result<u64> {
     const BLOCK: u64 = 64 << 10;
     let mut block = Vec::new();
     let mut stop = end;
@@ -218,8 +416,8 @@ fn last_newline(file: &mut File, end: u64) -> io::Result<u64> {
 
 /// Hash of the last line of the file before the one that begins with `first_seq`: a rotation may
 /// be cut off before its first line.
-fn last_hash_before(dir: &Path, first_seq: u64) -> io::Result<[u8; 32]> {
-    let before = files(dir)?.into_iter().rfind(|&(seq, _)| seq < first_seq);
+fn last_hash_before(directory: &Directory, first_seq: u64) -> io::Result<[u8; 32]> {
+    let before = directory.files()?.into_iter().rfind(|&(seq, _)| seq < first_seq);
     let Some((seq, path)) = before else { return Ok(GENESIS) };
     Ok(Tail::read(&mut File::open(path)?, seq)?.prev.unwrap_or(GENESIS))
 }

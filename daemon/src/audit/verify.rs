@@ -3,10 +3,42 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use super::log::{GENESIS, Hex, LINE_BYTES_MAX, files, sequence_number};
+use super::directory::files;
+use super::log::{GENESIS, Hex, LINE_BYTES_MAX, sequence_number};
+use super::notice::CONTINUED;
+
+/// SHA-256 of a line, by which the next one names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineHash([u8; 32]);
+
+impl std::fmt::Display for LineHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Hex(&self.0).fmt(f)
+    }
+}
+
+/// Not the hash of a line. Whoever wrote it is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a head has 64 hexadecimal digits, as `audit verify` prints it; this one does not")]
+pub struct NotALineHash;
+
+impl FromStr for LineHash {
+    type Err = NotALineHash;
+
+    fn from_str(text: &str) -> Result<Self, NotALineHash> {
+        let digits: Option<Vec<_>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+        let digits = digits.filter(|digits| digits.len() == 64).ok_or(NotALineHash)?;
+        let mut hash = [0; 32];
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::try_from(pair[0] << 4 | pair[1]).map_err(|_| NotALineHash)?;
+        }
+        Ok(Self(hash))
+    }
+}
 
 /// What a whole chain looks like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +49,30 @@ pub struct Verified {
     pub lines: u64,
     /// First sequence number; above 1 where older files were moved away.
     pub first_seq: u64,
-    /// SHA-256 of the last line, in hexadecimal. Kept elsewhere, it proves that nothing was cut
-    /// off at the end.
-    pub head: String,
+    /// The last line. Kept elsewhere, its hash proves later that nothing before it was cut off.
+    pub head: LineHash,
+    /// The number of the line whose hash was asked for.
+    pub kept_seq: Option<u64>,
+    /// Numbers that the daemon itself found lost or damaged while it wrote them.
+    pub losses: Vec<Loss>,
     /// Bytes of an unfinished line at the very end: a daemon is writing, or one crashed.
     pub torn_bytes: usize,
+}
+
+/// Records that were in a file which was removed or damaged under the daemon, as the line says that
+/// continues the chain.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loss {
+    /// The line that says so.
+    #[serde(rename = "seq")]
+    pub told_by: u64,
+    /// The first number of that file.
+    pub first_seq: u64,
+    /// Its last.
+    pub last_seq: u64,
+    /// What happened to it.
+    pub cause: String,
 }
 
 /// Why a log is not one whole chain.
@@ -48,17 +99,24 @@ pub enum VerifyError {
         /// What gave it away.
         what: String,
     },
+    /// The chain is whole, and it is not the one, or not all of the one, that was expected.
+    #[error(
+        "no line has the head {0}: lines are missing at the end, or it is the head of another log"
+    )]
+    HeadMissing(LineHash),
 }
 
-/// Reads every line of the log in `dir` and checks numbers and hashes.
-pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
+/// Reads every line of the log in `dir` and checks numbers and hashes. With `kept`, a head from
+/// earlier, the log must contain that line, or go on right after it.
+pub fn verify(dir: &Path, kept: Option<LineHash>) -> Result<Verified, VerifyError> {
     let unreadable = |source| VerifyError::Unreadable { path: dir.to_owned(), source };
     let files = files(dir).map_err(unreadable)?;
     let Some(&(first_seq, _)) = files.first() else {
         return Err(VerifyError::Empty(dir.to_owned()));
     };
-    let mut chain =
-        Chain { next_seq: first_seq, prev: (first_seq == 1).then_some(GENESIS), lines: 0 };
+    let prev = (first_seq == 1).then_some(GENESIS);
+    let (kept_seq, losses) = (None, Vec::new());
+    let mut chain = Chain { next_seq: first_seq, prev, lines: 0, kept, kept_seq, losses };
     let mut torn_bytes = 0;
     for (index, (seq, path)) in files.iter().enumerate() {
         if *seq != chain.next_seq {
@@ -68,14 +126,30 @@ pub fn verify(dir: &Path) -> Result<Verified, VerifyError> {
         let last = index + 1 == files.len();
         torn_bytes = chain.read_file(path, last)?;
     }
-    let head = Hex(&chain.prev.unwrap_or(GENESIS)).to_string();
-    Ok(Verified { files: files.len(), lines: chain.lines, first_seq, head, torn_bytes })
+    let Chain { next_seq, prev, lines, kept, kept_seq, losses } = chain;
+    let head = LineHash(prev.unwrap_or(GENESIS));
+    let kept_seq = if kept == Some(head) { Some(next_seq - 1) } else { kept_seq };
+    match kept {
+        Some(kept) if kept_seq.is_none() => Err(VerifyError::HeadMissing(kept)),
+        _ => Ok(Verified {
+            files: files.len(),
+            lines,
+            first_seq,
+            head,
+            kept_seq,
+            losses,
+            torn_bytes,
+        }),
+    }
 }
 
 struct Chain {
     next_seq: u64,
     prev: Option<[u8; 32]>,
     lines: u64,
+    kept: Option<LineHash>,
+    kept_seq: Option<u64>,
+    losses: Vec<Loss>,
 }
 
 impl Chain {
@@ -101,7 +175,7 @@ impl Chain {
 
     fn read_line(&mut self, line: &[u8]) -> Result<(), String> {
         let members: Members<'_> =
-            serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            hallmark_json::from_slice(line).map_err(|error| error.to_string())?;
         if members.seq != self.next_seq || sequence_number(line) != Some(self.next_seq) {
             return Err(format!("its number is {}, expected {}", members.seq, self.next_seq));
         }
@@ -110,6 +184,12 @@ impl Chain {
             return Err(
                 "it does not follow from the line before it, or that line was changed".to_owned()
             );
+        }
+        if self.kept.is_some_and(|kept| members.prev.parse() == Ok(kept)) {
+            self.kept_seq = Some(members.seq - 1);
+        }
+        if members.r#type == CONTINUED {
+            self.losses.push(serde_json::from_slice(line).map_err(|error| error.to_string())?);
         }
         self.prev = Some(Sha256::digest(line).into());
         self.next_seq += 1;
@@ -121,6 +201,8 @@ impl Chain {
 #[derive(serde::Deserialize)]
 struct Members<'a> {
     seq: u64,
+    #[serde(borrow, default)]
+    r#type: std::borrow::Cow<'a, str>,
     #[serde(borrow)]
     prev: std::borrow::Cow<'a, str>,
 }

@@ -1,28 +1,30 @@
-//! The one thread that appends to the log.
+//! The audit log, from the side of those who append to it.
 //!
-//! It takes whatever is queued and appends it with one write, so under load many answers share a
-//! system call and a lone one waits for nobody. It is woken as late as that allows: whoever queues
-//! first lets the other tasks that are ready to run queue theirs, then wakes it for all of them.
+//! Its thread is woken as late as a lone append allows: whoever queues first lets the other tasks
+//! that are ready to run queue theirs, then wakes it for all of them.
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::log::Log;
+use super::allowance::{AllowanceLimits, Allowances, UsedUp};
+use super::fault::OpenError;
+use super::health::{Health, Report};
+use super::log::{Body, BodyTooLong, Log};
+use super::notice;
+use super::sync::Unsynced;
+use super::thread::Writer;
 use crate::config::Durability;
 use crate::metrics::audit::AuditMetrics;
 
 /// Appends waiting for the thread; beyond it callers wait for a place, up to their deadline.
 const QUEUE_MAX: usize = 4_096;
-/// Most appends that share one write, so that a write stays in the low milliseconds.
-const GROUP_MAX: usize = 1_024;
 
 /// How the audit log is kept.
 #[derive(Clone, Debug)]
@@ -33,8 +35,16 @@ pub struct AuditConfig {
     pub durability: Durability,
     /// A file of this many bytes is followed by a new one.
     pub rotate_bytes: u64,
-    /// How often the log is synced where `durability` is [`Durability::Write`].
+    /// Interval at which the log is looked after, and synced if `durability` is
+    /// [`Durability::Write`].
     pub sync_interval: Duration,
+    /// How long a damaged file may be put back before a new one continues the chain.
+    pub mend_after: Duration,
+    /// Free bytes of the disk below which a warning is given. Default: a tenth of the disk, at most
+    /// 1 GiB.
+    pub reserve_bytes: Option<u64>,
+    /// What each principal may have recorded.
+    pub allowance: AllowanceLimits,
 }
 
 /// Why an append was not acknowledged. The caller must not act on what it wanted recorded.
@@ -43,6 +53,15 @@ pub enum AuditError {
     /// The disk refused.
     #[error("the audit log cannot be written: {0}")]
     Unwritable(String),
+    /// The principal has used up what it may have recorded.
+    #[error("`{principal}` has used up what it may write to the audit log for now")]
+    LimitExceeded {
+        /// Who; empty where nobody is asked who they are.
+        principal: String,
+    },
+    /// No line holds the record. Whoever made it so long is at fault.
+    #[error(transparent)]
+    TooLong(#[from] BodyTooLong),
     /// The deadline passed first.
     #[error("the audit log was not written before the deadline")]
     Deadline,
@@ -57,37 +76,105 @@ pub struct Audit {
     // Before `bell`: when the last one rings, nobody holds the queue open any more.
     queue: mpsc::Sender<Append>,
     bell: Arc<Bell>,
+    health: Arc<Health>,
+    allowances: Arc<Allowances>,
+    metrics: AuditMetrics,
 }
 
+/// Whose records they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account<'a> {
+    /// Of this principal (`None`: nobody is asked who they are), if it has not used up what it may
+    /// have recorded.
+    Limited(Option<&'a str>),
+    /// Of this principal, and recorded in any case: what they tell of has happened already.
+    Owed(Option<&'a str>),
+}
+
+/// What one caller wants appended.
 #[derive(Debug)]
-struct Append {
-    bodies: Vec<Bytes>,
+pub(super) struct Append {
+    pub(super) bodies: Vec<Body>,
     /// Past it the caller has answered without the record, so it must not be written.
-    deadline: Instant,
-    answer: oneshot::Sender<Result<(), AuditError>>,
+    pub(super) deadline: Instant,
+    pub(super) answer: oneshot::Sender<Result<(), AuditError>>,
 }
 
 impl Audit {
-    /// Opens the log and starts its thread. The thread ends when every clone is dropped.
-    pub fn open(config: &AuditConfig, metrics: AuditMetrics) -> io::Result<Self> {
+    /// Takes the directory's lock, opens the log and starts its thread, which ends when every clone
+    /// is dropped.
+    pub fn open(config: &AuditConfig, metrics: AuditMetrics) -> Result<Self, OpenError> {
         let log = Log::open(&config.dir, config.rotate_bytes)?;
-        let (queue, appends) = mpsc::channel(QUEUE_MAX);
-        let unsynced = Arc::new(Mutex::new(Unsynced::default()));
-        if config.durability == Durability::Write {
-            let (unsynced, metrics) = (Arc::downgrade(&unsynced), metrics.clone());
-            let interval = config.sync_interval;
-            spawn("hallmark-audit-sync", move || sync_periodically(&unsynced, interval, &metrics))?;
+        if log.torn_bytes() > 0 {
+            let bytes = log.torn_bytes();
+            tracing::warn!(bytes, "a line that a crash had cut off was removed from the audit log");
         }
-        let writer = Writer { log, durability: config.durability, unsynced, metrics };
+        let (queue, appends) = mpsc::channel(QUEUE_MAX);
+        let unsynced = Unsynced::default();
+        if config.durability == Durability::Write {
+            let sync = unsynced.keep_synced(config.sync_interval, metrics.clone());
+            spawn("hallmark-audit-sync", sync)?;
+        }
+        let health = Arc::new(Health::default());
+        let allowances = Arc::new(Allowances::new(config.allowance));
+        let shared = (Arc::clone(&health), Arc::clone(&allowances));
+        let writer = Writer::new(log, config.clone(), unsynced, metrics.clone(), shared);
         let thread = spawn("hallmark-audit", move || writer.run(appends))?;
-        Ok(Self { queue, bell: Arc::new(Bell { thread, promised: AtomicBool::new(false) }) })
+        let bell = Arc::new(Bell { thread, promised: AtomicBool::new(false) });
+        Ok(Self { queue, bell, health, allowances, metrics })
+    }
+
+    /// What is wrong with the log now, if anything.
+    pub fn health(&self) -> Report {
+        self.health.report()
+    }
+
+    /// Asks, before any work is done, if `principal` may have `records` recorded now.
+    pub fn may_record(&self, principal: Option<&str>, records: usize) -> Result<(), AuditError> {
+        let name = principal.unwrap_or_default();
+        self.allowances
+            .check(name, records, Instant::now())
+            .map_err(|UsedUp| self.limited(name, records))
     }
 
     /// Appends one line for each body and returns once they are as durable as configured.
     ///
     /// # Cancel safety
     /// Dropping the future does not withdraw what is queued.
-    pub async fn append(&self, bodies: Vec<Bytes>, deadline: Instant) -> Result<(), AuditError> {
+    pub async fn append(
+        &self,
+        account: Account<'_>,
+        bodies: Vec<Bytes>,
+        deadline: Instant,
+    ) -> Result<(), AuditError> {
+        let mut bodies: Vec<_> = bodies.into_iter().map(Body::new).collect::<Result<_, _>>()?;
+        let (records, bytes) = (bodies.len(), bodies.iter().map(Body::bytes).sum());
+        let (Account::Limited(principal) | Account::Owed(principal)) = account;
+        let name = principal.unwrap_or_default();
+        let mut left_out = 0;
+        match account {
+            Account::Limited(_) => {
+                let taken = self.allowances.take(name, records, bytes, Instant::now());
+                left_out = taken.map_err(|UsedUp| self.limited(name, records))?;
+            }
+            Account::Owed(_) => self.allowances.owe(name, bytes, Instant::now()),
+        }
+        if left_out > 0 {
+            bodies.insert(0, notice::unrecorded(principal, left_out)?);
+        }
+        let appended = self.queue(bodies, deadline).await;
+        if appended.is_err() {
+            self.allowances.give_back(name, left_out, bytes, Instant::now());
+        }
+        appended
+    }
+
+    fn limited(&self, principal: &str, records: usize) -> AuditError {
+        self.metrics.limited(records);
+        AuditError::LimitExceeded { principal: principal.to_owned() }
+    }
+
+    async fn queue(&self, bodies: Vec<Body>, deadline: Instant) -> Result<(), AuditError> {
         let (answer, answered) = oneshot::channel();
         let append = Append { bodies, deadline, answer };
         let acknowledged = async {
@@ -141,109 +228,5 @@ impl Drop for Promise<'_> {
         // so that the queueing of whoever relied on this one is seen.
         self.0.promised.swap(false, Ordering::AcqRel);
         self.0.thread.unpark();
-    }
-}
-
-/// Waits for appends and takes up to [`GROUP_MAX`]; `false` where none can come any more.
-fn take(appends: &mut mpsc::Receiver<Append>, group: &mut Vec<Append>) -> bool {
-    loop {
-        match appends.try_recv() {
-            Ok(append) => group.push(append),
-            Err(_) if !group.is_empty() => return true,
-            Err(TryRecvError::Empty) => std::thread::park(),
-            Err(TryRecvError::Disconnected) => return false,
-        }
-        if group.len() == GROUP_MAX {
-            return true;
-        }
-    }
-}
-
-struct Writer {
-    log: Log,
-    durability: Durability,
-    unsynced: Arc<Mutex<Unsynced>>,
-    metrics: AuditMetrics,
-}
-
-impl Writer {
-    fn run(mut self, mut appends: mpsc::Receiver<Append>) {
-        let mut group = Vec::new();
-        while take(&mut appends, &mut group) {
-            let now = Instant::now();
-            group.retain(|append| now < append.deadline);
-            let result = self.write(&group);
-            for append in group.drain(..) {
-                // The caller may have given up in the meantime; the record then stands alone.
-                drop(append.answer.send(result.clone()));
-            }
-        }
-        if let Err(error) = self.log.sync() {
-            tracing::error!(%error, "the audit log could not be synced at the end");
-        }
-    }
-
-    fn write(&mut self, group: &[Append]) -> Result<(), AuditError> {
-        let started = Instant::now();
-        let bodies = group.iter().flat_map(|append| append.bodies.iter().map(Bytes::as_ref));
-        let lines = group.iter().map(|append| append.bodies.len()).sum();
-        let result = self.log.append(jiff::Timestamp::now(), bodies).and_then(|()| self.hold());
-        match result {
-            Ok(()) => {
-                self.metrics.appended(lines, started.elapsed());
-                Ok(())
-            }
-            Err(error) => {
-                self.metrics.failed();
-                tracing::error!(%error, "the audit log cannot be written: everything is denied until it can");
-                Err(AuditError::Unwritable(error.to_string()))
-            }
-        }
-    }
-
-    fn hold(&self) -> io::Result<()> {
-        match self.durability {
-            Durability::Fsync => self.log.sync(),
-            Durability::Write => {
-                let mut unsynced = lock(&self.unsynced);
-                let since = *unsynced.since.get_or_insert_with(Instant::now);
-                let current = self.log.first_seq();
-                if unsynced.file.as_ref().is_none_or(|&(first_seq, _)| first_seq != current) {
-                    let file = Some((current, self.log.sync_handle()?));
-                    *unsynced = Unsynced { since: Some(since), file };
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// What was written and is not known to be on the disk.
-#[derive(Debug, Default)]
-struct Unsynced {
-    since: Option<Instant>,
-    /// The file with its first sequence number: a rotation syncs the one it leaves.
-    file: Option<(u64, std::fs::File)>,
-}
-
-fn lock(unsynced: &Mutex<Unsynced>) -> std::sync::MutexGuard<'_, Unsynced> {
-    unsynced.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn sync_periodically(
-    unsynced: &std::sync::Weak<Mutex<Unsynced>>,
-    interval: Duration,
-    metrics: &AuditMetrics,
-) {
-    while let Some(unsynced) = unsynced.upgrade() {
-        let taken = std::mem::take(&mut *lock(&unsynced));
-        drop(unsynced);
-        let lag = taken.since.map_or(Duration::ZERO, |since| since.elapsed());
-        metrics.lag(lag);
-        if let Some(Err(error)) = taken.file.map(|(_, file)| file.sync_data()) {
-            metrics.failed();
-            tracing::error!(%error, "the audit log could not be synced");
-        }
-        std::thread::sleep(interval);
     }
 }

@@ -97,10 +97,22 @@ impl Bindings {
         permission: Permission,
         place: Place<'_>,
     ) -> bool {
-        self.bindings
-            .iter()
-            .filter(|binding| binding.covers(place) && binding.role.permits(permission))
-            .any(|binding| binding.members.iter().any(|member| self.is(principal, member)))
+        self.granting(principal, permission).any(|binding| binding.covers(place))
+    }
+
+    /// Whether `principal` may do this in any place.
+    pub fn permit_somewhere(&self, principal: Option<&Principal>, permission: Permission) -> bool {
+        self.granting(principal, permission).next().is_some()
+    }
+
+    /// The bindings by which `principal` may do this in some place.
+    fn granting(
+        &self,
+        principal: Option<&Principal>,
+        permission: Permission,
+    ) -> impl Iterator<Item = &Binding> {
+        let bindings = self.bindings.iter().filter(move |one| one.role.permits(permission));
+        bindings.filter(move |one| one.members.iter().any(|member| self.is(principal, member)))
     }
 
     /// Whether somebody may do something who does not say who they are.

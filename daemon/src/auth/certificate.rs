@@ -1,13 +1,14 @@
 //! Who a client certificate names. That it is good, the TLS handshake has found.
 
-use der::Decode;
 use der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
+use der::{Decode, Encode};
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::error::AuthError;
 use super::principal::Principal;
+use crate::public_key;
 
 /// `commonName`, RFC 5280 appendix A.
 const COMMON_NAME: der::oid::ObjectIdentifier = der::oid::ObjectIdentifier::new_unwrap("2.5.4.3");
@@ -29,7 +30,7 @@ impl ClientCertificate {
         let not_after =
             certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
         Self {
-            principal: principal(&certificate),
+            principal: judge_key(&certificate).and_then(|()| principal(&certificate)),
             not_after: i64::try_from(not_after).unwrap_or(i64::MAX),
         }
     }
@@ -41,6 +42,13 @@ impl ClientCertificate {
             false => Err(AuthError::Expired),
         }
     }
+}
+
+/// Refuses a key that others than its owner sign with: they could show the certificate, too.
+fn judge_key(certificate: &Certificate) -> Result<(), AuthError> {
+    let spki = certificate.tbs_certificate().subject_public_key_info().to_der();
+    let judged = spki.map(|der| public_key::judge(&der).is_ok());
+    if judged == Ok(true) { Ok(()) } else { Err(AuthError::CertificateKey) }
 }
 
 /// `mtls:` and the one SAN URI, as SPIFFE has it; else `mtls:dns:` and the first SAN DNS name; else

@@ -48,6 +48,9 @@ pub enum AuthError {
         "the client certificate names no principal: one SAN URI, a SAN DNS name or a subject CN"
     )]
     Certificate,
+    /// The certificate is good, but its key is one that others can sign with, or of another type.
+    #[error("the key of the client certificate is refused: use RSA of 2048 bits, P-256 or Ed25519")]
+    CertificateKey,
 }
 
 /// Why the configuration of authentication was refused. The operator is at fault.

@@ -1,4 +1,7 @@
 //! The keys of an issuer, RFC 7517, and the arithmetic with them.
+//!
+//! A key that cannot be used is passed over and named by its position, RFC 7517 §5: it takes nothing
+//! from the others. What is in the set is never repeated; a private key may be among it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,6 +11,10 @@ use ring::signature::{
     VerificationAlgorithm,
 };
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::public_key::{self, Encoded, KeyTypeError};
 
 /// Keys of one issuer: far more than any rotation leaves behind.
 const KEYS_MAX: usize = 64;
@@ -38,7 +45,11 @@ impl Algorithm {
 
 /// The keys of one issuer that can verify.
 #[derive(Clone, Debug)]
-pub(super) struct Jwks(Vec<Key>);
+pub(super) struct Jwks {
+    keys: Vec<Key>,
+    /// A line for each key passed over.
+    pub(super) notes: Vec<String>,
+}
 
 #[derive(Clone, Debug)]
 struct Key {
@@ -57,36 +68,40 @@ enum Public {
 }
 
 impl Jwks {
-    /// Reads a key set. Keys that are not for verifying, or of a kind that is not known, are passed
-    /// over; a set without any other is refused, and so is one with a malformed key.
+    /// Reads a key set. A set without any key that verifies is refused.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        let set: WireSet = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let set: WireSet = hallmark_json::from_slice(json).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            format!("it is no JSON Web Key Set (line {line}, column {column})")
+        })?;
         if set.keys.len() > KEYS_MAX {
             return Err(format!("more than {KEYS_MAX} keys"));
         }
-        let mut keys: Vec<Key> = Vec::new();
-        for (i, wire) in set.keys.iter().enumerate() {
-            if let Some(key) = wire.key().map_err(|problem| format!("keys[{i}]: {problem}"))? {
-                if key.kid.is_some() && keys.iter().any(|held| held.kid == key.kid) {
-                    return Err(format!("keys[{i}]: its kid is that of another key"));
-                }
-                keys.push(key);
+        let mut read = Self { keys: Vec::new(), notes: Vec::new() };
+        for (wire, position) in set.keys.iter().zip(1..) {
+            match key(wire) {
+                Ok(key) => read.keys.push(key),
+                Err(why) => read.notes.push(format!("key {position} passed over: {why}")),
             }
         }
-        match keys.is_empty() {
-            true => Err("no key in it can verify a signature".to_owned()),
-            false => Ok(Self(keys)),
+        match (read.keys.is_empty(), read.notes.first()) {
+            (false, _) => Ok(read),
+            (true, None) => Err("no key in it".to_owned()),
+            (true, Some(first)) => Err(format!("no key in it can verify a signature: {first}")),
         }
     }
 
-    /// The key of this id that can do this; without an id, the only key that can.
-    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<PublicKey<'_>> {
-        let mut able = self.0.iter().filter(|key| key.is_for(algorithm));
-        let key = match kid {
-            Some(kid) => able.find(|key| key.kid.as_deref() == Some(kid))?,
-            None => able.next().filter(|_| able.next().is_none())?,
+    /// The keys of this id that can do this; without an id, the only key that can.
+    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Vec<PublicKey<'_>> {
+        let able = self.keys.iter().filter(|key| key.is_for(algorithm));
+        let found: Vec<_> = match kid {
+            Some(kid) => able.filter(|key| key.kid.as_deref() == Some(kid)).collect(),
+            None => able.collect(),
         };
-        Some(PublicKey { key, algorithm })
+        if kid.is_none() && found.len() > 1 {
+            return Vec::new();
+        }
+        found.into_iter().map(|key| PublicKey { key, algorithm }).collect()
     }
 }
 
@@ -130,14 +145,37 @@ impl Key {
     }
 }
 
+/// Why a key of a set is passed over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Unusable {
+    #[error("it is no object, or a member is of the wrong type")]
+    Form,
+    #[error("it holds a private or secret key: remove it and replace the key")]
+    Private,
+    #[error("it is not for verifying signatures (`use`, `key_ops`)")]
+    Purpose,
+    #[error("its `alg` is none of RS256, PS256, ES256, ES384 and EdDSA")]
+    Algorithm,
+    #[error("its `alg` is nothing that a key of its type can do")]
+    Contradiction,
+    #[error("its `kty` and `crv` are none of RSA, EC P-256, EC P-384 and OKP Ed25519")]
+    Type,
+    #[error("it has no `{0}`")]
+    Missing(&'static str),
+    #[error("its `{0}` is not base64url of the right length")]
+    Encoding(&'static str),
+    #[error(transparent)]
+    Key(#[from] KeyTypeError),
+}
+
 #[derive(Deserialize)]
 struct WireSet {
-    keys: Vec<WireKey>,
+    keys: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
 struct WireKey {
-    kty: String,
+    kty: Option<String>,
     kid: Option<String>,
     alg: Option<String>,
     r#use: Option<String>,
@@ -147,56 +185,71 @@ struct WireKey {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
+    d: Option<IgnoredAny>,
+    k: Option<IgnoredAny>,
+}
+
+fn key(written: &RawValue) -> Result<Key, Unusable> {
+    let wire: WireKey = serde_json::from_str(written.get()).map_err(|_| Unusable::Form)?;
+    if wire.d.is_some() || wire.k.is_some() {
+        return Err(Unusable::Private);
+    }
+    let to_verify = wire.r#use.as_deref().is_none_or(|purpose| purpose == "sig")
+        && wire.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+    if !to_verify {
+        return Err(Unusable::Purpose);
+    }
+    let named = |alg| Algorithm::named(alg).ok_or(Unusable::Algorithm);
+    let alg = wire.alg.as_deref().map(named).transpose()?;
+    let public = wire.public()?;
+    public_key::judge(&public.spki_der().ok_or(Unusable::Type)?)?;
+    let key = Key { kid: wire.kid, alg, public };
+    match alg.is_none_or(|alg| key.is_for(alg)) {
+        true => Ok(key),
+        false => Err(Unusable::Contradiction),
+    }
+}
+
+impl Public {
+    fn spki_der(&self) -> Option<Vec<u8>> {
+        public_key::encode(&match self {
+            Self::Rsa { n, e } => Encoded::Rsa { n, e },
+            Self::P256(point) => Encoded::P256(point),
+            Self::P384(point) => Encoded::P384(point),
+            Self::Ed25519(point) => Encoded::Ed25519(point),
+        })
+    }
 }
 
 impl WireKey {
-    /// `None` where it is none of ours.
-    fn key(&self) -> Result<Option<Key>, String> {
-        let to_verify = self.r#use.as_deref().is_none_or(|purpose| purpose == "sig")
-            && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-        let alg = self.alg.as_deref().map(Algorithm::named);
-        if !to_verify || alg == Some(None) {
-            return Ok(None);
-        }
-        let Some(public) = self.public()? else { return Ok(None) };
-        Ok(Some(Key { kid: self.kid.clone(), alg: alg.flatten(), public }))
-    }
-
-    fn public(&self) -> Result<Option<Public>, String> {
-        Ok(Some(match (self.kty.as_str(), self.crv.as_deref()) {
+    fn public(&self) -> Result<Public, Unusable> {
+        let kty = self.kty.as_deref().ok_or(Unusable::Missing("kty"))?;
+        Ok(match (kty, self.crv.as_deref()) {
             ("RSA", _) => {
                 let (n, e) = (bytes("n", self.n.as_deref())?, bytes("e", self.e.as_deref())?);
-                let (n, e) = (without_zeros(n), without_zeros(e));
-                // What ring asks of RSA keys.
-                if !(256..=1_024).contains(&n.len()) {
-                    return Err("an RSA key has 2048 to 8192 bits".to_owned());
-                }
-                Public::Rsa { n, e }
+                Public::Rsa { n: without_zeros(n), e: without_zeros(e) }
             }
             ("EC", Some("P-256")) => Public::P256(self.point(32)?),
             ("EC", Some("P-384")) => Public::P384(self.point(48)?),
             ("OKP", Some("Ed25519")) => Public::Ed25519(coordinate("x", self.x.as_deref(), 32)?),
-            _ => return Ok(None),
-        }))
+            _ => return Err(Unusable::Type),
+        })
     }
 
-    fn point(&self, bytes: usize) -> Result<Vec<u8>, String> {
+    fn point(&self, bytes: usize) -> Result<Vec<u8>, Unusable> {
         let (x, y) = (self.x.as_deref(), self.y.as_deref());
         Ok([vec![4], coordinate("x", x, bytes)?, coordinate("y", y, bytes)?].concat())
     }
 }
 
-fn coordinate(name: &str, text: Option<&str>, length: usize) -> Result<Vec<u8>, String> {
+fn coordinate(name: &'static str, text: Option<&str>, length: usize) -> Result<Vec<u8>, Unusable> {
     let bytes = bytes(name, text)?;
-    match bytes.len() == length {
-        true => Ok(bytes),
-        false => Err(format!("`{name}` has {} bytes, not {length}", bytes.len())),
-    }
+    if bytes.len() == length { Ok(bytes) } else { Err(Unusable::Encoding(name)) }
 }
 
-fn bytes(name: &str, text: Option<&str>) -> Result<Vec<u8>, String> {
-    let text = text.ok_or_else(|| format!("`{name}` is missing"))?;
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("`{name}` is not base64url"))
+fn bytes(name: &'static str, text: Option<&str>) -> Result<Vec<u8>, Unusable> {
+    let text = text.ok_or(Unusable::Missing(name))?;
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| Unusable::Encoding(name))
 }
 
 fn without_zeros(bytes: Vec<u8>) -> Vec<u8> {

@@ -91,9 +91,12 @@ impl Issuers {
         if !issuer.algorithms.contains(&algorithm) {
             return Err(AuthError::Algorithm);
         }
-        let key = issuer.keys.find(header.kid.as_deref(), algorithm).ok_or(AuthError::Key)?;
+        let keys = issuer.keys.find(header.kid.as_deref(), algorithm);
+        if keys.is_empty() {
+            return Err(AuthError::Key);
+        }
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| AuthError::Malformed)?;
-        if !key.verifies(signed.as_bytes(), &signature) {
+        if !keys.iter().any(|key| key.verifies(signed.as_bytes(), &signature)) {
             return Err(AuthError::Signature);
         }
         claims.passport(issuer)
@@ -102,7 +105,7 @@ impl Issuers {
 
 fn json<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, AuthError> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| AuthError::Malformed)?;
-    serde_json::from_slice(&bytes).map_err(|_| AuthError::Malformed)
+    hallmark_json::from_slice(&bytes).map_err(|_| AuthError::Malformed)
 }
 
 #[derive(Deserialize)]

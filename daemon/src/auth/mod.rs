@@ -25,7 +25,7 @@ pub use bindings::{Binding, Bindings, Member, Place, Scope};
 pub use error::{AuthError, AuthFileError};
 
 use crate::config::auth::AuthSource;
-use crate::followed::Followed;
+use crate::followed::{Followed, LookTime};
 use certificate::ClientCertificate;
 use jwt::Issuers;
 use permission::Permission;
@@ -91,6 +91,11 @@ impl Guard {
         self.0.is_some()
     }
 
+    /// When the files were last looked at; `None` if nobody is asked.
+    pub fn look_time(&self) -> Option<LookTime> {
+        self.0.as_ref().map(Followed::look_time)
+    }
+
     /// Takes up changed files; see [`Followed::look`].
     pub fn look(&self) -> Option<Result<(), AuthFileError>> {
         self.0.as_ref()?.look()
@@ -123,6 +128,17 @@ impl Guard {
             Caller::Known(principal) => Some(principal),
         };
         auth.current().bindings.permit(principal, permission, place)
+    }
+
+    /// Whether the configuration lets the caller do this anywhere at all.
+    pub fn permits_somewhere(&self, caller: &Caller, permission: Permission) -> bool {
+        let Some(auth) = &self.0 else { return true };
+        let principal = match caller {
+            Caller::Anybody => return false,
+            Caller::Nameless => None,
+            Caller::Known(principal) => Some(principal),
+        };
+        auth.current().bindings.permit_somewhere(principal, permission)
     }
 
     /// Whether bindings that are stored with a resource, each a role and its members, let the

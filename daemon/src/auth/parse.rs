@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use hallmark_core::attributes::ClusterName;
 use hallmark_core::image::Digest;
 use hallmark_core::names::ProjectId;
-use hallmark_core::policy::parse::is_cluster;
 
 use super::Auth;
 use super::bindings::{Binding, Bindings, Member, Scope};
@@ -16,6 +16,7 @@ use super::principal::{KINDS, Principal};
 use super::role::Role;
 use super::token::StaticToken;
 use crate::config::auth::{self, AuthSection, AuthSource};
+use crate::config::toml_text;
 use crate::followed::Files;
 
 /// A file of 1,000 tokens and 10,000 bindings is smaller.
@@ -32,7 +33,10 @@ pub(super) fn read(source: &AuthSource, files: &mut Files) -> Result<Auth> {
     match source {
         AuthSource::Inline(section) => auth(section, files),
         AuthSource::File(path) => {
-            let section: AuthSection = toml(path, &load(path, FILE_BYTES_MAX, files)?)?;
+            // Whoever may write it may do everything.
+            let bytes = files.read_secret(path, FILE_BYTES_MAX);
+            let section: AuthSection =
+                toml(path, &bytes.map_err(|source| unreadable(path, source))?)?;
             if section.file.is_some() {
                 return Err(AuthFileError::setting("file", "leads from one file to the next"));
             }
@@ -42,29 +46,17 @@ pub(super) fn read(source: &AuthSource, files: &mut Files) -> Result<Auth> {
 }
 
 fn load(path: &Path, limit: u64, files: &mut Files) -> Result<Vec<u8>> {
-    files
-        .read(path, limit)
-        .map_err(|source| AuthFileError::Unreadable { path: path.to_owned(), source })
+    files.read(path, limit).map_err(|source| unreadable(path, source))
 }
 
-/// Errors name the line but do not show it: somebody may have written a token there.
+fn unreadable(path: &Path, source: std::io::Error) -> AuthFileError {
+    AuthFileError::Unreadable { path: path.to_owned(), source }
+}
+
 fn toml(path: &Path, bytes: &[u8]) -> Result<AuthSection> {
     let malformed = |problem| AuthFileError::Malformed { path: path.to_owned(), problem };
     let text = str::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8".to_owned()))?;
-    toml::from_str(text).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        malformed(format!("line {line}: {}", without_values(error.message())))
-    })
-}
-
-/// What a TOML error says, up to where it repeats what was written.
-fn without_values(message: &str) -> &str {
-    let shown = message.split(['`', '"', '\'']).next().unwrap_or_default().trim_end();
-    match message.starts_with("missing field") {
-        true => message,
-        false => shown,
-    }
+    toml_text::read(text).map_err(|error| malformed(error.to_string()))
 }
 
 fn auth(section: &AuthSection, files: &mut Files) -> Result<Auth> {
@@ -84,14 +76,19 @@ fn tokens(written: &[auth::Token]) -> Result<Vec<StaticToken>> {
     let token = |(i, token): (usize, &auth::Token)| {
         let key = |name| format!("tokens[{i}].{name}");
         let digest = format!("sha256:{}", token.sha256.to_ascii_lowercase()).parse::<Digest>();
-        // Not repeated: it may be the token itself.
+        // Neither is repeated: it may be the token itself.
         let hash = digest.map_err(|_| {
             AuthFileError::setting(key("sha256"), "expected the SHA-256 of the token, 64 digits")
         })?;
         if !hashes.insert(hash.0) {
             return Err(AuthFileError::setting(key("sha256"), "is that of another token"));
         }
-        let principal = principal(&token.principal, || key("principal"))?;
+        let principal = token.principal.parse().map_err(|_| {
+            AuthFileError::setting(
+                key("principal"),
+                "expected user:NAME, serviceAccount:NAME or principal:NAME",
+            )
+        })?;
         Ok(StaticToken { hash: hash.0, principal })
     };
     written.iter().enumerate().map(token).collect()
@@ -134,11 +131,15 @@ fn issuer(jwt: &auth::Jwt, path: &str, files: &mut Files) -> Result<Issuer> {
     }
     let keys = Jwks::parse(&load(&jwt.jwks, JWKS_BYTES_MAX, files)?);
     let malformed = |problem| AuthFileError::Malformed { path: jwt.jwks.clone(), problem };
+    let keys = keys.map_err(malformed)?;
+    for note in &keys.notes {
+        tracing::warn!(issuer = jwt.issuer, jwks = %jwt.jwks.display(), "{note}");
+    }
     Ok(Issuer {
         issuer: jwt.issuer.clone(),
         audiences: jwt.audiences.clone(),
         algorithms,
-        keys: keys.map_err(malformed)?,
+        keys,
         claim: jwt.claim.clone(),
         prefix: jwt.prefix.clone(),
     })
@@ -227,8 +228,8 @@ fn clusters(written: &[String], role: Role, path: &str) -> Result<BTreeSet<Strin
     if written.is_empty() {
         return refused("name clusters, or leave it out for all".to_owned());
     }
-    match written.iter().find(|named| !is_cluster(named)) {
-        Some(other) => refused(format!("`{other}` is not LOCATION.CLUSTER, as us-east1-a.prod")),
+    match written.iter().find_map(|named| named.parse::<ClusterName>().err()) {
+        Some(error) => refused(error.to_string()),
         None => Ok(written.iter().cloned().collect()),
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use hallmark_core::excerpt::Excerpt;
+
 /// Longest principal, in bytes: a SPIFFE id has at most 2,048, SPIFFE-ID §2.
 const PRINCIPAL_BYTES_MAX: usize = 2_048 + "mtls:".len();
 
@@ -46,7 +48,7 @@ impl FromStr for Principal {
             |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
         match name.is_some_and(legal) && text.len() <= PRINCIPAL_BYTES_MAX {
             true => Ok(Self(text.into())),
-            false => Err(NotAPrincipal(text.chars().take(256).collect())),
+            false => Err(NotAPrincipal(Excerpt::<256>(text).to_string())),
         }
     }
 }

@@ -92,6 +92,9 @@ impl fmt::Display for Role {
     }
 }
 
+/// Characters of a name that an error repeats: the longest role has 50.
+const ROLE_CHARS_SHOWN: usize = 128;
+
 /// No role has this name. Whoever wrote it is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no role `{0}`: docs/security.md lists them")]
@@ -102,6 +105,6 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, UnknownRole> {
         let found = Self::ALL.iter().find(|role| role.as_str() == text);
-        found.copied().ok_or_else(|| UnknownRole(text.to_owned()))
+        found.copied().ok_or_else(|| UnknownRole(text.chars().take(ROLE_CHARS_SHOWN).collect()))
     }
 }

@@ -363,6 +363,10 @@ fn what_cannot_be_is_refused_with_its_place_and_without_its_value() {
             &format!("[[tokens]]\nprincipal = 'alice'\nsha256 = '{}'", hex("t")),
             "tokens[0].principal",
         ),
+        (
+            &format!("[[tokens]]\nprincipal = 'very-secret'\nsha256 = '{}'", hex("t")),
+            "tokens[0].principal",
+        ),
         (&token.repeat(2), "tokens[1].sha256"),
         ("file = 'x'", "leads from one file"),
         (&binding("role = 'roles/owner'\nmembers = []\nprojects = ['*']"), "bindings[0].role"),
@@ -384,7 +388,7 @@ fn what_cannot_be_is_refused_with_its_place_and_without_its_value() {
             &binding(
                 "role = 'roles/hallmark.decider'\nmembers = []\nprojects = ['*']\nclusters = ['*']",
             ),
-            "`*` is not LOCATION.CLUSTER",
+            "\"*\" is not LOCATION.CLUSTER",
         ),
         (
             &binding(
@@ -473,13 +477,25 @@ fn an_issuer_that_cannot_be_is_refused() {
     for (keys, sentence) in [
         (json!([]), "no key"),
         (json!([{"kty": "oct", "k": "AAAA"}]), "no key"),
-        (json!([short]), "keys[0]: `x` has 3 bytes, not 32"),
-        (json!([signer.jwk, signer.jwk]), "keys[1]: its kid"),
-        (json!([{"kty": "RSA", "n": b64([1; 128]), "e": "AQAB"}]), "2048 to 8192 bits"),
+        (json!([short]), "key 1 passed over: its `x` is not base64url of the right length"),
+        (json!([{"kty": "RSA", "n": b64([1; 128]), "e": "AQAB"}]), "an RSA key of 1017 bits"),
+        (json!([{"kty": "OKP", "crv": "Ed25519", "x": b64([1; 32])}]), "Ed25519"),
         (json!(vec![signer.jwk.clone(); 65]), "more than 64 keys"),
     ] {
         let error = load(&keys, ("", "")).expect_err("refused");
         assert!(error.contains(sentence), "{error}");
+    }
+    // One that cannot be used takes nothing from the others, and one id may name several.
+    for beside in [
+        json!(short),
+        json!({"kty": "oct", "k": "AAAA"}),
+        json!({"kid": "x"}),
+        json!({"kty": "EC", "crv": "P-256", "kid": 7}),
+        json!({"kty": "RSA", "n": "====", "e": "AQAB"}),
+        json!("nothing"),
+        signer.jwk.clone(),
+    ] {
+        load(&json!([beside, signer.jwk]), ("", "")).expect("the good key counts");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hallmark_core::decision::{AttestorReason, AttestorResult, Trial, TrialOutcome};
+use hallmark_core::decision::{AttestorReason, AttestorResult, Trial};
 use hallmark_core::evaluate::decide::Evaluation;
 use hallmark_core::image::Digest;
 use hallmark_core::names::ProjectId;
@@ -206,15 +206,17 @@ fn attestor_bytes(result: &AttestorResult) -> usize {
         _ => 0,
     };
     let trials = result.trials.iter().map(trial_bytes).sum::<usize>();
-    size_of::<AttestorResult>() + text + trials
+    let others = result.others.iter().count() * OTHER_OUTCOME_BYTES;
+    size_of::<AttestorResult>() + text + trials + others
 }
 
+/// Bytes of one outcome in the tree that counts them, its half-empty nodes included.
+const OTHER_OUTCOME_BYTES: usize = 64;
+
 fn trial_bytes(trial: &Trial) -> usize {
-    let text = match &trial.outcome {
-        TrialOutcome::PayloadMalformed { error: text }
-        | TrialOutcome::DigestMismatch { signed: text } => text.len(),
-        _ => 0,
-    };
+    let detail = trial.outcome.detail().map_or(0, str::len);
+    let signer =
+        trial.signer.as_ref().map_or(0, |signer| size_of_val(&**signer) + signer.key.len());
     let occurrence = trial.occurrence.project().as_str().len() + trial.occurrence.id().len();
-    size_of::<Trial>() + occurrence + trial.key_id.as_str().len() + text
+    size_of::<Trial>() + occurrence + trial.key_id.as_str().len() + detail + signer
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use hallmark_core::attestor::KeyId;
-use hallmark_core::decision::{AttestorReason, AttestorResult, Reason, Trial, TrialOutcome};
+use hallmark_core::decision::{
+    AttestorReason, AttestorResult, OtherOutcomes, Reason, Trial, TrialOutcome,
+};
 use hallmark_core::evaluate::decide::Evaluation;
 use hallmark_core::image::Digest;
 use hallmark_core::names::ProjectId;
@@ -292,7 +294,7 @@ fn result(reason: AttestorReason, outcome: TrialOutcome) -> AttestorResult {
         outcome,
     };
     let attestor = "projects/p/attestors/built".parse().expect("name");
-    AttestorResult { attestor, reason, trials: vec![trial] }
+    AttestorResult { attestor, reason, trials: vec![trial], others: OtherOutcomes::default() }
 }
 
 fn explained() -> Evaluation {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use clap::Args;
+use hallmark_plugin_api::textual;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
@@ -233,7 +234,9 @@ pub(super) fn read_input(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     if path.as_os_str() == "-" {
         std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes)?;
     } else {
-        bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let shown = path.to_string_lossy();
+        let unreadable = || format!("cannot read {}", textual::without_keys(&shown));
+        bytes = std::fs::read(path).with_context(unreadable)?;
     }
     Ok(bytes)
 }

@@ -47,9 +47,9 @@ impl Question {
     pub(super) fn request(self, project: &str) -> anyhow::Result<Request> {
         Ok(Request {
             project: project.parse()?,
-            cluster: self.cluster.map(Into::into),
-            namespace: self.namespace.map(Into::into),
-            service_account: self.service_account.map(Into::into),
+            cluster: self.cluster.as_deref().map(str::parse).transpose()?,
+            namespace: self.namespace.as_deref().map(str::parse).transpose()?,
+            service_account: self.service_account.as_deref().map(str::parse).transpose()?,
             istio_identity: None,
             images: self.images.into_iter().map(Into::into).collect(),
             break_glass: self.break_glass,
@@ -130,6 +130,9 @@ fn attestor_lines(attestor: &Value) -> String {
             string(trial, "outcome"),
             detail.unwrap_or_default(),
         );
+    }
+    for (outcome, count) in attestor["otherOutcomes"].as_object().into_iter().flatten() {
+        out += &format!("      {count} more: {outcome}\n");
     }
     out
 }

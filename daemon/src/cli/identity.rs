@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use http::header::HeaderValue;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
+use super::sign::private;
 use crate::tls;
 
 /// Where a token may come from beside a file: an argument would show in a list of processes.
@@ -44,9 +43,12 @@ pub(super) struct Identity {
 impl Identity {
     /// The header that carries the token, where there is one.
     pub(super) fn authorization(&self) -> anyhow::Result<Option<HeaderValue>> {
+        self.token_file.as_deref().map(private).transpose().context("--token-file")?;
         let token = match &self.token_file {
-            Some(path) => std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the token in {}", path.display()))?,
+            // Without the path: somebody may have given the token itself.
+            Some(path) => {
+                std::fs::read_to_string(path).context("the file of --token-file cannot be read")?
+            }
             None => std::env::var(TOKEN_VARIABLE).unwrap_or_default(),
         };
         let token = Zeroizing::new(token);
@@ -71,10 +73,11 @@ impl Identity {
         let config = match (&self.client_cert, &self.client_key) {
             (None, None) => config.with_no_client_auth(),
             (Some(cert), Some(key)) => {
+                private(key).context("--client-key")?;
                 let chain = tls::certificates(cert, &read(cert)?)?;
                 let bytes = Zeroizing::new(read(key)?);
-                let key = PrivateKeyDer::from_pem_slice(&bytes)
-                    .with_context(|| format!("{} holds no private key in PEM", key.display()))?;
+                let key = tls::private_key(&bytes)
+                    .map_err(|problem| anyhow!("--client-key {}: {problem}", key.display()))?;
                 config.with_client_auth_cert(chain, key).context("--client-cert")?
             }
             _ => bail!("--client-cert and --client-key belong together"),

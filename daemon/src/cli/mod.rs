@@ -5,6 +5,7 @@
 mod attestations;
 mod attestors;
 mod audit;
+mod check;
 mod client;
 mod decide;
 mod documents;
@@ -29,6 +30,9 @@ mod validate_running;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+
+use crate::log;
 
 /// Binary Authorization that anyone can run.
 ///
@@ -48,6 +52,7 @@ struct Cli {
 enum Command {
     /// Run the daemon.
     Serve(Box<serve::Serve>),
+    Check(Box<check::Check>),
     Decide(decide::Decide),
     ValidateRunning(validate_running::ValidateRunning),
     /// Read, write and try out a project's policy.
@@ -93,6 +98,7 @@ enum Outcome {
 
 /// Runs the command that the arguments name. 0: done or allowed; 2: denied; 1: failed.
 pub fn main() -> ExitCode {
+    keep_memory_private();
     let cli = match Cli::try_parse_from(gcloud::arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -101,9 +107,20 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Denied) => ExitCode::from(2),
         Err(error) => {
-            eprintln!("hallmark: {error:#}");
+            eprintln!("hallmark: {}", log::shown(&format!("{error:#}")));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Keeps keys, PINs and tokens in memory out of core files, and memory from being read by other
+/// processes of the same user.
+fn keep_memory_private() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let done = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .and(rustix::process::setrlimit(Resource::Core, none));
+    if let Err(error) = done {
+        eprintln!("hallmark: a core file of this process may hold keys: {error}");
     }
 }
 
@@ -120,6 +137,7 @@ impl Command {
     fn run(self) -> anyhow::Result<Outcome> {
         match self {
             Self::Serve(serve) => serve.run(),
+            Self::Check(check) => check.run(),
             Self::Decide(decide) => decide.run(),
             Self::ValidateRunning(validate) => validate.run(),
             Self::Policy(policy) => policy.run(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use hallmark_core::names::ProjectId;
 use hallmark_core::policy::parse::{policy_from_document, policy_from_file_name};
 use hallmark_core::policy::render::policy_to_json;
 use hallmark_core::policy::{EvaluationMode, Policy as ProjectPolicy};
@@ -127,7 +128,7 @@ impl Policy {
                 on.print(&on.connect()?.get(&path)?)?;
             }
             Self::Check { file } => {
-                read(&file)?;
+                read(&file, None)?;
                 output::line(&format!("{}: a policy", file.display()))?;
             }
             Self::Try(attempt) => return attempt.run(),
@@ -162,13 +163,14 @@ fn path(on: &OnDaemon) -> anyhow::Result<String> {
 
 impl Import {
     fn run(self) -> anyhow::Result<()> {
-        let policy = read(&self.file)?;
+        let project = self.on.target.project()?.parse()?;
+        let policy = read(&self.file, Some(&project))?;
         let path = path(&self.on)?;
         let client = self.on.connect()?;
         if self.strict_validation {
             check_strictly(&policy, &client, &self.on.target)?;
         }
-        let body = policy_to_json(&policy, &self.on.target.project()?.parse()?);
+        let body = policy_to_json(&policy, &project);
         self.on.print(&client.put(&path, &body)?)
     }
 }
@@ -205,13 +207,14 @@ impl Try {
     }
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<ProjectPolicy> {
+/// Reads a policy; where it is known whose it is to be, it may not be named as another's.
+fn read(file: &PathBuf, project: Option<&ProjectId>) -> anyhow::Result<ProjectPolicy> {
     let not_a_policy = || format!("{} is not a policy", file.display());
     if file.as_os_str() == "-" {
         let document = documents::document(file)?;
-        return policy_from_document(&document).with_context(not_a_policy);
+        return policy_from_document(&document, project).with_context(not_a_policy);
     }
     let text = String::from_utf8(read_input(file)?)
         .with_context(|| format!("{} is not UTF-8", file.display()))?;
-    policy_from_file_name(&file.to_string_lossy(), &text).with_context(not_a_policy)
+    policy_from_file_name(&file.to_string_lossy(), &text, project).with_context(not_a_policy)
 }

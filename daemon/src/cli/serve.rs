@@ -7,9 +7,10 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Outcome;
-use crate::config::Durability;
+use crate::config::audit::AuditSection;
 use crate::config::auth::AuthSection;
-use crate::config::file::{AuditSection, File, TlsSection};
+use crate::config::file::{File, TlsSection};
+use crate::config::{Config, Durability};
 use crate::{app, log};
 
 /// Run the daemon. Stops on SIGTERM after finishing what is under way; SIGHUP reloads.
@@ -46,6 +47,10 @@ pub(super) struct Serve {
     /// Who may do what (TOML, docs/security.md). Without it, everybody on this machine everything.
     #[arg(long, value_name = "FILE")]
     auth: Option<PathBuf>,
+    /// Refuse files with secrets that others than their owner may read; without it they are named in
+    /// a warning. What others may write is always refused.
+    #[arg(long)]
+    strict_permissions: bool,
     /// Write the bound address to this file.
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
@@ -71,11 +76,15 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         log::start(self.log_format, &self.log)?;
+        app::run(&self.config()?)?;
+        Ok(Outcome::Done)
+    }
+
+    /// What the flags and the file say together.
+    pub(super) fn config(self) -> anyhow::Result<Config> {
         let below = self.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
         let cores = std::thread::available_parallelism().context("how many cores are there?")?;
-        let config = self.file().over(below).resolve(cores.get())?;
-        app::run(&config)?;
-        Ok(Outcome::Done)
+        Ok(self.file().over(below).resolve(cores.get())?)
     }
 
     fn file(self) -> File {
@@ -86,6 +95,7 @@ impl Serve {
             data_dir: self.data_dir,
             config_dir: self.config_dir,
             system_policy: self.system_policy,
+            strict_permissions: self.strict_permissions.then_some(true),
             tls: TlsSection {
                 cert: self.tls_cert,
                 key: self.tls_key,
@@ -96,7 +106,7 @@ impl Serve {
             audit: AuditSection {
                 dir: self.audit_dir,
                 durability: self.audit_durability,
-                rotate_mib: None,
+                ..AuditSection::default()
             },
             ..File::default()
         }

@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use hallmark_core::attestor::{KeyId, SignatureAlgorithm};
+use hallmark_plugin_api::textual;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::client::{Client, Target};
 use super::kms::KeyVersion;
 use super::token::Token;
 use crate::plugin::{Catalog, PluginConfig};
+use crate::secret_file;
+
+/// Bytes of a private key file that are looked at: as many as the OpenPGP plugin reads.
+const KEY_FILE_BYTES_MAX: usize = 256 << 10;
 
 /// Which key signs.
 #[derive(Debug, Args)]
@@ -74,8 +80,10 @@ impl Signer {
 
     fn sign_with_file(&self, file: &str, message: &[u8]) -> anyhow::Result<Signed> {
         let path = PathBuf::from(file.strip_prefix("file://").unwrap_or(file));
-        let path =
-            path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("--key: cannot read {}", textual::without_keys(file)))?;
+        private(&path)?;
         if is_openpgp(&path)? {
             return self.sign_with_openpgp(&path, message);
         }
@@ -95,6 +103,7 @@ impl Signer {
         let mut key = json!({"id": "signing-key", "path": path});
         let mut secrets = Vec::new();
         if let Some(file) = &self.passphrase_file {
+            private(file)?;
             key["passphrase"] = json!("passphrase");
             secrets.push(("passphrase".to_owned(), file.clone()));
         }
@@ -106,12 +115,20 @@ impl Signer {
     }
 }
 
-/// Whether a private key file is one of OpenPGP: its armor, or a packet of tag 5.
+/// Refuses a file with a secret that others than its owner may write. It is not named: somebody may
+/// have given the secret itself.
+pub(super) fn private(path: &Path) -> anyhow::Result<()> {
+    secret_file::judge(path).context("a file with a secret is refused")?;
+    Ok(())
+}
+
+/// True if a private key file is one of OpenPGP: an armor in it, or a packet of tag 5 first.
 fn is_openpgp(path: &Path) -> anyhow::Result<bool> {
-    let mut head = Vec::new();
+    const ARMOR: &[u8] = b"-----BEGIN PGP ";
+    let mut content = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX));
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    file.take(64).read_to_end(&mut head)?;
-    let armored = head.trim_ascii_start().starts_with(b"-----BEGIN PGP PRIVATE KEY BLOCK-----");
-    let packet = head.first().is_some_and(|first| matches!(first, 0x94..=0x97 | 0xc5));
+    file.take(KEY_FILE_BYTES_MAX as u64).read_to_end(&mut content)?;
+    let armored = content.windows(ARMOR.len()).any(|window| window == ARMOR);
+    let packet = content.first().is_some_and(|first| matches!(first, 0x94..=0x97 | 0xc5));
     Ok(armored || packet)
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use hallmark_core::attestor::SignatureAlgorithm;
 use serde_json::json;
 
-use super::sign::Signed;
+use super::sign::{Signed, private};
 use crate::config::WorkerLimits;
 use crate::plugin::{Catalog, PluginConfig};
 
@@ -42,6 +42,7 @@ impl Token {
         if let Some(algorithm) = algorithm {
             key["algorithm"] = json!(algorithm.name());
         }
+        self.pin_file.as_deref().map(private).transpose()?;
         let pin = match &self.pin_file {
             Some(_) => json!({"secret": "pin"}),
             None => json!({"environment": PIN_VARIABLE}),

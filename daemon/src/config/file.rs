@@ -1,6 +1,6 @@
 //! The configuration as written: every key optional, unknown keys refused.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,14 +8,17 @@ use std::time::Duration;
 use hallmark_core::policy::WithoutPolicy;
 use serde::{Deserialize, Deserializer};
 
+use super::audit::AuditSection;
 use super::auth::AuthSection;
+use super::hosts;
+use super::plugin::Plugin;
 use super::{
-    Audit, Cache, Config, ConfigError, Durability, Isolation, KeyVersion, Kubernetes, LaneEngine,
-    Lanes, Limits, ProtectionLevel, Source, UnknownKinds, Verifier, WorkerLimits, Workloads,
+    Cache, Config, ConfigError, KeyVersion, Kubernetes, LaneEngine, Lanes, Limits, ProtectionLevel,
+    Source, UnknownKinds, Verifier, Workloads,
 };
 use crate::tls::TlsFiles;
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// The whole file. Flags are laid over it by [`File::over`].
@@ -26,6 +29,9 @@ pub struct File {
     pub listen: Option<SocketAddr>,
     /// `ADDR:PORT` for metrics and health alone.
     pub listen_metrics: Option<SocketAddr>,
+    /// Names that the daemon answers to beside those of loopback.
+    #[serde(default)]
+    pub allowed_hosts: Vec<String>,
     /// Where the bound address is written.
     pub port_file: Option<PathBuf>,
     /// Directory of the embedded database.
@@ -36,6 +42,8 @@ pub struct File {
     pub system_policy: Option<PathBuf>,
     /// Threads that serve connections; default: one per core.
     pub serve_threads: Option<usize>,
+    /// Refuse files with secrets that others than their owner may read.
+    pub strict_permissions: Option<bool>,
     /// `[tls]`.
     #[serde(default)]
     pub tls: TlsSection,
@@ -106,18 +114,6 @@ fn without_policy<'de, D: Deserializer<'de>>(written: D) -> Result<WithoutPolicy
     })
 }
 
-/// `[audit]`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuditSection {
-    /// Default: `audit` in the data directory.
-    pub dir: Option<PathBuf>,
-    /// `write` (default) or `fsync`.
-    pub durability: Option<Durability>,
-    /// Default 256.
-    pub rotate_mib: Option<u64>,
-}
-
 /// `[limits]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -180,63 +176,6 @@ pub struct KubernetesSection {
     pub unknown_kinds: Option<UnknownKinds>,
 }
 
-/// One plugin file, pinned by its bytes, and the configuration of one instance of it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plugin {
-    /// Name of the instance, unique.
-    pub name: String,
-    /// The `.so`. Absent: the bundled plugin of this name.
-    pub path: Option<PathBuf>,
-    /// SHA-256 sums of the files that may be loaded; required with `path`.
-    #[serde(default)]
-    pub sha256: Vec<String>,
-    /// Handed to the plugin as JSON.
-    #[serde(default)]
-    pub config: toml::Table,
-    /// Secrets that the plugin may ask for by name, and the files that hold them.
-    #[serde(default)]
-    pub secrets: BTreeMap<String, PathBuf>,
-    /// `in-process` or `worker`. Default: `in-process` for files of the daemon's installation that
-    /// permit it, `worker` for others.
-    pub isolation: Option<Isolation>,
-    /// Of a worker. Default 5,000: as long as a call of a token or a key server may take, and half
-    /// of what a request is given.
-    pub call_timeout_ms: Option<u64>,
-    /// Of a worker. Default 1,024; about 50 are its own.
-    pub memory_limit_mib: Option<u64>,
-    /// Names of the environment variables that a worker sees; there are no others.
-    #[serde(default)]
-    pub environment: Vec<String>,
-    /// Default 86,400: how long the last good keys serve when their source fails.
-    pub stale_grace_secs: Option<u64>,
-    /// Whether a source that had keys may come to have none. Default: no.
-    #[serde(default)]
-    pub allow_empty: bool,
-    /// Default 10: the least time between two times that an unknown key id has the source asked.
-    /// 0 for never.
-    pub unknown_key_refresh_secs: Option<u64>,
-}
-
-impl Plugin {
-    /// What its worker processes may use.
-    pub fn worker_limits(&self) -> Result<WorkerLimits, ConfigError> {
-        let key = "plugins.call_timeout_ms";
-        let timeout = within(key, self.call_timeout_ms, 5_000, 10, 600_000, "10 to 600000")?;
-        let key = "plugins.memory_limit_mib";
-        let memory = within(key, self.memory_limit_mib, 1_024, 64, 1 << 20, "64 to 1048576")?;
-        let is_name = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
-        if let Some(wrong) = self.environment.iter().find(|name| !is_name(name)) {
-            return Err(ConfigError::VariableName(wrong.clone()));
-        }
-        Ok(WorkerLimits {
-            call_timeout: Duration::from_millis(timeout),
-            memory_bytes: memory * MIB,
-            environment: self.environment.clone(),
-        })
-    }
-}
-
 /// A key of a plugin under the name of a key version of Cloud KMS.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -279,10 +218,8 @@ impl File {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|source| ConfigError::Malformed {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })
+        super::toml_text::read(&text)
+            .map_err(|error| ConfigError::Malformed { path: path.to_owned(), error })
     }
 
     /// These settings where they are given, otherwise those of `below`: flags over a file.
@@ -295,11 +232,13 @@ impl File {
         Self {
             listen: self.listen.or(below.listen),
             listen_metrics: self.listen_metrics.or(below.listen_metrics),
+            allowed_hosts: below.allowed_hosts,
             port_file: self.port_file.or(below.port_file),
             data_dir: self.data_dir.or(data_below),
             config_dir: self.config_dir.or(config_below),
             system_policy: self.system_policy.or(below.system_policy),
             serve_threads: self.serve_threads.or(below.serve_threads),
+            strict_permissions: self.strict_permissions.or(below.strict_permissions),
             tls: TlsSection {
                 cert: self.tls.cert.or(below.tls.cert),
                 key: self.tls.key.or(below.tls.key),
@@ -307,11 +246,7 @@ impl File {
                 client_crl: self.tls.client_crl.or(below.tls.client_crl),
             },
             auth: self.auth.or(below.auth),
-            audit: AuditSection {
-                dir: self.audit.dir.or(below.audit.dir),
-                durability: self.audit.durability.or(below.audit.durability),
-                rotate_mib: self.audit.rotate_mib.or(below.audit.rotate_mib),
-            },
+            audit: self.audit.over(below.audit),
             projects: below.projects,
             limits: below.limits,
             verifier: below.verifier,
@@ -344,6 +279,7 @@ impl File {
         Ok(Config {
             listen,
             listen_metrics: self.listen_metrics,
+            allowed_hosts: hosts::compared(self.allowed_hosts)?,
             tls,
             auth: self.auth.map(AuthSection::source),
             port_file: self.port_file,
@@ -362,6 +298,7 @@ impl File {
             plugins: self.plugins,
             key_versions,
             serve_threads: threads("serve_threads", self.serve_threads, cores)?,
+            strict_permissions: self.strict_permissions.unwrap_or(false),
         })
     }
 }
@@ -388,23 +325,6 @@ impl TlsSection {
             (None, None, None) => Ok(None),
             _ => Err(ConfigError::HalfTls),
         }
-    }
-}
-
-impl AuditSection {
-    fn resolve(self, source: &Source) -> Result<Audit, ConfigError> {
-        let dir = match (self.dir, source) {
-            (Some(dir), _) => dir,
-            (None, Source::Data(data)) => data.join("audit"),
-            (None, Source::Files(_)) => return Err(ConfigError::NoAuditDir),
-        };
-        let rotate_mib =
-            within("audit.rotate_mib", self.rotate_mib, 256, 1, 1 << 20, "1 to 1048576")?;
-        Ok(Audit {
-            dir,
-            durability: self.durability.unwrap_or_default(),
-            rotate_bytes: rotate_mib * MIB,
-        })
     }
 }
 
@@ -475,7 +395,8 @@ fn threads(key: &'static str, given: Option<usize>, cores: usize) -> Result<usiz
     within(key, given, cores as u64, 1, 1_024, "1 to 1024").map(to_usize)
 }
 
-fn within(
+/// The value of a key, if it is within its range.
+pub(super) fn within(
     key: &'static str,
     given: Option<u64>,
     default: u64,

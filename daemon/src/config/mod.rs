@@ -3,10 +3,14 @@
 //! Two stages: [`file`] is exactly what was written, [`Config`] is what it means, with every
 //! default filled in. Unknown keys are refused.
 
+pub mod audit;
 pub mod auth;
 pub mod file;
+mod hosts;
+pub mod plugin;
 #[cfg(test)]
 mod tests;
+pub mod toml_text;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +30,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// A listener of its own for `/metrics` and the health routes, where there is one.
     pub listen_metrics: Option<SocketAddr>,
+    /// Names that the daemon answers to beside those of loopback, in lower case, without port.
+    pub allowed_hosts: Vec<String>,
     /// How connections are protected; `None`: not at all.
     pub tls: Option<TlsFiles>,
     /// Who may do what; `None`: everybody everything.
@@ -51,11 +57,41 @@ pub struct Config {
     /// What Kubernetes API servers are told beside the verdicts on pods.
     pub kubernetes: Kubernetes,
     /// Plugins beside the bundled ones, and configured instances of them.
-    pub plugins: Vec<file::Plugin>,
+    pub plugins: Vec<plugin::Plugin>,
     /// Keys of plugins under names of Cloud KMS, each name once.
     pub key_versions: Vec<KeyVersion>,
     /// Threads that serve connections.
     pub serve_threads: usize,
+    /// Files with secrets that others than their owner may read are refused, not only named.
+    pub strict_permissions: bool,
+}
+
+impl Config {
+    /// Every file that the configuration names for its secret, with the setting that names it: the
+    /// key of TLS, who may do what, the secrets of plugins, and the keys that they sign with. The
+    /// bundled plugins name those in `signing_keys`.
+    pub fn secret_files(&self) -> Vec<(String, PathBuf)> {
+        let tls = self.tls.iter().map(|tls| ("tls.key".to_owned(), tls.key.clone()));
+        let auth = self.auth.iter().filter_map(|auth| match auth {
+            AuthSource::File(path) => Some(("auth.file".to_owned(), path.clone())),
+            AuthSource::Inline(_) => None,
+        });
+        let of_plugins = self.plugins.iter().flat_map(|plugin| {
+            let setting = |key: &str| format!("{key} of plugin `{}`", plugin.name);
+            let secrets = plugin.secrets.iter();
+            let secrets = secrets
+                .map(move |(name, path)| (setting(&format!("secrets.{name}")), path.clone()));
+            secrets.chain(signing_key_files(plugin))
+        });
+        tls.chain(auth).chain(of_plugins).collect()
+    }
+}
+
+fn signing_key_files(plugin: &plugin::Plugin) -> Vec<(String, PathBuf)> {
+    let keys = plugin.config.get("signing_keys").and_then(|keys| keys.as_array());
+    let path = |key: &toml::Value| key.get("path")?.as_str().map(PathBuf::from);
+    let setting = format!("signing_keys of plugin `{}`", plugin.name);
+    keys.into_iter().flatten().filter_map(path).map(|path| (setting.clone(), path)).collect()
 }
 
 /// Where resources live.
@@ -76,6 +112,12 @@ pub struct Audit {
     pub durability: Durability,
     /// Bytes after which a new file is begun.
     pub rotate_bytes: u64,
+    /// Free bytes of its disk below which a warning is given; `None`: as many as suit the disk.
+    pub reserve_bytes: Option<u64>,
+    /// Bytes that each principal may have recorded a second, for ever.
+    pub principal_bytes_per_second: u64,
+    /// Bytes that each principal may have recorded at once.
+    pub principal_burst_bytes: u64,
 }
 
 /// How hard an audit record is held on to before it is acknowledged.
@@ -108,6 +150,8 @@ pub struct WorkerLimits {
     pub memory_bytes: u64,
     /// Names of environment variables that are passed on.
     pub environment: Vec<String>,
+    /// The user and group, by number, that they run as; `None`: as the daemon.
+    pub user: Option<u32>,
 }
 
 impl Default for WorkerLimits {
@@ -116,6 +160,7 @@ impl Default for WorkerLimits {
             call_timeout: Duration::from_secs(5),
             memory_bytes: 1 << 30,
             environment: Vec::new(),
+            user: None,
         }
     }
 }
@@ -252,12 +297,12 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not a configuration.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Malformed {
         /// Which.
         path: PathBuf,
         /// Where and why.
-        source: Box<toml::de::Error>,
+        error: toml_text::TomlError,
     },
     /// Nothing says where resources live.
     #[error(
@@ -277,6 +322,11 @@ pub enum ConfigError {
          FILE (docs/security.md), or listen on 127.0.0.1 or [::1]"
     )]
     NotLoopback(SocketAddr),
+    /// A name of the daemon that no client can ask for.
+    #[error(
+        "allowed_hosts: `{0}` is not a host: write a name or an address, without scheme and port"
+    )]
+    AllowedHost(String),
     /// Half of TLS.
     #[error("TLS needs both --tls-cert and --tls-key, and --tls-client-ca needs them, too")]
     HalfTls,
@@ -295,6 +345,11 @@ pub enum ConfigError {
     /// Two key versions of one name.
     #[error("kms_keys: `{0}` is there twice: give each key version one entry")]
     KmsKeyTwice(String),
+    /// A plugin in the daemon has the daemon's user.
+    #[error(
+        "plugins.user: plugin `{0}` runs in the daemon; set `isolation = \"worker\"` or remove its user"
+    )]
+    UserInProcess(String),
     /// No environment variable has this name.
     #[error("plugins.environment: `{0}` is no name of a variable; its value is the daemon's own")]
     VariableName(String),

@@ -30,6 +30,7 @@ fn every_key_is_heard() {
     for line in [
         r#"listen = "127.0.0.1:1""#,
         r#"listen_metrics = "[::1]:2""#,
+        r#"allowed_hosts = ["h"]"#,
         r#"port_file = "p""#,
         r#"tls = { cert = "c", key = "k" }"#,
         r#"tls = { cert = "c", key = "k", client_ca = "a" }"#,
@@ -44,6 +45,9 @@ fn every_key_is_heard() {
         r#"audit.dir = "a""#,
         r#"audit.durability = "fsync""#,
         "audit.rotate_mib = 1",
+        "audit.reserve_mib = 1",
+        "audit.principal_kib_per_second = 1",
+        "audit.principal_burst_mib = 1",
         "limits.body_bytes = 2048",
         "limits.connections = 1",
         "limits.requests_in_flight = 1",
@@ -90,10 +94,25 @@ fn what_cannot_be_is_refused_with_a_sentence() {
             "data_dir = 'd'\nauth = { file = 'a', groups = [{ name = 'g', members = [] }] }",
             "leave everything else",
         ),
+        ("data_dir = 'd'\nallowed_hosts = ['http://h']", "`http://h` is not a host"),
+        ("data_dir = 'd'\nallowed_hosts = ['h:80']", "`h:80` is not a host"),
+        ("data_dir = 'd'\nallowed_hosts = ['']", "`` is not a host"),
         ("data_dir = 'd'\nlimits.connections = 0", "limits.connections = 0 is out of range"),
         ("data_dir = 'd'\nserve_threads = 0", "serve_threads = 0 is out of range"),
         ("data_dir = 'd'\ncache.verdict_mib = 0", "cache.verdict_mib = 0 is out of range"),
         ("data_dir = 'd'\naudit.rotate_mib = 0", "audit.rotate_mib = 0 is out of range"),
+        (
+            "data_dir = 'd'\naudit.reserve_mib = 1048577",
+            "audit.reserve_mib = 1048577 is out of range",
+        ),
+        (
+            "data_dir = 'd'\naudit.principal_burst_mib = 0",
+            "audit.principal_burst_mib = 0 is out of range",
+        ),
+        (
+            "data_dir = 'd'\naudit.principal_kib_per_second = 0",
+            "audit.principal_kib_per_second = 0 is out of range",
+        ),
     ] {
         let error = config(text).expect_err(text).to_string();
         assert!(error.contains(sentence), "{text}: {error}");
@@ -144,9 +163,11 @@ fn a_plugin_says_where_it_runs_and_what_that_may_cost() {
         call_timeout: Duration::from_millis(250),
         memory_bytes: 64 << 20,
         environment: vec!["SOFTHSM2_CONF".to_owned()],
+        user: None,
     };
     assert_eq!((isolation, limits), (Some(Isolation::InProcess), expected));
     assert_eq!(config("isolation = 'worker'").0, Some(Isolation::Worker));
+    assert_eq!(config("user = 65532").1.user, Some(65_532));
 }
 
 #[test]

@@ -1,112 +1,171 @@
 //! Gathering the attestations that a decision needs: the only IO on the one path.
 //!
 //! Everything that a batch of requests needs is read with one call to the store, on a blocking
-//! thread. A store that does not answer costs its callers their deadline and a bounded number of
-//! threads, never the runtime.
+//! thread, and given out in portions. What lies beside a good attestation costs further portions
+//! and never hides it. A store that does not answer costs its callers their deadline and a bounded
+//! number of threads, never the runtime.
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use hallmark_core::image::Digest;
-use hallmark_core::names::{NoteName, ProjectId};
+use hallmark_core::attestor::KeyId;
+use hallmark_core::evaluate::portion::{self, Portion, portions};
 use hallmark_core::occurrence::{Attestation, Evidence, EvidenceError};
-use tokio::sync::Semaphore;
-use tokio::time::timeout_at;
 
-use crate::store::{Store, StoreError};
+use crate::bounded::{Bounded, Unfinished};
+use crate::store::{Cursor, EvidencePage, EvidenceQuery, Lookup, Store};
 
 /// Reads at the store at once. A read is CPU and page cache as a rule; more than this many wait
 /// for a disk that is slow or gone, and more threads would not make it faster.
 const READS_MAX: usize = 64;
 
-/// What a read of the store answers.
-type Found = Result<Vec<Vec<Attestation>>, StoreError>;
+/// Signatures of all portions that are given out together, the first portion aside. Most requests
+/// have fewer in all.
+const SIGNATURES_MAX: usize = 4 * portion::SIGNATURES_MAX;
+
+/// Those of them that a plugin takes apart, the first portion aside.
+const ENVELOPES_MAX: usize = portion::ENVELOPES_MAX;
 
 /// The store, from the side of those who gather.
 #[derive(Debug)]
 pub struct EvidenceSource {
     store: Arc<dyn Store>,
-    reads: Arc<Semaphore>,
-    occurrences_max: usize,
+    reads: Bounded,
 }
 
 impl EvidenceSource {
-    /// Gathers from `store`, at most `occurrences_max` occurrences for each note and digest.
-    pub fn new(store: Arc<dyn Store>, occurrences_max: usize) -> Self {
-        Self { store, reads: Arc::new(Semaphore::new(READS_MAX)), occurrences_max }
+    /// Gathers from `store`.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, reads: Bounded::new(READS_MAX) }
     }
 
-    /// The evidence of each (note, digest), in the order asked, by `deadline`.
-    ///
-    /// # Cancel safety
-    /// A read that has begun goes on without its caller, on its own thread.
-    pub async fn gather(
-        &self,
-        wanted: Vec<(NoteName, Digest)>,
-        deadline: Instant,
-    ) -> Vec<Evidence> {
-        let count = wanted.len();
-        self.each(count, deadline, move |store, limit| store.evidence(&wanted, limit)).await
+    /// The evidence of each lookup, from its beginning. Nothing is read yet.
+    pub fn gather(&self, lookups: Vec<Lookup>) -> Gathering<'_> {
+        let unread = |lookup| {
+            let next = Some((lookup, Cursor::default()));
+            Pending { portions: VecDeque::new(), next }
+        };
+        Gathering { source: self, pending: lookups.into_iter().map(unread).collect() }
     }
 
-    /// As [`EvidenceSource::gather`], of attestations that live in a project, whatever their note.
-    ///
-    /// # Cancel safety
-    /// As there.
-    pub async fn gather_in_projects(
-        &self,
-        wanted: Vec<(ProjectId, Digest)>,
-        deadline: Instant,
-    ) -> Vec<Evidence> {
-        let count = wanted.len();
-        let read = move |store: &dyn Store, limit| store.evidence_in_projects(&wanted, limit);
-        self.each(count, deadline, read).await
-    }
-
-    /// What `read` finds, which are `count` lists.
-    async fn each(
-        &self,
-        count: usize,
-        deadline: Instant,
-        read: impl FnOnce(&dyn Store, usize) -> Found + Send + 'static,
-    ) -> Vec<Evidence> {
-        if count == 0 {
-            return Vec::new();
-        }
-        let read = timeout_at(deadline.into(), self.read(read)).await;
-        let found = read.unwrap_or(Err(EvidenceError::Deadline));
-        match found {
-            Ok(found) if found.len() == count => found,
-            Ok(_) => vec![Err(unavailable("it answered another question")); count],
-            Err(error) => vec![Err(error); count],
-        }
+    /// Evidence that is not stored, as if it were that of the only lookup.
+    pub fn unstored(&self, attestation: Attestation, enveloped: &HashSet<&KeyId>) -> Gathering<'_> {
+        let pending = Pending { portions: portions(vec![attestation], enveloped), next: None };
+        Gathering { source: self, pending: vec![pending] }
     }
 
     async fn read(
         &self,
-        read: impl FnOnce(&dyn Store, usize) -> Found + Send + 'static,
-    ) -> Result<Vec<Evidence>, EvidenceError> {
-        let reads = Arc::clone(&self.reads);
-        let permit = reads.acquire_owned().await.map_err(|_| unavailable("it is closed"))?;
-        let (store, limit) = (Arc::clone(&self.store), self.occurrences_max);
-        let found = tokio::task::spawn_blocking(move || {
-            // Held by the thread, not by the caller: a caller that gave up does not free a place.
-            let _permit = permit;
-            read(&*store, limit)
-        });
-        let found = found.await.map_err(|_| unavailable("its read panicked"))?;
-        let found = found.map_err(|error: StoreError| unavailable(&error.to_string()))?;
-        let bounded = |attestations: Vec<_>| match attestations.len() {
-            len if len > limit => Err(EvidenceError::TooMany(limit)),
-            _ => Ok(attestations),
-        };
-        Ok(found.into_iter().map(bounded).collect())
+        queries: Vec<EvidenceQuery>,
+        deadline: Instant,
+    ) -> Result<Vec<EvidencePage>, EvidenceError> {
+        let count = queries.len();
+        let store = Arc::clone(&self.store);
+        let read = self.reads.run(deadline, move || store.evidence(&queries)).await;
+        let pages = read.map_err(|why| match why {
+            Unfinished::Busy | Unfinished::Late => EvidenceError::Deadline,
+            Unfinished::Panicked => unavailable("its read panicked"),
+        })?;
+        let pages = pages.map_err(|error| unavailable(&error.to_string()))?;
+        if pages.len() == count {
+            Ok(pages)
+        } else {
+            Err(unavailable("it answered another question"))
+        }
     }
 }
 
 fn unavailable(why: &str) -> EvidenceError {
     EvidenceError::Unavailable(why.to_owned())
+}
+
+/// The evidence of several lookups, a portion of each at a time.
+#[derive(Debug)]
+pub struct Gathering<'s> {
+    source: &'s EvidenceSource,
+    pending: Vec<Pending>,
+}
+
+/// What is not given out yet of one lookup.
+#[derive(Debug)]
+struct Pending {
+    portions: VecDeque<Portion>,
+    /// What to read and where to go on; `None` after the last page.
+    next: Option<(Lookup, Cursor)>,
+}
+
+impl Gathering<'_> {
+    /// The next portion of each lookup, in their order, by `deadline`; nothing of those that are
+    /// not `wanted`. A portion may be empty although there are more: all together have a size that
+    /// one batch can take. `enveloped` are the ids of [`portion::enveloped_ids`].
+    pub async fn next(
+        &mut self,
+        wanted: &HashSet<usize>,
+        enveloped: &HashSet<&KeyId>,
+        deadline: Instant,
+    ) -> Vec<Evidence> {
+        let failed = self.read_on(wanted, enveloped, deadline).await;
+        let (mut signatures, mut envelopes) = (0, 0);
+        let mut portion = |(index, pending): (usize, &mut Pending)| {
+            if let Some((unread, error)) = &failed
+                && unread.contains(&index)
+            {
+                return Err(error.clone());
+            }
+            let fits = |portion: &mut Portion| {
+                let is_first = signatures == 0;
+                signatures += portion.signatures;
+                envelopes += portion.envelopes;
+                is_first || signatures <= SIGNATURES_MAX && envelopes <= ENVELOPES_MAX
+            };
+            let portion = pending.portions.front_mut().filter(|_| wanted.contains(&index));
+            let taken = portion.is_some_and(fits).then(|| pending.portions.pop_front());
+            Ok(taken.flatten().map(|portion| portion.attestations).unwrap_or_default())
+        };
+        self.pending.iter_mut().enumerate().map(&mut portion).collect()
+    }
+
+    /// Reads the next page of the lookups that are wanted and used up. Answers those that could
+    /// not be read, and why: they are over.
+    async fn read_on(
+        &mut self,
+        wanted: &HashSet<usize>,
+        enveloped: &HashSet<&KeyId>,
+        deadline: Instant,
+    ) -> Option<(Vec<usize>, EvidenceError)> {
+        let unread = self.pending.iter_mut().enumerate().filter_map(|(index, pending)| {
+            let used_up = wanted.contains(&index) && pending.portions.is_empty();
+            Some((index, pending.next.take_if(|_| used_up)?))
+        });
+        let (unread, places): (Vec<_>, Vec<_>) = unread.unzip();
+        if unread.is_empty() {
+            return None;
+        }
+        let query = |(lookup, from): &(Lookup, Cursor)| EvidenceQuery {
+            lookup: lookup.clone(),
+            from: from.clone(),
+        };
+        let queries = places.iter().map(query).collect();
+        match self.source.read(queries, deadline).await {
+            Ok(pages) => {
+                for ((&index, (lookup, _)), page) in unread.iter().zip(places).zip(pages) {
+                    let pending = &mut self.pending[index];
+                    pending.portions = portions(page.attestations, enveloped);
+                    pending.next = page.next.map(|next| (lookup, next));
+                }
+                None
+            }
+            Err(error) => Some((unread, error)),
+        }
+    }
+
+    /// True if there is more of the lookup at that place.
+    pub fn has_more(&self, index: usize) -> bool {
+        let more = |pending: &Pending| !pending.portions.is_empty() || pending.next.is_some();
+        self.pending.get(index).is_some_and(more)
+    }
 }

@@ -1,16 +1,16 @@
 //! Gathering from stores that are slow, dead or lying: in time, and said so.
 
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use hallmark_core::image::Digest;
 use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
-use hallmark_core::occurrence::{Attestation, EvidenceError, Note, Occurrence};
+use hallmark_core::occurrence::{Note, Occurrence, Signature};
 use hallmark_core::platform::PlatformPolicy;
 
-use super::{EvidenceSource, READS_MAX};
+use super::*;
 use crate::store::iam::{IamPolicy, IamResource};
-use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
+use crate::store::{OccurrenceQuery, ProjectResources, StoreError, Write};
 
 /// A store that answers evidence as told, and nothing else.
 #[derive(Debug)]
@@ -48,29 +48,23 @@ impl Store for Told {
     ) -> Result<Vec<Occurrence>, StoreError> {
         Ok(Vec::new())
     }
-    fn evidence(
-        &self,
-        wanted: &[(NoteName, Digest)],
-        _: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
+    fn evidence(&self, wanted: &[EvidenceQuery]) -> Result<Vec<EvidencePage>, StoreError> {
         let (open, opened) = &*self.gate;
         drop(opened.wait_while(open.lock().expect("lock"), |open| !*open).expect("lock"));
         let attestation = Attestation {
             occurrence: "projects/p/occurrences/o".parse().expect("a name"),
             payload: bytes::Bytes::new(),
-            signatures: Vec::new(),
+            signatures: vec![Signature { key_id: "k".into(), signature: bytes::Bytes::new() }],
+            first_signature: 0,
         };
-        let count = self.answer.clone()?;
-        Ok(wanted.iter().map(|_| vec![attestation.clone(); count]).collect())
-    }
-    fn evidence_in_projects(
-        &self,
-        wanted: &[(ProjectId, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        let note = || "projects/p/notes/n".parse().expect("a name");
-        let wanted: Vec<_> = wanted.iter().map(|(_, digest)| (note(), *digest)).collect();
-        self.evidence(&wanted, limit)
+        // One page after the other, as many as the answer says, each of one attestation.
+        let pages = self.answer.clone()?;
+        let page = |query: &EvidenceQuery| {
+            let read = query.from.number() + 1;
+            let next = (read < pages).then(|| Cursor::of_number(read));
+            EvidencePage { attestations: vec![attestation.clone()], next }
+        };
+        Ok(wanted.iter().map(page).collect())
     }
     fn platform_policy(
         &self,
@@ -104,46 +98,83 @@ fn source(
 ) -> (EvidenceSource, Arc<(Mutex<bool>, Condvar)>) {
     let gate = Arc::new((Mutex::new(open), Condvar::new()));
     let store = Told { answer, gate: Arc::clone(&gate) };
-    (EvidenceSource::new(Arc::new(store), 3), gate)
+    (EvidenceSource::new(Arc::new(store)), gate)
 }
 
-fn wanted() -> Vec<(NoteName, Digest)> {
-    vec![("projects/p/notes/n".parse().expect("a name"), Digest([1; 32]))]
+fn wanted(count: usize) -> Vec<Lookup> {
+    let lookup =
+        |byte| Lookup::UnderNote("projects/p/notes/n".parse().expect("a name"), Digest([byte; 32]));
+    (0..count).map(|number| lookup(u8::try_from(number).expect("a byte"))).collect()
+}
+
+/// The next portion of every lookup.
+async fn next(gathering: &mut Gathering<'_>, count: usize, deadline: Instant) -> Vec<Evidence> {
+    gathering.next(&(0..count).collect(), &HashSet::new(), deadline).await
 }
 
 fn later() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
+fn sizes(found: &[Evidence]) -> Vec<Result<usize, &EvidenceError>> {
+    found.iter().map(|one| one.as_ref().map(Vec::len)).collect()
+}
+
 #[tokio::test]
-async fn what_is_there_is_gathered_up_to_the_limit() {
-    let found = source(Ok(3), true).0.gather(wanted(), later()).await;
-    assert_eq!(found[0].as_ref().map(Vec::len), Ok(3));
-    let found = source(Ok(4), true).0.gather(wanted(), later()).await;
-    assert_eq!(found, [Err(EvidenceError::TooMany(3))]);
+async fn page_after_page_is_gathered_of_what_is_wanted() {
+    let source = source(Ok(3), true).0;
+    let mut gathering = source.gather(wanted(2));
+    assert_eq!(sizes(&next(&mut gathering, 2, later()).await), [Ok(1), Ok(1)]);
+    for more in [true, false] {
+        let only = gathering.next(&HashSet::from([1]), &HashSet::new(), later()).await;
+        assert_eq!(sizes(&only), [Ok(0), Ok(1)]);
+        assert_eq!((gathering.has_more(0), gathering.has_more(1)), (true, more));
+    }
+    assert_eq!(sizes(&next(&mut gathering, 2, later()).await), [Ok(1), Ok(0)]);
+    assert!(!gathering.has_more(2), "there are two lookups");
+}
+
+#[tokio::test]
+async fn all_portions_together_are_no_more_than_a_batch_takes() {
+    let source = source(Ok(1), true).0;
+    let pgp = KeyId::from("k");
+    let enveloped = HashSet::from([&pgp]);
+    let count = 3 * ENVELOPES_MAX + 1;
+    let mut gathering = source.gather(wanted(count));
+    let all: HashSet<_> = (0..count).collect();
+    let mut given: Vec<usize> = Vec::new();
+    while all.iter().any(|&index| gathering.has_more(index)) {
+        let found = gathering.next(&all, &enveloped, later()).await;
+        given.push(found.into_iter().map(|one| one.map_or(0, |one| one.len())).sum());
+    }
+    assert_eq!(given, [ENVELOPES_MAX, ENVELOPES_MAX, ENVELOPES_MAX, 1]);
 }
 
 #[tokio::test]
 async fn a_dead_store_is_said_to_be_unavailable() {
     let dead = StoreError::Unavailable("disk on fire".to_owned());
-    let found = source(Err(dead), true).0.gather(wanted(), later()).await;
+    let source = source(Err(dead), true).0;
+    let mut gathering = source.gather(wanted(1));
+    let found = next(&mut gathering, 1, later()).await;
     let [Err(EvidenceError::Unavailable(why))] = found.as_slice() else { panic!("{found:?}") };
     assert!(why.contains("disk on fire"), "{why}");
+    assert!(!gathering.has_more(0));
 }
 
 #[tokio::test]
 async fn a_stuck_store_costs_the_deadline_and_a_bounded_number_of_threads() {
     let (source, gate) = source(Ok(1), false);
     let soon = Instant::now() + Duration::from_millis(50);
-    let stuck = (0..2 * READS_MAX).map(|_| source.gather(wanted(), soon));
+    let mut stuck: Vec<_> = (0..2 * READS_MAX).map(|_| source.gather(wanted(1))).collect();
+    let stuck = stuck.iter_mut().map(|gathering| next(gathering, 1, soon));
     for found in futures_join(stuck).await {
         assert_eq!(found, [Err(EvidenceError::Deadline)]);
     }
-    assert_eq!(source.reads.available_permits(), 0);
+    assert_eq!(source.reads.free(), 0);
     *gate.0.lock().expect("lock") = true;
     gate.1.notify_all();
-    let found = source.gather(wanted(), later()).await;
-    assert_eq!(found[0].as_ref().map(Vec::len), Ok(1));
+    let found = next(&mut source.gather(wanted(1)), 1, later()).await;
+    assert_eq!(sizes(&found), [Ok(1)]);
 }
 
 /// Polls all at once.

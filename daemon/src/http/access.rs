@@ -1,12 +1,15 @@
 //! Who may ask: the credentials of a request against what its route takes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
 
 use super::Doors;
+use super::connections::Standing;
 use super::error::HttpError;
 use super::exchange::Params;
+use super::holder::Holder;
 use super::routes::Route;
 use super::server::Reach;
 use crate::auth::certificate::ClientCertificate;
@@ -29,7 +32,7 @@ pub enum Access {
     /// This permission, in the project that the path names, or over the daemon where it names none.
     Holds(Permission),
     /// This permission, in the project that the body names: the endpoint asks, by
-    /// [`Doors::check`].
+    /// [`Doors::check`]. Whoever has it nowhere is refused before the body is read.
     HoldsInBody(Permission),
 }
 
@@ -49,6 +52,10 @@ pub(super) struct Peer {
     pub(super) certificate: Option<Arc<ClientCertificate>>,
     /// What may be asked for at the listener.
     pub(super) reach: Reach,
+    /// Where from.
+    pub(super) address: IpAddr,
+    /// The place of the connection among others.
+    pub(super) standing: Arc<Standing>,
 }
 
 impl Peer {
@@ -56,6 +63,16 @@ impl Peer {
     pub(super) fn credentials(&self, headers: &mut HeaderMap) -> Credentials {
         let bearer = BearerToken::take(headers).transpose();
         Credentials { certificate: self.certificate.clone(), bearer }
+    }
+
+    /// Whom a request of `caller` is charged to. Once somebody with a role was let in, the connection
+    /// is no stranger's.
+    pub(super) fn let_in(&self, caller: &Caller, access: Access) -> Holder {
+        let holder = Holder::of(caller, self.address);
+        if !matches!(access, Access::Anybody | Access::Authenticated) {
+            self.standing.let_in(&holder);
+        }
+        holder
     }
 }
 
@@ -75,7 +92,12 @@ impl Doors {
         let permission = match (route.access, caller) {
             (Access::Holds(permission), _) => permission,
             (Access::Authenticated, Caller::Nameless) => return Err(AuthError::Missing.into()),
-            (Access::Anybody | Access::Authenticated | Access::HoldsInBody(_), _) => return Ok(()),
+            (Access::HoldsInBody(permission), _) => {
+                let somewhere = self.guard.permits_somewhere(caller, permission);
+                let refusal = || refused(caller, permission, &resource(route, params));
+                return if somewhere { Ok(()) } else { Err(refusal()) };
+            }
+            (Access::Anybody | Access::Authenticated, _) => return Ok(()),
         };
         let named = |name| Some(params.get(name)).filter(|value| !value.is_empty());
         let place = Place { project: named("project"), cluster: named("cluster") };

@@ -28,7 +28,7 @@ pub(super) async fn get_policy(doors: &Doors, exchange: Exchange) -> Result<Answ
 pub(super) async fn update_policy(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
     let project = project(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
-    let policy = policy_from_document(&document).map_err(DocumentError::from)?;
+    let policy = policy_from_document(&document, Some(&project)).map_err(DocumentError::from)?;
     let policy = doors.resources.put_policy(project.clone(), policy).await?;
     let answer = answer(&exchange, policy_to_json(&policy, &project))?;
     Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
@@ -110,7 +110,7 @@ pub(super) async fn validate_attestation_occurrence(
 ) -> Result<Answer, HttpError> {
     let name = attestor_name(&exchange)?;
     let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
-    let candidate = unstored_attestation_from_document(&document, &Limits::DEFAULT)?;
+    let candidate = unstored_attestation_from_document(&document, &name, &Limits::DEFAULT)?;
     doors.resources.attestor(name.clone()).await?;
     match doors.validate(&name, candidate, exchange.deadline).await? {
         Validation::Verified => answer(&exchange, value!({"result": "VERIFIED"})),

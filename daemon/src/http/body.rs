@@ -1,27 +1,43 @@
 //! Reading the body of a request whole, within its limits.
+//!
+//! A body on its way holds no slot of those at work: its sender decides how long it takes. It has a
+//! place among other bodies, and beyond what is free a share of the bytes that all have together;
+//! when either is full, whoever holds most makes room, beginning with the body longest under way.
 
+use std::future::{Future, pending};
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use flate2::bufread::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::error::HttpError;
+use super::holder::Holder;
 use super::limits::{BODY_BYTES_FREE, ServerLimits};
+use super::room::{GivesWay, Place, Room};
 use crate::metrics::http::ShedCause;
 
 /// Bytes that are decompressed before others have their turn: some 0.2 ms.
 const INFLATED_AT_ONCE: u64 = 64 << 10;
 
-/// A body, and its share of the budget that all bodies have together.
-pub(super) struct WholeBody<'a> {
+/// Room for the bodies of all requests.
+#[derive(Debug)]
+pub(super) struct Bodies {
+    limits: ServerLimits,
+    under_way: Arc<Room>,
+    bytes: Arc<Room>,
+}
+
+/// A body, and its share of the bytes that all bodies have together.
+#[derive(Debug)]
+pub(super) struct WholeBody {
     pub(super) bytes: Bytes,
-    pub(super) share: Share<'a>,
+    pub(super) share: Share,
 }
 
 /// How a body is compressed.
@@ -31,35 +47,72 @@ pub(super) enum Coding {
     Gzip,
 }
 
-/// Reads a body. One that says beforehand that it is too large is refused unread. The limits hold
-/// for what is sent and for what comes of it.
-pub(super) async fn read<'a>(
-    body: Incoming,
-    coding: Coding,
-    limits: &ServerLimits,
-    budget: &'a Semaphore,
-) -> Result<WholeBody<'a>, HttpError> {
-    let mut share = Share { budget, permit: None };
-    if body.is_end_stream() {
-        return Ok(WholeBody { bytes: Bytes::new(), share });
+impl Bodies {
+    pub(super) fn new(limits: ServerLimits) -> Self {
+        let room = || Room::new(GivesWay::ToAnybody);
+        Self { limits, under_way: room(), bytes: room() }
     }
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    check(announced, limits)?;
-    share.cover(announced)?;
-    let collected = timeout(limits.body_timeout, collect(body, limits, &mut share)).await;
-    let sent = collected.map_err(|_| late(limits.body_timeout))??;
-    let bytes = match coding {
-        Coding::Identity => sent,
-        Coding::Gzip => inflate(&sent, limits, &mut share).await?,
-    };
-    Ok(WholeBody { bytes, share })
+
+    /// How many are under way.
+    pub(super) fn count(&self) -> usize {
+        self.under_way.used()
+    }
+
+    /// Bytes of all of them beyond what is free.
+    #[cfg(test)]
+    pub(super) fn bytes_held(&self) -> usize {
+        self.bytes.used()
+    }
+
+    /// Reads a body for `holder`. One that says beforehand that it is too large is refused unread.
+    /// The limits hold for what is sent and for what comes of it.
+    pub(super) async fn read(
+        &self,
+        body: Incoming,
+        coding: Coding,
+        holder: &Holder,
+    ) -> Result<WholeBody, HttpError> {
+        let mut share = Share::new(self, holder.clone());
+        if body.is_end_stream() {
+            return Ok(WholeBody { bytes: Bytes::new(), share });
+        }
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        check(announced, &self.limits)?;
+        let full = HttpError::Overloaded(ShedCause::Bodies);
+        let place = self.under_way.enter(holder.clone(), 1, self.limits.bodies_max);
+        let place = place.ok_or_else(|| full.clone())?;
+        share.cover(announced)?;
+        let sent = tokio::select! {
+            biased;
+            () = given_up(Some(&place)) => return Err(full),
+            sent = timeout(self.limits.body_timeout, collect(body, &self.limits, &mut share)) => sent,
+        };
+        let sent = sent.map_err(|_| late(self.limits.body_timeout))??;
+        let bytes = match coding {
+            Coding::Identity => sent,
+            Coding::Gzip => inflate(&sent, &self.limits, &mut share).await?,
+        };
+        share.keep()?;
+        Ok(WholeBody { bytes, share })
+    }
+}
+
+/// Returns once the place was given up for another; never, if there is none.
+fn given_up(place: Option<&Place>) -> impl Future<Output = ()> + use<> {
+    let leaving = place.map(Place::leaving);
+    async move {
+        match leaving {
+            Some(leaving) => leaving.notified().await,
+            None => pending().await,
+        }
+    }
 }
 
 /// Decompresses piece by piece, so that neither memory nor the thread is taken beyond the limits.
 async fn inflate(
     sent: &[u8],
     limits: &ServerLimits,
-    share: &mut Share<'_>,
+    share: &mut Share,
 ) -> Result<Bytes, HttpError> {
     let mut decoder = MultiGzDecoder::new(sent);
     let mut inflated = Vec::new();
@@ -79,28 +132,31 @@ async fn inflate(
     }
 }
 
+/// Most bodies come in one piece, which is taken as it is. Of others the memory counts, not the bytes.
 async fn collect(
     mut body: Incoming,
     limits: &ServerLimits,
-    share: &mut Share<'_>,
+    share: &mut Share,
 ) -> Result<Bytes, HttpError> {
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = share.unless_given_up(body.frame()).await? {
         let Ok(data) = frame.map_err(|_| HttpError::BodyBroken)?.into_data() else { continue };
-        let length = first.len() + rest.len() + data.len();
+        let length = first.len() + all.len() + data.len();
         check(length, limits)?;
         share.cover(length)?;
-        if first.is_empty() {
+        if first.is_empty() && all.is_empty() {
             first = data;
-        } else {
-            rest.extend_from_slice(&data);
+            continue;
         }
+        if all.is_empty() {
+            all.reserve(announced.max(length));
+        }
+        all.extend_from_slice(&std::mem::take(&mut first));
+        all.extend_from_slice(&data);
+        share.cover(all.capacity())?;
     }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    Ok([first, rest.freeze()].concat().into())
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 fn check(length: usize, limits: &ServerLimits) -> Result<(), HttpError> {
@@ -112,27 +168,59 @@ fn late(waited: Duration) -> HttpError {
     HttpError::BodyTimeout { seconds: waited.as_secs() }
 }
 
-/// What one body takes of the budget of all.
-pub(super) struct Share<'a> {
-    budget: &'a Semaphore,
-    permit: Option<SemaphorePermit<'a>>,
+/// What one body takes of the bytes that all have together.
+#[derive(Debug)]
+pub(super) struct Share {
+    room: Arc<Room>,
+    capacity: usize,
+    holder: Holder,
+    taken: Option<(Place, usize)>,
 }
 
-impl Share<'_> {
+impl Share {
+    fn new(bodies: &Bodies, holder: Holder) -> Self {
+        let capacity = bodies.limits.body_bytes_in_flight_max;
+        Self { room: Arc::clone(&bodies.bytes), capacity, holder, taken: None }
+    }
+
     /// Takes what `length` bytes need beyond what was taken already.
     fn cover(&mut self, length: usize) -> Result<(), HttpError> {
-        let held = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let held = self.taken.as_ref().map_or(0, |(_, size)| *size);
         let missing = length.saturating_sub(BODY_BYTES_FREE).saturating_sub(held);
         if missing == 0 {
             return Ok(());
         }
-        let full = HttpError::Overloaded(ShedCause::BodyBytes);
-        let missing = u32::try_from(missing).map_err(|_| full.clone())?;
-        let more = self.budget.try_acquire_many(missing).map_err(|_| full)?;
-        match &mut self.permit {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
+        match &mut self.taken {
+            Some((place, size)) => {
+                *size += missing;
+                place.grow(missing, self.capacity).then_some(()).ok_or_else(full)
+            }
+            none => {
+                let place = self.room.enter(self.holder.clone(), missing, self.capacity);
+                *none = Some((place.ok_or_else(full)?, missing));
+                Ok(())
+            }
         }
-        Ok(())
     }
+
+    /// What `next` comes to, unless the share is given up for another before.
+    async fn unless_given_up<T>(&self, next: impl Future<Output = T>) -> Result<T, HttpError> {
+        tokio::select! {
+            biased;
+            () = given_up(self.taken.as_ref().map(|(place, _)| place)) => Err(full()),
+            next = next => Ok(next),
+        }
+    }
+
+    /// Keeps the share as long as the request is at work.
+    fn keep(&mut self) -> Result<(), HttpError> {
+        match &mut self.taken {
+            Some((place, _)) => place.keep().then_some(()).ok_or_else(full),
+            None => Ok(()),
+        }
+    }
+}
+
+fn full() -> HttpError {
+    HttpError::Overloaded(ShedCause::BodyBytes)
 }

@@ -4,6 +4,7 @@
 //! Checksums are CRC32C, as clients send and check them against corruption on the way.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +19,7 @@ use super::error::HttpError;
 use super::exchange::{Answer, Exchange};
 use super::google::{answer, document};
 use crate::config::{KeyVersion, ProtectionLevel};
-use crate::plugin::{KeyVersions, PublicHalf, SignError};
+use crate::plugin::{KeyVersions, PublicHalf, SignError, WhatToSign};
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
@@ -88,7 +89,7 @@ pub(super) async fn asymmetric_sign(
         };
         signed.insert(member.to_owned(), true.into());
     }
-    let signature = sign(Arc::clone(versions), version.clone(), request.what).await?;
+    let signature = sign(versions, version, request.what, exchange.deadline).await?;
     signed.insert("name".to_owned(), version.name.clone().into());
     signed.insert("protectionLevel".to_owned(), protection_level(version).into());
     signed.insert("signatureCrc32c".to_owned(), checksum(&signature).into());
@@ -108,20 +109,19 @@ enum What {
 }
 
 async fn sign(
-    versions: Arc<KeyVersions>,
-    version: KeyVersion,
+    versions: &KeyVersions,
+    version: &KeyVersion,
     what: What,
+    deadline: Instant,
 ) -> Result<Vec<u8>, HttpError> {
-    if let What::Digest { hash, .. } = what {
-        check_hash(versions.public_half(&version)?.algorithm, hash)?;
-    }
-    let work = move || match what {
-        What::Digest { digest, .. } => versions.sign_digest(&version, &digest),
-        What::Data(data) => versions.sign(&version, &data),
+    let what = match what {
+        What::Digest { hash, digest } => {
+            check_hash(versions.public_half(version)?.algorithm, hash)?;
+            WhatToSign::Digest(digest)
+        }
+        What::Data(data) => WhatToSign::Message(data),
     };
-    let signed = tokio::task::spawn_blocking(work).await;
-    let signed = signed.map_err(|error| HttpError::internal(format!("not signed: {error}")))?;
-    Ok(signed?.signature)
+    Ok(versions.sign(version, what, deadline).await?.signature)
 }
 
 /// Whether digests of `hash` are what the key signs.
@@ -270,7 +270,9 @@ impl From<SignError> for HttpError {
             SignError::UnknownPlugin(_) | SignError::UnknownKey { .. } => Self::FailedPrecondition(
                 "the key of this key version is not there: see [[kms_keys]]".to_owned(),
             ),
-            SignError::Refused { .. } => Self::FailedPrecondition(text),
+            SignError::Refused { .. } | SignError::WrongKey { .. } => {
+                Self::FailedPrecondition(text)
+            }
             SignError::Unavailable { .. } => Self::Unavailable { inside: text },
         }
     }

@@ -96,8 +96,8 @@ pub(super) async fn create_occurrences(
     let project = project(&exchange)?;
     let document = document_of_v1(&exchange, &DocumentLimits::DEFAULT)?;
     let name = unnamed(&project)?;
-    let occurrences = occurrences_from_batch(&document, || name.clone(), &Limits::DEFAULT)
-        .map_err(DocumentError::from)?;
+    let occurrences =
+        occurrences_from_batch(&document, &name, &Limits::DEFAULT).map_err(DocumentError::from)?;
     may_attach(doors, &exchange, &occurrences).await?;
     let occurrences = doors.resources.create_occurrences(project, occurrences).await?;
     let rendered = occurrences.iter().map(|occurrence| occurrence_json(&exchange, occurrence));
@@ -112,12 +112,15 @@ pub(super) async fn get_occurrence(doors: &Doors, exchange: Exchange) -> Result<
     answer(&exchange, occurrence_json(&exchange, &occurrence))
 }
 
-/// `PATCH projects/*/occurrences/*?updateMask=`.
+/// `PATCH projects/*/occurrences/*?updateMask=`. Takes what creating the result would take.
 pub(super) async fn patch_occurrence(
     doors: &Doors,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let (name, patch) = (occurrence_name(&exchange)?, patch(&exchange)?);
+    // What results speaks for the note, as if it were created. The note is not among what changes.
+    let held = doors.resources.occurrence(name.clone()).await?;
+    may_attach(doors, &exchange, [&held]).await?;
     let occurrence = doors.resources.patch_occurrence(name, patch).await?;
     answer(&exchange, occurrence_json(&exchange, &occurrence))
 }

@@ -10,28 +10,24 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Method, Request, Response};
-use http_body_util::{Either, Full, channel::Channel};
+use http::{Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout_at;
 
 use super::access::{Access, Peer};
+use super::answer_body::{AnswerBody, whole};
 use super::body::Coding;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, Params};
+use super::flow::{NoRoom, UnderWay};
+use super::holder::Holder;
+use super::pace::Pace;
 use super::routes::{self, Route};
 use super::server::Reach;
-use super::{Doors, Endpoint, body, writing};
+use super::slots::NoSlot;
+use super::{Doors, Endpoint, writing};
 use crate::auth::{Caller, Credentials};
 use crate::metrics::http::{Door, ShedCause};
-
-/// The body of an answer: whole, or a stream that may break off.
-pub(super) type AnswerBody = Either<Full<Bytes>, Channel<Bytes, StreamBroken>>;
-
-/// A stream ends before it is done; the client sees that it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stream was broken off")]
-pub(super) struct StreamBroken;
 
 /// How long past its deadline an endpoint that keeps deadlines itself has to say so better.
 pub(super) const GRACE: Duration = Duration::from_millis(250);
@@ -40,32 +36,62 @@ pub(super) const GRACE: Duration = Duration::from_millis(250);
 pub(super) async fn dispatch(
     doors: Arc<Doors>,
     peer: Arc<Peer>,
+    under_way: UnderWay,
     mut request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let started = Instant::now();
     let is_head = request.method() == Method::HEAD;
+    let multiplexed = request.version() == Version::HTTP_2;
     override_method(&mut request);
-    let found = routes::find(request.method(), request.uri().path());
+    let ours = doors.browser_guard.check(&request, !doors.guard.asks());
+    let found = ours.and_then(|()| routes::find(request.method(), request.uri().path()));
     let found = found.and_then(|(route, params)| match (peer.reach, route.door) {
         (Reach::Everything, _) | (_, Door::Operations) => Ok((route, params)),
         _ => Err(HttpError::NotFound("this listener is for operations only".to_owned())),
     });
     let door = found.as_ref().map_or(Door::Unknown, |(route, _)| route.door);
+    let access = found.as_ref().ok().map(|(route, _)| route.access);
     let answered = match found {
         Ok((route, params)) => answer(&doors, &peer, route, params, request, started).await,
         Err(error) => Err(error),
     };
-    let answer = answered.unwrap_or_else(|error| {
-        if let HttpError::Overloaded(cause) = &error {
-            doors.metrics.shed(*cause);
-        }
-        error.answer().map(Either::Left)
-    });
+    let pace = doors.pace(access, answered.as_ref().err());
+    let answer = answered.unwrap_or_else(|error| refusal(&doors, &error));
+    let answer = if is_head { without_body(answer) } else { answer };
+    let answer = AnswerBody::counted(answer, under_way.flow(), multiplexed)
+        .unwrap_or_else(|NoRoom| refusal(&doors, &HttpError::AnswerShed));
     doors.metrics.answered(door, answer.status().as_u16());
-    if matches!(answer.body(), Either::Left(_)) {
+    if !answer.body().is_streamed() {
         doors.metrics.took(door, started.elapsed());
     }
-    Ok(if is_head { without_body(answer) } else { answer })
+    if let Some(pace) = pace {
+        pace.wait(peer.address).await;
+    }
+    Ok(AnswerBody::on_its_way(answer, under_way))
+}
+
+impl Doors {
+    /// The pace of an answer to somebody who was not let in. Nobody is a stranger if nobody is
+    /// asked who they are.
+    fn pace(&self, access: Option<Access>, error: Option<&HttpError>) -> Option<&Pace> {
+        let refused =
+            matches!(error, Some(HttpError::Unauthenticated(_) | HttpError::PermissionDenied(_)));
+        match access {
+            _ if !self.guard.asks() => None,
+            Some(Access::Anybody) => Some(&self.probes),
+            Some(_) if !refused => None,
+            Some(_) | None => Some(&self.refusals),
+        }
+    }
+}
+
+fn refusal(doors: &Doors, error: &HttpError) -> Response<AnswerBody> {
+    match error {
+        HttpError::Overloaded(cause) => doors.metrics.shed(*cause),
+        HttpError::AnswerShed => doors.metrics.shed(ShedCause::AnswerBytes),
+        _ => {}
+    }
+    whole(error.answer())
 }
 
 /// Google's clients for platforms that cannot send every method send `POST` and say which they
@@ -94,41 +120,79 @@ async fn answer(
 ) -> Result<Response<AnswerBody>, HttpError> {
     let credentials = peer.credentials(request.headers_mut());
     let caller = let_in(doors, &credentials, route, &params).await?;
-    let is_empty = request.body().is_end_stream();
+    if route.access == Access::Anybody {
+        // No body is read for nobody in particular.
+        let asked = Asked::new(route, Content::Json, caller, params, received);
+        return carry_out(doors, asked, request.map(drop), Bytes::new()).await;
+    }
+    let holder = peer.let_in(&caller, route.access);
     let coding = coding(request.headers())?;
-    if content(request.headers(), is_empty)? == Content::Lines {
+    let content = content(request.headers(), route, request.body().is_end_stream())?;
+    if content == Content::Lines {
         if coding == Coding::Gzip {
             let hint = "a compressed stream is not read: send it without Content-Encoding";
             return Err(HttpError::UnsupportedMediaType(hint.to_owned()));
         } else if let Some(stream) = route.stream {
-            return Ok(stream(doors, credentials, request.into_body())?.map(Either::Right));
-        } else if !is_empty {
+            let streamed = stream(doors, credentials, holder, request.into_body())?;
+            return Ok(streamed.map(AnswerBody::streamed));
+        } else if !request.body().is_end_stream() {
             let hint = "this path reads application/json only".to_owned();
             return Err(HttpError::UnsupportedMediaType(hint));
         }
     }
-    let asked = Asked { route, endpoint: route.endpoint, caller, params, received };
-    if route.door == Door::Operations {
-        return whole(doors, asked, request).await;
+    let asked = Asked::new(route, content, caller, params, received);
+    at_work(doors, asked, request, coding, &holder).await
+}
+
+/// Reads the body, then takes a slot: whoever sends slowly holds none. Operations need none, so
+/// that a daemon with much to do can still be looked at.
+async fn at_work(
+    doors: &Arc<Doors>,
+    mut asked: Asked,
+    request: Request<Incoming>,
+    coding: Coding,
+    holder: &Holder,
+) -> Result<Response<AnswerBody>, HttpError> {
+    let (head, incoming) = request.into_parts();
+    let read = doors.bodies.read(incoming, coding, holder).await?;
+    if asked.content == Content::Form && !read.bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(unread(FORM));
     }
-    match (doors.start_work(), route.denial) {
-        (Ok(_working), _) => whole(doors, asked, request).await,
-        (Err(overloaded), None) => Err(overloaded),
-        (Err(overloaded), Some(endpoint)) => {
-            let _place = doors.denials.try_acquire().map_err(|_| overloaded)?;
-            doors.metrics.shed(ShedCause::Requests);
-            whole(doors, Asked { endpoint, ..asked }, request).await
-        }
+    let request = Request::from_parts(head, ());
+    if asked.route.door == Door::Operations {
+        return carry_out(doors, asked, request, read.bytes).await;
     }
+    let slot = doors.slots.take(holder.clone(), doors.limits.slot_patience).await;
+    if let Err(NoSlot) = slot {
+        let overloaded = HttpError::Overloaded(ShedCause::Requests);
+        asked.endpoint = asked.route.denial.ok_or(overloaded)?;
+        doors.metrics.shed(ShedCause::Requests);
+    }
+    let answer = carry_out(doors, asked, request, read.bytes).await;
+    drop((slot, read.share));
+    answer
 }
 
 /// What is known of a request before its body is read.
 struct Asked {
     route: &'static Route,
     endpoint: Endpoint,
+    content: Content,
     caller: Caller,
     params: Params,
     received: Instant,
+}
+
+impl Asked {
+    fn new(
+        route: &'static Route,
+        content: Content,
+        caller: Caller,
+        params: Params,
+        received: Instant,
+    ) -> Self {
+        Self { route, endpoint: route.endpoint, content, caller, params, received }
+    }
 }
 
 /// Asks who it is and whether they may. A refused write is recorded.
@@ -153,15 +217,14 @@ async fn let_in(
     Err(error)
 }
 
-async fn whole(
+async fn carry_out(
     doors: &Arc<Doors>,
     asked: Asked,
-    request: Request<Incoming>,
+    request: Request<()>,
+    body: Bytes,
 ) -> Result<Response<AnswerBody>, HttpError> {
-    let Asked { route, endpoint, caller, params, received } = asked;
-    let (head, incoming) = request.into_parts();
-    let coding = coding(&head.headers)?;
-    let read = body::read(incoming, coding, &doors.limits, &doors.body_bytes).await?;
+    let Asked { route, endpoint, caller, params, received, .. } = asked;
+    let (head, ()) = request.into_parts();
     let deadline = Instant::now() + doors.limits.request_deadline;
     let exchange = Exchange {
         method: head.method,
@@ -169,7 +232,7 @@ async fn whole(
         params,
         headers: head.headers,
         caller,
-        body: read.bytes,
+        body,
         received,
         deadline,
     };
@@ -184,8 +247,7 @@ async fn whole(
         }
         false => timeout_at(latest, caught(endpoint(doors, exchange))).await,
     };
-    drop(read.share);
-    replied.unwrap_or(Err(HttpError::DeadlineExceeded)).map(|answer| answer.map(Either::Left))
+    replied.unwrap_or(Err(HttpError::DeadlineExceeded)).map(whole)
 }
 
 /// A panic of an endpoint is an answer of 500, not the end of the connection and of the other
@@ -204,8 +266,12 @@ pub(super) async fn caught(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     Json,
+    /// JSON that is said to be a form.
+    Form,
     Lines,
 }
+
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 /// How the body is compressed. Google's Java clients send gzip.
 fn coding(headers: &HeaderMap) -> Result<Coding, HttpError> {
@@ -219,21 +285,32 @@ fn coding(headers: &HeaderMap) -> Result<Coding, HttpError> {
     }
 }
 
-/// What the body is; nothing said means JSON.
-fn content(headers: &HeaderMap, is_empty: bool) -> Result<Content, HttpError> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(Content::Json) };
+/// What the body is. One of no type is refused, because a web page can make a browser send such a
+/// body to any address without asking; so is a write without a body that does not say what it is.
+fn content(headers: &HeaderMap, route: &Route, is_empty: bool) -> Result<Content, HttpError> {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        let needed = !is_empty || (route.access.writes() && route.method != Method::DELETE);
+        return if needed { Err(unread(b"a body of no type")) } else { Ok(Content::Json) };
+    };
     let value = value.as_bytes();
     let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(b"application/x-ndjson") {
+    let is = |known: &[u8]| essence.eq_ignore_ascii_case(known);
+    if is(b"application/x-ndjson") {
         Ok(Content::Lines)
-    } else if essence.eq_ignore_ascii_case(b"application/json") || is_empty {
+    } else if is(b"application/json") || (is_empty && !route.access.writes()) {
         Ok(Content::Json)
+    } else if is(FORM) && route.reads_forms {
+        Ok(Content::Form)
     } else {
-        Err(HttpError::UnsupportedMediaType(format!(
-            "`{}` is not read here: send JSON with Content-Type: application/json",
-            essence.escape_ascii().to_string().chars().take(128).collect::<String>()
-        )))
+        Err(unread(essence))
     }
+}
+
+fn unread(essence: &[u8]) -> HttpError {
+    let essence: String = essence.escape_ascii().to_string().chars().take(128).collect();
+    HttpError::UnsupportedMediaType(format!(
+        "`{essence}` is not read here: send JSON with Content-Type: application/json"
+    ))
 }
 
 /// The answer to `HEAD`: as to `GET`, its length included, and no body.
@@ -242,26 +319,5 @@ fn without_body(answer: Response<AnswerBody>) -> Response<AnswerBody> {
     if let Some(length) = body.size_hint().exact() {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    Response::from_parts(head, Either::Left(Full::default()))
-}
-
-impl Doors {
-    /// Takes the place of one request at work, or says that there is none left.
-    fn start_work(&self) -> Result<impl Drop + use<'_>, HttpError> {
-        let permit =
-            self.in_flight.try_acquire().map_err(|_| HttpError::Overloaded(ShedCause::Requests))?;
-        self.metrics.in_flight.inc();
-        Ok(Working { doors: self, _permit: permit })
-    }
-}
-
-struct Working<'a> {
-    doors: &'a Doors,
-    _permit: tokio::sync::SemaphorePermit<'a>,
-}
-
-impl Drop for Working<'_> {
-    fn drop(&mut self) {
-        self.doors.metrics.in_flight.dec();
-    }
+    Response::from_parts(head, AnswerBody::empty())
 }

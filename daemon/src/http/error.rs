@@ -83,9 +83,21 @@ pub enum HttpError {
     /// The caller has used up what it may.
     #[error("{0}")]
     ResourceExhausted(String),
+    /// The caller has used up what it may write to the audit log; nothing was done.
+    #[error(
+        "you have used up what you may write to the audit log, and nothing goes unrecorded: ask less \
+         often; the operator sets audit.principal_kib_per_second"
+    )]
+    AuditLimitExceeded,
     /// More work than the daemon takes at a time; nothing was done.
     #[error("the daemon is at its limit of {}: nothing was done, try again in a second", .0.name())]
     Overloaded(ShedCause),
+    /// The answer cannot be held until it is taken; what was asked for was done.
+    #[error(
+        "the answer is too large to be held now: what was asked for was done. Ask for less at a \
+         time, or again in a second"
+    )]
+    AnswerShed,
     /// The daemon is going away; another replica answers.
     #[error("the daemon is draining: ask another replica")]
     Draining,
@@ -149,8 +161,10 @@ impl HttpError {
             Self::UnsupportedMediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "INVALID_ARGUMENT")
             }
-            Self::ResourceExhausted(_) => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
-            Self::Overloaded(_) | Self::Draining | Self::Unavailable { .. } => {
+            Self::ResourceExhausted(_) | Self::AuditLimitExceeded => {
+                (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED")
+            }
+            Self::Overloaded(_) | Self::AnswerShed | Self::Draining | Self::Unavailable { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
             }
             Self::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
@@ -195,7 +209,11 @@ impl HttpError {
                     headers.insert(ALLOW, allow);
                 }
             }
-            Self::Overloaded(_) | Self::Draining | Self::Unavailable { .. } => {
+            Self::Overloaded(_)
+            | Self::AnswerShed
+            | Self::Draining
+            | Self::Unavailable { .. }
+            | Self::AuditLimitExceeded => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // RFC 6750 §3: no error where nothing was sent.

@@ -28,7 +28,7 @@ pub(super) async fn validate(doors: &Doors, exchange: Exchange) -> Result<Answer
     let cluster = Cluster::of(&exchange)?;
     let time = Time::of(&exchange)?;
     let keys = keys(&exchange.body)?;
-    let requests = keys.iter().map(|key| cluster.request(vec![key.clone()])).collect();
+    let requests = keys.iter().map(|key| cluster.request(None, vec![key.clone()])).collect();
     let origin = cluster.origin(Door::ExternalData);
     let (items, system_error) = match decide(doors, &origin, requests, time).await {
         Some(decided) => {
@@ -45,6 +45,7 @@ pub(super) async fn validate(doors: &Doors, exchange: Exchange) -> Result<Answer
 
 /// Denies all of them, for want of room.
 pub(super) fn deny(_: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+    Cluster::of(exchange)?;
     keys(&exchange.body)?;
     answer(Vec::new(), Undecided::Overloaded.denial())
 }
@@ -69,7 +70,7 @@ fn keys(json: &[u8]) -> Result<Vec<Box<str>>, HttpError> {
         keys: Option<Vec<Box<str>>>,
     }
     let asked: ProviderRequest<'_> =
-        serde_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
+        hallmark_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
     let refused = |problem: String| Err(HttpError::InvalidArgument(problem));
     if asked.api_version != API_VERSION || asked.kind != "ProviderRequest" {
         return refused(format!("this is not a ProviderRequest of {API_VERSION}"));

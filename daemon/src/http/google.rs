@@ -7,6 +7,7 @@
 
 use std::str::FromStr;
 
+use hallmark_core::attributes::AttributeError;
 use hallmark_core::document::read::{FieldError, FieldErrors, UNKNOWN_FIELD};
 use hallmark_core::document::{Document, DocumentError, DocumentLimits};
 use hallmark_core::names::{GLOBAL, NameError, ProjectId};
@@ -172,6 +173,13 @@ fn unknown_field(error: &FieldError) -> Option<FieldViolation> {
             "Invalid JSON payload received. Unknown name \"{name}\"{at}: Cannot find field.{hint}"
         ),
     })
+}
+
+/// A malformed attribute would match no rule: it is refused, and nothing decided.
+impl From<AttributeError> for HttpError {
+    fn from(error: AttributeError) -> Self {
+        Self::InvalidArgument(error.to_string())
+    }
 }
 
 impl From<NameError> for HttpError {

@@ -22,7 +22,7 @@ pub(super) struct GuardedIo<T> {
     io: T,
     limits: ServerLimits,
     opening: Option<Opening>,
-    stalled: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Stalled>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
@@ -32,6 +32,16 @@ struct Opening {
     matched: usize,
     deadline: Pin<Box<Sleep>>,
 }
+
+/// Since the client did not take all that was ready for it.
+#[derive(Debug)]
+struct Stalled {
+    taken: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+/// Bytes that a client must take within the time for a write: a byte now and then is no reading.
+const TAKEN_BYTES_MIN: usize = 4 << 10;
 
 impl<T> GuardedIo<T> {
     /// Guards a connection that has just been opened.
@@ -50,24 +60,43 @@ impl<T> GuardedIo<T> {
         }
     }
 
-    /// Passes a write on, and fails it once the client has not taken a byte for too long.
+    /// Passes a write on, and fails it once the client has taken too little for too long. `taken`
+    /// is what a write means for the client: bytes taken, or all of them.
     fn unstalled<R>(
         &mut self,
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+        taken: impl FnOnce(&R) -> Taken,
     ) -> Poll<io::Result<R>>
     where
         T: Unpin,
     {
         let written = write(Pin::new(&mut self.io), cx);
+        if let (Poll::Ready(Ok(result)), Some(stalled)) = (&written, &mut self.stalled) {
+            stalled.taken = match taken(result) {
+                Taken::Bytes(count) => stalled.taken.saturating_add(count),
+                Taken::All => TAKEN_BYTES_MIN,
+            };
+            if stalled.taken >= TAKEN_BYTES_MIN {
+                self.stalled = None;
+            }
+        }
         if written.is_ready() {
-            self.stalled = None;
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| timer(self.limits.write_timeout));
-        ready!(stalled.as_mut().poll(cx));
+        let timeout = self.limits.write_timeout;
+        let begin = || Stalled { taken: 0, deadline: timer(timeout) };
+        let stalled = self.stalled.get_or_insert_with(begin);
+        ready!(stalled.deadline.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
+}
+
+/// What a write got rid of.
+enum Taken {
+    Bytes(usize),
+    /// Nothing waits any more.
+    All,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for GuardedIo<T> {
@@ -96,7 +125,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.unstalled(cx, |io, cx| io.poll_write(cx, bytes))
+        self.unstalled(cx, |io, cx| io.poll_write(cx, bytes), |count| Taken::Bytes(*count))
     }
 
     fn poll_write_vectored(
@@ -104,7 +133,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.unstalled(cx, |io, cx| io.poll_write_vectored(cx, slices))
+        let write = |io: Pin<&mut T>, cx: &mut Context<'_>| io.poll_write_vectored(cx, slices);
+        self.unstalled(cx, write, |count| Taken::Bytes(*count))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -112,7 +142,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.unstalled(cx, |io, cx| io.poll_flush(cx))
+        self.unstalled(cx, |io, cx| io.poll_flush(cx), |()| Taken::All)
     }
 
     /// Says goodbye, then listens a while: closing with unread bytes would reset the connection,

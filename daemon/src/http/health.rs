@@ -13,8 +13,10 @@ use tokio::sync::watch;
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, answer, json};
+use crate::audit::Report;
 use crate::auth::Place;
 use crate::auth::permission::Permission;
+use crate::followed::LookTime;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -29,12 +31,28 @@ pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpE
     if let (Some(_), Some(now)) = (state.generation, doors.generation()) {
         state.generation = Some(now);
     }
-    let ready = state.store_open && state.generation.is_some() && !draining;
+    // What cannot be recorded is denied: another replica may be able to.
+    let audit = doors.audit();
+    let recording = audit.fault.is_none();
+    let ready = state.store_open && state.generation.is_some() && !draining && recording;
     let permission = Permission::OperationsGet;
     let mut answer = match doors.guard.permits(&exchange.caller, permission, Place::DAEMON) {
         true => {
             let plugin_errors = doors.plugin_errors();
-            json(&ReadinessReport { ready, draining, state, plugin_errors })?
+            let kms_key_errors = doors.kms_key_errors();
+            let look_ages = doors.readiness.look_ages();
+            let Report { fault: audit_error, warning: audit_warning } = audit;
+            let report = ReadinessReport {
+                ready,
+                draining,
+                state,
+                plugin_errors,
+                kms_key_errors,
+                audit_error,
+                audit_warning,
+                look_ages,
+            };
+            json(&report)?
         }
         false => json(&Ready { ready })?,
     };
@@ -57,6 +75,7 @@ pub(super) fn version(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
 /// Prometheus text.
 pub(super) fn metrics(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
     doors.refresh_metrics();
+    doors.look_metrics.show(&doors.readiness.look_ages());
     let text = TextEncoder::new()
         .encode_to_string(&doors.registry.gather())
         .map_err(|error| HttpError::internal(format!("metrics did not render: {error}")))?;
@@ -68,6 +87,8 @@ pub(super) fn metrics(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> 
 #[derive(Debug)]
 pub struct Readiness {
     state: Mutex<State>,
+    /// By what they are for.
+    looks: Mutex<BTreeMap<&'static str, LookTime>>,
     draining: watch::Sender<bool>,
 }
 
@@ -86,6 +107,9 @@ struct State {
     /// Why a change of who may do what was not taken up.
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_reload_error: Option<String>,
+    /// Files with secrets that others than their owner may read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exposed_secrets: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -94,14 +118,27 @@ struct Ready {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ReadinessReport {
     ready: bool,
     draining: bool,
     #[serde(flatten)]
     state: State,
     /// What is wrong with plugins, by instance; the last good keys of those that have any decide.
-    #[serde(rename = "pluginErrors", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     plugin_errors: BTreeMap<String, String>,
+    /// Key versions under names of Cloud KMS that no plugin serves now, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    kms_key_errors: BTreeMap<String, String>,
+    /// Why the audit log takes no records, so that everything is denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_error: Option<String>,
+    /// Why that may come soon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_warning: Option<String>,
+    /// Seconds since files were last looked at, to the end.
+    #[serde(rename = "lookAgeSeconds", skip_serializing_if = "BTreeMap::is_empty")]
+    look_ages: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
@@ -115,7 +152,8 @@ struct Version {
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self { state: Mutex::default(), draining: watch::Sender::new(false) }
+        let (state, looks) = (Mutex::default(), Mutex::default());
+        Self { state, looks, draining: watch::Sender::new(false) }
     }
 }
 
@@ -151,6 +189,22 @@ impl Readiness {
     /// A change of who may do what was taken up, or why not.
     pub fn auth_reloaded(&self, error: Option<String>) {
         self.change(|state| state.auth_reload_error = error);
+    }
+
+    /// Files with secrets that others than their owner may read, a sentence each.
+    pub fn secrets_exposed(&self, files: Vec<String>) {
+        self.change(|state| state.exposed_secrets = files);
+    }
+
+    /// `files` are followed, and `time` says when they were last looked at.
+    pub fn looks_at(&self, files: &'static str, time: LookTime) {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).insert(files, time);
+    }
+
+    /// Seconds since files were last looked at, by what they are for.
+    pub fn look_ages(&self) -> BTreeMap<&'static str, u64> {
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.iter().map(|(files, time)| (*files, time.age().as_secs())).collect()
     }
 
     /// The daemon is going away.

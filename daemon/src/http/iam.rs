@@ -2,8 +2,8 @@
 //! attestors and notes.
 
 use hallmark_core::document::DocumentLimits;
-use hallmark_core::document::read::{Field, resource as read};
-use hallmark_core::names::{AttestorName, NoteName};
+use hallmark_core::document::read::{Field, Object, resource as read};
+use hallmark_core::names::{AttestorName, GLOBAL, NoteName};
 use serde_json::Map;
 
 use super::Doors;
@@ -29,9 +29,12 @@ pub(super) async fn set_iam_policy(doors: &Doors, exchange: Exchange) -> Result<
     let resource = resource(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = read(document.root(), |root| {
-        root.object(&["resource", "policy", "updateMask"])?
-            .required("policy")
-            .and_then(|field| IamPolicy::from_field(&field))
+        let object = root.object(&["resource", "policy", "updateMask"])?;
+        repeats(&object, &resource);
+        if let Some(mask) = object.get("updateMask") {
+            check_mask(&mask);
+        }
+        object.required("policy").and_then(|field| IamPolicy::from_field(&field))
     })?;
     let policy = doors.resources.set_iam_policy(resource, policy).await?;
     let answer = answer(&exchange, policy.to_json())?;
@@ -47,7 +50,9 @@ pub(super) async fn test_iam_permissions(
     let resource = resource(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let asked: Vec<String> = read(document.root(), |root| {
-        let elements = root.object(&["resource", "permissions"])?.list("permissions");
+        let object = root.object(&["resource", "permissions"])?;
+        repeats(&object, &resource);
+        let elements = object.list("permissions");
         if elements.len() > PERMISSIONS_MAX {
             root.fail(format!("{} permissions; at most {PERMISSIONS_MAX}", elements.len()));
         }
@@ -63,6 +68,25 @@ pub(super) async fn test_iam_permissions(
         answered.insert("permissions".to_owned(), asked.into());
     }
     answer(&exchange, answered.into())
+}
+
+/// The resource of the body is the one of the path, with or without its location.
+fn repeats(object: &Object<'_>, resource: &IamResource) {
+    let name = resource.to_string();
+    object.repeats("resource", &name, |text| {
+        text.replacen(&format!("/locations/{GLOBAL}/"), "/", 1) == name
+    });
+}
+
+/// A policy is replaced whole, which is what a mask of both its members asks for.
+fn check_mask(mask: &Field<'_>) {
+    let Some(text) = mask.string() else { return };
+    let paths: Vec<_> = text.split(',').map(str::trim).collect();
+    let known = |path: &&str| ["bindings", "etag", "*", ""].contains(path);
+    let whole = paths.iter().any(|path| *path != "etag");
+    if !whole || !paths.iter().all(known) {
+        mask.fail("the policy is replaced whole: leave updateMask out");
+    }
 }
 
 /// Those of the permissions that the caller has.

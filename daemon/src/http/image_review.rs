@@ -16,10 +16,11 @@ use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, json};
 use super::webhook::{
-    BREAK_GLASS_ANNOTATION, BREAK_GLASS_KEY, BREAK_GLASS_VALUE, Cluster, DRY_RUN_KEY,
-    OVERRIDDEN_KEY, Time, Undecided, causes, decide, denied, message,
+    BREAK_GLASS_KEY, Cluster, DRY_RUN_KEY, OVERRIDDEN_KEY, Time, Undecided, causes, decide, denied,
+    message,
 };
 use crate::metrics::http::Door;
+use crate::workload::{BREAK_GLASS_ANNOTATION, BREAK_GLASS_VALUE};
 
 const API_VERSION: &str = "imagepolicy.k8s.io/v1alpha1";
 const KIND: &str = "ImageReview";
@@ -73,7 +74,7 @@ struct Container {
 
 fn request(cluster: &Cluster, json: &[u8]) -> Result<Request, HttpError> {
     let review: Review<'_> =
-        serde_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
+        hallmark_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
     let refused = |problem: &str| Err(HttpError::InvalidArgument(problem.to_owned()));
     if review.api_version != API_VERSION || review.kind != KIND {
         return refused("this is not an ImageReview of imagepolicy.k8s.io/v1alpha1");
@@ -85,15 +86,15 @@ fn request(cluster: &Cluster, json: &[u8]) -> Result<Request, HttpError> {
     if images.is_empty() {
         return refused("the review has no containers");
     }
-    let Some(namespace) = spec.namespace.filter(|namespace| !namespace.is_empty()) else {
+    let Some(namespace) = spec.namespace else {
         return refused("the review names no namespace");
     };
+    let namespace = namespace.parse()?;
     let annotations = spec.annotations.unwrap_or_default();
     let break_glass = annotations.get(BREAK_GLASS_ANNOTATION).map(AsRef::as_ref);
     Ok(Request {
-        namespace: Some(namespace),
         break_glass: break_glass == Some(BREAK_GLASS_VALUE),
-        ..cluster.request(images)
+        ..cluster.request(Some(namespace), images)
     })
 }
 

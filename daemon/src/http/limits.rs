@@ -5,20 +5,32 @@ use std::time::Duration;
 /// The limits of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Connections open at once; one more is told 503 and closed. C10K, at some 20 KiB each.
+    /// Connections open at once; one more is told 503 and closed. C10K, at some 20 KiB each. Half of
+    /// them at most are strangers', see `connections`.
     pub connections_max: usize,
-    /// Requests at work at once, operations aside; one more is told 503. Each may hold
-    /// [`BODY_BYTES_FREE`] of body, so this bounds memory to 128 MiB.
+    /// Requests at work at once, operations aside. Each may hold [`BODY_BYTES_FREE`] of body, so
+    /// this bounds memory to 128 MiB; so may each that waits.
     pub in_flight_max: usize,
-    /// Reviews of Kubernetes beyond those at work that are read only to be denied; one more is told
-    /// 503. Bounds memory as `in_flight_max` does.
-    pub denials_max: usize,
-    /// Bytes of all bodies at once beyond [`BODY_BYTES_FREE`] of each; more is told 503.
+    /// Requests that wait for one of those to end; one more is told 503, or one of whoever has most.
+    pub waiting_max: usize,
+    /// How long they wait: an API server waits for 10 s unless told otherwise, and for 1 s at least.
+    pub slot_patience: Duration,
+    /// Bodies on their way in; for one more, the one that is longest under way makes room. Bounds
+    /// memory as `in_flight_max` does.
+    pub bodies_max: usize,
+    /// Bytes of all bodies at once beyond [`BODY_BYTES_FREE`] of each; for more, bodies that are
+    /// still on their way make room, else it is told 503.
     pub body_bytes_in_flight_max: usize,
+    /// Bytes of all answers that are not yet taken; for more, connections whose answers stand still
+    /// are ended, else a large answer is 503.
+    pub answer_bytes_max: usize,
+    /// The same of one connection: as many as its largest answers.
+    pub answer_bytes_per_connection_max: usize,
     /// Bytes of one body, 413 beyond. AdmissionReview carries an object (etcd's limit of 1.5 MiB)
     /// and its old form; batchCreate carries 1,000 occurrences of some 2 KiB.
     pub body_bytes_max: usize,
-    /// Ndjson streams at once; one more is told 503. Each may hold some six batches of
+    /// Ndjson streams at once; for one more, one of whoever has more makes room, else it is told 503.
+    /// Each may hold some six batches of
     /// [`BATCH_BYTES`].
     pub streams_max: usize,
     /// Bytes of one line of an ndjson stream: 1,000 images of 1 KiB.
@@ -28,21 +40,19 @@ pub struct ServerLimits {
     /// Headers of one request over HTTP/1.1, 431 beyond. Hyper's own default, which it keeps on
     /// the stack.
     pub header_count_max: usize,
-    /// TLS handshakes under way at once; one more is closed. Each costs a signature and some 20 KiB
-    /// before anybody has said who they are.
-    pub handshakes_max: usize,
     /// From the opening of a connection to the end of its TLS handshake.
     pub handshake_timeout: Duration,
     /// From the opening of a connection to the bytes that tell HTTP/1.1 from HTTP/2.
     pub first_byte_timeout: Duration,
     /// From the end of one request to the whole header of the next, so also how long an idle
-    /// connection is kept. Above the 60 s of most load balancers, so that they close first.
+    /// connection is kept, whichever HTTP it speaks. Above the 60 s of most load balancers, so that they close first.
     pub header_timeout: Duration,
     /// For the whole of a body. Admission webhooks are given 10 s in all by default.
     pub body_timeout: Duration,
     /// Between the bytes of an ndjson stream, either way.
     pub stream_idle_timeout: Duration,
-    /// How long a client may refuse to take a byte that is ready for it.
+    /// How long a client may leave what is ready for it: 4 KiB of a connection, and 16 KiB of each
+    /// answer, must be taken in this time.
     pub write_timeout: Duration,
     /// From the end of the body to the answer: the default of admission webhooks.
     pub request_deadline: Duration,
@@ -71,14 +81,17 @@ impl ServerLimits {
     pub const DEFAULT: Self = Self {
         connections_max: 10_000,
         in_flight_max: 2_048,
-        denials_max: 2_048,
+        waiting_max: 1_024,
+        slot_patience: Duration::from_millis(500),
+        bodies_max: 2_048,
         body_bytes_in_flight_max: 256 << 20,
+        answer_bytes_max: 128 << 20,
+        answer_bytes_per_connection_max: 8 << 20,
         body_bytes_max: 4 << 20,
         streams_max: 64,
         line_bytes_max: 1 << 20,
         header_bytes_max: 32 << 10,
         header_count_max: 100,
-        handshakes_max: 1_024,
         handshake_timeout: Duration::from_secs(10),
         first_byte_timeout: Duration::from_secs(10),
         header_timeout: Duration::from_secs(75),

@@ -6,6 +6,7 @@
 //! or fails with an [`HttpError`], which is rendered in one place.
 
 pub mod access;
+pub mod browser_guard;
 pub mod decisions;
 pub mod error;
 pub mod exchange;
@@ -15,20 +16,26 @@ pub mod routes;
 pub mod server;
 
 mod admission_review;
+mod answer_body;
 mod binaryauthorization;
 mod body;
 mod cloudkms;
+mod connections;
 mod containeranalysis;
 mod containeranalysis_v1beta1;
 mod dispatch;
 mod enums;
 mod external_data;
+mod flow;
 mod google;
 mod guarded_io;
+mod holder;
 mod iam;
 mod image_review;
+mod pace;
 mod platforms;
-mod pods;
+mod room;
+mod slots;
 mod webhook;
 mod writing;
 
@@ -50,26 +57,34 @@ use http::Response;
 use http_body_util::channel::Channel;
 use hyper::body::Incoming;
 use prometheus::Registry;
-use tokio::sync::Semaphore;
 
 use crate::admit::{self, Gate, Origin, Recorded, Validation};
+use crate::audit;
 use crate::auth::{Credentials, Guard};
 use crate::config::Kubernetes;
 use crate::metrics::http::HttpMetrics;
+use crate::metrics::look::LookMetrics;
 use crate::metrics::tls::TlsMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
-use dispatch::StreamBroken;
+use answer_body::StreamBroken;
+use body::Bodies;
+use browser_guard::BrowserGuard;
 use error::HttpError;
 use exchange::{Answer, Exchange};
+use flow::Flows;
 use health::Readiness;
+use holder::Holder;
 use limits::ServerLimits;
+use pace::Pace;
+use room::{GivesWay, Room};
 use routes::routes;
+use slots::Slots;
 use writing::Nameless;
 
 routes! {
     Decisions {
-        POST "/v1/decisions" [in_body DecisionsCreate] => decisions::decide, ndjson decisions::stream;
+        POST "/v1/decisions" [in_body DecisionsCreate] => decisions::decide, ndjson decisions::stream, forms true;
     }
     AdmissionReview {
         POST "/k8s/projects/{project}/clusters/{cluster}/admission" [DecisionsCreate] => admission_review::review, full admission_review::deny;
@@ -150,6 +165,7 @@ pub type Endpoint = for<'a> fn(&'a Doors, Exchange) -> Reply<'a>;
 type StreamEndpoint = fn(
     &Arc<Doors>,
     Credentials,
+    Holder,
     Incoming,
 ) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
 
@@ -168,14 +184,20 @@ pub struct Doors {
     pub limits: ServerLimits,
     /// Who may do what.
     pub guard: Arc<Guard>,
+    /// Tells requests of web pages from those of programs.
+    pub browser_guard: BrowserGuard,
     /// What TLS comes to.
     pub tls_metrics: TlsMetrics,
+    look_metrics: LookMetrics,
     /// What Kubernetes API servers are told beside the verdicts on pods.
     pub kubernetes: Kubernetes,
-    in_flight: Semaphore,
-    denials: Semaphore,
-    body_bytes: Semaphore,
-    streams: Arc<Semaphore>,
+    slots: Arc<Slots>,
+    bodies: Bodies,
+    streams: Arc<Room>,
+    flows: Arc<Flows>,
+    /// Of answers to probes, and of refusals: a flood of one must not hold up the other.
+    probes: Pace,
+    refusals: Pace,
     nameless: Nameless,
     before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
     plugin_errors: Option<PluginErrors>,
@@ -217,21 +239,27 @@ impl Doors {
         registry: Registry,
         limits: ServerLimits,
     ) -> Result<Self, prometheus::Error> {
+        let metrics = HttpMetrics::register(&registry)?;
+        let (at_work, waiting) = (metrics.in_flight.clone(), metrics.waiting.clone());
         Ok(Self {
             decider,
             resources,
-            metrics: HttpMetrics::register(&registry)?,
+            metrics,
             tls_metrics: TlsMetrics::register(&registry)?,
+            look_metrics: LookMetrics::register(&registry)?,
             guard: Arc::default(),
+            browser_guard: BrowserGuard::default(),
             nameless: Nameless::default(),
             registry,
             readiness: Arc::default(),
             limits,
             kubernetes: Kubernetes::default(),
-            in_flight: Semaphore::new(limits.in_flight_max),
-            denials: Semaphore::new(limits.denials_max),
-            body_bytes: Semaphore::new(limits.body_bytes_in_flight_max),
-            streams: Arc::new(Semaphore::new(limits.streams_max)),
+            slots: Slots::new(limits.in_flight_max, limits.waiting_max, at_work, waiting),
+            bodies: Bodies::new(limits),
+            streams: Room::new(GivesWay::ToSmaller),
+            flows: Flows::new(limits),
+            probes: Pace::default(),
+            refusals: Pace::default(),
             before_scrape: None,
             plugin_errors: None,
             key_versions: None,
@@ -242,6 +270,13 @@ impl Doors {
     #[must_use]
     pub fn guarded_by(mut self, guard: Guard) -> Self {
         self.guard = Arc::new(guard);
+        self
+    }
+
+    /// Answers to these names beside those of loopback.
+    #[must_use]
+    pub fn answering_to(mut self, allowed_hosts: Vec<String>) -> Self {
+        self.browser_guard = BrowserGuard { allowed_hosts };
         self
     }
 
@@ -268,6 +303,10 @@ impl Doors {
     ) -> Self {
         self.plugin_errors = Some(Box::new(errors));
         self
+    }
+
+    fn kms_key_errors(&self) -> BTreeMap<String, String> {
+        self.key_versions.as_ref().map_or_else(BTreeMap::new, |versions| versions.unserved())
     }
 
     fn plugin_errors(&self) -> BTreeMap<String, String> {
@@ -310,6 +349,9 @@ impl Doors {
     }
 
     fn refresh_metrics(&self) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.bodies.set(gauge(self.bodies.count()));
+        self.metrics.answer_bytes.set(gauge(self.flows.held()));
         if let Some(refresh) = &self.before_scrape {
             refresh();
         }
@@ -321,6 +363,15 @@ impl Doors {
             Decider::Gate(gate) => Some(gate.snapshots.current().generation),
             #[cfg(test)]
             Decider::Test(_) => None,
+        }
+    }
+
+    /// What is wrong with the audit log now, if anything.
+    fn audit(&self) -> audit::Report {
+        match &self.decider {
+            Decider::Gate(gate) => gate.audit.health(),
+            #[cfg(test)]
+            Decider::Test(_) => audit::Report::default(),
         }
     }
 

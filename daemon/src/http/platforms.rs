@@ -3,6 +3,7 @@
 use hallmark_core::document::DocumentLimits;
 use hallmark_core::document::read::resource;
 use hallmark_core::names::{NameError, Platform, PlatformPolicyName};
+use hallmark_core::platform::evaluate::Pod;
 use hallmark_core::platform::parse::platform_policy_from_document;
 use hallmark_core::platform::render::platform_policy_to_json;
 use hallmark_core::platform::result::response_to_json;
@@ -12,7 +13,13 @@ use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Change, Exchange, changed};
 use super::google::{answer, document, empty, listing, page, project, required};
-use super::pods::pods;
+use crate::workload::{self, WorkloadError};
+
+/// Objects of one `List`, lists in it included. A chart makes some dozens.
+const OBJECTS_MAX: usize = 1_000;
+
+/// Characters of the name of an object that an error repeats. Kubernetes' names end at 253.
+const NAME_CHARS_SHOWN: usize = 253;
 
 /// `GET projects/*/platforms`.
 pub(super) fn list_platforms(_: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
@@ -84,6 +91,8 @@ pub(super) async fn evaluate(doors: &Doors, exchange: Exchange) -> Result<Answer
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let object = resource(document.root(), |root| {
         let object = root.object(&["name", "resource", "attestationMode"])?;
+        let whole = name.to_string();
+        object.repeats("name", &whole, |text| text == whole);
         let modes = [("ATTESTATION_MODE_UNSPECIFIED", 0, false), ("GENERATE_DEPLOY", 1, true)];
         if let Some(field) = object.get("attestationMode")
             && field.enumeration(&modes)?
@@ -93,10 +102,37 @@ pub(super) async fn evaluate(doors: &Doors, exchange: Exchange) -> Result<Answer
         let read = object.required("resource").and_then(|field| field.json());
         read.filter(Value::is_object)
     })?;
-    let pods = pods(&object)?;
+    let pods = pods(&object.to_string())?;
     let policy = doors.resources.trusted_gke_policy(name).await?;
     let results = doors.conformance(&policy, pods, exchange.deadline).await?;
     answer(&exchange, response_to_json(&results))
+}
+
+/// The pods of an object or a list of them. One whose images are all left blank cannot be
+/// evaluated: without images everything would conform.
+fn pods(json: &str) -> Result<Vec<Pod>, HttpError> {
+    let pods = workload::objects(json, OBJECTS_MAX).and_then(|objects| {
+        objects.iter().map(|object| object.pod()).collect::<Result<Vec<_>, _>>()
+    });
+    let invalid = |error: WorkloadError| HttpError::InvalidArgument(format!("resource: {error}"));
+    let pods = pods.map_err(invalid)?;
+    if pods.is_empty() {
+        return Err(HttpError::InvalidArgument("resource: no pod in it".to_owned()));
+    }
+    if let Some(blank) = pods.iter().find(|pod| pod.images.is_empty()) {
+        let name: String = blank.name.chars().take(NAME_CHARS_SHOWN).collect();
+        return Err(HttpError::InvalidArgument(format!(
+            "resource: `{name}` leaves its images blank: evaluate its pods, when they are filled in"
+        )));
+    }
+    Ok(pods.into_iter().map(pod).collect())
+}
+
+/// The pod as a policy sees it. Without a namespace the account that it would be given is not known.
+fn pod(read: workload::Pod) -> Pod {
+    let account = read.namespace.is_some().then(|| read.account()).or(read.service_account);
+    let images = read.images.into_iter().map(|used| used.image).collect();
+    Pod { name: read.name, namespace: read.namespace, service_account: account, images }
 }
 
 fn name(exchange: &Exchange) -> Result<PlatformPolicyName, NameError> {

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use hallmark_core::excerpt::Excerpt;
 use http::Method;
 use matchit::Router;
 use percent_encoding::percent_decode_str;
@@ -27,6 +28,8 @@ pub struct Route {
     pub endpoint: Endpoint,
     /// What answers `application/x-ndjson`, where that is read.
     pub(super) stream: Option<StreamEndpoint>,
+    /// True if JSON is read under the content type of forms, which is curl's default.
+    pub(super) reads_forms: bool,
     /// What denies a whole body where there is no room to decide, where an answer is heeded and an
     /// error may not be.
     pub(super) denial: Option<Endpoint>,
@@ -57,9 +60,10 @@ impl Route {
 /// `in_body` and a permission, `authenticated` or `anybody` (see [`Access`]), and an endpoint is an
 /// `async fn(&Doors, Exchange) -> Result<Answer, HttpError>`, or after `ready` a plain
 /// `fn(&Doors, &Exchange) -> …` that never waits. After `, ndjson` comes a [`StreamEndpoint`], after
-/// `, full` such a plain function for when there is no room.
+/// `, forms` if JSON is read as a form, too, after `, full` such a plain function for when there is
+/// no room.
 macro_rules! routes {
-    ($($door:ident { $($method:ident $path:literal [$($access:ident)+] => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)? $(, full $denial:path)?;)* })*) => {
+    ($($door:ident { $($method:ident $path:literal [$($access:ident)+] => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)? $(, forms $forms:literal)? $(, full $denial:path)?;)* })*) => {
         /// Every route of the API.
         pub static ROUTES: &[$crate::http::routes::Route] = &[$($(
             $crate::http::routes::Route {
@@ -69,6 +73,7 @@ macro_rules! routes {
                 access: $crate::http::routes::access!($($access)+),
                 endpoint: $crate::http::routes::endpoint!($($endpoint)+ $(:: $function)*),
                 stream: $crate::http::routes::stream!($($stream)?),
+                reads_forms: false $(|| $forms)?,
                 denial: $crate::http::routes::denial!($($denial)?),
             },
         )*)*];
@@ -169,7 +174,7 @@ pub fn find(method: &Method, path: &str) -> Result<(&'static Route, Params), Htt
 
 /// Enough of a caller's text to recognise it by.
 fn shortened(text: &str) -> String {
-    text.chars().take(128).collect()
+    Excerpt::<128>(text).to_string()
 }
 
 #[cfg(test)]

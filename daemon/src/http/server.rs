@@ -3,31 +3,37 @@
 //!
 //! Under TLS the handshake says which HTTP is spoken (ALPN); in clear text the first bytes do.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::conn::auto::{self, Builder};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::Doors;
 use super::access::Peer;
-use super::dispatch::dispatch;
+use super::answer_body::AnswerBody;
+use super::connections::{Connections, Standing};
+use super::dispatch::{GRACE, dispatch};
+use super::flow::Flow;
 use super::guarded_io::GuardedIo;
 use super::limits::ServerLimits;
 use crate::auth::certificate::ClientCertificate;
-use crate::metrics::http::ShedCause;
+use crate::metrics::http::{ClosedCause, ShedCause};
 use crate::tls::Tls;
 
 /// What is said to one connection too many.
@@ -85,9 +91,9 @@ pub async fn serve(
         tokio::select! {
             biased;
             () = &mut stop => break,
-            Some(_) = server.connections.join_next() => {}
+            Some(_) = server.serving.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => server.welcome(socket),
+                Ok((socket, address)) => server.welcome(socket, address.ip()),
                 Err(error) => server.not_accepted(&error).await,
             },
         }
@@ -100,10 +106,8 @@ struct Server {
     doors: Arc<Doors>,
     entrance: Entrance,
     protocols: Arc<Protocols>,
-    places: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
-    graceful: GracefulShutdown,
-    connections: JoinSet<()>,
+    connections: Arc<Connections>,
+    serving: JoinSet<()>,
 }
 
 impl Server {
@@ -111,16 +115,14 @@ impl Server {
         Self {
             entrance,
             protocols: Arc::new(Protocols::new(&doors.limits)),
-            handshakes: Arc::new(Semaphore::new(doors.limits.handshakes_max)),
-            places: Arc::new(Semaphore::new(doors.limits.connections_max)),
-            graceful: GracefulShutdown::new(),
-            connections: JoinSet::new(),
+            connections: Connections::new(doors.limits.connections_max),
+            serving: JoinSet::new(),
             doors,
         }
     }
 
-    fn welcome(&mut self, socket: TcpStream) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+    fn welcome(&mut self, socket: TcpStream, address: IpAddr) {
+        let Some(standing) = self.connections.arrive(address) else {
             self.doors.metrics.shed(ShedCause::Connections);
             if self.entrance.tls.is_none() {
                 // The buffer of a new socket is empty: this is taken whole, or the client is gone.
@@ -128,7 +130,7 @@ impl Server {
             }
             return;
         };
-        if let Err(error) = socket.set_nodelay(true) {
+        if let Err(error) = prepare(&socket, &self.doors.limits) {
             tracing::debug!("a connection was gone before it was served: {error}");
             return;
         }
@@ -136,42 +138,41 @@ impl Server {
             doors: Arc::clone(&self.doors),
             protocols: Arc::clone(&self.protocols),
             reach: self.entrance.reach,
-            watcher: self.graceful.watcher(),
-            _place: place,
+            address,
+            standing,
         };
-        let Some(tls) = &self.entrance.tls else {
-            self.connections.spawn(connection.serve_clear(socket));
-            return;
-        };
-        match Arc::clone(&self.handshakes).try_acquire_owned() {
-            Ok(turn) => {
-                self.connections.spawn(connection.serve_tls(socket, tls.config(), turn));
-            }
-            Err(_) => self.doors.metrics.shed(ShedCause::Handshakes),
-        }
+        let tls = self.entrance.tls.as_ref().map(|tls| tls.config());
+        self.serving.spawn(connection.serve(socket, tls));
     }
 
-    /// A client that is gone already costs nothing; a process without descriptors needs a rest.
+    /// A client that is gone already costs nothing; a process without descriptors needs one of
+    /// those that strangers hold, and a rest.
     async fn not_accepted(&self, error: &io::Error) {
         if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
         {
             return;
         }
         tracing::warn!("cannot accept connections: {error}");
+        self.connections.evict();
         sleep(ACCEPT_REST).await;
     }
 
     async fn drain(mut self) -> Drained {
         self.doors.readiness.start_draining();
-        let finished = timeout(self.doors.limits.drain_timeout, self.graceful.shutdown()).await;
-        let mut cut_off = 0;
-        if finished.is_err() {
-            while self.connections.try_join_next().is_some() {}
-            cut_off = self.connections.len();
-        }
-        self.connections.shutdown().await;
+        let finish = async { while self.serving.join_next().await.is_some() {} };
+        let finished = timeout(self.doors.limits.drain_timeout, finish).await;
+        let cut_off = if finished.is_ok() { 0 } else { self.serving.len() };
+        self.serving.shutdown().await;
         Drained { cut_off }
     }
+}
+
+/// What the system is told of a connection: to send at once, and to give up on a peer that takes no
+/// byte of what it holds.
+fn prepare(socket: &TcpStream, limits: &ServerLimits) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let patience = u32::try_from(limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(socket, patience)?)
 }
 
 /// One connection, whatever carries its bytes.
@@ -179,33 +180,33 @@ struct Connection {
     doors: Arc<Doors>,
     protocols: Arc<Protocols>,
     reach: Reach,
-    watcher: Watcher,
-    _place: OwnedSemaphorePermit,
+    address: IpAddr,
+    standing: Arc<Standing>,
 }
 
 impl Connection {
-    async fn serve_clear(self, socket: TcpStream) {
-        let protocols = Arc::clone(&self.protocols);
-        self.serve(socket, &protocols.told_by_first_bytes, None).await;
+    /// Until it ends, or another needs the room of a stranger.
+    async fn serve(self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
+        let (doors, standing) = (Arc::clone(&self.doors), Arc::clone(&self.standing));
+        tokio::select! {
+            biased;
+            () = standing.given_up() => doors.metrics.closed(ClosedCause::Stranger),
+            () = async {
+                match tls {
+                    Some(config) => self.serve_tls(socket, config).await,
+                    None => self.serve_clear(socket).await,
+                }
+            } => {}
+        }
     }
 
-    async fn serve_tls(
-        self,
-        socket: TcpStream,
-        config: Arc<ServerConfig>,
-        turn: OwnedSemaphorePermit,
-    ) {
-        let shaken = TlsAcceptor::from(config).accept(socket);
-        let shaken = timeout(self.doors.limits.handshake_timeout, shaken).await;
-        drop(turn);
-        let stream = match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(stream) => stream,
-            Err(error) => {
-                self.doors.tls_metrics.handshake_errors.inc();
-                tracing::debug!("a TLS handshake came to nothing: {error}");
-                return;
-            }
-        };
+    async fn serve_clear(self, socket: TcpStream) {
+        let protocols = Arc::clone(&self.protocols);
+        self.speak(socket, &protocols.told_by_first_bytes, None).await;
+    }
+
+    async fn serve_tls(self, socket: TcpStream, config: Arc<ServerConfig>) {
+        let Some(stream) = self.shake_hands(socket, config).await else { return };
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.map(|der| Arc::new(ClientCertificate::read(der)));
@@ -215,10 +216,30 @@ impl Connection {
             Some(b"h2") => &protocols.http2,
             _ => &protocols.http1,
         };
-        self.serve(stream, protocol, certificate).await;
+        self.speak(stream, protocol, certificate).await;
     }
 
-    async fn serve(
+    async fn shake_hands(
+        &self,
+        socket: TcpStream,
+        config: Arc<ServerConfig>,
+    ) -> Option<TlsStream<TcpStream>> {
+        let shaking = TlsAcceptor::from(config).accept(socket);
+        let shaken = tokio::select! {
+            shaken = timeout(self.doors.limits.handshake_timeout, shaking) => shaken,
+            () = self.doors.readiness.drained() => return None,
+        };
+        match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                self.doors.tls_metrics.handshake_errors.inc();
+                tracing::debug!("a TLS handshake came to nothing: {error}");
+                None
+            }
+        }
+    }
+
+    async fn speak(
         self,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         protocol: &Builder<TokioExecutor>,
@@ -226,13 +247,59 @@ impl Connection {
     ) {
         let _open = Open::new(&self.doors);
         let io = TokioIo::new(GuardedIo::new(io, self.doors.limits));
-        let peer = Arc::new(Peer { certificate, reach: self.reach });
-        let service =
-            service_fn(|request| dispatch(Arc::clone(&self.doors), Arc::clone(&peer), request));
-        let served = self.watcher.watch(protocol.serve_connection(io, service).into_owned());
-        if let Err(error) = served.await {
-            tracing::debug!("a connection ended early: {error}");
+        let flow = self.doors.flows.open();
+        let peer = Arc::new(Peer {
+            certificate,
+            reach: self.reach,
+            address: self.address,
+            standing: self.standing,
+        });
+        let service = service_fn(|request| {
+            dispatch(Arc::clone(&self.doors), Arc::clone(&peer), flow.begin(), request)
+        });
+        let speaking = pin!(protocol.serve_connection(io, service).into_owned());
+        watch_over(&self.doors, &flow, speaking).await;
+    }
+}
+
+/// Drives a connection to its end, and ends it if nobody uses it or takes its answers.
+async fn watch_over<I, S>(
+    doors: &Doors,
+    flow: &Flow,
+    mut speaking: Pin<&mut auto::Connection<'static, TokioIo<I>, S, TokioExecutor>>,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let limits = &doors.limits;
+    let period = limits.write_timeout.min(limits.header_timeout) / 2;
+    let mut looks = interval_at(Instant::now() + period, period);
+    let mut draining = pin!(doors.readiness.drained());
+    let mut is_draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            cause = flow.is_cut() => return doors.metrics.closed(cause),
+            served = speaking.as_mut() => return tell(served),
+            () = &mut draining, if !is_draining => {
+                is_draining = true;
+                speaking.as_mut().graceful_shutdown();
+            }
+            _ = looks.tick() => if let Some(cause) = flow.end(limits) {
+                doors.metrics.closed(cause);
+                speaking.as_mut().graceful_shutdown();
+                // What is under way has its time; what stands still does not get more.
+                let rest = timeout(limits.request_deadline + GRACE, speaking).await;
+                return rest.map_or((), tell);
+            },
         }
+    }
+}
+
+fn tell(served: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = served {
+        tracing::debug!("a connection ended early: {error}");
     }
 }
 

@@ -4,8 +4,10 @@
 use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
+use hallmark_core::attributes::{ClusterName, Namespace};
 use hallmark_core::decision::{Decision, ImageDecision, Reason};
 use hallmark_core::evaluate::Request;
+use hallmark_core::excerpt::is_hidden;
 use hallmark_core::names::ProjectId;
 use tokio::time::timeout_at;
 
@@ -16,15 +18,6 @@ use super::exchange::Exchange;
 use super::google::project;
 use crate::admit::{Origin, Recorded};
 use crate::metrics::http::Door;
-
-/// The label of a pod that asks for break-glass, where it is `true`.
-pub(super) const BREAK_GLASS_LABEL: &str = "image-policy.k8s.io/break-glass";
-
-/// The annotation that asked for it before the label did, and is still heard.
-pub(super) const BREAK_GLASS_ANNOTATION: &str = "alpha.image-policy.k8s.io/break-glass";
-
-/// The only value of either that asks for anything.
-pub(super) const BREAK_GLASS_VALUE: &str = "true";
 
 /// Keys of audit annotations; the API server puts the name of the webhook and `/` before them.
 pub(super) const BREAK_GLASS_KEY: &str = "break-glass";
@@ -43,8 +36,7 @@ const SHOWN_TAIL: usize = 24;
 #[derive(Clone, Debug)]
 pub(super) struct Cluster {
     pub(super) project: ProjectId,
-    /// `LOCATION.CLUSTER`.
-    pub(super) name: Box<str>,
+    pub(super) name: ClusterName,
     principal: Option<String>,
 }
 
@@ -52,7 +44,7 @@ impl Cluster {
     pub(super) fn of(exchange: &Exchange) -> Result<Self, HttpError> {
         Ok(Self {
             project: project(exchange)?,
-            name: exchange.param("cluster").into(),
+            name: exchange.param("cluster").parse()?,
             principal: exchange.caller.principal().map(str::to_owned),
         })
     }
@@ -62,12 +54,12 @@ impl Cluster {
         Origin { door: door.name(), principal: self.principal.clone(), review: None }
     }
 
-    /// A request of this cluster for images, by nobody in particular.
-    pub(super) fn request(&self, images: Vec<Box<str>>) -> Request {
+    /// A request of this cluster for images, by nobody in particular in this namespace.
+    pub(super) fn request(&self, namespace: Option<Namespace>, images: Vec<Box<str>>) -> Request {
         Request {
             project: self.project.clone(),
             cluster: Some(self.name.clone()),
-            namespace: None,
+            namespace,
             service_account: None,
             istio_identity: None,
             images,
@@ -223,7 +215,7 @@ impl fmt::Display for Shown<'_> {
             match character {
                 _ if index == SHOWN_HEAD && count > SHOWN_HEAD + SHOWN_TAIL => f.write_char('…')?,
                 _ if index > SHOWN_HEAD && index + SHOWN_TAIL < count => {}
-                control if control.is_control() => write!(f, "{}", control.escape_default())?,
+                hidden if is_hidden(hidden) => write!(f, "{}", hidden.escape_default())?,
                 plain => f.write_char(plain)?,
             }
         }

@@ -17,8 +17,8 @@ use super::error::HttpError;
 use super::exchange::{Answer, Change, Exchange, Params};
 use super::routes::Route;
 use super::{Decider, Doors};
-use crate::audit::AuditError;
 use crate::audit::write_record::{self, WriteRecord};
+use crate::audit::{Account, AuditError};
 use crate::auth::Caller;
 
 /// How long the record of an outcome may take: the write is done, and this must not be lost for
@@ -29,6 +29,10 @@ const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// that somebody tries, too few to fill a disk with. The next record says how many were not.
 const NAMELESS_BURST: u32 = 100;
 const NAMELESS_PER_SECOND: u32 = 10;
+
+/// Bytes of a path or a message in the record of a refusal. A path may have 32 KiB, and at 10 a
+/// second callers without a name could write 27 GB a day.
+const REFUSAL_TEXT_BYTES_MAX: usize = 1_024;
 
 /// Carries out a write and records it.
 pub(super) async fn write(
@@ -47,7 +51,8 @@ pub(super) async fn write(
         resource: &resource,
         ..WriteRecord::default()
     };
-    let intended = doors.record(write_record::intent(&record), exchange.deadline).await;
+    let account = Account::Limited(record.principal);
+    let intended = doors.record(account, write_record::intent(&record), exchange.deadline).await;
     intended.map_err(|error| unrecorded("nothing was done", &error))?;
     let mut answered = caught((route.endpoint)(&doors, exchange)).await;
     let change =
@@ -59,14 +64,23 @@ pub(super) async fn write(
     record.resources = &change.resources;
     record.etag_before = change.etag_before.as_deref();
     record.etag_after = change.etag_after.as_deref();
-    let recorded =
-        doors.record(write_record::outcome(&record), Instant::now() + OUTCOME_TIMEOUT).await;
+    let account = Account::Owed(record.principal);
+    let deadline = Instant::now() + OUTCOME_TIMEOUT;
+    let recorded = doors.record(account, write_record::outcome(&record), deadline).await;
     recorded.map_err(|error| unrecorded("a write was carried out", &error))?;
     answered
 }
 
 fn unrecorded(what: &str, error: &AuditError) -> HttpError {
+    if let AuditError::LimitExceeded { .. } = error {
+        return HttpError::AuditLimitExceeded;
+    }
     HttpError::Unavailable { inside: format!("{what} that could not be recorded: {error}") }
+}
+
+/// As much of a caller's text as the record of a refusal holds.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(REFUSAL_TEXT_BYTES_MAX)]
 }
 
 fn method(route: &Route) -> String {
@@ -90,27 +104,36 @@ impl Doors {
                 None => return,
             }
         }
+        let (resource, message) = (access::resource(route, params), error.to_string());
         let record = WriteRecord {
             principal,
             method: &method(route),
-            resource: &access::resource(route, params),
+            resource: beginning(&resource),
             outcome: error.status().1,
-            message: Some(&error.to_string()),
+            message: Some(beginning(&message)),
             unrecorded,
             ..WriteRecord::default()
         };
         let deadline = Instant::now() + self.limits.request_deadline;
-        if let Err(error) = self.record(write_record::outcome(&record), deadline).await {
-            tracing::error!(%error, "a refusal was not recorded");
+        let account = Account::Limited(principal);
+        match self.record(account, write_record::outcome(&record), deadline).await {
+            // Counted, and told of by the principal's next record.
+            Ok(()) | Err(AuditError::LimitExceeded { .. }) => {}
+            Err(error) => tracing::error!(%error, "a refusal was not recorded"),
         }
     }
 
-    async fn record(&self, record: Bytes, deadline: Instant) -> Result<(), AuditError> {
+    async fn record(
+        &self,
+        account: Account<'_>,
+        record: Bytes,
+        deadline: Instant,
+    ) -> Result<(), AuditError> {
         match &self.decider {
-            Decider::Gate(gate) => gate.audit.append(vec![record], deadline).await,
+            Decider::Gate(gate) => gate.audit.append(account, vec![record], deadline).await,
             #[cfg(test)]
             Decider::Test(_) => {
-                drop((record, deadline));
+                drop((account, record, deadline));
                 Ok(())
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Gauge, Histogram, IntCounter, Registry};
+use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
 use super::latency;
 
@@ -13,6 +13,11 @@ pub struct AuditMetrics {
     errors: IntCounter,
     append: Histogram,
     lag: Gauge,
+    writable: IntGauge,
+    damages: IntCounter,
+    limited: IntCounter,
+    free: IntGauge,
+    reserve: IntGauge,
 }
 
 impl AuditMetrics {
@@ -32,11 +37,34 @@ impl AuditMetrics {
                 "hallmark_audit_lag_seconds",
                 "Age of the oldest record not known to be on the disk, at the last sync.",
             )?,
+            writable: IntGauge::new(
+                "hallmark_audit_writable",
+                "1 if the log takes records; 0 if everything is denied because it does not.",
+            )?,
+            damages: IntCounter::new(
+                "hallmark_audit_damages_total",
+                "Times that the log's file was found removed, replaced, cut, changed or unsynced.",
+            )?,
+            limited: IntCounter::new(
+                "hallmark_audit_limited_total",
+                "Records refused, and what they would have recorded denied, because their principal \
+                 had used up what it may write.",
+            )?,
+            free: IntGauge::new("hallmark_audit_free_bytes", "Bytes left on the log's disk.")?,
+            reserve: IntGauge::new(
+                "hallmark_audit_reserve_bytes",
+                "Bytes left on the log's disk below which the daemon warns.",
+            )?,
         };
         registry.register(Box::new(metrics.records.clone()))?;
         registry.register(Box::new(metrics.errors.clone()))?;
         registry.register(Box::new(metrics.append.clone()))?;
         registry.register(Box::new(metrics.lag.clone()))?;
+        registry.register(Box::new(metrics.writable.clone()))?;
+        registry.register(Box::new(metrics.damages.clone()))?;
+        registry.register(Box::new(metrics.limited.clone()))?;
+        registry.register(Box::new(metrics.free.clone()))?;
+        registry.register(Box::new(metrics.reserve.clone()))?;
         Ok(metrics)
     }
 
@@ -54,5 +82,26 @@ impl AuditMetrics {
     /// The oldest record of the sync that begins now is `lag` old.
     pub fn lag(&self, lag: Duration) {
         self.lag.set(lag.as_secs_f64());
+    }
+
+    /// The log takes records, or does not.
+    pub fn writable(&self, writable: bool) {
+        self.writable.set(i64::from(writable));
+    }
+
+    /// The log's file cannot be gone on with.
+    pub fn damaged(&self) {
+        self.damages.inc();
+    }
+
+    /// So many records of a principal were refused that had used up what it may write.
+    pub fn limited(&self, records: usize) {
+        self.limited.inc_by(records as u64);
+    }
+
+    /// The log's disk has this many bytes left, and a warning is given below `reserve`.
+    pub fn room(&self, free: u64, reserve: u64) {
+        self.free.set(i64::try_from(free).unwrap_or(i64::MAX));
+        self.reserve.set(i64::try_from(reserve).unwrap_or(i64::MAX));
     }
 }

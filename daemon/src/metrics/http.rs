@@ -67,15 +67,23 @@ pub enum ShedCause {
     Requests,
     /// Too many ndjson streams.
     Streams,
+    /// Too many bodies on their way in.
+    Bodies,
     /// Too many bytes of bodies.
     BodyBytes,
-    /// Too many TLS handshakes.
-    Handshakes,
+    /// Too many bytes of answers on their way out.
+    AnswerBytes,
 }
 
 impl ShedCause {
-    const ALL: [Self; 5] =
-        [Self::Connections, Self::Requests, Self::Streams, Self::BodyBytes, Self::Handshakes];
+    const ALL: [Self; 6] = [
+        Self::Connections,
+        Self::Requests,
+        Self::Streams,
+        Self::Bodies,
+        Self::BodyBytes,
+        Self::AnswerBytes,
+    ];
 
     /// The word in metrics.
     pub const fn name(self) -> &'static str {
@@ -83,8 +91,39 @@ impl ShedCause {
             Self::Connections => "connections",
             Self::Requests => "requests",
             Self::Streams => "streams",
+            Self::Bodies => "bodies",
             Self::BodyBytes => "body_bytes",
-            Self::Handshakes => "handshakes",
+            Self::AnswerBytes => "answer_bytes",
+        }
+    }
+}
+
+/// Why the server ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedCause {
+    /// Nobody was let in over it, and another needed the room.
+    Stranger,
+    /// Nothing was asked over it for long.
+    Idle,
+    /// An answer was not taken in time.
+    Stuck,
+    /// Its answers stood still, and the room was needed.
+    Room,
+    /// Its client called off one request after the other.
+    Cancelling,
+}
+
+impl ClosedCause {
+    const ALL: [Self; 5] = [Self::Stranger, Self::Idle, Self::Stuck, Self::Room, Self::Cancelling];
+
+    /// The word in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stranger => "stranger",
+            Self::Idle => "idle",
+            Self::Stuck => "stuck",
+            Self::Room => "room",
+            Self::Cancelling => "cancelling",
         }
     }
 }
@@ -99,8 +138,15 @@ pub struct HttpMetrics {
     requests: [[IntCounter; CODES.len()]; Door::ALL.len()],
     seconds: [Histogram; Door::ALL.len()],
     sheds: [IntCounter; ShedCause::ALL.len()],
+    closed: [IntCounter; ClosedCause::ALL.len()],
     /// Requests at work, operations aside.
     pub in_flight: IntGauge,
+    /// Requests that wait for a slot.
+    pub waiting: IntGauge,
+    /// Bodies on their way in.
+    pub bodies: IntGauge,
+    /// Bytes of answers on their way out.
+    pub answer_bytes: IntGauge,
     /// Connections open.
     pub connections: IntGauge,
 }
@@ -123,13 +169,19 @@ impl HttpMetrics {
             Opts::new("hallmark_http_shed_total", "Work turned away, by limit reached."),
             &["cause"],
         )?;
-        let in_flight = IntGauge::new("hallmark_http_in_flight", "Requests at work.")?;
-        let connections = IntGauge::new("hallmark_http_connections", "Connections open.")?;
+        let closed = IntCounterVec::new(
+            Opts::new("hallmark_http_closed_total", "Connections ended by the daemon, by cause."),
+            &["cause"],
+        )?;
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(sheds.clone()))?;
-        registry.register(Box::new(in_flight.clone()))?;
-        registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(closed.clone()))?;
         let of_door = |door: Door| {
             CODES.map(|code| {
                 let code = if code == 0 { "other".to_owned() } else { code.to_string() };
@@ -140,8 +192,12 @@ impl HttpMetrics {
             requests: Door::ALL.map(of_door),
             seconds: Door::ALL.map(|door| seconds.with_label_values(&[door.name()])),
             sheds: ShedCause::ALL.map(|cause| sheds.with_label_values(&[cause.name()])),
-            in_flight,
-            connections,
+            closed: ClosedCause::ALL.map(|cause| closed.with_label_values(&[cause.name()])),
+            in_flight: gauge("hallmark_http_in_flight", "Requests at work.")?,
+            waiting: gauge("hallmark_http_waiting", "Requests that wait for a slot to work in.")?,
+            bodies: gauge("hallmark_http_bodies", "Bodies of requests on their way in.")?,
+            answer_bytes: gauge("hallmark_http_answer_bytes", "Bytes of answers not yet taken.")?,
+            connections: gauge("hallmark_http_connections", "Connections open.")?,
         })
     }
 
@@ -159,6 +215,11 @@ impl HttpMetrics {
     /// Counts work turned away.
     pub fn shed(&self, cause: ShedCause) {
         self.sheds[cause as usize].inc();
+    }
+
+    /// Counts a connection that the server ended.
+    pub fn closed(&self, cause: ClosedCause) {
+        self.closed[cause as usize].inc();
     }
 }
 

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod decision;
 pub mod http;
 pub mod lanes;
+pub mod look;
 pub mod plugin;
 pub mod plugin_worker;
 pub mod reload;

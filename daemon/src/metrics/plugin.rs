@@ -12,6 +12,7 @@ pub struct PluginMetrics {
     age: GaugeVec,
     overdue: GaugeVec,
     keys: IntGaugeVec,
+    refused: IntGaugeVec,
     withdrawn: IntGaugeVec,
     /// Locked, so that two scrapes at once do not both add what is new.
     counters: Arc<Mutex<Counters>>,
@@ -22,6 +23,7 @@ struct Counters {
     errors: IntCounterVec,
     refreshes: IntCounterVec,
     rotations: IntCounterVec,
+    log_lost: IntCounterVec,
 }
 
 /// One instance at the time of a scrape.
@@ -33,6 +35,8 @@ pub struct PluginReading<'a> {
     pub age: Option<Duration>,
     /// Keys in it.
     pub keys: usize,
+    /// Keys in it that are not used.
+    pub refused_keys: usize,
     /// Snapshots that failed.
     pub snapshot_errors: u64,
     /// Calls that failed through the plugin's fault.
@@ -45,6 +49,8 @@ pub struct PluginReading<'a> {
     pub refreshes: [(&'static str, u64); 3],
     /// Ids that came to name another key.
     pub rotations: u64,
+    /// Log lines that were not written.
+    pub log_lost: u64,
 }
 
 impl PluginMetrics {
@@ -69,6 +75,12 @@ impl PluginMetrics {
                 "Key ids that came to name another key, or one more.",
                 &["plugin"],
             )?,
+            log_lost: counter(
+                registry,
+                "hallmark_plugin_log_lines_lost_total",
+                "Log lines of plugins that were not written, because there were too many.",
+                &["plugin"],
+            )?,
         };
         let seconds = |name: &str, help: &str| {
             let gauge = GaugeVec::new(Opts::new(name, help), &["plugin"])?;
@@ -90,6 +102,10 @@ impl PluginMetrics {
                 "For how long there should have been another key snapshot; 0 where it is fresh.",
             )?,
             keys: number("hallmark_plugin_keys", "Keys in the last good key snapshot.")?,
+            refused: number(
+                "hallmark_plugin_keys_refused",
+                "Keys in the last good key snapshot that are not used.",
+            )?,
             withdrawn: number(
                 "hallmark_plugin_keys_withdrawn",
                 "1 where keys are no longer used, because they could not be had for too long.",
@@ -108,15 +124,17 @@ impl PluginMetrics {
         self.overdue.with_label_values(&[instance]).set(overdue.as_secs_f64());
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.keys.with_label_values(&[instance]).set(count(reading.keys as u64));
+        self.refused.with_label_values(&[instance]).set(count(reading.refused_keys as u64));
         self.withdrawn.with_label_values(&[instance]).set(reading.withdrawn.into());
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let Counters { errors, refreshes, rotations } = &*counters;
+        let Counters { errors, refreshes, rotations, log_lost } = &*counters;
         advance(errors, &[instance, "snapshot"], reading.snapshot_errors);
         advance(errors, &[instance, "other"], reading.call_errors);
         for (cause, total) in reading.refreshes {
             advance(refreshes, &[instance, cause], total);
         }
         advance(rotations, &[instance], reading.rotations);
+        advance(log_lost, &[instance], reading.log_lost);
     }
 }
 
@@ -148,12 +166,14 @@ mod tests {
             instance: "pkix",
             age: Some(Duration::from_millis(1_500)),
             keys: 3,
+            refused_keys: 8,
             snapshot_errors: 2,
             call_errors: 0,
             overdue: Some(Duration::from_millis(2_500)),
             withdrawn: true,
             refreshes: [("due", 4), ("push", 5), ("unknown_key", 6)],
             rotations: 7,
+            log_lost: 9,
         };
         metrics.read(&reading);
         reading.snapshot_errors = 5;
@@ -163,11 +183,13 @@ mod tests {
         for line in [
             r#"hallmark_plugin_key_snapshot_age_seconds{plugin="pkix"} 1.5"#,
             r#"hallmark_plugin_keys{plugin="pkix"} 3"#,
+            r#"hallmark_plugin_keys_refused{plugin="pkix"} 8"#,
             r#"hallmark_plugin_keys_overdue_seconds{plugin="pkix"} 2.5"#,
             r#"hallmark_plugin_keys_withdrawn{plugin="pkix"} 1"#,
             r#"hallmark_plugin_key_refreshes_total{cause="due",plugin="pkix"} 4"#,
             r#"hallmark_plugin_key_refreshes_total{cause="unknown_key",plugin="pkix"} 6"#,
             r#"hallmark_plugin_key_rotations_total{plugin="pkix"} 7"#,
+            r#"hallmark_plugin_log_lines_lost_total{plugin="pkix"} 9"#,
             r#"hallmark_plugin_errors_total{call="snapshot",plugin="pkix"} 5"#,
             r#"hallmark_plugin_errors_total{call="other",plugin="pkix"} 0"#,
         ] {

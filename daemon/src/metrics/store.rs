@@ -63,14 +63,16 @@ pub enum StoreFailure {
     AlreadyExists,
     /// Somebody wrote in between.
     EtagMismatch,
+    /// As much is filed for a note and a digest as may be.
+    Exhausted,
     /// This store is not written to.
     ReadOnly,
     /// The disk is at fault.
     Unavailable,
 }
 
-const FAILURES: [&str; 5] =
-    ["not_found", "already_exists", "etag_mismatch", "read_only", "unavailable"];
+const FAILURES: [&str; 6] =
+    ["not_found", "already_exists", "etag_mismatch", "exhausted", "read_only", "unavailable"];
 
 /// The metrics of the embedded store. Cloning shares them.
 #[derive(Clone, Debug)]

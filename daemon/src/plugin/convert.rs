@@ -1,34 +1,28 @@
 //! From a plugin's key record to a key that the daemon verifies with.
 //!
-//! The record's SubjectPublicKeyInfo is parsed here, its type, size and curve are held against the
-//! algorithm, a compressed P-256 point is written out, and the fingerprint is computed: nothing in
-//! a [`VerificationKey`] rests on the word of a plugin but the ids and the validity.
+//! The record's SubjectPublicKeyInfo is judged ([`public_key::judge`]), its type, size and curve are
+//! held against the algorithm, and the fingerprint is computed: nothing in a [`VerificationKey`]
+//! rests on the word of a plugin but the ids and the validity.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, ParsedPublicKey,
-    VerificationAlgorithm,
-};
 use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Validity, VerificationKey};
 use hallmark_core::envelope::Envelope;
 use hallmark_core::time::UnixTime;
-use hallmark_plugin_api::KeyFlags;
 use hallmark_plugin_api::host::KeyRecord;
-use p256::elliptic_curve::sec1::ToSec1Point;
+use hallmark_plugin_api::{Caps, KeyFlags};
 use sha2::{Digest, Sha256};
 
-use crate::public_key::{self, KeyType, KeyTypeError};
+use super::ownership::{ForeignId, Ownership};
+use crate::public_key::{self, JudgedKey, KeyTypeError};
 
-/// A public key is not usable with its algorithm.
+/// A key of a plugin is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum WrongKey {
     /// Not one of the types that verify attestations.
     #[error(transparent)]
     Type(#[from] KeyTypeError),
-    /// Points of this curve are read uncompressed only.
-    #[error("a {0} point must be uncompressed")]
-    Compressed(&'static str),
     /// The key is fine, and of another algorithm.
     #[error("the key is {found}, which {declared} cannot be verified with")]
     Mismatch {
@@ -37,9 +31,30 @@ pub(super) enum WrongKey {
         /// What it should be.
         declared: SignatureAlgorithm,
     },
+    /// Nothing is verified here with any of its algorithms.
+    #[error("it names no algorithm that is verified here")]
+    Algorithm,
     /// The plugin says that the key must not be used for this.
     #[error("the key may not be used to verify")]
     Usage,
+    /// Its id means other keys.
+    #[error(transparent)]
+    Foreign(#[from] ForeignId),
+    /// Listed before, word for word.
+    #[error("it is listed twice")]
+    Twice,
+    /// Several keys go by one id, and the plugin does not declare it.
+    #[error("several keys go by the id `{0}`, which the plugin does not declare: none is used")]
+    Ambiguous(String),
+}
+
+/// A key of a source that is not used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedKey {
+    /// Its id.
+    pub id: String,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 /// The instance that a record comes from, and what it does for its keys.
@@ -53,30 +68,120 @@ pub(super) struct Source {
     pub(super) verifies: bool,
 }
 
-/// The keys of records that can be verified with, one for each algorithm. Records that only sign,
-/// or that have no algorithm known here, give none; nor do those that only the plugin verifies
-/// with, unless it does and says which public key it is.
-pub(super) fn of_records(
+/// The keys of a snapshot that can be verified with, and those that are not used. One bad key takes
+/// nothing from the others: what its source removed must not stay for its sake.
+pub(super) fn of_snapshot(
+    records: &[KeyRecord],
+    source: &Source,
+    ownership: &Ownership,
+) -> (Vec<VerificationKey>, Vec<RefusedKey>) {
+    let (mut keys, mut refused) = (Vec::with_capacity(records.len()), Vec::new());
+    let mut doubled = doubled(records);
+    for (index, record) in records.iter().enumerate() {
+        let judged = match doubled.remove(&index) {
+            Some(wrong) => Err(wrong),
+            None => permitted(record, source, ownership).and_then(|()| of_record(record, source)),
+        };
+        match judged {
+            Ok(of_record) => keys.extend(of_record),
+            Err(wrong) => {
+                refused.push(RefusedKey { id: record.id.clone(), why: wrong.to_string() });
+            }
+        }
+    }
+    (keys, refused)
+}
+
+/// The keys of inline material that can be verified with: all of them or none, since whoever wrote
+/// it is there to be told.
+pub(super) fn of_material(
     records: &[KeyRecord],
     source: &Source,
 ) -> Result<Vec<VerificationKey>, WrongKey> {
-    let mut keys = Vec::with_capacity(records.len());
-    for record in records.iter().filter(|record| record.flags.contains(KeyFlags::VERIFY)) {
-        let by_host = record.flags.contains(KeyFlags::HOST_VERIFY);
-        if !by_host && (!source.verifies || parse(&record.spki_der).is_err()) {
-            continue;
-        }
-        let names = std::iter::once(&record.id).chain(&record.other_ids);
-        let ids: Vec<_> = names.map(|id| KeyId::from(id.as_str())).collect();
-        let numbers = record.algorithms.iter().map(|algorithm| algorithm.number());
-        for algorithm in numbers.filter_map(SignatureAlgorithm::from_number) {
-            let key = verification_key(record, ids.clone(), algorithm, &source.plugin)?;
-            let envelope = source.decodes.then(|| envelope(&source.plugin, record));
-            let holder = (!by_host).then(|| Arc::clone(&source.plugin));
-            keys.push(VerificationKey { envelope, holder, ..key });
+    let each = records.iter().map(|record| of_record(record, source));
+    Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// Judges the keys that a plugin lists, as the daemon does before it uses them: those that it would
+/// not use, and why. Whose their ids are is a matter of the configuration.
+pub(crate) fn judge(records: &[KeyRecord], caps: Caps) -> Vec<RefusedKey> {
+    let source = Source {
+        plugin: "".into(),
+        decodes: caps.contains(Caps::DECODE),
+        verifies: caps.contains(Caps::VERIFY),
+    };
+    of_snapshot(records, &source, &Ownership::default()).1
+}
+
+fn permitted(record: &KeyRecord, source: &Source, ownership: &Ownership) -> Result<(), WrongKey> {
+    match record.flags.contains(KeyFlags::VERIFY) {
+        true => Ok(ownership.permits(&source.plugin, record)?),
+        false => Ok(()),
+    }
+}
+
+/// The records, by position, whose ids do not say which key they mean.
+fn doubled(records: &[KeyRecord]) -> BTreeMap<usize, WrongKey> {
+    let mut by_id: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, record) in records.iter().enumerate() {
+        if record.flags.contains(KeyFlags::VERIFY) {
+            for id in names(record) {
+                by_id.entry(id).or_default().push(index);
+            }
         }
     }
-    Ok(keys)
+    let mut doubled = BTreeMap::new();
+    for (id, mut indices) in by_id {
+        // One key may go by the same id twice.
+        indices.dedup();
+        let declared = |&index: &usize| records[index].flags.contains(KeyFlags::SHARES_ID);
+        if indices.len() < 2 || indices.iter().all(declared) {
+            continue;
+        }
+        let first = &records[indices[0]];
+        if indices.iter().all(|&index| is_same(first, &records[index])) {
+            doubled.extend(indices[1..].iter().map(|&index| (index, WrongKey::Twice)));
+        } else {
+            let ambiguous = || WrongKey::Ambiguous(id.to_owned());
+            doubled.extend(indices.iter().map(|&index| (index, ambiguous())));
+        }
+    }
+    doubled
+}
+
+fn is_same(one: &KeyRecord, other: &KeyRecord) -> bool {
+    *one == KeyRecord { handle: one.handle, ..other.clone() }
+}
+
+fn names(record: &KeyRecord) -> impl Iterator<Item = &str> {
+    std::iter::once(&record.id).chain(&record.other_ids).map(String::as_str)
+}
+
+/// The keys of a record, one for each algorithm. Records that only sign give none; nor do those
+/// that only the plugin verifies with, unless it does and says which public key it is.
+fn of_record(record: &KeyRecord, source: &Source) -> Result<Vec<VerificationKey>, WrongKey> {
+    if !record.flags.contains(KeyFlags::VERIFY) {
+        return Ok(Vec::new());
+    }
+    let by_host = record.flags.contains(KeyFlags::HOST_VERIFY);
+    if !by_host && (!source.verifies || public_key::judge(&record.spki_der).is_err()) {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = names(record).map(KeyId::from).collect();
+    let numbers = record.algorithms.iter().map(|algorithm| algorithm.number());
+    let mut keys = Vec::new();
+    for algorithm in numbers.filter_map(SignatureAlgorithm::from_number) {
+        let key = verification_key(record, ids.clone(), algorithm, &source.plugin)?;
+        let envelope = source.decodes.then(|| envelope(&source.plugin, record));
+        let holder = (!by_host).then(|| Arc::clone(&source.plugin));
+        keys.push(VerificationKey { envelope, holder, ..key });
+    }
+    match keys.is_empty() {
+        // The key itself may be what is wrong.
+        true => Err(public_key::judge(&record.spki_der)
+            .map_or_else(WrongKey::from, |_| WrongKey::Algorithm)),
+        false => Ok(keys),
+    }
 }
 
 /// The key of a record, for one algorithm.
@@ -89,10 +194,7 @@ pub(super) fn verification_key(
     if !record.flags.contains(KeyFlags::VERIFY) {
         return Err(WrongKey::Usage);
     }
-    let (key_type, spki_der) = parse(&record.spki_der)?;
-    if !key_type.verifies(algorithm) {
-        return Err(WrongKey::Mismatch { found: key_type.to_string(), declared: algorithm });
-    }
+    let spki_der = check(&record.spki_der, algorithm)?;
     Ok(VerificationKey {
         ids,
         fingerprint: Sha256::digest(&spki_der).into(),
@@ -103,6 +205,16 @@ pub(super) fn verification_key(
         plugin: Arc::clone(plugin),
         holder: None,
     })
+}
+
+/// The SubjectPublicKeyInfo of a key that may enter and is of this algorithm, with its point written
+/// out.
+pub(super) fn check(spki_der: &[u8], algorithm: SignatureAlgorithm) -> Result<Vec<u8>, WrongKey> {
+    let JudgedKey { key_type, spki_der } = public_key::judge(spki_der)?;
+    match key_type.verifies(algorithm) {
+        true => Ok(spki_der),
+        false => Err(WrongKey::Mismatch { found: key_type.to_string(), declared: algorithm }),
+    }
 }
 
 fn envelope(decoder: &Arc<str>, record: &KeyRecord) -> Envelope {
@@ -122,49 +234,5 @@ fn validity(record: &KeyRecord) -> Validity {
         revoked_at: hard.or(record.revoked_at).map(UnixTime),
         outlives_expiry: record.flags.contains(KeyFlags::OUTLIVES_EXPIRY),
         outlives_revocation: record.flags.contains(KeyFlags::OUTLIVES_REVOCATION),
-    }
-}
-
-/// What the key is, and its SubjectPublicKeyInfo with the point written out.
-fn parse(spki_der: &[u8]) -> Result<(KeyType, Vec<u8>), WrongKey> {
-    let (key_type, bits) = public_key::read(spki_der)?;
-    match key_type {
-        KeyType::P256 => return Ok((key_type, p256(spki_der, bits)?)),
-        KeyType::P384 => point("P-384", &ECDSA_P384_SHA384_ASN1, bits, 97)?,
-        KeyType::P521 => point("P-521", &ECDSA_P521_SHA512_ASN1, bits, 133)?,
-        KeyType::Rsa(_) | KeyType::Ed25519 | KeyType::MlDsa65 => {}
-    }
-    Ok((key_type, spki_der.to_vec()))
-}
-
-/// A point on P-256, compressed or not; gives back the key with the point uncompressed.
-fn p256(spki_der: &[u8], bits: &[u8]) -> Result<Vec<u8>, WrongKey> {
-    if !matches!(bits, [2 | 3, ..] if bits.len() == 33) {
-        point("P-256", &ECDSA_P256_SHA256_ASN1, bits, 65)?;
-        return Ok(spki_der.to_vec());
-    }
-    let key = p256::PublicKey::from_sec1_bytes(bits).map_err(|_| KeyTypeError::Bits("P-256"))?;
-    // RFC 5480: the 26 bytes in front of every uncompressed P-256 point.
-    let head = [0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]
-        .into_iter()
-        .chain([0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00]);
-    Ok(head.chain(key.to_sec1_point(false).as_bytes().iter().copied()).collect())
-}
-
-/// An uncompressed point that is on its curve.
-fn point(
-    curve: &'static str,
-    rules: &'static impl VerificationAlgorithm,
-    bits: &[u8],
-    uncompressed_bytes: usize,
-) -> Result<(), WrongKey> {
-    if matches!(bits.first(), Some(2 | 3)) {
-        return Err(WrongKey::Compressed(curve));
-    }
-    let shaped = bits.len() == uncompressed_bytes && bits.first() == Some(&4);
-    if shaped && ParsedPublicKey::new(rules, bits).is_ok() {
-        Ok(())
-    } else {
-        Err(KeyTypeError::Bits(curve).into())
     }
 }

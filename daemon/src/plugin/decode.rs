@@ -10,24 +10,23 @@ use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::Unavailable;
 use hallmark_plugin_api::host::{Circumstances, KeyRecord};
 use hallmark_plugin_api::{Decoded, Failure, Item, Signed};
-use tokio::sync::Semaphore;
-use tokio::time::timeout_at;
 
 use super::instance::{Held, PluginInstance};
 use super::{Catalog, services};
+use crate::bounded::{Bounded, Unfinished};
 
 /// Opens envelopes for decisions: on threads that may block, a bounded number at a time, and never
 /// beyond a deadline.
 #[derive(Debug)]
 pub struct Decoders {
     catalog: Arc<Catalog>,
-    permits: Arc<Semaphore>,
+    batches: Bounded,
 }
 
 impl Decoders {
     /// With at most `concurrency` batches at a time.
     pub fn new(catalog: Arc<Catalog>, concurrency: usize) -> Self {
-        Self { catalog, permits: Arc::new(Semaphore::new(concurrency)) }
+        Self { catalog, batches: Bounded::new(concurrency) }
     }
 
     /// Every one of `sealed` taken apart, or why it could not be by `deadline`. A plugin that does
@@ -38,20 +37,12 @@ impl Decoders {
         }
         let late = sealed.clone();
         let catalog = Arc::clone(&self.catalog);
-        let permits = Arc::clone(&self.permits);
-        let opened = timeout_at(deadline.into(), async move {
-            let permit = permits.acquire_owned().await.ok()?;
-            let decode = move || {
-                let _permit = permit;
-                catalog.decode(sealed, deadline)
-            };
-            tokio::task::spawn_blocking(decode).await.ok()
-        });
+        let opened = self.batches.run(deadline, move || catalog.decode(sealed, deadline)).await;
         let unavailable = |why| late.into_iter().map(|one| (one, Err(why))).collect();
-        match opened.await {
-            Ok(Some(opened)) => opened.into_iter().collect(),
-            Ok(None) => unavailable(Unavailable::Decoder),
-            Err(_) => unavailable(Unavailable::Deadline),
+        match opened {
+            Ok(opened) => opened.into_iter().collect(),
+            Err(Unfinished::Panicked) => unavailable(Unavailable::Decoder),
+            Err(Unfinished::Busy | Unfinished::Late) => unavailable(Unavailable::Deadline),
         }
     }
 }
@@ -82,7 +73,10 @@ impl PluginInstance {
             Circumstances { deadline: Some(deadline), ..Circumstances::at(services::unix_now()) };
         let held = self.held();
         let snapshot = held.as_ref().map(|held| &held.snapshot);
-        match self.instance().decode_batch(snapshot, &items, &at) {
+        let Some(instance) = self.instance() else {
+            return sealed.iter().map(|_| Err(Unavailable::Decoder)).collect();
+        };
+        match instance.decode_batch(snapshot, &items, &at) {
             Ok(answers) => {
                 answers.into_iter().map(|answer| opened(answer, held.as_deref())).collect()
             }

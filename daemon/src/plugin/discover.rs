@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hallmark_plugin_api::host::{LoadError, LoadReason, Pin, PluginImage, WorkerOptions};
-use tokio::sync::Notify;
 
 use super::error::PluginError;
 use super::freshness::Rotation;
-use super::instance::PluginInstance;
 use crate::config::{Isolation, WorkerLimits};
 
 /// One instance as configured.
@@ -33,6 +31,9 @@ pub struct PluginConfig {
     pub limits: WorkerLimits,
     /// How its keys are replaced.
     pub rotation: Rotation,
+    /// What the ids of its keys begin with. Empty: with a scheme of its plugin that no instance
+    /// before it has.
+    pub ids: Vec<String>,
 }
 
 impl PluginConfig {
@@ -47,6 +48,7 @@ impl PluginConfig {
             isolation: None,
             limits: WorkerLimits::default(),
             rotation: Rotation::default(),
+            ids: Vec::new(),
         }
     }
 }
@@ -62,15 +64,23 @@ pub(super) fn bundle_directories() -> Vec<PathBuf> {
     vec![home.to_owned(), home.join("../lib/hallmark/plugins")]
 }
 
-/// Makes the configured instances, then one of every bundled plugin that was not configured.
-pub(super) fn instances(
+/// A plugin that was loaded, and the instance that is to be made of it.
+pub(super) struct Found {
+    pub(super) image: Arc<PluginImage>,
+    pub(super) config: PluginConfig,
+    /// Part of the daemon's installation.
+    pub(super) is_bundled: bool,
+}
+
+/// Loads the plugins of the configured instances, in their order, then every bundled plugin that
+/// was not configured.
+pub(super) fn find(
     configs: &[PluginConfig],
     bundles: &[impl AsRef<Path>],
-    pushed: &Arc<Notify>,
-) -> Result<Vec<Arc<PluginInstance>>, PluginError> {
+) -> Result<Vec<Found>, PluginError> {
     let bundled = bundled(bundles)?;
     let mut names = HashSet::new();
-    let mut instances = Vec::new();
+    let mut paths = Vec::new();
     for config in configs {
         if !names.insert(config.name.as_str()) {
             return Err(PluginError::Twice(config.name.clone()));
@@ -81,8 +91,9 @@ pub(super) fn instances(
                 .get(&config.name)
                 .ok_or_else(|| PluginError::NotBundled(config.name.clone()))?,
         };
-        instances.push(Arc::new(instance(path, config, pushed)?));
+        paths.push(path.as_path());
     }
+    let mut found = load_all(configs, &paths)?;
     for (name, path) in &bundled {
         if names.contains(name.as_str()) {
             continue;
@@ -91,22 +102,26 @@ pub(super) fn instances(
         match PluginImage::load(path, &Pin::BesideExecutable) {
             // It reaches out to something that has to be named first: a token.
             Err(LoadError { reason: LoadReason::NeedsWorker, .. }) => {}
-            image => {
-                let image = Arc::new(image?);
-                instances.push(Arc::new(PluginInstance::create(&image, &config, pushed)?));
-            }
+            image => found.push(Found { image: Arc::new(image?), config, is_bundled: true }),
         }
     }
-    Ok(instances)
+    Ok(found)
 }
 
-fn instance(
-    path: &Path,
-    config: &PluginConfig,
-    pushed: &Arc<Notify>,
-) -> Result<PluginInstance, PluginError> {
-    let image = Arc::new(load(path, config)?);
-    PluginInstance::create(&image, config, pushed)
+/// Side by side: a file from elsewhere first runs in a process of its own, which may take seconds.
+fn load_all(configs: &[PluginConfig], paths: &[&Path]) -> Result<Vec<Found>, PluginError> {
+    let load = |config: &PluginConfig, path: &Path| {
+        let (image, config) = (Arc::new(load(path, config)?), config.clone());
+        Ok(Found { image, is_bundled: config.pins.is_empty(), config })
+    };
+    std::thread::scope(|scope| {
+        let start = |(config, path)| scope.spawn(move || load(config, path));
+        let loading: Vec<_> = configs.iter().zip(paths.iter().copied()).map(start).collect();
+        let loaded = loading
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        loaded.collect()
+    })
 }
 
 /// Loads a plugin where it is to run. A file from elsewhere first runs in a process of its own,
@@ -124,6 +139,7 @@ fn load(path: &Path, config: &PluginConfig) -> Result<PluginImage, LoadError> {
             PluginImage::load(path, &pin)
         }
         (Some(Isolation::InProcess), Pin::BesideExecutable) => PluginImage::load(path, &pin),
+        (None, Pin::BesideExecutable) if config.limits.user.is_some() => in_worker(),
         (None, Pin::BesideExecutable) => match PluginImage::load(path, &pin) {
             Err(LoadError { reason: LoadReason::NeedsWorker, .. }) => in_worker(),
             image => image,
@@ -143,6 +159,7 @@ fn worker_options(limits: &WorkerLimits) -> WorkerOptions {
         call_timeout: limits.call_timeout,
         memory_bytes: limits.memory_bytes,
         environment: limits.environment.clone(),
+        user: limits.user,
     }
 }
 

@@ -28,6 +28,26 @@ pub enum PluginError {
     /// Two instances have one name.
     #[error("two plugins are named `{0}`: give each a name of its own")]
     Twice(String),
+    /// An instance is given ids that its plugin has no keys by.
+    #[error(
+        "plugin `{name}` has no keys with ids like `{id}`: begin `ids` with its schemes, `{schemes}:`"
+    )]
+    ForeignIds {
+        /// The instance.
+        name: String,
+        /// What it is given.
+        id: String,
+        /// What its plugin claims.
+        schemes: String,
+    },
+    /// Two instances are given the same ids.
+    #[error("plugins `{}` and `{}` are both given the ids `{id}`: give them to one", names[0], names[1])]
+    IdsTwice {
+        /// What they are given.
+        id: String,
+        /// The instances.
+        names: [String; 2],
+    },
     /// A plugin was configured without a path, and none of that name is bundled.
     #[error("no plugin `{0}` comes with this daemon: set its `path` and `sha256`")]
     NotBundled(String),
@@ -68,6 +88,16 @@ pub enum SignError {
         plugin: String,
         /// The key.
         key: String,
+    },
+    /// The plugin lists a public half that may not enter, or of another algorithm.
+    #[error("plugin `{plugin}` lists `{key}` with a public key that is refused: {text}")]
+    WrongKey {
+        /// The instance.
+        plugin: String,
+        /// The key.
+        key: String,
+        /// Why.
+        text: String,
     },
     /// The plugin refuses this key or algorithm.
     #[error("plugin `{plugin}` does not sign with `{key}`: {failure:?}")]

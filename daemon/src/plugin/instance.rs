@@ -1,83 +1,34 @@
 //! One configured instance, and the last good picture of its keys.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use hallmark_core::attestor::{KeyId, VerificationKey};
 use hallmark_plugin_api::host::{
-    Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage, WorkerStatus,
+    CallError, Circumstances, Instance, KeyRecord, KeySnapshot, PluginImage,
 };
 use hallmark_plugin_api::{Caps, Material};
 
-use super::convert::Source;
-use super::error::{KeyError, PluginError};
+use super::convert::{self, RefusedKey, Source};
+use super::discover::Found;
+use super::error::KeyError;
 use super::freshness::{self, Rotation, UnknownKeys};
+use super::ownership::{Ownership, is_below};
 use super::services::{self, InstanceServices};
-use super::{PluginConfig, convert};
+use super::status::{InstanceStatus, NOT_MADE, Refreshes, SILENT, UNANSWERED};
 
 /// How long after a failure the next snapshot is tried, unless the plugin pushes.
 const RETRY: Duration = Duration::from_secs(5);
 /// How long one snapshot may take; a plugin that looks at its deadline stops then.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// An instance as metrics and people see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstanceStatus {
-    /// Name of the instance.
-    pub name: String,
-    /// Name of the plugin.
-    pub plugin: String,
-    /// Version of the plugin.
-    pub version: String,
-    /// Who made the plugin.
-    pub vendor: String,
-    /// SHA-256 of the file that runs.
-    pub sha256: [u8; 32],
-    /// Whether it lists keys at all.
-    pub has_keys: bool,
-    /// Whether it can sign.
-    pub signs: bool,
-    /// URI schemes of its keys.
-    pub schemes: Vec<String>,
-    /// Forms of inline material it reads.
-    pub forms: Vec<String>,
-    /// The plugin's own generation of the last good snapshot; `None` before the first.
-    pub generation: Option<u64>,
-    /// Age of the last good snapshot.
-    pub snapshot_age: Option<Duration>,
-    /// Keys in the last good snapshot.
-    pub keys: usize,
-    /// Snapshots that failed since the start.
-    pub snapshot_errors: u64,
-    /// Signatures and inline keys that failed through the plugin's fault since the start.
-    pub call_errors: u64,
-    /// Why the last snapshot failed; `None` where it did not.
-    pub last_error: Option<String>,
-    /// How its process does; `None` where it runs in the daemon.
-    pub worker: Option<WorkerStatus>,
-    /// For how long there should have been another snapshot; `None` where the last one is fresh.
-    pub overdue: Option<Duration>,
-    /// Whether its keys are withdrawn, because they could not be had for too long.
-    pub withdrawn: bool,
-    /// Snapshots asked for since the start, by their cause.
-    pub refreshes: Refreshes,
-    /// Ids that came to name another key, or one more, since the start.
-    pub rotations: u64,
-}
-
-/// Snapshots asked for, by their cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refreshes {
-    /// The time to live ended, a failure was some time ago, or the operator asked.
-    pub due: u64,
-    /// The plugin pushed.
-    pub push: u64,
-    /// A key id that nobody knows.
-    pub unknown_key: u64,
-}
+/// The least time between two snapshots that pushes ask for: a plugin may push as often as it likes.
+const PUSH_EVERY: Duration = Duration::from_secs(1);
+/// Keys that are not used and named one by one. All of them are counted.
+const REFUSED_SHOWN: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct PluginInstance {
@@ -86,7 +37,14 @@ pub(super) struct PluginInstance {
     unknown_keys: UnknownKeys,
     /// An unknown key is reason to ask.
     asked_for: AtomicBool,
-    instance: Arc<Instance>,
+    image: Arc<PluginImage>,
+    /// Handed to the plugin as JSON.
+    config: String,
+    /// Empty until the plugin has made it, which may take as long as a device does.
+    instance: OnceLock<Arc<Instance>>,
+    /// Part of the daemon's installation.
+    is_bundled: bool,
+    ownership: Arc<Ownership>,
     pub(super) services: Arc<InstanceServices>,
     held: ArcSwapOption<Held>,
     schedule: Mutex<Schedule>,
@@ -106,6 +64,8 @@ pub(super) struct Held {
     pub(super) snapshot: KeySnapshot,
     /// The keys of the snapshot that the host can verify with.
     keys: Vec<VerificationKey>,
+    /// Those that are not used.
+    refused: Vec<RefusedKey>,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +73,8 @@ struct Schedule {
     /// `None` for never, unless pushed.
     due: Option<Instant>,
     last_error: Option<String>,
+    /// What the plugin said when it was to make the instance.
+    refusal: Option<CallError>,
     /// When the last good snapshot was taken, and when its time to live ends.
     taken: Option<Instant>,
     fresh_until: Option<Instant>,
@@ -120,6 +82,8 @@ struct Schedule {
     failing_since: Option<Instant>,
     withdrawn: bool,
     refreshes: Refreshes,
+    /// When a push last had a snapshot taken.
+    pushed: Option<Instant>,
 }
 
 impl Schedule {
@@ -130,42 +94,50 @@ impl Schedule {
 }
 
 impl PluginInstance {
-    pub(super) fn create(
-        image: &Arc<PluginImage>,
-        config: &PluginConfig,
+    /// The instance that is to be made; the first [`PluginInstance::refresh`] does.
+    pub(super) fn new(
+        found: Found,
+        ownership: &Arc<Ownership>,
         pushed: &Arc<tokio::sync::Notify>,
-    ) -> Result<Self, PluginError> {
-        let services = Arc::new(InstanceServices::new(&config.name, &config.secrets, pushed));
-        let json = config.config.to_string();
-        let instance = Instance::create(image, &json, Arc::clone(&services) as _)
-            .map_err(|error| PluginError::Create { name: config.name.clone(), error })?;
-        let lists_keys = image.info().caps.contains(Caps::KEYS);
-        Ok(Self {
-            name: config.name.clone(),
+    ) -> Self {
+        let Found { image, config, is_bundled } = found;
+        Self {
+            services: Arc::new(InstanceServices::new(&config.name, &config.secrets, pushed)),
+            name: config.name,
             rotation: config.rotation,
             unknown_keys: UnknownKeys::default(),
             asked_for: AtomicBool::new(false),
-            instance,
-            services,
+            image,
+            config: config.config.to_string(),
+            instance: OnceLock::new(),
+            is_bundled,
+            ownership: Arc::clone(ownership),
             held: ArcSwapOption::empty(),
-            schedule: Mutex::new(Schedule {
-                due: lists_keys.then(Instant::now),
-                ..Schedule::default()
-            }),
+            schedule: Mutex::new(Schedule { due: Some(Instant::now()), ..Schedule::default() }),
             refreshing: AtomicBool::new(false),
             differs: AtomicBool::new(false),
             snapshot_errors: AtomicU64::new(0),
             call_errors: AtomicU64::new(0),
             rotations: AtomicU64::new(0),
-        })
+        }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn instance(&self) -> &Instance {
-        &self.instance
+    /// What takes calls; `None` until its plugin has made it.
+    pub(super) fn instance(&self) -> Option<&Arc<Instance>> {
+        self.instance.get()
+    }
+
+    /// Why its plugin did not make it.
+    pub(super) fn refusal(&self) -> Option<CallError> {
+        self.schedule().refusal.clone()
+    }
+
+    pub(super) fn is_bundled(&self) -> bool {
+        self.is_bundled
     }
 
     pub(super) fn held(&self) -> Option<Arc<Held>> {
@@ -174,7 +146,7 @@ impl PluginInstance {
 
     /// It, as its keys name it.
     pub(super) fn source(&self) -> Source {
-        let caps = self.instance.image().info().caps;
+        let caps = self.image.info().caps;
         Source {
             plugin: self.name.as_str().into(),
             decodes: caps.contains(Caps::DECODE),
@@ -183,22 +155,36 @@ impl PluginInstance {
     }
 
     pub(super) fn reads(&self, form: &str) -> bool {
-        self.instance.image().info().forms.iter().any(|it| it == form)
+        self.image.info().forms.iter().any(|it| it == form)
     }
 
     pub(super) fn claims(&self, scheme: &str) -> bool {
-        self.instance.image().info().schemes.iter().any(|it| it == scheme)
+        self.image.info().schemes.iter().any(|it| it == scheme)
     }
 
     /// When the next snapshot is to be taken; `None` for never, unless pushed, and while one is
     /// being taken.
     pub(super) fn due(&self) -> Option<Instant> {
-        let refreshing = self.refreshing.load(Ordering::Acquire);
-        self.schedule().due.filter(|_| !refreshing)
+        let due = self.push_due().into_iter().chain(self.schedule().due).min();
+        due.filter(|_| !self.is_refreshing())
+    }
+
+    /// When the snapshot that a push asked for is to be taken.
+    fn push_due(&self) -> Option<Instant> {
+        if !self.lists_keys() || !self.services.wanted.load(Ordering::Acquire) {
+            return None;
+        }
+        let last = self.schedule().pushed;
+        Some(last.map_or_else(Instant::now, |last| last + PUSH_EVERY))
+    }
+
+    /// Whether a snapshot is being taken, or the instance made.
+    pub(super) fn is_refreshing(&self) -> bool {
+        self.refreshing.load(Ordering::Acquire)
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.services.wanted.load(Ordering::Acquire)
+        self.push_due().is_some_and(|due| due <= now)
             || self.asked_for.load(Ordering::Acquire)
             || self.due().is_some_and(|due| due <= now)
     }
@@ -222,10 +208,12 @@ impl PluginInstance {
         self.differs.swap(false, Ordering::AcqRel)
     }
 
-    /// Takes a new snapshot on a thread of its own, unless one is being taken; a failure keeps the
-    /// last good one. `ended` is dropped when it is done.
+    /// Makes the instance where there is none yet, and takes a new snapshot, on a thread of its
+    /// own, unless that is under way; a failure keeps the last good snapshot. `ended` is dropped
+    /// when it is done.
     pub(super) fn refresh(self: &Arc<Self>, ended: impl Send + 'static) {
-        if !self.lists_keys() || self.refreshing.swap(true, Ordering::AcqRel) {
+        let has_use = self.lists_keys() || self.instance.get().is_none();
+        if !has_use || self.refreshing.swap(true, Ordering::AcqRel) {
             return;
         }
         self.count_cause();
@@ -248,20 +236,30 @@ impl PluginInstance {
         let pushed = self.services.wanted.swap(false, Ordering::AcqRel);
         let asked_for = self.asked_for.swap(false, Ordering::AcqRel);
         let mut schedule = self.schedule();
-        let refreshes = &mut schedule.refreshes;
         *match (pushed, asked_for) {
-            (true, _) => &mut refreshes.push,
-            (false, true) => &mut refreshes.unknown_key,
-            (false, false) => &mut refreshes.due,
+            (true, _) => {
+                schedule.pushed = Some(Instant::now());
+                &mut schedule.refreshes.push
+            }
+            (false, true) => &mut schedule.refreshes.unknown_key,
+            (false, false) => &mut schedule.refreshes.due,
         } += 1;
     }
 
-    fn ended(&self, taken: Result<Held, String>) {
+    fn ended(&self, taken: Result<Option<Held>, String>) {
         match taken {
-            Ok(held) => self.swap(held),
+            Ok(Some(held)) => self.swap(held),
+            Ok(None) => *self.schedule() = Schedule::default(),
             Err(error) => {
                 self.snapshot_errors.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(plugin = self.name, error, "no key snapshot; the last one stays");
+                match self.instance.get() {
+                    Some(_) => tracing::error!(
+                        plugin = self.name,
+                        error,
+                        "no key snapshot; the last one stays"
+                    ),
+                    None => tracing::error!(plugin = self.name, error, "it does not start"),
+                }
                 let (mut schedule, now) = (self.schedule(), Instant::now());
                 schedule.due = now.checked_add(RETRY);
                 schedule.last_error = Some(error);
@@ -271,14 +269,17 @@ impl PluginInstance {
         self.refreshing.store(false, Ordering::Release);
     }
 
-    fn take_snapshot(&self, now: Instant) -> Result<Held, String> {
+    /// `None` for an instance that lists no keys.
+    fn take_snapshot(&self, now: Instant) -> Result<Option<Held>, String> {
+        let instance = self.made().map_err(|error| error.to_string())?;
+        if !self.lists_keys() {
+            return Ok(None);
+        }
         let at = Circumstances {
             deadline: now.checked_add(SNAPSHOT_TIMEOUT),
             ..Circumstances::at(services::unix_now())
         };
-        let snapshot = self.instance.snapshot(&at).map_err(|error| error.to_string())?;
-        let keys = convert::of_records(&snapshot.keys, &self.source())
-            .map_err(|wrong| wrong.to_string())?;
+        let snapshot = instance.snapshot(&at).map_err(|error| error.to_string())?;
         let had = self.held().map_or(0, |held| held.snapshot.keys.len());
         if snapshot.keys.is_empty() && had > 0 && !self.rotation.allow_empty {
             return Err(format!(
@@ -286,7 +287,22 @@ impl PluginInstance {
                  `allow_empty`"
             ));
         }
-        Ok(Held { snapshot, keys })
+        let (keys, refused) = convert::of_snapshot(&snapshot.keys, &self.source(), &self.ownership);
+        Ok(Some(Held { snapshot, keys, refused }))
+    }
+
+    /// The instance, made now where it was not yet. One thread at a time, by `refreshing`.
+    fn made(&self) -> Result<&Arc<Instance>, CallError> {
+        if let Some(made) = self.instance.get() {
+            return Ok(made);
+        }
+        let services = Arc::clone(&self.services) as _;
+        let made = Instance::create(&self.image, &self.config, services);
+        let made = made.inspect_err(|error| self.schedule().refusal = Some(error.clone()))?;
+        let made = self.instance.get_or_init(|| made);
+        // Inline keys that it reads could not be had before.
+        self.differs.store(true, Ordering::Release);
+        Ok(made)
     }
 
     fn swap(&self, held: Held) {
@@ -299,9 +315,11 @@ impl PluginInstance {
             taken: Some(now),
             fresh_until: ttl.and_then(|ttl| now.checked_add(ttl)),
             refreshes: schedule.refreshes,
+            pushed: schedule.pushed,
             ..Schedule::default()
         };
         drop(schedule);
+        self.tell_refused(before.as_deref(), &after);
         let keys_before = before.as_ref().map(|held| held.keys.as_slice());
         for id in freshness::rotated(keys_before.unwrap_or_default(), &after.keys) {
             self.rotations.fetch_add(1, Ordering::Relaxed);
@@ -309,6 +327,20 @@ impl PluginInstance {
         }
         if keys_before != Some(after.keys.as_slice()) {
             self.differs.store(true, Ordering::Release);
+        }
+    }
+
+    /// Names the keys that are not used and were used, or not there, before.
+    fn tell_refused(&self, before: Option<&Held>, after: &Held) {
+        let known = before.map(|held| held.refused.as_slice()).unwrap_or_default();
+        let known: HashSet<_> = known.iter().map(|key| (&key.id, &key.why)).collect();
+        let new = |key: &&RefusedKey| !known.contains(&(&key.id, &key.why));
+        let new: Vec<_> = after.refused.iter().filter(new).collect();
+        for RefusedKey { id, why } in new.iter().take(REFUSED_SHOWN) {
+            tracing::error!(plugin = self.name, id, why, "a key is not used");
+        }
+        if let Some(more) = new.len().checked_sub(REFUSED_SHOWN).filter(|more| *more > 0) {
+            tracing::error!(plugin = self.name, more, "more keys are not used");
         }
     }
 
@@ -340,14 +372,19 @@ impl PluginInstance {
     /// The keys of this id, or all under it where it names a whole source.
     pub(super) fn keys_named(&self, id: &KeyId) -> Result<Vec<VerificationKey>, KeyError> {
         let Some(held) = self.held() else {
-            return Err(KeyError::Unavailable(format!("plugin `{}`: {}", self.name, self.why())));
+            return Err(self.unavailable());
         };
         let exact: Vec<_> = held.keys.iter().filter(|key| key.ids.contains(id)).cloned().collect();
         if !exact.is_empty() {
             return Ok(exact);
         }
-        let below = |key: &&VerificationKey| key.ids.iter().any(|it| is_below(it, id));
+        let below =
+            |key: &&VerificationKey| key.ids.iter().any(|it| is_below(it.as_str(), id.as_str()));
         Ok(held.keys.iter().filter(below).cloned().collect())
+    }
+
+    fn unavailable(&self) -> KeyError {
+        KeyError::Unavailable(format!("plugin `{}`: {}", self.name, self.why()))
     }
 
     /// Why there are no keys.
@@ -356,11 +393,12 @@ impl PluginInstance {
         let error = schedule.last_error.as_deref();
         if schedule.withdrawn {
             let grace = self.rotation.stale_grace.as_secs();
-            let error = error.unwrap_or("the source does not answer");
+            let error = error.unwrap_or(SILENT);
             return format!("its last keys are more than {grace} s out of date: {error}");
         }
         let unasked = match self.lists_keys() {
-            true => "it has not answered yet",
+            true if self.instance.get().is_none() => NOT_MADE,
+            true => UNANSWERED,
             false => "it lists no keys",
         };
         error.unwrap_or(unasked).to_owned()
@@ -371,7 +409,8 @@ impl PluginInstance {
         material: &Material<'_>,
         at: &Circumstances<'_>,
     ) -> Result<Vec<KeyRecord>, KeyError> {
-        self.instance.resolve_keys(material, at).map_err(|error| {
+        let instance = self.instance().ok_or_else(|| self.unavailable())?;
+        instance.resolve_keys(material, at).map_err(|error| {
             let error = KeyError::of_material(&self.name, error);
             if matches!(error, KeyError::Unavailable(_)) {
                 self.count_call_error();
@@ -385,8 +424,8 @@ impl PluginInstance {
     }
 
     pub(super) fn status(&self) -> InstanceStatus {
-        let image = self.instance.image();
-        let (info, held) = (image.info(), self.held());
+        let (info, held) = (self.image.info(), self.held());
+        let refused = held.as_ref().map(|held| held.refused.as_slice()).unwrap_or_default();
         let (schedule, now) = (self.schedule(), Instant::now());
         let overdue = schedule.overdue_from().and_then(|from| now.checked_duration_since(from));
         InstanceStatus {
@@ -394,7 +433,7 @@ impl PluginInstance {
             plugin: info.name.clone(),
             version: info.version.clone(),
             vendor: info.vendor.clone(),
-            sha256: image.sha256(),
+            sha256: self.image.sha256(),
             has_keys: self.lists_keys(),
             signs: info.caps.contains(Caps::SIGN),
             schemes: info.schemes.clone(),
@@ -402,31 +441,26 @@ impl PluginInstance {
             generation: held.as_ref().map(|held| held.snapshot.generation),
             snapshot_age: schedule.taken.map(|taken| taken.elapsed()),
             keys: held.as_ref().map_or(0, |held| held.snapshot.keys.len()),
+            refused_keys: refused.len(),
+            refused: refused.iter().take(REFUSED_SHOWN).cloned().collect(),
+            is_made: self.instance.get().is_some(),
             snapshot_errors: self.snapshot_errors.load(Ordering::Relaxed),
             call_errors: self.call_errors.load(Ordering::Relaxed),
             last_error: schedule.last_error.clone(),
             overdue,
             withdrawn: schedule.withdrawn,
             refreshes: schedule.refreshes,
+            log_lost: self.services.log_lost.load(Ordering::Relaxed),
             rotations: self.rotations.load(Ordering::Relaxed),
-            worker: self.instance.worker(),
+            worker: self.instance.get().and_then(|instance| instance.worker()),
         }
     }
 
     fn lists_keys(&self) -> bool {
-        self.instance.image().info().caps.contains(Caps::KEYS)
+        self.image.info().caps.contains(Caps::KEYS)
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Is `id` one of the keys of the source `whole`? A source ends where a path segment, a fragment
-/// or a PKCS#11 attribute begins.
-fn is_below(id: &KeyId, whole: &KeyId) -> bool {
-    let whole = whole.as_str();
-    id.as_str().strip_prefix(whole).is_some_and(|rest| {
-        !rest.is_empty() && (whole.ends_with('/') || rest.starts_with(['/', '#', ';']))
-    })
 }

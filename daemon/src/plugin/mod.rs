@@ -9,7 +9,8 @@
 //! algorithm: a plugin is believed about which keys there are, not about what they are. A source
 //! that fails keeps its last good keys for a while; their validity still ends by the clock.
 //!
-//! - `discover`: files, pins, instances; - `instance`: one instance and its snapshot;
+//! - `discover`: files, pins, instances; - `ownership`: whose a key id is; - `instance`: one
+//!   instance and its snapshot; - `status`: what is shown of it;
 //! - `decode`: signatures in envelopes;
 //! - `freshness`: when that is taken anew, and how long an old one serves;
 //! - `services`: what the daemon does for a plugin; - `sign`: signing; - `key_versions`: keys that
@@ -22,19 +23,23 @@ mod error;
 mod freshness;
 mod instance;
 mod key_versions;
+mod ownership;
 mod services;
 mod sign;
+mod status;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+pub use convert::RefusedKey;
+pub(crate) use convert::judge;
 pub use decode::Decoders;
 pub use discover::PluginConfig;
 pub use error::{KeyError, PluginError, SignError};
 pub use freshness::Rotation;
-pub use instance::{InstanceStatus, Refreshes};
-pub use key_versions::KeyVersions;
+pub use key_versions::{KeyVersions, WhatToSign};
 pub use sign::{PublicHalf, Signed};
+pub use status::{InstanceStatus, Refreshes};
 pub use verify::KeyHolders;
 
 use std::collections::BTreeMap;
@@ -44,11 +49,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, VerificationKey};
-use hallmark_plugin_api::host::{BreakerState, Circumstances, KeyRecord};
+use hallmark_plugin_api::host::{Circumstances, KeyRecord};
 use hallmark_plugin_api::{Algorithm, Material};
 use tokio::sync::Notify;
 
 use self::instance::PluginInstance;
+use self::ownership::{Claimant, Ownership};
 
 /// What a key as written is to verify with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +70,14 @@ pub struct ResolvedKey {
 /// rewritten changes many times in a row.
 const PUSH_QUIET: Duration = Duration::from_millis(100);
 
-/// How long a refresh of all waits for its snapshots, the start included: as long as admission
-/// webhooks are waited for. The keys of a source that takes longer are unavailable until it answers.
+/// How long a refresh of all waits for its snapshots: as long as admission webhooks are waited
+/// for. The keys of a source that takes longer are unavailable until it answers.
 const REFRESH_WAIT: Duration = Duration::from_secs(10);
+/// How long the daemon waits for its plugins before it listens: as long as one call of a worker may
+/// take unless told otherwise. What is not there by then is waited for beside the decisions.
+const START_WAIT: Duration = Duration::from_secs(5);
+/// How long a command waits: it needs its plugins, and the start of a worker may take ten seconds.
+const COMMAND_WAIT: Duration = Duration::from_secs(20);
 
 /// The plugin instances of the daemon.
 #[derive(Debug)]
@@ -77,26 +88,50 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Loads the bundled plugins and the configured ones, makes their instances and takes their
-    /// first key snapshots. A plugin that is bundled and not configured gets an instance of its
-    /// own name with an empty configuration. Blocks.
+    /// Loads the bundled plugins and the configured ones, makes their instances side by side and
+    /// takes their first key snapshots, for a command that needs them. A plugin that is bundled and
+    /// not configured gets an instance of its own name with an empty configuration. Blocks.
     ///
     /// # Errors
     /// A file is not trusted or no plugin, or an instance refuses its configuration. A key source
     /// that is merely down, or stuck, is no error: its keys are unavailable until it is back.
     pub fn load(configs: &[PluginConfig]) -> Result<Self, PluginError> {
-        Self::load_from(configs, &discover::bundle_directories())
+        Self::load_from(configs, &discover::bundle_directories(), COMMAND_WAIT)
+    }
+
+    /// As [`Catalog::load`], for a daemon: waits a short while, and leaves what is not there by then
+    /// to [`Catalog::keep_fresh`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start(configs: &[PluginConfig]) -> Result<Self, PluginError> {
+        Self::load_from(configs, &discover::bundle_directories(), START_WAIT)
     }
 
     fn load_from(
         configs: &[PluginConfig],
         bundles: &[impl AsRef<Path>],
+        wait: Duration,
     ) -> Result<Self, PluginError> {
         let pushed = Arc::new(Notify::new());
-        let instances = discover::instances(configs, bundles, &pushed)?;
+        let found = discover::find(configs, bundles)?;
+        let claimants = found.iter().map(|found| Claimant {
+            plugin: &found.config.name,
+            schemes: &found.image.info().schemes,
+            ids: &found.config.ids,
+        });
+        let ownership = Arc::new(Ownership::new(claimants)?);
+        let make = |found| Arc::new(PluginInstance::new(found, &ownership, &pushed));
+        let instances = found.into_iter().map(make).collect();
         let catalog = Self { instances, pushed };
-        catalog.refresh();
-        Ok(catalog)
+        catalog.refresh_within(wait);
+        let refused = catalog.instances.iter().find_map(|instance| {
+            Some(PluginError::Create {
+                name: instance.name().to_owned(),
+                error: instance.refusal()?,
+            })
+        });
+        refused.map_or(Ok(catalog), Err)
     }
 
     /// What a key as written is to verify with. Does no I/O: inline material is parsed, references
@@ -118,12 +153,19 @@ impl Catalog {
     /// Takes a new snapshot of every instance, due or not, and waits for them a while. Answers
     /// whether any keys are different now. Blocks.
     pub fn refresh(&self) -> bool {
+        self.refresh_within(REFRESH_WAIT)
+    }
+
+    fn refresh_within(&self, wait: Duration) -> bool {
         let (under_way, ended) = mpsc::channel::<()>();
         self.instances.iter().for_each(|instance| instance.refresh(under_way.clone()));
         drop(under_way);
         // Nothing is ever sent: the channel closes when the last one has ended.
-        if ended.recv_timeout(REFRESH_WAIT) == Err(RecvTimeoutError::Timeout) {
-            tracing::error!("a key source does not answer: it is not waited for any longer");
+        if ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            for late in self.instances.iter().filter(|instance| instance.is_refreshing()) {
+                let plugin = late.name();
+                tracing::error!(plugin, "it does not answer: it is not waited for any longer");
+            }
         }
         self.take_difference()
     }
@@ -191,11 +233,7 @@ impl Catalog {
 
     /// What is wrong with instances now, by name.
     pub fn errors(&self) -> BTreeMap<String, String> {
-        let wrong = |status: InstanceStatus| {
-            let failing = status.worker.filter(|worker| worker.breaker != BreakerState::Closed);
-            let why = failing.and_then(|worker| worker.last_fault).or(status.last_error)?;
-            Some((status.name, why))
-        };
+        let wrong = |status: InstanceStatus| Some((status.name.clone(), status.fault()?));
         self.instances().into_iter().filter_map(wrong).collect()
     }
 
@@ -229,7 +267,8 @@ impl Catalog {
         let default_id = first.map(|record| KeyId::from(record.id.as_str())).ok_or_else(|| {
             KeyError::Material("the certificate holds no key that can sign".to_owned())
         })?;
-        let keys = convert::of_records(&records, &convert::Source { verifies: false, ..reader })
+        let reader = convert::Source { verifies: false, ..reader };
+        let keys = convert::of_material(&records, &reader)
             .map_err(|wrong| KeyError::Material(wrong.to_string()))?;
         if keys.is_empty() {
             let text = "the certificate holds no key of a known algorithm";
@@ -244,7 +283,10 @@ impl Catalog {
         data: &str,
         algorithm: Option<Algorithm>,
     ) -> Result<(Vec<KeyRecord>, convert::Source), KeyError> {
-        let reader = self.instances.iter().find(|instance| instance.reads(form));
+        // What is part of the installation first: no other may read keys that are not its own
+        // while one of those does.
+        let readers = self.instances.iter().filter(|instance| instance.reads(form));
+        let reader = readers.min_by_key(|instance| !instance.is_bundled());
         let reader = reader.ok_or_else(|| {
             KeyError::Unavailable(format!("no plugin is installed that reads `{form}` keys"))
         })?;

@@ -1,16 +1,16 @@
 //! What the daemon does for a plugin instance.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use hallmark_plugin_api::LogLevel;
-use hallmark_plugin_api::host::Services;
+use hallmark_plugin_api::host::{Services, Throttle};
 use tokio::sync::Notify;
+
+use crate::{regular_file, secret_file};
 
 /// Bytes of a secret. A PIN, a password, a client certificate.
 const SECRET_BYTES_MAX: u64 = 65_536;
@@ -23,6 +23,9 @@ pub(super) struct InstanceServices {
     /// Set by a push, taken by the refresh.
     pub(super) wanted: AtomicBool,
     pushed: Arc<Notify>,
+    throttle: Throttle,
+    /// Log lines that were not written since the start.
+    pub(super) log_lost: AtomicU64,
 }
 
 impl InstanceServices {
@@ -36,6 +39,8 @@ impl InstanceServices {
             secrets: secrets.clone(),
             wanted: AtomicBool::new(false),
             pushed: Arc::clone(pushed),
+            throttle: Throttle::default(),
+            log_lost: AtomicU64::new(0),
         }
     }
 }
@@ -49,13 +54,35 @@ impl InstanceServices {
 
 impl Services for InstanceServices {
     fn log(&self, level: LogLevel, target: &str, text: &str) {
+        match self.throttle.take(Instant::now()) {
+            None => {
+                self.log_lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            Some(0) => {}
+            Some(lost) => {
+                tracing::warn!(plugin = self.name, lost, "log lines of the plugin are not written");
+            }
+        }
         let plugin = self.name.as_str();
+        let (target, text) = (escaped(target), escaped(text));
         match level {
             LogLevel::Error => tracing::error!(plugin, target, "{text}"),
             LogLevel::Warn => tracing::warn!(plugin, target, "{text}"),
             LogLevel::Info => tracing::info!(plugin, target, "{text}"),
             LogLevel::Debug => tracing::debug!(plugin, target, "{text}"),
         }
+    }
+
+    fn log_lost(&self, lines: u64) {
+        if lines > 0 {
+            self.log_lost.fetch_add(lines, Ordering::Relaxed);
+            tracing::warn!(plugin = self.name, lost = lines, "log lines of the plugin are lost");
+        }
+    }
+
+    fn fault(&self, text: &str) {
+        tracing::error!(plugin = self.name, "{}", escaped(text));
     }
 
     fn log_level(&self) -> LogLevel {
@@ -80,8 +107,8 @@ impl Services for InstanceServices {
         match read_secret(path) {
             Ok(secret) => Some(secret),
             Err(error) => {
-                let (plugin, path) = (self.name.as_str(), path.display());
-                tracing::error!(plugin, name, %path, %error, "a secret cannot be read");
+                // Without its path: somebody may have written the secret itself there.
+                tracing::error!(plugin = self.name, name, %error, "the file of a secret cannot be read");
                 None
             }
         }
@@ -92,13 +119,21 @@ impl Services for InstanceServices {
     }
 }
 
-fn read_secret(path: &PathBuf) -> std::io::Result<Vec<u8>> {
-    let mut secret = Vec::new();
-    File::open(path)?.take(SECRET_BYTES_MAX + 1).read_to_end(&mut secret)?;
-    if secret.len() as u64 > SECRET_BYTES_MAX {
-        return Err(std::io::Error::other(format!("more than {SECRET_BYTES_MAX} bytes")));
+/// One line of plain text: what controls a terminal or ends a line is written out.
+fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') {
+            true => line.extend(char.escape_default()),
+            false => line.push(char),
+        }
     }
-    Ok(secret)
+    line
+}
+
+fn read_secret(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+    secret_file::judge(path).map_err(std::io::Error::other)?;
+    regular_file::read(path, SECRET_BYTES_MAX)
 }
 
 /// Seconds since 1970; before that, 0.

@@ -9,7 +9,7 @@ use hallmark_plugin_api::{Failure, Item, KeyFlags};
 
 use super::error::SignError;
 use super::instance::{Held, PluginInstance};
-use super::{Catalog, services};
+use super::{Catalog, convert, services};
 
 /// How long one signature may take. Cloud and network tokens answer within a second or never.
 const SIGN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,10 +72,7 @@ impl Catalog {
             instance.count_call_error();
             SignError::Unavailable { plugin: plugin.to_owned(), text }
         };
-        let (key, algorithm) = signing_key(&held, key_id).ok_or_else(|| SignError::UnknownKey {
-            plugin: plugin.to_owned(),
-            key: key_id.to_owned(),
-        })?;
+        let (key, algorithm) = signing_key(plugin, &held, key_id)?;
         match ask(instance, &held, key, what).map_err(unavailable)? {
             Ok(signature) => Ok(Signed {
                 signature,
@@ -100,10 +97,12 @@ impl Catalog {
     /// The instance or key does not exist, or its keys are not known now.
     pub fn signing_key(&self, plugin: &str, key_id: &str) -> Result<PublicHalf, SignError> {
         let (_, held) = self.signing_instance(plugin)?;
-        let found = signing_key(&held, key_id);
-        let (key, algorithm) = found.ok_or_else(|| SignError::UnknownKey {
+        let (key, algorithm) = signing_key(plugin, &held, key_id)?;
+        // Clients trust what they are told here.
+        convert::check(&key.spki_der, algorithm).map_err(|wrong| SignError::WrongKey {
             plugin: plugin.to_owned(),
             key: key_id.to_owned(),
+            text: wrong.to_string(),
         })?;
         Ok(PublicHalf { algorithm, spki_der: key.spki_der.clone() })
     }
@@ -119,12 +118,19 @@ impl Catalog {
     }
 }
 
-fn signing_key<'a>(held: &'a Held, id: &str) -> Option<(&'a KeyRecord, SignatureAlgorithm)> {
+/// The key of that id that signs, and its preferred algorithm.
+fn signing_key<'a>(
+    plugin: &str,
+    held: &'a Held,
+    id: &str,
+) -> Result<(&'a KeyRecord, SignatureAlgorithm), SignError> {
     let named = |key: &&KeyRecord| key.id == id || key.other_ids.iter().any(|other| other == id);
-    let key =
-        held.snapshot.keys.iter().filter(|key| key.flags.contains(KeyFlags::SIGN)).find(named)?;
-    let algorithm = SignatureAlgorithm::from_number(key.algorithms.first()?.number())?;
-    Some((key, algorithm))
+    let mut signing = held.snapshot.keys.iter().filter(|key| key.flags.contains(KeyFlags::SIGN));
+    let preferred =
+        |key: &KeyRecord| SignatureAlgorithm::from_number(key.algorithms.first()?.number());
+    let found = signing.find(named).and_then(|key| Some((key, preferred(key)?)));
+    let unknown = || SignError::UnknownKey { plugin: plugin.to_owned(), key: id.to_owned() };
+    found.ok_or_else(unknown)
 }
 
 fn ask(
@@ -145,7 +151,8 @@ fn ask(
         message,
         signature: &[],
     };
-    let (instance, items) = (instance.instance(), [item]);
+    let instance = instance.instance().ok_or_else(|| instance.why())?;
+    let items = [item];
     let answers = match what {
         ToSign::Message(_) => instance.sign_batch(&held.snapshot, &items, &at),
         ToSign::Digest(_) => instance.sign_digests(&held.snapshot, &items, &at),

@@ -7,24 +7,23 @@ use std::time::Instant;
 use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict, Verified};
 use hallmark_plugin_api::host::{Circumstances, KeyRecord};
 use hallmark_plugin_api::{Algorithm, Failure, Item, KeyFlags};
-use tokio::sync::Semaphore;
-use tokio::time::timeout_at;
 
 use super::instance::{Held, PluginInstance};
 use super::{Catalog, convert, services};
+use crate::bounded::{Bounded, Unfinished};
 
 /// Asks the plugins that verify themselves: on threads that may block, a bounded number at a time,
 /// and never beyond a deadline.
 #[derive(Debug)]
 pub struct KeyHolders {
     catalog: Arc<Catalog>,
-    permits: Arc<Semaphore>,
+    batches: Bounded,
 }
 
 impl KeyHolders {
     /// With at most `concurrency` batches at a time.
     pub fn new(catalog: Arc<Catalog>, concurrency: usize) -> Self {
-        Self { catalog, permits: Arc::new(Semaphore::new(concurrency)) }
+        Self { catalog, batches: Bounded::new(concurrency) }
     }
 
     /// Answers every check, in order, by `deadline`. Each is of a key that has a holder. A plugin
@@ -32,19 +31,14 @@ impl KeyHolders {
     /// for it beyond its deadline.
     pub async fn verify(&self, checks: Vec<Check>, deadline: Instant) -> Vec<Verdict> {
         let count = checks.len();
-        let (catalog, permits) = (Arc::clone(&self.catalog), Arc::clone(&self.permits));
-        let verified = timeout_at(deadline.into(), async move {
-            let permit = permits.acquire_owned().await.ok()?;
-            let verify = move || {
-                let _permit = permit;
-                catalog.verify(&checks, deadline)
-            };
-            tokio::task::spawn_blocking(verify).await.ok()
-        });
-        match verified.await {
-            Ok(Some(verdicts)) => verdicts,
-            Ok(None) => vec![Verdict::Unavailable(Unavailable::Holder); count],
-            Err(_) => vec![Verdict::Unavailable(Unavailable::Deadline); count],
+        let catalog = Arc::clone(&self.catalog);
+        let verify = move || catalog.verify(&checks, deadline);
+        match self.batches.run(deadline, verify).await {
+            Ok(verdicts) => verdicts,
+            Err(Unfinished::Panicked) => vec![Verdict::Unavailable(Unavailable::Holder); count],
+            Err(Unfinished::Busy | Unfinished::Late) => {
+                vec![Verdict::Unavailable(Unavailable::Deadline); count]
+            }
         }
     }
 }
@@ -112,12 +106,12 @@ impl PluginInstance {
                 signature: &check.signature,
             })
             .collect();
-        if items.is_empty() {
+        let Some(instance) = self.instance().filter(|_| !items.is_empty()) else {
             return verdicts;
-        }
+        };
         let at =
             Circumstances { deadline: Some(deadline), ..Circumstances::at(services::unix_now()) };
-        match self.instance().verify_batch(Some(&held.snapshot), &items, &at) {
+        match instance.verify_batch(Some(&held.snapshot), &items, &at) {
             Ok(answers) => {
                 for ((index, ..), answer) in known.iter().zip(answers) {
                     verdicts[*index] = verdict(answer, form);

@@ -74,6 +74,19 @@ impl Resources {
     }
 }
 
+/// Bytes of an attestor's texts, about.
+fn bytes(attestor: &Attestor) -> usize {
+    let keys = attestor.public_keys.iter().map(|key| {
+        let material = match &key.material {
+            KeyMaterial::Pkix { public_key_pem: text, .. }
+            | KeyMaterial::Pgp { ascii_armored: text } => text.len(),
+            KeyMaterial::Reference => 0,
+        };
+        material + key.comment.len() + 256
+    });
+    attestor.description.len() + keys.sum::<usize>()
+}
+
 impl Inner {
     fn create_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
         let held = self.store.project(attestor.name.project())?.attestors;
@@ -126,9 +139,11 @@ impl Inner {
     ) -> Result<Page<Attestor>, ResourceError> {
         let mut held = self.store.project(project)?.attestors;
         held.sort_by(|a, b| a.name.cmp(&b.name));
-        held.retain(|attestor| cursor.after().is_none_or(|after| attestor.name.id() > after));
-        held.truncate(cursor.limit());
-        Ok(cursor.page(held, |attestor| attestor.name.id().to_owned()))
+        let read = |after: Option<&str>, limit| {
+            let first = held.partition_point(|it| after.is_some_and(|after| it.name.id() <= after));
+            Ok(held[first..].iter().take(limit).cloned().collect())
+        };
+        cursor.fill(read, |attestor| attestor.name.id().to_owned(), bytes)
     }
 
     /// The attestor with an id for every key, none of them twice.

@@ -28,7 +28,7 @@ pub enum ResourceError {
         /// Which resource.
         name: String,
     },
-    /// A project holds as many of these as it may.
+    /// There are as many of these as there may be.
     #[error("{what}: the limit is {limit}")]
     LimitExceeded {
         /// What there are too many of.
@@ -57,6 +57,13 @@ impl From<StoreError> for ResourceError {
             StoreError::NotFound(name) => Self::NotFound(name),
             StoreError::AlreadyExists(name) => Self::AlreadyExists(name),
             StoreError::EtagMismatch { name, .. } => Self::EtagMismatch { name },
+            StoreError::Exhausted { what, limit, note, digest } => {
+                let what = format!(
+                    "{what} of {digest} under {note}, but for what a key of an attestor of the \
+                     note has newly signed; delete occurrences that are not needed"
+                );
+                Self::LimitExceeded { what, limit }
+            }
             StoreError::ReadOnly => Self::ReadOnly(error.to_string()),
             StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
         }

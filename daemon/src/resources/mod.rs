@@ -21,9 +21,13 @@ mod written;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hallmark_core::names::ProjectId;
+use hallmark_core::occurrence::Occurrence;
 
 pub use error::ResourceError;
 pub use occurrence::OCCURRENCES_PER_BATCH_MAX;
@@ -31,9 +35,26 @@ pub use page::{Page, PageRequest};
 pub use patch::Patch;
 pub use written::Written;
 
+use crate::bounded::Bounded;
 use crate::cache::EvidenceEpochs;
 use crate::snapshot::{ResolveKeys, Snapshots};
-use crate::store::Store;
+use crate::store::{Proof, Store};
+
+/// Requests at the store at once, reads and writes. As many as decisions read at once.
+const WORK_MAX: usize = 64;
+
+/// How long a caller waits for the store. A commit takes milliseconds; a disk that takes as long as
+/// this is gone. What was begun is carried out to its end all the same.
+const WORK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Finds out what trusted keys have signed.
+pub trait Prove: Debug + Send + Sync {
+    /// What was verified of each occurrence, by keys that an attestor of its note trusts now.
+    fn of(&self, occurrences: Vec<Occurrence>) -> BoxFuture<'_, Vec<Vec<Proof>>>;
+}
+
+/// A future of a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The resources of every project. A handle: cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -45,6 +66,8 @@ struct Inner {
     keys: Arc<dyn ResolveKeys>,
     snapshots: Arc<Snapshots>,
     epochs: Arc<EvidenceEpochs>,
+    proofs: Arc<dyn Prove>,
+    work: Bounded,
     /// Policies and attestors are written one at a time, so that what a check saw still holds
     /// when the write is carried out. Occurrences, the many, do not queue here.
     writes: Mutex<()>,
@@ -57,19 +80,32 @@ impl Resources {
         keys: Arc<dyn ResolveKeys>,
         snapshots: Arc<Snapshots>,
         epochs: Arc<EvidenceEpochs>,
+        proofs: Arc<dyn Prove>,
     ) -> Self {
-        Self(Arc::new(Inner { store, keys, snapshots, epochs, writes: Mutex::new(()) }))
+        let work = Bounded::new(WORK_MAX);
+        Self(Arc::new(Inner {
+            store,
+            keys,
+            snapshots,
+            epochs,
+            proofs,
+            work,
+            writes: Mutex::new(()),
+        }))
     }
 
     /// Runs `work` on a blocking thread, to its end even where the caller goes away: a commit is
-    /// always followed by its publication.
+    /// always followed by its publication. A store that does not answer costs callers a bounded
+    /// time and a bounded number of threads.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, ResourceError> + Send + 'static,
     ) -> Result<T, ResourceError> {
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.unwrap_or_else(|error| {
-            Err(ResourceError::Unavailable(format!("the request was not carried out: {error}")))
+        let deadline = Instant::now() + WORK_TIMEOUT;
+        let done = self.0.work.run(deadline, move || work(&inner)).await;
+        done.unwrap_or_else(|why| {
+            Err(ResourceError::Unavailable(format!("the store did not answer: {why}")))
         })
     }
 

@@ -6,7 +6,7 @@ use hallmark_core::occurrence::parse::note_from_json;
 use serde_json::{Map, Value};
 
 use super::error::ResourceError;
-use super::page::{Cursor, Page, PageRequest};
+use super::page::{Cursor, Page, PageRequest, text_bytes};
 use super::patch::Patch;
 use super::{Inner, Resources, etag};
 use crate::store::Write;
@@ -104,9 +104,11 @@ impl Inner {
     }
 
     fn notes(&self, project: &ProjectId, cursor: &Cursor) -> Result<Page<Note>, ResourceError> {
-        let after = cursor.after().map(str::parse::<NoteName>).transpose()?;
-        let found = self.store.notes(project, after.as_ref(), cursor.limit())?;
-        Ok(cursor.page(found, |note| note.name.to_string()))
+        let read = |after: Option<&str>, limit| {
+            let after = after.map(str::parse::<NoteName>).transpose()?;
+            Ok(self.store.notes(project, after.as_ref(), limit)?)
+        };
+        cursor.fill(read, |note| note.name.to_string(), |note| text_bytes(&note.json))
     }
 
     pub(super) fn note(&self, name: &NoteName) -> Result<Note, ResourceError> {

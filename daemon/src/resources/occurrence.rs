@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::error::ResourceError;
 use super::note::text;
-use super::page::{Cursor, Page, PageRequest};
+use super::page::{Cursor, Page, PageRequest, text_bytes};
 use super::patch::Patch;
 use super::{Inner, Resources, etag, filter};
 use crate::store::{OccurrenceQuery, OccurrenceScope, StoreError, Write};
@@ -31,11 +31,8 @@ impl Resources {
         project: ProjectId,
         occurrence: Occurrence,
     ) -> Result<Occurrence, ResourceError> {
-        let mut created = self
-            .blocking(move |inner| {
-                inner.create_occurrences(&project, vec![occurrence], |_, field| field.to_owned())
-            })
-            .await?;
+        let path = |_, field: &str| field.to_owned();
+        let mut created = self.create_or_prove(project, vec![occurrence], path).await?;
         created
             .pop()
             .ok_or_else(|| ResourceError::Unavailable("no occurrence was created".to_owned()))
@@ -55,7 +52,35 @@ impl Resources {
             ));
         }
         let path = |i, field: &str| format!("occurrences[{i}].{field}");
-        self.blocking(move |inner| inner.create_occurrences(&project, occurrences, path)).await
+        self.create_or_prove(project, occurrences, path).await
+    }
+
+    /// Creates what the limits allow, and beyond them what a trusted key has signed. Whether one
+    /// has is asked only then: it costs arithmetic.
+    async fn create_or_prove(
+        &self,
+        project: ProjectId,
+        occurrences: Vec<Occurrence>,
+        path: fn(usize, &str) -> String,
+    ) -> Result<Vec<Occurrence>, ResourceError> {
+        let (of, unproven) = (project.clone(), occurrences.clone());
+        let write = move |inner: &Inner| {
+            inner.create_occurrences(&of, unproven, path, Write::CreateOccurrences)
+        };
+        let exhausted = match self.blocking(write).await {
+            Err(exhausted @ ResourceError::LimitExceeded { .. }) => exhausted,
+            answer => return answer,
+        };
+        let proofs = self.0.proofs.of(occurrences.clone()).await;
+        if proofs.iter().all(Vec::is_empty) {
+            return Err(exhausted);
+        }
+        self.blocking(move |inner| {
+            let proven =
+                |created: Vec<_>| Write::CreateProven(created.into_iter().zip(proofs).collect());
+            inner.create_occurrences(&project, occurrences, path, proven)
+        })
+        .await
     }
 
     /// One occurrence.
@@ -124,6 +149,7 @@ impl Inner {
         project: &ProjectId,
         occurrences: Vec<Occurrence>,
         path: impl Fn(usize, &str) -> String,
+        write: impl FnOnce(Vec<Occurrence>) -> Write,
     ) -> Result<Vec<Occurrence>, ResourceError> {
         self.writable()?;
         self.check_notes(&occurrences, path)?;
@@ -136,7 +162,7 @@ impl Inner {
         if let Some(twice) = created.iter().find(|occurrence| !names.insert(&occurrence.name)) {
             return Err(taken(twice.name.id()));
         }
-        let committed = self.store.apply(Write::CreateOccurrences(created.clone()));
+        let committed = self.store.apply(write(created.clone()));
         self.bump(created.iter().filter_map(|occurrence| occurrence.digest));
         committed.map_err(conflict)?;
         self.publish_if_unknown(project)?;
@@ -182,9 +208,11 @@ impl Inner {
         query: &OccurrenceQuery,
         cursor: &Cursor,
     ) -> Result<Page<Occurrence>, ResourceError> {
-        let after = cursor.after().map(str::parse::<OccurrenceName>).transpose()?;
-        let found = self.store.occurrences(query, after.as_ref(), cursor.limit())?;
-        Ok(cursor.page(found, |occurrence| occurrence.name.to_string()))
+        let read = |after: Option<&str>, limit| {
+            let after = after.map(str::parse::<OccurrenceName>).transpose()?;
+            Ok(self.store.occurrences(query, after.as_ref(), limit)?)
+        };
+        cursor.fill(read, |one| one.name.to_string(), |one| text_bytes(&one.json))
     }
 
     fn patch_occurrence(

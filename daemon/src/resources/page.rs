@@ -2,12 +2,18 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::error::ResourceError;
 
 /// Google's maximum for attestors, notes and occurrences.
 const SIZE_MAX: usize = 1_000;
+/// Bytes of the items of one page, the last aside. A page that is full before it has the items asked
+/// for is shorter and has a token for the next, as in Google's service.
+const BYTES_MAX: usize = 4 << 20;
+/// Items read at a time. Of these, what the page has no room for is read in vain.
+const STEP: usize = 16;
 /// A token holds a hash and one resource name, which is 600 bytes at the most.
 const TOKEN_BYTES_MAX: usize = 1_024;
 /// Bytes of the hash that ties a token to its listing.
@@ -61,29 +67,52 @@ impl Cursor {
         Ok(Self { size, after, listing })
     }
 
-    /// How many items to ask for: one more than the page holds shows whether there is another.
-    pub(super) fn limit(&self) -> usize {
-        self.size + 1
-    }
-
-    /// The name that the page before ended with.
-    pub(super) fn after(&self) -> Option<&str> {
-        self.after.as_deref()
-    }
-
-    /// The page out of up to [`Cursor::limit`] items.
-    pub(super) fn page<T>(&self, mut items: Vec<T>, name: impl Fn(&T) -> String) -> Page<T> {
-        let more = items.len() > self.size;
-        items.truncate(self.size);
-        let next_page_token = match items.last() {
-            Some(last) if more => self.token(&name(last)),
-            _ => String::new(),
-        };
-        Page { items, next_page_token }
+    /// Fills the page. `read` answers at most so many items after that name; `bytes` is what an
+    /// item takes, about.
+    pub(super) fn fill<T, E>(
+        &self,
+        mut read: impl FnMut(Option<&str>, usize) -> Result<Vec<T>, E>,
+        name: impl Fn(&T) -> String,
+        bytes: impl Fn(&T) -> usize,
+    ) -> Result<Page<T>, E> {
+        let (mut items, mut room, mut after) = (Vec::new(), BYTES_MAX, self.after.clone());
+        loop {
+            // One more than the page holds shows whether there is another.
+            let wanted = (self.size + 1 - items.len()).min(STEP);
+            let found = read(after.as_deref(), wanted)?;
+            let is_last = found.len() < wanted;
+            for item in found {
+                if items.len() == self.size || room == 0 {
+                    let next_page_token = self.token(&after.unwrap_or_default());
+                    return Ok(Page { items, next_page_token });
+                }
+                room = room.saturating_sub(bytes(&item));
+                after = Some(name(&item));
+                items.push(item);
+            }
+            if is_last {
+                return Ok(Page { items, next_page_token: String::new() });
+            }
+        }
     }
 
     fn token(&self, last: &str) -> String {
         URL_SAFE_NO_PAD.encode([&self.listing, last.as_bytes()].concat())
+    }
+}
+
+/// Bytes of the texts in a resource, about what its JSON takes.
+pub(super) fn text_bytes(json: &Map<String, Value>) -> usize {
+    json.iter().map(|(name, value)| name.len() + value_bytes(value) + 4).sum()
+}
+
+/// As [`text_bytes`], of any value.
+pub(super) fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(elements) => elements.iter().map(|one| value_bytes(one) + 1).sum(),
+        Value::Object(members) => text_bytes(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
     }
 }
 
@@ -119,35 +148,62 @@ mod tests {
         PageRequest { size: Some(size), token: token.to_owned() }
     }
 
-    fn page(cursor: &Cursor, count: usize) -> Page<String> {
-        cursor.page((0..count).map(|i| format!("n{i}")).collect(), Clone::clone)
+    /// A page of `count` items of so many bytes, named by their numbers.
+    fn page(cursor: &Cursor, count: usize, bytes: usize) -> Page<usize> {
+        let mut most = 0;
+        let read = |after: Option<&str>, limit| {
+            most = most.max(limit);
+            let first = after.map_or(0, |after| after.parse::<usize>().unwrap() + 1);
+            Ok::<_, ResourceError>((first..count).take(limit).collect())
+        };
+        let page = cursor.fill(read, ToString::to_string, |_| bytes).unwrap();
+        assert!(most <= STEP);
+        page
+    }
+
+    /// The sizes of all pages.
+    fn sizes(size: i64, count: usize, bytes: usize) -> Vec<usize> {
+        let (mut sizes, mut found, mut token) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let cursor = Cursor::new(&request(size, &token), 20, "l").unwrap();
+            let next = page(&cursor, count, bytes);
+            sizes.push(next.items.len());
+            found.extend(next.items);
+            token = next.next_page_token;
+            if token.is_empty() {
+                assert_eq!(found, (0..count).collect::<Vec<_>>());
+                return sizes;
+            }
+        }
     }
 
     #[test]
     fn a_token_continues_where_its_page_ended() {
-        let first = Cursor::new(&request(2, ""), 20, "notes of p").unwrap();
-        assert_eq!((first.limit(), first.after()), (3, None));
-        let shown = page(&first, 3);
-        assert_eq!(shown.items, ["n0", "n1"]);
-        let second = Cursor::new(&request(2, &shown.next_page_token), 20, "notes of p").unwrap();
-        assert_eq!(second.after(), Some("n1"));
-        assert_eq!(page(&second, 2).next_page_token, "");
-        assert_eq!(page(&second, 0).next_page_token, "");
+        assert_eq!(sizes(2, 3, 1), [2, 1]);
+        assert_eq!(sizes(2, 4, 1), [2, 2]);
+        assert_eq!(sizes(2, 0, 1), [0]);
+        assert_eq!(sizes(100, 250, 1), [100, 100, 50]);
     }
 
     #[test]
     fn sizes_have_a_default_and_a_maximum() {
-        let size = |size| Cursor::new(&request(size, ""), 20, "l").map(|cursor| cursor.limit() - 1);
-        assert_eq!(size(0), Ok(20));
-        assert_eq!(size(1_000), Ok(1_000));
-        assert_eq!(size(1_001), Ok(1_000));
-        assert_eq!(size(i64::MAX), Ok(1_000));
-        assert_eq!(size(-1), Err(ResourceError::invalid("pageSize", "must not be negative")));
+        assert_eq!(sizes(0, 21, 1), [20, 1]);
+        for most in [1_000, 1_001, i64::MAX] {
+            assert_eq!(sizes(most, 1_001, 1), [1_000, 1]);
+        }
+        let negative = Cursor::new(&request(-1, ""), 20, "l").unwrap_err();
+        assert_eq!(negative, ResourceError::invalid("pageSize", "must not be negative"));
+    }
+
+    #[test]
+    fn a_page_ends_with_its_bytes_and_holds_one_item_at_least() {
+        assert_eq!(sizes(1_000, 9, BYTES_MAX / 4), [4, 4, 1]);
+        assert_eq!(sizes(1_000, 3, 2 * BYTES_MAX), [1, 1, 1]);
     }
 
     #[test]
     fn a_token_of_another_listing_is_refused() {
-        let token = page(&Cursor::new(&request(1, ""), 20, "a").unwrap(), 2).next_page_token;
+        let token = page(&Cursor::new(&request(1, ""), 20, "a").unwrap(), 2, 1).next_page_token;
         let error = Cursor::new(&request(1, &token), 20, "b").unwrap_err();
         assert!(error.to_string().starts_with("pageToken: belongs to another listing"), "{error}");
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use hallmark_core::names::{Platform, PlatformPolicyName, ProjectId};
+use hallmark_core::platform::render::platform_policy_to_json;
 use hallmark_core::platform::{
     AttestationAuthenticator, AuthenticatorKeys, PlatformPolicy, PlatformRules, TrustedGkePolicy,
 };
 
 use super::attestor::member;
 use super::error::ResourceError;
-use super::page::{Cursor, Page, PageRequest};
+use super::page::{Cursor, Page, PageRequest, value_bytes};
 use super::{Inner, Resources, Written, etag};
 use crate::store::Write;
 
@@ -73,10 +74,12 @@ impl Resources {
         let listing = format!("projects/{project}/platforms/{platform}/policies");
         let cursor = Cursor::new(page, PAGE_SIZE, &listing)?;
         self.blocking(move |inner| {
-            let after = cursor.after().map(str::parse::<PlatformPolicyName>).transpose()?;
-            let (store, limit) = (&inner.store, cursor.limit());
-            let found = store.platform_policies(&project, platform, after.as_ref(), limit)?;
-            Ok(cursor.page(found, |policy| policy.name.to_string()))
+            let read = |after: Option<&str>, limit| {
+                let after = after.map(str::parse::<PlatformPolicyName>).transpose()?;
+                Ok(inner.store.platform_policies(&project, platform, after.as_ref(), limit)?)
+            };
+            let bytes = |policy: &PlatformPolicy| value_bytes(&platform_policy_to_json(policy));
+            cursor.fill(read, |policy| policy.name.to_string(), bytes)
         })
         .await
     }

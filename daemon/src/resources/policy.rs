@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hallmark_core::names::{AttestorName, ProjectId};
-use hallmark_core::policy::{EvaluationMode, Policy, SpecificRules, SystemPolicy};
+use hallmark_core::policy::{Policy, SpecificRules, SystemPolicy};
 
 use super::error::ResourceError;
 use super::{Inner, Resources, Written, etag};
@@ -93,9 +93,6 @@ fn required(policy: &Policy) -> Vec<(String, &[AttestorName])> {
     let specific = rules.into_iter().flatten().map(|(key, rule)| (format!("{map}[{key:?}]"), rule));
     std::iter::once(("defaultAdmissionRule".to_owned(), &policy.default_admission_rule))
         .chain(specific)
-        .filter_map(|(path, rule)| match &rule.evaluation {
-            EvaluationMode::RequireAttestation(attestors) => Some((path, attestors.as_slice())),
-            EvaluationMode::AlwaysAllow | EvaluationMode::AlwaysDeny => None,
-        })
+        .map(|(path, rule)| (path, rule.attestors()))
         .collect()
 }

@@ -1,14 +1,17 @@
 //! What every store must answer, asked of both: the same resources, the same questions.
 
-use hallmark_core::image::Digest;
 use hallmark_core::names::{OccurrenceName, Platform, ProjectId};
 use hallmark_core::occurrence::Occurrence;
 
+use super::evidence::{PAGE_SIGNATURES_MAX, READ_BYTES_MAX};
 use super::iam::{IamBinding, IamPolicy, IamResource};
 use super::samples::{
     attestation, attestor, digest, note, platform_policy, policy, uri, vulnerability,
 };
-use super::{OccurrenceQuery, OccurrenceScope, Store, StoreError, Write};
+use super::{
+    Cursor, EvidencePage, EvidenceQuery, Lookup, OccurrenceQuery, OccurrenceScope, Store,
+    StoreError, Write,
+};
 
 const NOTE: &str = "projects/p/notes/n";
 /// In the order of their names.
@@ -138,35 +141,89 @@ fn single_resources(store: &dyn Store) {
     assert_eq!(store.occurrence(&"projects/p/occurrences/none".parse().unwrap()), Ok(None));
 }
 
-fn evidence(store: &dyn Store) {
-    let wanted: Vec<(_, Digest)> = vec![
-        (NOTE.parse().unwrap(), digest(1)),
-        (NOTE.parse().unwrap(), digest(9)),
-        (OTHER_NOTE.parse().unwrap(), digest(1)),
-        (NOTE.parse().unwrap(), digest(2)),
-    ];
-    let names = |limit| -> Vec<Vec<String>> {
-        let found = store.evidence(&wanted, limit).unwrap();
-        found
-            .iter()
-            .map(|one| one.iter().map(|found| found.occurrence.to_string()).collect())
-            .collect()
+/// The next page of a lookup: the names on it, and where to go on.
+fn page(store: &dyn Store, lookup: &Lookup, from: Cursor) -> (Vec<String>, Option<Cursor>) {
+    let query = EvidenceQuery { lookup: lookup.clone(), from };
+    let mut pages = store.evidence(&[query]).unwrap();
+    let page = pages.pop().unwrap();
+    let names = page.attestations.iter().map(|found| found.occurrence.to_string());
+    (names.collect(), page.next)
+}
+
+/// The names on all pages of each lookup, read together.
+fn found(store: &dyn Store, lookups: &[Lookup]) -> Vec<Vec<String>> {
+    let query = |lookup: &Lookup| EvidenceQuery { lookup: lookup.clone(), from: Cursor::default() };
+    let pages = store.evidence(&lookups.iter().map(query).collect::<Vec<_>>()).unwrap();
+    let whole = |(lookup, first): (&Lookup, EvidencePage)| {
+        let names = first.attestations.iter().map(|found| found.occurrence.to_string());
+        let mut names: Vec<_> = names.collect();
+        let mut next = first.next;
+        while let Some(from) = next {
+            let more;
+            (more, next) = page(store, lookup, from);
+            names.extend(more);
+        }
+        names
     };
+    assert_eq!(pages.len(), lookups.len());
+    lookups.iter().zip(pages).map(whole).collect()
+}
+
+fn under(note: &str, seed: u8) -> Lookup {
+    Lookup::UnderNote(note.parse().unwrap(), digest(seed))
+}
+
+fn evidence(store: &dyn Store) {
+    let wanted = [under(NOTE, 1), under(NOTE, 9), under(OTHER_NOTE, 1), under(NOTE, 2)];
     let of_note_1 = [
         "projects/a/occurrences/of-a-note-elsewhere",
         "projects/p/occurrences/1",
         "projects/p/occurrences/10",
     ];
     let of_other = ["projects/p/occurrences/2", "projects/p-2/occurrences/1"];
-    assert_eq!(names(10), [of_note_1.as_slice(), &[], &of_other, &["projects/p/occurrences/3"]]);
-    assert_eq!(names(1)[0], of_note_1[..2], "one more than the limit shows that there are more");
+    let expected = [of_note_1.as_slice(), &[], &of_other, &["projects/p/occurrences/3"]];
+    assert_eq!(found(store, &wanted), expected);
 
-    let found = store.evidence(&wanted[3..], 1).unwrap();
+    let query = EvidenceQuery { lookup: under(NOTE, 2), from: Cursor::default() };
+    let pages = store.evidence(&[query]).unwrap();
     let expected = occurrences()[4].attestation.clone().unwrap();
-    assert_eq!(
-        (&found[0][0].payload, &found[0][0].signatures),
-        (&expected.payload, &expected.signatures)
-    );
+    let read = &pages[0].attestations[0];
+    assert_eq!((&read.payload, &read.signatures), (&expected.payload, &expected.signatures));
+    assert_eq!(read.first_signature, 0);
+}
+
+/// As many attestations of one digest as fill several pages, and a few that fill one read by their
+/// bytes.
+pub(super) fn many() -> Vec<Occurrence> {
+    let small = (0..2_500).map(|number| {
+        attestation(&format!("projects/many/occurrences/{number:04}"), NOTE, &uri(7))
+    });
+    let large = (0..5).map(|number| {
+        let name = format!("projects/many/occurrences/large-{number}");
+        let mut one = attestation(&name, NOTE, &uri(8));
+        let body = one.attestation.as_mut().unwrap();
+        body.signatures[0].signature = vec![7; READ_BYTES_MAX / 4].into();
+        one.json.remove("attestation");
+        one
+    });
+    small.chain(large).collect()
+}
+
+/// What [`many`] must answer, beside [`resources`].
+pub(super) fn check_many(store: &dyn Store) {
+    let all: Vec<_> = many().iter().map(|one| one.name.to_string()).collect();
+    let in_project = |seed| Lookup::InProject(project("many"), digest(seed));
+    for lookup in [under(NOTE, 7), in_project(7)] {
+        let (first, next) = page(store, &lookup, Cursor::default());
+        assert_eq!(first.len(), PAGE_SIGNATURES_MAX / 2, "of two signatures each");
+        assert!(next.is_some());
+        assert_eq!(found(store, &[lookup]), [all[..2_500].to_vec()]);
+    }
+    let (first, next) = page(store, &under(NOTE, 8), Cursor::default());
+    assert_eq!((first.len(), next.is_some()), (4, true), "a read has so many bytes");
+    let both = [under(NOTE, 8), under(NOTE, 7), in_project(8)];
+    let expected = [&all[2_500..], &all[..2_500], &all[2_500..]];
+    assert_eq!(found(store, &both), expected, "what has no room comes later");
 }
 
 fn query(scope: OccurrenceScope) -> OccurrenceQuery {
@@ -189,12 +246,8 @@ fn assert_lists(store: &dyn Store, query: &OccurrenceQuery, positions: &[usize])
 
 fn evidence_of_projects(store: &dyn Store) {
     let wanted = [("p", 1), ("a", 1), ("p-2", 1), ("p", 2), ("p", 9), ("nobody", 1)];
-    let wanted = wanted.map(|(id, seed)| (project(id), digest(seed)));
-    let found = store.evidence_in_projects(&wanted, 10).unwrap();
-    let mut names: Vec<Vec<String>> = found
-        .iter()
-        .map(|one| one.iter().map(|found| found.occurrence.to_string()).collect())
-        .collect();
+    let wanted = wanted.map(|(id, seed)| Lookup::InProject(project(id), digest(seed)));
+    let mut names = found(store, &wanted);
     // Of several notes; which comes first is not said.
     names.iter_mut().for_each(|names| names.sort());
     let of_p: Vec<_> = ["1", "10", "2"].map(|id| format!("projects/p/occurrences/{id}")).into();
@@ -203,8 +256,6 @@ fn evidence_of_projects(store: &dyn Store) {
     assert_eq!(names[2], ["projects/p-2/occurrences/1"]);
     assert_eq!(names[3], ["projects/p/occurrences/3"]);
     assert_eq!((names[4].len(), names[5].len()), (0, 0));
-    let limited = store.evidence_in_projects(&wanted[..1], 1).unwrap();
-    assert_eq!(limited[0].len(), 2, "one more than the limit shows that there are more");
 }
 
 fn platform_policies(store: &dyn Store) {

@@ -10,9 +10,11 @@ use hallmark_core::document::read::Field;
 use hallmark_core::names::{AttestorName, NoteName, ProjectId};
 use serde_json::{Map, Value, json};
 
+use crate::auth::role::Role;
+
 /// Members of one policy, each counted as often as it is bound. Google's limit.
 const MEMBERS_MAX: usize = 1_500;
-/// Bytes of a role or of a member: an email address ends at 320.
+/// Bytes of a member: an email address ends at 320.
 const TEXT_BYTES_MAX: usize = 512;
 /// Members that stand for everyone.
 const EVERYONE: [&str; 2] = ["allUsers", "allAuthenticatedUsers"];
@@ -69,7 +71,9 @@ pub struct IamBinding {
 }
 
 impl IamPolicy {
-    /// Reads a policy as the API has it: each role once with each member once.
+    /// Reads a policy as the API has it: each role once with each member once. A role that is not
+    /// known here would permit nothing, and is refused, as Google's service refuses those that a
+    /// resource does not support.
     pub fn from_field(field: &Field<'_>) -> Option<Self> {
         let object = field.object(&["version", "bindings", "auditConfigs", "etag"])?;
         if let Some(configured) = object.list("auditConfigs").first() {
@@ -104,20 +108,14 @@ impl IamPolicy {
 
 fn binding(field: &Field<'_>) -> Option<IamBinding> {
     let object = field.object(&["role", "members", "condition"])?;
+    object.refuse_null(&["condition"]);
     if let Some(condition) = object.get("condition") {
         condition.fail("conditions are not evaluated here: bind the role without one");
     }
-    let role = object.required("role").and_then(|field| {
-        let role = field.string()?;
-        let problem = "is no role, such as `roles/binaryauthorization.policyViewer`";
-        is_role(role).then_some(role).or_else(|| {
-            field.fail(problem);
-            None
-        })
-    });
+    let role = object.required("role").and_then(|field| field.parsed(str::parse::<Role>));
     let members: Vec<_> = object.list("members").iter().map(member).collect();
     let members = members.into_iter().collect::<Option<_>>();
-    Some(IamBinding { role: role?.to_owned(), members: members? })
+    Some(IamBinding { role: role?.as_str().to_owned(), members: members? })
 }
 
 fn member(field: &Field<'_>) -> Option<String> {
@@ -127,16 +125,6 @@ fn member(field: &Field<'_>) -> Option<String> {
         return None;
     }
     Some(member.to_owned())
-}
-
-fn is_role(text: &str) -> bool {
-    let name = match text.split('/').collect::<Vec<_>>().as_slice() {
-        ["roles", name] => *name,
-        ["projects" | "organizations", of, "roles", name] if !of.is_empty() => *name,
-        _ => return false,
-    };
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._".contains(&byte);
-    !name.is_empty() && text.len() <= TEXT_BYTES_MAX && name.bytes().all(legal)
 }
 
 fn is_member(text: &str) -> bool {
@@ -179,14 +167,43 @@ mod tests {
         IamBinding { role: role.to_owned(), members }
     }
 
+    fn read(bindings: &[IamBinding]) -> Result<IamPolicy, String> {
+        let policy = IamPolicy { bindings: bindings.to_vec(), etag: String::new() };
+        let policy = policy.to_json().to_string();
+        let document = Document::from_json(&policy, &DocumentLimits::DEFAULT).unwrap();
+        resource(document.root(), IamPolicy::from_field).map_err(|error| error.to_string())
+    }
+
     #[test]
-    fn roles_and_members_have_a_form() {
-        for role in ["roles/a.b", "projects/p/roles/custom_1", "organizations/1/roles/r"] {
-            assert!(is_role(role), "{role}");
+    fn a_role_is_one_that_permits_something() {
+        for role in Role::ALL {
+            read(&[binding(role.as_str(), &["user:a"])]).unwrap();
         }
-        for role in ["", "roles/", "role/a", "roles/a b", "projects//roles/a", "roles/a/b"] {
-            assert!(!is_role(role), "{role}");
+        let long = format!("roles/{}", "x".repeat(1 << 20));
+        for role in ["", "roles/", "roles/viewer", "viewer", "projects/p/roles/custom_1", &long] {
+            let error = read(&[binding(role, &["user:a"])]).unwrap_err();
+            assert!(error.starts_with("line 1: bindings[0].role: there is no role `"), "{error}");
+            assert!(error.len() < 512, "{}", error.len());
         }
+    }
+
+    #[test]
+    fn what_is_null_is_no_binding_without_condition() {
+        for bindings in [
+            r#"[{"role": "roles/binaryauthorization.policyViewer", "members": ["user:a"], "condition": null}]"#,
+            r#"[{"role": "roles/binaryauthorization.policyViewer", "members": [null]}]"#,
+            r#"[{"role": null, "members": ["user:a"]}]"#,
+            "[null]",
+        ] {
+            let document = format!("{{\"bindings\": {bindings}}}");
+            let document = Document::from_json(&document, &DocumentLimits::DEFAULT).unwrap();
+            let error = resource(document.root(), IamPolicy::from_field).unwrap_err();
+            assert!(error.to_string().starts_with("line 1: bindings[0]"), "{error}");
+        }
+    }
+
+    #[test]
+    fn members_have_a_form() {
         for member in ["allUsers", "user:a@b.example", "principal://iam/x", "deleted:user:a?uid=1"]
         {
             assert!(is_member(member), "{member}");
@@ -195,20 +212,16 @@ mod tests {
             assert!(!is_member(member), "{member}");
         }
         let long = "x".repeat(TEXT_BYTES_MAX);
-        assert!(!is_role(&format!("roles/{long}")) && !is_member(&format!("user:{long}")));
+        assert!(!is_member(&format!("user:{long}")));
     }
 
     #[test]
     fn a_policy_binds_no_more_members_than_googles() {
         let members: Vec<_> = (0..MEMBERS_MAX).map(|i| format!("user:u{i}@x.example")).collect();
         let all: Vec<_> = members.iter().map(String::as_str).collect();
-        let read = |bindings: Vec<IamBinding>| {
-            let policy = IamPolicy { bindings, etag: String::new() }.to_json().to_string();
-            let document = Document::from_json(&policy, &DocumentLimits::DEFAULT).unwrap();
-            resource(document.root(), IamPolicy::from_field).map_err(|error| error.to_string())
-        };
-        assert_eq!(read(vec![binding("roles/a", &all)]).unwrap().bindings[0].members, members);
-        let error = read(vec![binding("roles/a", &all), binding("roles/b", &all[..1])]);
+        let (viewer, editor) = (Role::PolicyViewer.as_str(), Role::PolicyEditor.as_str());
+        assert_eq!(read(&[binding(viewer, &all)]).unwrap().bindings[0].members, members);
+        let error = read(&[binding(viewer, &all), binding(editor, &all[..1])]);
         assert!(error.unwrap_err().contains("1501 members"));
     }
 

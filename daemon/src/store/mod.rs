@@ -7,11 +7,14 @@
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+mod evidence;
 pub mod files;
 pub mod iam;
 mod query;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 
@@ -20,11 +23,12 @@ use hallmark_core::image::Digest;
 use hallmark_core::names::{
     AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
 };
-use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::occurrence::{Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
 
 use crate::metrics::store::StoreFailure;
+pub use evidence::{Cursor, EvidencePage, EvidenceQuery, Lookup, Proof};
 use iam::{IamPolicy, IamResource};
 
 /// Reads and writes resources.
@@ -57,21 +61,10 @@ pub trait Store: Debug + Send + Sync {
         limit: usize,
     ) -> Result<Vec<Occurrence>, StoreError>;
 
-    /// The attestations of each (note, digest), in the order asked, all from one consistent read,
-    /// each at most `limit` + 1 so that the caller sees that there are more.
-    fn evidence(
-        &self,
-        wanted: &[(NoteName, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError>;
-
-    /// The attestations of each digest that live in a project, whatever their note, in the order
-    /// asked, all from one consistent read, each at most `limit` + 1.
-    fn evidence_in_projects(
-        &self,
-        wanted: &[(ProjectId, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError>;
+    /// The next page of attestations of each lookup, in the order asked, all from one consistent
+    /// read of a bounded size. Reading on from page to page finds every attestation that was there
+    /// all the time, whatever lies beside it. A note that does not exist vouches for nothing.
+    fn evidence(&self, wanted: &[EvidenceQuery]) -> Result<Vec<EvidencePage>, StoreError>;
 
     /// One platform policy.
     fn platform_policy(
@@ -167,9 +160,16 @@ pub enum Write {
     /// Its occurrences stay, and are evidence of nothing as long as there is no note of this name.
     /// Fails with [`StoreError::NotFound`] where it does not exist.
     DeleteNote(NoteName),
-    /// All or none. Fails with [`StoreError::AlreadyExists`] where a name is taken.
+    /// All or none. Fails with [`StoreError::AlreadyExists`] where a name is taken, and with
+    /// [`StoreError::Exhausted`] where more would be filed for a note and a digest than
+    /// [`hallmark_core::limits::Limits`] allow.
     CreateOccurrences(Vec<Occurrence>),
-    /// Replaces an occurrence. Fails with [`StoreError::NotFound`] where it does not exist.
+    /// As [`Write::CreateOccurrences`], each with what was verified of it. Beyond the limits, an
+    /// attestation with a proof that no other one there brought is accepted all the same, so that
+    /// nothing that anybody files keeps out what a trusted key has signed.
+    CreateProven(Vec<(Occurrence, Vec<Proof>)>),
+    /// Replaces an occurrence. Fails with [`StoreError::NotFound`] where it does not exist, and
+    /// with [`StoreError::Exhausted`] where it grows beyond the limits.
     UpdateOccurrence(Occurrence),
     /// Fails with [`StoreError::NotFound`] where it does not exist.
     DeleteOccurrence(OccurrenceName),
@@ -217,6 +217,18 @@ pub enum StoreError {
         /// Its etag now.
         current: String,
     },
+    /// As much is filed for a note and a digest as may be.
+    #[error("{what} of {digest} under {note}: the limit is {limit}")]
+    Exhausted {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+        /// Under which note.
+        note: NoteName,
+        /// Of which image.
+        digest: Digest,
+    },
     /// This store is fed from files; change those.
     #[error("resources are read from --config-dir: change the files there, not through the API")]
     ReadOnly,
@@ -232,6 +244,7 @@ impl StoreError {
             Self::NotFound(_) => StoreFailure::NotFound,
             Self::AlreadyExists(_) => StoreFailure::AlreadyExists,
             Self::EtagMismatch { .. } => StoreFailure::EtagMismatch,
+            Self::Exhausted { .. } => StoreFailure::Exhausted,
             Self::ReadOnly => StoreFailure::ReadOnly,
             Self::Unavailable(_) => StoreFailure::Unavailable,
         }

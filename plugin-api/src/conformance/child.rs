@@ -46,7 +46,7 @@ fn alone() -> std::io::Result<OwnedFd> {
 fn perform(job: &Job, program: Program) -> std::io::Result<Value> {
     Ok(match &job.task {
         Task::Check(id) => serde_json::to_value(catalogue::run(id, job, program))?,
-        Task::Probe => serde_json::to_value(probe::run(&job.subject))?,
+        Task::Probe => serde_json::to_value(probe::run(&job.subject, program))?,
         Task::Bench { batches, threads, millis, worker } => {
             let plan = Plan { batches, threads: *threads, time: Duration::from_millis(*millis) };
             serde_json::to_value(bench::run(&job.subject, plan, worker.then_some(program)))?

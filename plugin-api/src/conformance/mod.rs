@@ -40,11 +40,17 @@ pub use suite::Suite;
 /// The host's verification of `(algorithm, SPKI, message, signature)`.
 pub type Arithmetic = fn(crate::Algorithm, &[u8], &[u8], &[u8]) -> bool;
 
+/// The host's judgement of the keys of a snapshot, by a plugin of these capabilities: the id of each
+/// that it would not use, and why.
+pub type Judge = fn(&[crate::host::KeyRecord], crate::Caps) -> Vec<(String, String)>;
+
 /// What a child has of the program that it is part of.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// Its arithmetic.
     pub verifies: Arithmetic,
+    /// Its judgement of keys.
+    pub judge: Judge,
     /// The arguments with which it is a worker: calls [`crate::host::worker::main`].
     pub worker_arguments: &'static [&'static str],
 }

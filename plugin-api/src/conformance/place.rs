@@ -26,6 +26,7 @@ pub(super) fn in_worker(subject: &Subject, program: Program) -> Result<PluginIma
         call_timeout: CALL_TIMEOUT,
         memory_bytes: MEMORY_BYTES,
         environment: subject.environment.clone(),
+        user: None,
     };
     let pin = Pin::Sha256(vec![subject.sha256]);
     let image = PluginImage::load_in_worker(&subject.file, &pin, options);

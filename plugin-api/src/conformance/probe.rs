@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::Program;
 use super::finding::Trouble;
 use super::job::Subject;
 use super::plugin::Loaded;
@@ -24,14 +25,18 @@ pub struct Probed {
     pub keys: Vec<String>,
     /// Keys in its snapshot.
     pub key_count: usize,
+    /// Ids of keys that the daemon would not use, and why; the first of them.
+    pub refused: Vec<(String, String)>,
+    /// How many these are.
+    pub refused_count: usize,
     /// What was wrong at the step after the last one; `None` where all went well.
     pub fault: Option<String>,
 }
 
-/// Ids that are shown.
+/// Ids that are shown, of either kind.
 const KEYS_SHOWN: usize = 10;
 
-pub(super) fn run(subject: &Subject) -> Probed {
+pub(super) fn run(subject: &Subject, program: Program) -> Probed {
     let mut probed = Probed {
         plugin: String::new(),
         version: String::new(),
@@ -39,9 +44,11 @@ pub(super) fn run(subject: &Subject) -> Probed {
         steps: Vec::new(),
         keys: Vec::new(),
         key_count: 0,
+        refused: Vec::new(),
+        refused_count: 0,
         fault: None,
     };
-    if let Err(trouble) = live(subject, &mut probed) {
+    if let Err(trouble) = live(subject, program, &mut probed) {
         probed.fault = Some(match trouble {
             Trouble::Fail(text) => text,
             Trouble::Skip(text) => text.to_owned(),
@@ -51,7 +58,7 @@ pub(super) fn run(subject: &Subject) -> Probed {
     probed
 }
 
-fn live(subject: &Subject, probed: &mut Probed) -> Result<(), Trouble> {
+fn live(subject: &Subject, program: Program, probed: &mut Probed) -> Result<(), Trouble> {
     let mut begun = Instant::now();
     let mut step = |name: &str| {
         let took = begun.elapsed().as_secs_f64() * 1e3;
@@ -71,6 +78,9 @@ fn live(subject: &Subject, probed: &mut Probed) -> Result<(), Trouble> {
     if let Some(open) = instance.open_if_any()? {
         probed.steps.push(step("snapshot"));
         probed.key_count = open.keys.len();
+        let refused = (program.judge)(&open.keys, info.caps);
+        probed.refused_count = refused.len();
+        probed.refused = refused.into_iter().take(KEYS_SHOWN).collect();
         probed.keys = open.keys.iter().take(KEYS_SHOWN).map(|key| key.id.clone()).collect();
     }
     drop(instance);

@@ -75,7 +75,7 @@ impl Instance {
         &self,
         items: &[Item<'_>],
         mut call: impl FnMut(&[Item<'_>]) -> Result<Answered<T>, CallError>,
-    ) -> Result<Vec<Result<T, Failure>>, CallError> {
+    ) -> Result<Vec<Result<T::Answer, Failure>>, CallError> {
         let batch_max = match self.image().info().max_batch as usize {
             0 => BATCH_MAX,
             max => max.min(BATCH_MAX),
@@ -91,23 +91,33 @@ impl Instance {
 
 /// What comes out of an item beside its verdict.
 pub(super) trait Output: Default {
+    /// What the host makes of it.
+    type Answer;
     /// What a plugin says of an item that is done.
     const DONE: abi::Verdict;
     /// Whether an item that is done must have had more than this.
     fn is_missing(&self) -> bool;
+    /// The answer for an item that is done.
+    fn into_answer(self) -> Self::Answer;
 }
 
 impl Output for () {
+    type Answer = ();
     const DONE: abi::Verdict = abi::HALLMARK_VALID;
     fn is_missing(&self) -> bool {
         false
     }
+    fn into_answer(self) {}
 }
 
-impl<T> Output for Vec<T> {
+impl Output for Vec<u8> {
+    type Answer = Self;
     const DONE: abi::Verdict = abi::HALLMARK_DONE;
     fn is_missing(&self) -> bool {
         self.is_empty()
+    }
+    fn into_answer(self) -> Self {
+        self
     }
 }
 
@@ -133,14 +143,14 @@ impl<T: Output> Answered<T> {
 
     /// Joins outputs and verdicts: an item is answered where both are there, and only by the one
     /// constant that this kind of call may answer.
-    fn finish(self) -> Result<impl Iterator<Item = Result<T, Failure>>, CallError> {
+    fn finish(self) -> Result<impl Iterator<Item = Result<T::Answer, Failure>>, CallError> {
         if let Some(broken) = self.broken {
             return Err(CallError::contract(broken));
         }
         let rows = self.outputs.into_iter().zip(self.verdicts);
         Ok(rows.map(|(output, verdict)| match verdict == T::DONE {
             true if output.is_missing() => Err(Failure::Backend),
-            true => Ok(output),
+            true => Ok(output.into_answer()),
             false => Err(Failure::from_verdict(verdict)),
         }))
     }
@@ -183,6 +193,49 @@ pub(super) unsafe extern "C" fn take_signature(
     })
 }
 
+/// What was taken out of one blob.
+#[derive(Debug, Default)]
+pub(super) struct Blob {
+    decoded: Vec<Decoded>,
+    bytes: usize,
+}
+
+impl Output for Blob {
+    type Answer = Vec<Decoded>;
+    const DONE: abi::Verdict = abi::HALLMARK_DONE;
+    fn is_missing(&self) -> bool {
+        self.decoded.is_empty()
+    }
+    fn into_answer(self) -> Vec<Decoded> {
+        self.decoded
+    }
+}
+
+impl Blob {
+    /// Takes one more. A blob that comes to too much keeps nothing but a refusal: its writer is at
+    /// fault, and neither the plugin nor the blobs beside it are.
+    fn take(&mut self, decoded: Decoded) {
+        self.bytes += size(&decoded);
+        if self.bytes <= limits::BLOB_BYTES {
+            return self.decoded.push(decoded);
+        }
+        let text = format!("it comes to more than {} bytes", limits::BLOB_BYTES);
+        self.decoded = vec![Decoded::Refused(Refusal::new(Failure::Malformed, text))];
+    }
+}
+
+fn size(decoded: &Decoded) -> usize {
+    match decoded {
+        Decoded::Signed(signed) => {
+            signed.message.len()
+                + signed.payload.len()
+                + signed.signature.len()
+                + signed.key_id.len()
+        }
+        Decoded::Refused(refusal) => refusal.text.len() + refusal.key_id.len(),
+    }
+}
+
 /// The sink of decoded signatures that the host passes, with an [`Answered`] as its context.
 pub(super) unsafe extern "C" fn take_decoded(
     sink_ctx: *mut c_void,
@@ -190,18 +243,21 @@ pub(super) unsafe extern "C" fn take_decoded(
     decoded: *const abi::Decoded,
 ) -> abi::Rc {
     // SAFETY: the plugin hands back the context that came with this sink, during its call.
-    let Some(answered) = (unsafe { sink_ctx.cast::<Answered<Vec<Decoded>>>().as_mut() }) else {
+    let Some(answered) = (unsafe { sink_ctx.cast::<Answered<Blob>>().as_mut() }) else {
         return abi::HALLMARK_RC_INVALID_ARG;
     };
     // SAFETY: NULL or lent for this call; the size is read before anything else.
     let decoded = unsafe { sized(decoded) };
     answered.take(index, |slot| {
-        if slot.len() >= limits::SIGNATURES {
+        if slot.decoded.len() >= limits::SIGNATURES {
             return Err("a blob has too many signatures");
         }
         let decoded = decoded.ok_or("a decoded signature has a wrong size")?;
+        if slot.bytes > limits::BLOB_BYTES {
+            return Ok(());
+        }
         // SAFETY: the plugin lends the decoded signature for this call.
-        slot.push(unsafe { read_decoded(decoded) }?);
+        slot.take(unsafe { read_decoded(decoded) }?);
         Ok(())
     })
 }

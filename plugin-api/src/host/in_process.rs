@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::batch::{Answered, Output};
+use super::batch::{Answered, Blob, Output};
 use super::error::CallError;
 use super::image::Mapped;
 use super::instance::Circumstances;
@@ -16,7 +16,7 @@ use super::keys::{KeyCollector, KeyRecord, Source, take_key};
 use super::limits;
 use super::services::{HostTable, Services, Slot};
 use crate::borrowed::{size, span};
-use crate::{Algorithm, Decoded, ErrorKind, Item, Material, abi};
+use crate::{Algorithm, ErrorKind, Item, Material, abi};
 
 /// An instance in this process.
 pub(super) struct InProcess {
@@ -170,7 +170,7 @@ impl InProcess {
         snapshot: Option<&Opened>,
         items: &[Item<'_>],
         at: &Circumstances<'_>,
-    ) -> Result<Answered<Vec<Decoded>>, CallError> {
+    ) -> Result<Answered<Blob>, CallError> {
         let decode =
             self.table().decode_batch.ok_or(CallError::Unsupported("decode signatures"))?;
         let sink = Some(super::batch::take_decoded as unsafe extern "C" fn(_, _, _) -> _);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use super::batch::Answered;
+use super::batch::{Answered, Blob};
 use super::error::CallError;
 use super::image::{Code, PluginImage};
 use super::in_process::InProcess;
 use super::keys::{KeyRecord, KeySnapshot, OpenSnapshot, Opened};
 use super::services::Services;
 use super::worker::{Worker, WorkerStatus};
-use crate::{Decoded, Item, Material};
+use crate::{Item, Material};
 
 /// What a call is told by the host.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +166,7 @@ impl Instance {
         snapshot: Option<&KeySnapshot>,
         items: &[Item<'_>],
         at: &Circumstances<'_>,
-    ) -> Result<Answered<Vec<Decoded>>, CallError> {
+    ) -> Result<Answered<Blob>, CallError> {
         let snapshot = self.own(snapshot)?;
         match &self.place {
             Place::InProcess(place) => {

@@ -17,6 +17,7 @@ pub(crate) mod in_process;
 mod instance;
 pub(crate) mod keys;
 pub(crate) mod services;
+mod throttle;
 pub mod worker;
 
 pub use error::{CallError, LoadError, LoadReason, WorkerFault};
@@ -25,6 +26,7 @@ pub use image::{PluginImage, PluginInfo};
 pub use instance::{Circumstances, Instance};
 pub use keys::{KeyRecord, KeySnapshot};
 pub use services::Services;
+pub use throttle::Throttle;
 pub use worker::{BreakerState, WorkerOptions, WorkerStatus};
 
 /// Bounds on what a plugin may say, each far above what any known key or format needs.
@@ -51,6 +53,10 @@ pub mod limits {
     pub const SIGNATURES: usize = 16;
     /// Bytes of one decoded message or payload.
     pub const MESSAGE_BYTES: usize = 1 << 20;
+    /// Bytes of all that is taken out of one blob: 64 KiB of payload, the longest that is stored,
+    /// once by itself and once in what was signed, and 8 KiB beside, for each of its signatures. A
+    /// blob that comes to more is refused, and nothing that came with it in the same call.
+    pub const BLOB_BYTES: usize = SIGNATURES * ((64 + 64 + 8) << 10);
     /// Bytes of an error text or a log line; what is longer is cut.
     pub const TEXT_BYTES: usize = 2_048;
     /// Bytes of the configuration schema.

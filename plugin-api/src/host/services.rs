@@ -11,8 +11,14 @@ use crate::{LogLevel, abi};
 /// What an instance may ask of the daemon. Called from any thread, also from the plugin's own:
 /// return quickly, and never call the instance from in here.
 pub trait Services: Send + Sync {
-    /// Writes a log line.
+    /// Writes a log line of the plugin's.
     fn log(&self, level: LogLevel, target: &str, text: &str);
+    /// So many log lines of the plugin's were lost on the way here: it wrote too many.
+    fn log_lost(&self, _lines: u64) {}
+    /// Writes what the host says of the plugin.
+    fn fault(&self, text: &str) {
+        self.log(LogLevel::Error, "hallmark_worker", text);
+    }
     /// The most detailed level that is written.
     fn log_level(&self) -> LogLevel;
     /// Says that the next snapshot will differ.
@@ -108,12 +114,17 @@ unsafe fn with<T>(ctx: *mut c_void, ask: impl FnOnce(&dyn Services) -> T) -> Opt
 
 unsafe extern "C" fn log(ctx: *mut c_void, level: u32, target: abi::Bytes, msg: abi::Bytes) {
     let level = LogLevel::from_number(level);
-    // SAFETY: the plugin lends the text for the call.
-    let target = unsafe { text(&target) };
-    // SAFETY: as above.
-    let msg = unsafe { text(&msg) };
+    let write = |services: &dyn Services| {
+        // Before the text is looked at: a line that nobody reads costs next to nothing.
+        if level <= services.log_level() {
+            // SAFETY: the plugin lends the text for the call.
+            let target = unsafe { text(&target) };
+            // SAFETY: as above.
+            services.log(level, &target, &unsafe { text(&msg) });
+        }
+    };
     // SAFETY: the ctx is the one that the table was made with.
-    unsafe { with(ctx, |services| services.log(level, &target, &msg)) };
+    unsafe { with(ctx, write) };
 }
 
 unsafe extern "C" fn log_level(ctx: *mut c_void) -> u32 {

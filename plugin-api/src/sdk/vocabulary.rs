@@ -94,6 +94,8 @@ impl KeyFlags {
     pub const OUTLIVES_EXPIRY: Self = Self(abi::HALLMARK_KEY_OUTLIVES_EXPIRY);
     /// A signature dated before [`Key::revoked_at`] counts after it, too.
     pub const OUTLIVES_REVOCATION: Self = Self(abi::HALLMARK_KEY_OUTLIVES_REVOCATION);
+    /// Other keys go by one of its ids, too. Without it on each of them, none of them is used.
+    pub const SHARES_ID: Self = Self(abi::HALLMARK_KEY_SHARES_ID);
 
     /// Both sets together, usable in constants.
     pub const fn with(self, other: Self) -> Self {

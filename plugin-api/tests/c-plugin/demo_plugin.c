@@ -3,11 +3,13 @@
  *
  * At compile time -DDEMO_* makes it wrong in one way; at run time the secret "mode" makes its snapshots wrong, and the
  * first byte of a message makes one answer wrong. */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
 #include "hallmark_plugin.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #ifndef DEMO_MAGIC
 #define DEMO_MAGIC HALLMARK_ABI_MAGIC
@@ -240,6 +242,7 @@ static hallmark_rc decode_batch(hallmark_instance *instance, hallmark_snapshot *
                                 const hallmark_batch *batch, hallmark_decoded_sink sink, void *ctx,
                                 hallmark_error *error) {
   static const hallmark_bytes one = BYTES("demo:one");
+  static const uint8_t large[1 << 20];
   (void)instance, (void)snapshot, (void)call, (void)error;
   for (uint32_t i = 0; i < batch->n; i++) {
     const hallmark_item *item = HALLMARK_ITEM(batch, i);
@@ -256,6 +259,10 @@ static hallmark_rc decode_batch(hallmark_instance *instance, hallmark_snapshot *
     decoded.message = item->message;
     decoded.signature.ptr = item->signature.ptr + 3;
     decoded.signature.len = item->signature.len - 3;
+    if (item->signature.ptr[3] == '+') { /* comes to more than a blob may */
+      decoded.message.ptr = large, decoded.message.len = sizeof large;
+      count = 3;
+    }
     decoded.signed_at = 1700000000;
     decoded.expires_at = HALLMARK_TIME_ABSENT;
     while (count--) sink(ctx, i, &decoded);
@@ -290,10 +297,20 @@ static hallmark_rc verify_batch(hallmark_instance *instance, hallmark_snapshot *
   return HALLMARK_RC_OK;
 }
 
+/* As long as the secret "mode" says so, signing does not come back. */
+static int is_stuck(hallmark_instance *instance) {
+  static const hallmark_bytes name = BYTES("mode");
+  hallmark_snapshot now;
+  memset(&now, 0, sizeof now);
+  instance->host->get_secret(instance->host->ctx, name, take_mode, &now);
+  return strcmp(now.mode, "stuck") == 0;
+}
+
 static hallmark_rc sign_batch(hallmark_instance *instance, hallmark_snapshot *snapshot, const hallmark_call *call,
                               const hallmark_batch *batch, hallmark_data_sink sink, void *ctx, hallmark_error *error) {
   (void)call, (void)error;
   if (!snapshot) return HALLMARK_RC_INVALID_ARG;
+  while (is_stuck(instance)) nanosleep(&(struct timespec){0, 1000000}, NULL);
   for (uint32_t i = 0; i < batch->n; i++) {
     const hallmark_item *item = HALLMARK_ITEM(batch, i);
     hallmark_result *result = HALLMARK_RESULT(batch, i);

@@ -193,6 +193,16 @@ fn a_signature_is_taken_apart() {
         assert_eq!((signed.signed_at, signed.expires_at), (Some(1_700_000_000), None));
         assert_eq!(answers[1], Err(Failure::Malformed));
 
+        let items = [item(b"payload", b"SIG+"), item(b"payload", b"SIGraw")];
+        let answers = instance.decode_batch(None, &items, &at()).unwrap();
+        let [Decoded::Refused(refusal)] = &answers[0].as_ref().unwrap()[..] else {
+            panic!("{answers:?}")
+        };
+        assert_eq!(refusal.failure, Failure::Malformed);
+        assert_eq!(refusal.text, format!("it comes to more than {} bytes", limits::BLOB_BYTES));
+        let beside = answers[1].as_ref().unwrap();
+        assert!(matches!(beside[..], [Decoded::Signed(_)]), "{beside:?}");
+
         let error = instance.decode_batch(None, &[item(b"", b"SIG*many")], &at()).unwrap_err();
         assert_eq!(error, CallError::Contract("a blob has too many signatures".to_owned()));
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub(crate) struct Recorder {
     secrets: Mutex<HashMap<String, Vec<u8>>>,
     log: Mutex<Vec<String>>,
     pushes: AtomicU32,
+    lost: AtomicU64,
 }
 
 impl Recorder {
@@ -45,6 +46,10 @@ impl Recorder {
         }
     }
 
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn pushes(&self) -> u32 {
         self.pushes.load(Ordering::Relaxed)
     }
@@ -57,6 +62,10 @@ impl Services for Recorder {
 
     fn log_level(&self) -> LogLevel {
         LogLevel::Info
+    }
+
+    fn log_lost(&self, lines: u64) {
+        self.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
     fn keys_changed(&self) {
@@ -118,6 +127,7 @@ pub(crate) fn worker_options() -> WorkerOptions {
         call_timeout: Duration::from_secs(20),
         memory_bytes: 512 << 20,
         environment: Vec::new(),
+        user: None,
     }
 }
 

@@ -4,6 +4,7 @@
 mod c_plugin;
 mod fixture;
 mod header;
+mod hostile;
 mod loading;
 mod rust_plugin;
 mod worker;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hallmark_plugin_api::Algorithm;
+use hallmark_plugin_api::{Algorithm, json, textual};
 use serde::Deserialize;
 
 use crate::algorithm::SUPPORTED;
@@ -58,7 +58,7 @@ pub(crate) enum ConfigError {
     #[error("not a configuration: {0}")]
     Json(String),
     /// A module that depends on where the daemon runs.
-    #[error("module `{0}` is not an absolute path")]
+    #[error("`module` is not an absolute path: begin with `/`")]
     Module(String),
     /// One without the other.
     #[error("give both `module` and `keys`, or neither")]
@@ -101,6 +101,13 @@ pub(crate) enum ConfigError {
         /// Its limit.
         max: u32,
     },
+}
+
+impl ConfigError {
+    /// An error of the parser, without the values that it quotes.
+    fn of(error: &serde_json::Error) -> Self {
+        Self::Json(textual::without_values(&error.to_string()))
+    }
 }
 
 /// Who does the arithmetic of verification.
@@ -190,8 +197,7 @@ impl Config {
     /// Reads and checks a configuration. Empty text is the configuration without options.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, ConfigError> {
         let json = if json.trim_ascii().is_empty() { b"{}" } else { json };
-        let written: Written =
-            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+        let written: Written = json::from_slice(json).map_err(|error| ConfigError::of(&error))?;
         within("keys", written.keys.len(), KEYS_MAX)?;
         range("sessions", written.sessions, SESSIONS_MAX)?;
         range("refresh_secs", written.refresh_secs, REFRESH_SECS_MAX)?;

@@ -20,8 +20,8 @@ pub(crate) enum PublicKeyError {
     #[error("the token has neither its public key nor a certificate: import one beside it")]
     Absent,
     /// Not what the attribute should be.
-    #[error("the token's {0} cannot be read: {1}")]
-    Der(&'static str, der::Error),
+    #[error("the token's {0} cannot be read")]
+    Der(&'static str),
     /// A type of key that signs no attestation from a token.
     #[error("it is neither RSA of 2048, 3072 or 4096 bits nor ECDSA on P-256, P-384 or P-521")]
     Type,
@@ -66,14 +66,13 @@ impl PublicKey {
 
     fn from_certificate(der: &[u8]) -> Result<Self, PublicKeyError> {
         const WHAT: &str = "certificate";
-        let certificate =
-            Certificate::from_der(der).map_err(|error| PublicKeyError::Der(WHAT, error))?;
+        let certificate = Certificate::from_der(der).map_err(|_| PublicKeyError::Der(WHAT))?;
         let spki = certificate.tbs_certificate().subject_public_key_info().to_der();
-        Self::from_spki_der(WHAT, &spki.map_err(|error| PublicKeyError::Der(WHAT, error))?)
+        Self::from_spki_der(WHAT, &spki.map_err(|_| PublicKeyError::Der(WHAT))?)
     }
 
     fn from_spki_der(what: &'static str, der: &[u8]) -> Result<Self, PublicKeyError> {
-        let wrong = |error| PublicKeyError::Der(what, error);
+        let wrong = |_: der::Error| PublicKeyError::Der(what);
         let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(wrong)?;
         let algorithms: &[Algorithm] = match spki.algorithm.oid {
             RSA_ENCRYPTION => {
@@ -140,10 +139,9 @@ fn from_numbers(attributes: &[Attribute]) -> Option<Result<Vec<u8>, PublicKeyErr
         }
     }
     match (modulus, exponent, curve, point) {
-        (Some(modulus), Some(exponent), ..) => Some(
-            from_modulus(modulus, exponent)
-                .map_err(|error| PublicKeyError::Der("RSA numbers", error)),
-        ),
+        (Some(modulus), Some(exponent), ..) => {
+            Some(from_modulus(modulus, exponent).map_err(|_| PublicKeyError::Der("RSA numbers")))
+        }
         (_, _, Some(curve), Some(point)) => Some(from_point(curve, point)),
         _ => None,
     }
@@ -155,7 +153,7 @@ fn from_modulus(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, der::Error> 
 }
 
 fn from_point(curve: &[u8], point: &[u8]) -> Result<Vec<u8>, PublicKeyError> {
-    let wrong = |error| PublicKeyError::Der("CKA_EC_PARAMS", error);
+    let wrong = |_: der::Error| PublicKeyError::Der("CKA_EC_PARAMS");
     let curve = ObjectIdentifier::from_der(curve).map_err(wrong)?;
     let bytes = point_bytes(curve).ok_or(PublicKeyError::Type)?;
     let wrapped = <&OctetStringRef>::from_der(point).map(OctetStringRef::as_bytes);

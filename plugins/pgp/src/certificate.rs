@@ -37,13 +37,8 @@ pub(crate) enum CertificateError {
     #[error("a certificate begins with its public key, this with {0:?}")]
     Start(Tag),
     /// A packet of the certificate cannot be read.
-    #[error("a packet of {tag:?} is damaged: {text}")]
-    Packet {
-        /// What it should be.
-        tag: Tag,
-        /// What the parser says.
-        text: String,
-    },
+    #[error("a packet of {0:?} is damaged: export the certificate again")]
+    Packet(Tag),
     /// A packet that belongs into no certificate.
     #[error("a packet of {0:?} belongs into no certificate")]
     Foreign(Tag),
@@ -144,7 +139,9 @@ fn read(first: &Packet, rest: &[Packet]) -> Result<Certificate, CertificateError
     if signing_keys.is_empty() {
         return Err(CertificateError::NoSigner(passed.join("; ")));
     }
-    let user_ids = parts.users.iter().map(|user| shown(&user.id)).collect();
+    // Only what the primary key vouches for: anything can stand in a packet of this kind.
+    let vouched = parts.users.iter().filter(|user| !parts.certifications(user).is_empty());
+    let user_ids = vouched.map(|user| shown(&user.id)).collect();
     Ok(Certificate { id, user_ids, signing_keys })
 }
 
@@ -448,8 +445,7 @@ impl Standing {
 }
 
 fn parse<T: FromPacket>(packet: &Packet) -> Result<T, CertificateError> {
-    T::from_packet(packet)
-        .map_err(|error| CertificateError::Packet { tag: packet.tag(), text: error.to_string() })
+    T::from_packet(packet).map_err(|_| CertificateError::Packet(packet.tag()))
 }
 
 /// The parsers of the library, under one name.

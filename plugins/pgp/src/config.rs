@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
+use hallmark_plugin_api::{json, textual};
 use serde::Deserialize;
 
 /// Keyrings of one instance.
@@ -50,7 +51,8 @@ pub(crate) enum ConfigError {
     #[error("not a configuration: {0}")]
     Json(String),
     /// A path that depends on where the daemon runs, or has `.` or `..` in it.
-    #[error("path `{0}` is not absolute and plain: begin with `/`, leave out `.` and `..`")]
+    // Not shown: somebody may have written the key itself there.
+    #[error("a `path` is not absolute and plain: begin with `/`, leave out `.` and `..`")]
     Path(String),
     /// The same thing twice.
     #[error("`{0}` is configured twice")]
@@ -68,6 +70,13 @@ pub(crate) enum ConfigError {
     /// A time out of range.
     #[error("`refresh_secs` is {0}: give 1 to {REFRESH_SECS_MAX}")]
     Refresh(u32),
+}
+
+impl ConfigError {
+    /// An error of the parser, without the values that it quotes.
+    fn of(error: &serde_json::Error) -> Self {
+        Self::Json(textual::without_values(&error.to_string()))
+    }
 }
 
 /// What becomes of an old signature when its key has ended.
@@ -127,8 +136,7 @@ impl Config {
     /// Reads and checks a configuration. Empty text is the configuration without options.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, ConfigError> {
         let json = if json.trim_ascii().is_empty() { b"{}" } else { json };
-        let config: Self =
-            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+        let config: Self = json::from_slice(json).map_err(|error| ConfigError::of(&error))?;
         within("keyrings", config.keyrings.len(), KEYRINGS_MAX)?;
         within("signing_keys", config.signing_keys.len(), SIGNING_KEYS_MAX)?;
         if !(1..=REFRESH_SECS_MAX).contains(&config.refresh_secs) {
@@ -153,7 +161,8 @@ fn plain(path: &str) -> Result<(), ConfigError> {
     let straight = components.all(|part| matches!(part, Component::Normal(_)));
     // `components` swallows a `.` in the middle.
     let dotless = !path.split('/').any(|part| part == ".");
-    if rooted && straight && dotless { Ok(()) } else { Err(ConfigError::Path(path.to_owned())) }
+    let plain = rooted && straight && dotless && !path.contains(char::is_control);
+    if plain { Ok(()) } else { Err(ConfigError::Path(path.to_owned())) }
 }
 
 fn once<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {

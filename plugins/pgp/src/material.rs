@@ -1,5 +1,6 @@
 //! Certificates as they come: armored or binary, one in an attestor, many in a keyring.
 
+use hallmark_plugin_api::textual;
 use pgp::armor::BlockType;
 
 use crate::certificate::{self, Certificate, CertificateError};
@@ -22,8 +23,8 @@ pub(crate) enum MaterialError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// An armor of something else.
-    #[error("an armor of `{0}` is not a public key")]
-    Kind(String),
+    #[error("the armor holds a message or a signature, not a public key")]
+    Kind,
     /// Not OpenPGP.
     #[error(transparent)]
     Packets(#[from] PacketError),
@@ -58,15 +59,19 @@ pub(crate) fn read(
 }
 
 fn packets(bytes: &[u8]) -> Result<Vec<Packet>, MaterialError> {
-    if !packet::is_armored(bytes) {
-        return Ok(packet::read(bytes)?);
+    // Before anything is read: a private key stays one, whatever else is wrong with the text.
+    if textual::mentions_private_key(bytes) {
+        return Err(CertificateError::Private.into());
+    }
+    if !packet::is_text(bytes) {
+        return Ok(packet::read(textual::without_mark(bytes))?);
     }
     let mut packets = Vec::new();
     for (kind, bytes) in packet::dearmor_all(bytes)? {
         match kind {
             BlockType::PublicKey => packets.extend(packet::read(&bytes)?),
             BlockType::PrivateKey => return Err(CertificateError::Private.into()),
-            other => return Err(MaterialError::Kind(other.to_string())),
+            _ => return Err(MaterialError::Kind),
         }
     }
     if packets.len() > packet::PACKETS_MAX { Err(PacketError::TooMany.into()) } else { Ok(packets) }

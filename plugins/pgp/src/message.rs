@@ -16,8 +16,11 @@ use crate::signature::{self, DataSignature, Dates, HostSignature, SignatureError
 
 /// Bytes of one blob: an armored payload of the host's longest, 64 KiB, with its signatures.
 pub(crate) const BLOB_BYTES_MAX: usize = 256 << 10;
-/// Bytes that a compressed blob may come to.
-pub(crate) const DECOMPRESSED_BYTES_MAX: usize = 1 << 20;
+/// Bytes that a compressed blob may come to: as many as one that is not compressed has.
+pub(crate) const DECOMPRESSED_BYTES_MAX: usize = BLOB_BYTES_MAX;
+/// Bytes of the payload that a blob brings along: the host stores none that is longer, so a longer
+/// one is another than that of the attestation.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 /// Signatures in one blob, as many as the host takes.
 pub(crate) const SIGNATURES_MAX: usize = 16;
 
@@ -31,17 +34,20 @@ pub(crate) enum MessageError {
     #[error("a cleartext signature is refused: use gpg --sign or --detach-sign")]
     Cleartext,
     /// A key, or something else in armor.
-    #[error("an armor of `{0}` holds no signature")]
-    Kind(String),
+    #[error("the armor holds a key or something else, not a signature")]
+    Kind,
     /// Not packets.
     #[error(transparent)]
     Packets(#[from] PacketError),
     /// A compression that is unknown, or damaged.
-    #[error("cannot be decompressed: {0}")]
-    Compression(String),
+    #[error("cannot be decompressed: its compression is damaged or not known")]
+    Compression,
     /// A decompression bomb.
     #[error("more than {DECOMPRESSED_BYTES_MAX} bytes when decompressed")]
     Bomb,
+    /// A payload that is of no attestation.
+    #[error("a payload of {0} bytes within it: at most {PAYLOAD_BYTES_MAX}")]
+    Payload(usize),
     /// Compressed twice.
     #[error("a compressed packet within another")]
     Nested,
@@ -68,14 +74,14 @@ fn unpack(blob: &[u8]) -> Result<Vec<Packet>, MessageError> {
     if blob.len() > BLOB_BYTES_MAX {
         return Err(MessageError::TooLarge(blob.len()));
     }
-    let packets = if packet::is_armored(blob) {
+    let packets = if packet::is_text(blob) {
         if blob.trim_ascii_start().starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
             return Err(MessageError::Cleartext);
         }
         let (kind, bytes) = packet::dearmor(blob)?;
         match kind {
             BlockType::Message | BlockType::Signature => packet::read(&bytes)?,
-            other => return Err(MessageError::Kind(other.to_string())),
+            _ => return Err(MessageError::Kind),
         }
     } else {
         packet::read(blob)?
@@ -90,7 +96,7 @@ fn unpack(blob: &[u8]) -> Result<Vec<Packet>, MessageError> {
 }
 
 fn decompress(compressed: &[u8]) -> Result<Vec<u8>, MessageError> {
-    let damaged = |error: std::io::Error| MessageError::Compression(error.to_string());
+    let damaged = |_: std::io::Error| MessageError::Compression;
     let reader = Decompressor::from_reader(compressed).map_err(damaged)?;
     let mut bytes = Vec::new();
     let most = DECOMPRESSED_BYTES_MAX as u64 + 1;
@@ -146,6 +152,9 @@ fn literal_data(body: &[u8]) -> Result<&[u8], MessageError> {
     }
     let (&name, rest) = rest.split_first().ok_or(PacketError::Cut)?;
     let data = rest.get(usize::from(name) + 4..).ok_or(PacketError::Cut)?;
+    if data.len() > PAYLOAD_BYTES_MAX {
+        return Err(MessageError::Payload(data.len()));
+    }
     // To the host an empty payload is none, and the signature one over the payload it has.
     if data.is_empty() {
         return Err(MessageError::Grammar("its literal is empty".to_owned()));

@@ -83,9 +83,6 @@ impl Plugin for Pgp {
         let signing_keys = config.signing_keys.iter().map(|file| SecretKey::load(file, host));
         let signing_keys: Vec<_> =
             signing_keys.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
-        for warning in signing_keys.iter().filter_map(|key| key.warning.as_ref()) {
-            host.log(LogLevel::Warn, LOG_TARGET, warning);
-        }
         Ok(Self { host, config, signing_keys, last: Mutex::new(None) })
     }
 
@@ -182,7 +179,8 @@ impl Pgp {
 
     fn flags(&self, signing: &SigningKey) -> KeyFlags {
         let lenient = OldSignatures::AcceptIfSignedBefore;
-        let mut flags = KeyFlags::VERIFY | KeyFlags::HOST_VERIFY;
+        // All keys of a certificate go by its fingerprint, which may be in several keyrings.
+        let mut flags = KeyFlags::VERIFY | KeyFlags::HOST_VERIFY | KeyFlags::SHARES_ID;
         if matches!(signing.revocation, Some(Revocation::Hard(_))) {
             flags = flags | KeyFlags::HARD_REVOKED;
         }

@@ -4,13 +4,13 @@
 //! RSA keys sign with the arithmetic of `rsa`, all others with the library's.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use aws_lc_rs::rsa::KeyPair;
-use hallmark_plugin_api::Host;
+use hallmark_plugin_api::{Host, textual};
+use pgp::armor::BlockType;
 use pgp::composed::{
     ArmorOptions, Deserializable, Message, MessageBuilder, SignedSecretKey, SubpacketConfig,
 };
@@ -26,9 +26,6 @@ use crate::rsa::{self, RsaSigner};
 
 /// Bytes of a secret key file, armored, with its certificate.
 const FILE_BYTES_MAX: usize = 256 << 10;
-
-/// Permission bits of others than the owner that let them read.
-const OTHERS_READ: u32 = 0o044;
 
 /// Why a secret key cannot be loaded, and which file is to blame.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +53,9 @@ pub(crate) enum LoadReason {
     /// Its public half gives no key that signs.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The daemon has no passphrase of this name.
-    #[error("no secret is named `{0}`")]
-    Passphrase(String),
+    /// The daemon has no passphrase of that name. The name is not shown: it may be the passphrase.
+    #[error("its `passphrase` names no secret of this plugin: add it to `secrets`, with its file")]
+    Passphrase,
     /// The passphrase is another.
     #[error("the passphrase does not unlock it, or it needs one: name a secret in `passphrase`")]
     Locked,
@@ -84,8 +81,6 @@ pub(crate) struct SecretKey {
     pub(crate) certificate: Certificate,
     /// What else it goes by.
     pub(crate) id: Option<String>,
-    /// What is worth saying of the file, though it was loaded.
-    pub(crate) warning: Option<String>,
 }
 
 impl std::fmt::Debug for SecretKey {
@@ -98,22 +93,20 @@ impl SecretKey {
     /// Reads a file and tries its passphrase.
     pub(crate) fn load(file: &SecretFile, host: Host) -> Result<Self, LoadError> {
         let fail = |reason| LoadError { path: file.path.clone(), reason };
-        let (bytes, mode) = content(Path::new(&file.path)).map_err(fail)?;
+        let bytes = content(Path::new(&file.path)).map_err(fail)?;
         let password = match &file.passphrase {
             None => Password::empty(),
             Some(name) => {
                 let secret = host.secret(name);
-                let secret = secret.map_err(|_| fail(LoadReason::Passphrase(name.clone())))?;
+                let secret = secret.map_err(|_| fail(LoadReason::Passphrase))?;
                 let secret = Zeroizing::new(secret);
                 let line = secret.strip_suffix(b"\n").unwrap_or(&secret);
                 Password::from(line)
             }
         };
         let (secret, certificate) = parse(&bytes).map_err(fail)?;
-        let others = mode & OTHERS_READ != 0;
-        let warning = others.then(|| format!("{}: others than its owner can read it", file.path));
         let (id, pairs) = (file.id.clone(), HashMap::new());
-        let mut key = Self { secret, password, pairs, certificate, id, warning };
+        let mut key = Self { secret, password, pairs, certificate, id };
         key.pairs = key.rsa_pairs().ok_or_else(|| fail(LoadReason::Locked))?;
         // Every key may be the one that signs later, so every one has to open.
         let signers = key.certificate.signing_keys.iter();
@@ -220,9 +213,9 @@ impl SecretKey {
 
 /// The secret key and its public half, worked out as any certificate is.
 fn parse(bytes: &[u8]) -> Result<(SignedSecretKey, Certificate), LoadReason> {
-    let binary = match packet::is_armored(bytes) {
-        true => Zeroizing::new(packet::dearmor(bytes)?.1),
-        false => Zeroizing::new(bytes.to_vec()),
+    let binary = match packet::is_text(bytes) {
+        true => armored(bytes)?,
+        false => Zeroizing::new(textual::without_mark(bytes).to_vec()),
     };
     let secret =
         SignedSecretKey::from_bytes(binary.as_slice()).map_err(|_| LoadReason::NotSecret)?;
@@ -232,14 +225,24 @@ fn parse(bytes: &[u8]) -> Result<(SignedSecretKey, Certificate), LoadReason> {
     Ok((secret, certificate))
 }
 
-/// The content of a secret key file and its permission bits.
-fn content(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), LoadReason> {
-    let metadata = fs::metadata(path)?;
+/// What the one armor of a secret key in a file holds; text around it is passed over.
+fn armored(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, LoadReason> {
+    let mut armors = packet::dearmor_all(text)?;
+    armors.retain(|(kind, _)| *kind == BlockType::PrivateKey);
+    match (armors.pop(), armors.pop()) {
+        (Some((_, one)), None) => Ok(one),
+        (Some(_), Some(_)) => Err(PacketError::Around.into()),
+        (None, _) => Err(LoadReason::NotSecret),
+    }
+}
+
+/// The content of a secret key file. Who else may read it, the daemon asks.
+fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, LoadReason> {
     // All of it reserved at once: a vector that grows leaves copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
     File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(LoadReason::TooLarge);
     }
-    Ok((bytes, metadata.permissions().mode()))
+    Ok(bytes)
 }

@@ -17,8 +17,8 @@ use crate::policy;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SignatureError {
     /// Not a signature packet, or a damaged one.
-    #[error("the signature packet is damaged: {0}")]
-    Damaged(String),
+    #[error("the signature packet is damaged")]
+    Damaged,
     /// Version 3, or one of the future.
     #[error("a signature of version {0} is refused: 4 or 6")]
     Version(u8),
@@ -124,7 +124,7 @@ impl DataSignature {
     /// The signature in a packet, if it may be believed at all.
     pub(crate) fn read(packet: &Packet, signature: &Signature) -> Result<Self, SignatureError> {
         let version = u8::from(signature.version());
-        let damaged = || SignatureError::Damaged("cut off".to_owned());
+        let damaged = || SignatureError::Damaged;
         let (length_at, length_of) = match version {
             4 => (4, 2),
             6 => (4, 4),
@@ -176,8 +176,7 @@ impl DataSignature {
         if self.hashed.first() == Some(&6) && Some(salt.len()) != hash.salt_len() {
             return Err(SignatureError::Salt(hash));
         }
-        let length = u32::try_from(self.hashed.len())
-            .map_err(|_| SignatureError::Damaged("too long".to_owned()))?;
+        let length = u32::try_from(self.hashed.len()).map_err(|_| SignatureError::Damaged)?;
         let version = self.hashed.first().copied().unwrap_or_default();
         let trailer = [&[version, 0xff][..], &length.to_be_bytes()].concat();
         Ok([salt, payload, &self.hashed, &trailer].concat())
@@ -222,8 +221,8 @@ impl DataSignature {
 
 /// The signature in a packet, whatever it says.
 pub(crate) fn parse(packet: &Packet) -> Result<Signature, SignatureError> {
-    let damaged = |error: pgp::errors::Error| SignatureError::Damaged(error.to_string());
-    Signature::try_from_reader(packet.header, packet.body.as_slice()).map_err(damaged)
+    Signature::try_from_reader(packet.header, packet.body.as_slice())
+        .map_err(|_| SignatureError::Damaged)
 }
 
 /// When it says it was made, Unix time.

@@ -170,10 +170,10 @@ fn messages_of_another_grammar_are_refused() {
     let nested = packet(COMPRESSED, &[&[0][..], &inner].concat());
     assert_eq!(refusal(&[nested]), MessageError::Nested);
     let unknown = packet(COMPRESSED, b"\x09zzz");
-    assert!(matches!(refusal(&[unknown]), MessageError::Compression(_)));
+    assert!(matches!(refusal(&[unknown]), MessageError::Compression));
     assert_eq!(refusal(&[]), MessageError::Packets(PacketError::Empty));
     let cut = &packet(SIGNATURE, &[0; 100])[..50];
-    assert!(matches!(refusal(&[cut.to_vec()]), MessageError::Packets(PacketError::Framing(_))));
+    assert!(matches!(refusal(&[cut.to_vec()]), MessageError::Packets(PacketError::Framing)));
     let headless = [0xc2, 0xff, 0].to_vec();
     assert_eq!(refusal(&[headless]), MessageError::Packets(PacketError::Cut));
 }
@@ -224,12 +224,23 @@ fn inline_material_is_one_public_certificate() {
     material::read_inline(armored.as_bytes()).unwrap();
     let twice = armored.repeat(2);
     assert_eq!(material::read_inline(twice.as_bytes()), Err(MaterialError::NotOne(2)));
-    let text = format!("{armored}and more");
-    let around = MaterialError::Packets(PacketError::Around);
-    assert_eq!(material::read_inline(text.as_bytes()), Err(around));
+    for around in [
+        format!("Our key:\n\n{armored}and more"),
+        armored.replace('\n', " \n"),
+        armored.replacen("-----\n\n", "-----\n", 1),
+        armored.replace('\n', "\r\n"),
+        format!("\u{feff}{armored}"),
+    ] {
+        material::read_inline(around.as_bytes()).unwrap();
+    }
+    let lost =
+        material::read_inline(armored.replace('\n', " ").as_bytes()).unwrap_err().to_string();
+    assert!(lost.contains("line breaks are lost"), "{lost}");
     let private = key.to_armored_string(ArmorOptions::default()).unwrap();
     let error = material::read_inline(private.as_bytes()).unwrap_err();
     assert_eq!(error, MaterialError::Certificate(CertificateError::Private));
+    let lost = material::read_inline(private.replace('\n', "").as_bytes()).unwrap_err();
+    assert_eq!(lost, MaterialError::Certificate(CertificateError::Private));
     let private = key.to_bytes().unwrap();
     let error = material::read_inline(&private).unwrap_err();
     assert_eq!(error, MaterialError::Certificate(CertificateError::Private));
@@ -311,7 +322,8 @@ fn a_secret_key_in_a_file_signs_what_the_plugin_reads() {
     fs::write(&path, "nothing").unwrap();
     assert_eq!(instance(&config).unwrap_err().kind, ErrorKind::Config);
     let locked = config.replace("\"id\"", "\"passphrase\":\"none\",\"id\"");
-    assert!(instance(&locked).unwrap_err().text.contains("no secret is named `none`"));
+    let unnamed = instance(&locked).unwrap_err().text;
+    assert!(unnamed.contains("names no secret") && !unnamed.contains("none"), "{unnamed}");
 }
 
 #[test]

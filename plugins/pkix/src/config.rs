@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
-use hallmark_plugin_api::Algorithm;
+use hallmark_plugin_api::{Algorithm, json, textual};
 use serde::Deserialize;
 
 /// Sources of one instance.
@@ -51,7 +51,8 @@ pub(crate) enum ConfigError {
     #[error("not a configuration: {0}")]
     Json(String),
     /// A path that depends on where the daemon runs, or has `.` or `..` in it.
-    #[error("path `{0}` is not absolute and plain: begin with `/`, leave out `.` and `..`")]
+    // Not shown: somebody may have written the key itself there.
+    #[error("a `path` is not absolute and plain: begin with `/`, leave out `.` and `..`")]
     Path(String),
     /// The same thing twice.
     #[error("`{0}` is configured twice")]
@@ -73,8 +74,15 @@ pub(crate) enum ConfigError {
     #[error("an `id` of {0} bytes: give 1 to {ID_BYTES_MAX}, without control characters")]
     Id(usize),
     /// A name that no algorithm goes by.
-    #[error("unknown algorithm `{0}`: write it as in the API, such as ECDSA_P256_SHA256")]
+    #[error("an `algorithm` is not known: write it as in the API, such as ECDSA_P256_SHA256")]
     Algorithm(String),
+}
+
+impl ConfigError {
+    /// An error of the parser, without the values that it quotes.
+    fn of(error: &serde_json::Error) -> Self {
+        Self::Json(textual::without_values(&error.to_string()))
+    }
 }
 
 /// Where an instance finds keys.
@@ -132,8 +140,7 @@ impl Config {
     /// Reads and checks a configuration. Empty text is the configuration without options.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, ConfigError> {
         let json = if json.trim_ascii().is_empty() { b"{}" } else { json };
-        let written: Written =
-            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+        let written: Written = json::from_slice(json).map_err(|error| ConfigError::of(&error))?;
         within("sources", written.sources.len(), SOURCES_MAX)?;
         within("signing_keys", written.signing_keys.len(), SIGNING_KEYS_MAX)?;
         if !(1..=REFRESH_SECS_MAX).contains(&written.refresh_secs) {
@@ -180,7 +187,7 @@ fn plain(path: String) -> Result<String, ConfigError> {
     let normal = parts.all(|part| matches!(part, Component::Normal(_)));
     // `components` passes over `//` and `/./` silently; a key id must have one spelling only.
     let single = !path.contains("//") && !path.contains("/./") && !path.ends_with("/.");
-    if !absolute || !normal || !single || path.len() < 2 || path.contains('\0') {
+    if !absolute || !normal || !single || path.len() < 2 || path.contains(char::is_control) {
         return Err(ConfigError::Path(path));
     }
     Ok(path.strip_suffix('/').map_or_else(|| path.clone(), str::to_owned))

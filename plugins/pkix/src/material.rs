@@ -1,6 +1,8 @@
 //! Key material in whatever form it comes: PEM, DER, X.509 or a JSON Web Key Set, told apart by
 //! its content.
 
+use hallmark_plugin_api::textual;
+
 use crate::certificate::{self, CertificateError, Validity};
 use crate::jwks::{self, JwksError};
 use crate::key::{Key, KeyError};
@@ -21,17 +23,18 @@ pub(crate) enum MaterialError {
     /// None of the forms known.
     #[error("neither PEM, DER, X.509 nor JWKS")]
     Form,
+    /// A form that is known, and holds no key for here.
+    #[error("neither PEM, DER, X.509 nor JWKS: it is {0}")]
+    OtherForm(&'static str),
     /// A form that is for files only.
     #[error("a JSON Web Key Set cannot be given inline: give one key in PEM")]
     InlineJwks,
     /// A private key where a public one belongs.
-    #[error(
-        "a private key (`{0}`): give the public key, and replace this one if others could read it"
-    )]
-    Private(String),
+    #[error("a private key: give the public key, and replace this one if others could read it")]
+    Private,
     /// PEM of something else.
     #[error("a PEM block of `{0}` is not a public key or certificate")]
-    Label(String),
+    Label(&'static str),
     /// Not one key where one belongs.
     #[error("{0} keys where exactly one is expected")]
     NotOne(usize),
@@ -86,17 +89,21 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Material, MaterialError> {
     if bytes.trim_ascii().is_empty() {
         return Err(MaterialError::Empty);
     }
-    if pem::is_pem(bytes) {
-        return pem::blocks(bytes)?.iter().map(block).collect::<Result<_, _>>().map(Material::Keys);
-    }
-    if bytes.trim_ascii_start().starts_with(b"{") {
-        let jwks::Jwks { keys, notes } = jwks::parse(bytes)?;
+    let text = textual::without_mark(bytes).trim_ascii();
+    if text.starts_with(b"{") {
+        let jwks::Jwks { keys, notes } = jwks::parse(text)?;
         return Ok(Material::Set { keys, notes });
+    }
+    if textual::has_blocks(bytes) {
+        return pem(bytes).map(Material::Keys);
+    }
+    if textual::is_private_der(bytes) {
+        return Err(MaterialError::Private);
     }
     if bytes.starts_with(&[DER_SEQUENCE]) {
         return der(bytes).map(|found| Material::Keys(vec![found]));
     }
-    Err(MaterialError::Form)
+    Err(textual::form(bytes).map_or(MaterialError::Form, MaterialError::OtherForm))
 }
 
 /// Reads the key of an attestor: exactly one, in PEM, DER or a certificate.
@@ -110,13 +117,24 @@ pub(crate) fn read_inline(bytes: &[u8]) -> Result<FoundKey, MaterialError> {
 /// The identifier octet that every DER form here begins with.
 const DER_SEQUENCE: u8 = 0x30;
 
+/// The keys in PEM blocks. OpenSSL writes the curve of a key in a block of its own before it.
+fn pem(text: &[u8]) -> Result<Vec<FoundKey>, MaterialError> {
+    // Before anything is read: a private key stays one, whatever else is wrong with the text.
+    if textual::mentions_private_key(text) {
+        return Err(MaterialError::Private);
+    }
+    let blocks = pem::blocks(text)?;
+    let keys = blocks.iter().filter(|block| block.label != "EC PARAMETERS").map(block);
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    if keys.is_empty() { Err(MaterialError::NotOne(0)) } else { Ok(keys) }
+}
+
 fn block(block: &Block) -> Result<FoundKey, MaterialError> {
-    match block.label.as_str() {
+    match block.label {
         "PUBLIC KEY" => Ok(Key::from_spki_der(&block.der)?.into()),
         "RSA PUBLIC KEY" => Ok(Key::from_rsa_public_key_der(&block.der)?.into()),
         "CERTIFICATE" => Ok(of_certificate(&block.der)?),
-        label if label.contains("PRIVATE KEY") => Err(MaterialError::Private(pem::shown(label))),
-        label => Err(MaterialError::Label(pem::shown(label))),
+        label => Err(MaterialError::Label(label)),
     }
 }
 
@@ -125,8 +143,8 @@ fn block(block: &Block) -> Result<FoundKey, MaterialError> {
 fn der(bytes: &[u8]) -> Result<FoundKey, MaterialError> {
     match Key::from_spki_der(bytes) {
         Ok(key) => Ok(key.into()),
-        Err(KeyError::Der(reason)) => match of_certificate(bytes) {
-            Err(CertificateError::Der(_)) => Err(KeyError::Der(reason).into()),
+        Err(KeyError::Der) => match of_certificate(bytes) {
+            Err(CertificateError::Der) => Err(KeyError::Der.into()),
             other => Ok(other?),
         },
         Err(error) => Err(error.into()),
@@ -182,9 +200,11 @@ mod tests {
         assert_eq!(inline(&two), Err(MaterialError::NotOne(2)));
         assert_eq!(inline(" \n"), Err(MaterialError::Empty));
         assert_eq!(inline(r#"{"keys":[]}"#), Err(MaterialError::InlineJwks));
-        assert_eq!(inline("ssh-ed25519 AAAA"), Err(MaterialError::Form));
+        assert_eq!(inline("hello"), Err(MaterialError::Form));
+        let ssh = inline("ssh-ed25519 AAAA").unwrap_err().to_string();
+        assert!(ssh.contains("an SSH public key: convert it"), "{ssh}");
         let ec = fixture::public_pem(Kind::P256).replace("PUBLIC", "EC PUBLIC");
-        assert_eq!(inline(&ec), Err(MaterialError::Label("EC PUBLIC KEY".to_owned())));
+        assert_eq!(inline(&ec), Err(MaterialError::Label("EC PUBLIC KEY")));
     }
 
     #[test]
@@ -192,13 +212,18 @@ mod tests {
         for kind in [Kind::P256, Kind::Rsa2048, Kind::MlDsa65] {
             let private = fixture::private_pem(kind);
             let error = inline(private).unwrap_err();
-            assert_eq!(error, MaterialError::Private("PRIVATE KEY".to_owned()));
+            assert_eq!(error, MaterialError::Private);
             let body = private.lines().nth(1).unwrap();
             assert!(!error.to_string().contains(&body[..8]), "{error}");
         }
         let beside =
             format!("{}{}", fixture::public_pem(Kind::P256), fixture::private_pem(Kind::P256));
-        assert!(matches!(inline(&beside), Err(MaterialError::Private(_))));
+        assert_eq!(inline(&beside), Err(MaterialError::Private));
+        let one_line = fixture::private_pem(Kind::P256).replace('\n', " ");
+        assert_eq!(inline(&one_line), Err(MaterialError::Private));
+        let private = fixture::private_pem(Kind::P256).as_bytes();
+        let der = fixture::openssl(&["pkey", "-outform", "DER"], private);
+        assert_eq!(read_inline(&der), Err(MaterialError::Private));
     }
 
     #[test]
@@ -225,7 +250,7 @@ mod tests {
     fn damaged_der_is_called_by_its_form() {
         let der = fixture::public_der(Kind::P256);
         let cut = read_inline(&der[..40]);
-        assert!(matches!(cut, Err(MaterialError::Key(KeyError::Der(_)))), "{cut:?}");
+        assert!(matches!(cut, Err(MaterialError::Key(KeyError::Der))), "{cut:?}");
         let usage = ["-addext", "keyUsage=keyCertSign"];
         let ca = read_inline(&fixture::certificate_der(Kind::P256, &usage));
         assert_eq!(ca, Err(CertificateError::KeyUsage.into()));

@@ -1,128 +1,95 @@
-//! PEM as people keep it: RFC 7468 blocks, with CRLF, indentation, blank lines and a missing last
-//! newline forgiven, and any other text refused.
+//! PEM as people keep it: RFC 7468 blocks, with CRLF, indentation, blank lines, text around them and
+//! a missing last newline forgiven.
 
+use hallmark_plugin_api::textual::{self, TextBlock, TextError};
 use pem_rfc7468::Decoder;
 use zeroize::Zeroizing;
 
 /// Blocks in one text. As many as keys in one attestor at Google.
 pub(crate) const BLOCKS_MAX: usize = 1_000;
 
-/// Longest label shown in a message; real ones end at 22.
-const LABEL_CHARS_SHOWN: usize = 40;
-
-/// Why a text is not PEM. Holds line numbers and labels, never the content of a block.
+/// Why a text is not PEM. Holds line numbers and known labels, never the content of a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PemError {
-    /// Bytes that are not text.
-    #[error("not text: expected PEM")]
-    NotText,
-    /// Text that is in no block.
-    #[error("line {line} is outside of a PEM block: remove it")]
-    Outside {
-        /// Counted from 1.
-        line: usize,
-    },
-    /// A block without its last line.
-    #[error("the PEM block `{label}` of line {line} has no END line")]
-    Unended {
-        /// What the block says it is.
-        label: String,
-        /// Counted from 1.
-        line: usize,
-    },
+    /// BEGIN and END are not where they belong.
+    #[error("not PEM: {0}")]
+    Lines(TextError),
     /// A block with `Name: value` lines, as encrypted OpenSSL keys have them.
     #[error("the PEM block `{label}` of line {line} is encrypted or has headers: decrypt it first")]
     Headers {
-        /// What the block says it is.
-        label: String,
+        /// A known label.
+        label: &'static str,
         /// Counted from 1.
         line: usize,
     },
-    /// A body that is not base64 or an END line of another label.
-    #[error("the PEM block `{label}` of line {line} is malformed: {reason}")]
+    /// A body that is not base64.
+    #[error("the PEM block `{label}` of line {line} is damaged: its body is not base64")]
     Malformed {
-        /// What the block says it is.
-        label: String,
+        /// A known label.
+        label: &'static str,
         /// Counted from 1.
         line: usize,
-        /// What is wrong with it.
-        reason: pem_rfc7468::Error,
     },
+    /// Armor, which has another body.
+    #[error("the block `{0}` is OpenPGP armor, not PEM: give it where an OpenPGP key belongs")]
+    Armor(&'static str),
     /// More blocks than one text may have.
     #[error("more than {BLOCKS_MAX} PEM blocks")]
     TooMany,
 }
 
+impl From<TextError> for PemError {
+    fn from(error: TextError) -> Self {
+        match error {
+            TextError::TooMany => Self::TooMany,
+            lines => Self::Lines(lines),
+        }
+    }
+}
+
 /// One block, decoded. Wiped when dropped: it may be a private key.
 pub(crate) struct Block {
     /// What it says it is, such as `PUBLIC KEY`.
-    pub(crate) label: String,
+    pub(crate) label: &'static str,
     /// What is in it.
     pub(crate) der: Zeroizing<Vec<u8>>,
 }
 
-/// Whether the bytes are meant as PEM.
-pub(crate) fn is_pem(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().starts_with(b"-----BEGIN ")
-}
-
-/// The blocks of a text, in its order. Empty where the text is blank.
+/// The blocks of a text, in its order. Empty if the text has none.
 pub(crate) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, PemError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| PemError::NotText)?;
-    let mut lines = text.lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty());
-    let mut blocks = Vec::new();
-    while let Some((begin, line)) = lines.next() {
-        let label = begin.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----"));
-        let label = label.ok_or(PemError::Outside { line })?;
-        if blocks.len() == BLOCKS_MAX {
-            return Err(PemError::TooMany);
-        }
-        blocks.push(block(begin, label, line, &mut lines)?);
-    }
-    Ok(blocks)
+    textual::blocks(bytes, BLOCKS_MAX)?.blocks.iter().map(block).collect()
 }
 
-/// The block that `begin` opens, up to its END line.
-fn block<'a>(
-    begin: &'a str,
-    label: &str,
-    line: usize,
-    lines: &mut impl Iterator<Item = (&'a str, usize)>,
-) -> Result<Block, PemError> {
-    let shown = || shown(label);
-    let mut block = vec![begin];
-    while !block[block.len() - 1].starts_with("-----END ") {
-        let next = lines.next().map(|(next, _)| next);
-        match next.filter(|next| !next.starts_with("-----BEGIN ")) {
-            Some(header) if header.contains(':') => {
-                return Err(PemError::Headers { label: shown(), line });
-            }
-            Some(next) => block.push(next),
-            None => return Err(PemError::Unended { label: shown(), line }),
-        }
+fn block(block: &TextBlock<'_>) -> Result<Block, PemError> {
+    let TextBlock { label, line, ref lines } = *block;
+    if label.starts_with("PGP ") {
+        return Err(PemError::Armor(label));
     }
-    let text = joined(&block);
+    if lines.iter().any(|line| line.contains(&b':')) {
+        return Err(PemError::Headers { label, line });
+    }
+    let text = framed(lines);
     let mut der = Zeroizing::new(Vec::new());
-    Decoder::new_detect_wrap(text.as_bytes())
+    Decoder::new_detect_wrap(&text)
         .and_then(|mut decoder| decoder.decode_to_end(&mut der).map(|_| ()))
-        .map_err(|reason| PemError::Malformed { label: shown(), line, reason })?;
-    Ok(Block { label: label.to_owned(), der })
+        .map_err(|_| PemError::Malformed { label, line })?;
+    Ok(Block { label, der })
 }
 
-/// The lines as one text, allocated once: a text that grows leaves copies of a secret behind.
-fn joined(lines: &[&str]) -> Zeroizing<String> {
-    let length = lines.iter().map(|line| line.len() + 1).sum();
-    let mut text = Zeroizing::new(String::with_capacity(length));
-    for line in lines {
-        text.push_str(line);
-        text.push('\n');
+/// A block of one label for all, so that the decoder has only a body to judge. Allocated once: a
+/// text that grows leaves copies of a secret behind.
+fn framed(lines: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    const BEGIN: &[u8] = b"-----BEGIN X-----\n";
+    const END: &[u8] = b"-----END X-----\n";
+    let body: usize = lines.iter().map(|line| line.len() + 1).sum();
+    let mut text = Zeroizing::new(Vec::with_capacity(BEGIN.len() + body + END.len()));
+    text.extend_from_slice(BEGIN);
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        text.extend_from_slice(line);
+        text.push(b'\n');
     }
+    text.extend_from_slice(END);
     text
-}
-
-/// A label as a message may show it.
-pub(crate) fn shown(label: &str) -> String {
-    label.chars().filter(|char| !char.is_control()).take(LABEL_CHARS_SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -131,7 +98,7 @@ mod tests {
 
     const KEY: &str = "-----BEGIN PUBLIC KEY-----\nAQID\n-----END PUBLIC KEY-----\n";
 
-    fn labels(text: &str) -> Result<Vec<String>, PemError> {
+    fn labels(text: &str) -> Result<Vec<&'static str>, PemError> {
         blocks(text.as_bytes()).map(|found| found.into_iter().map(|block| block.label).collect())
     }
 
@@ -159,20 +126,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_block_is_refused_by_its_line() {
-        assert_eq!(labels(&format!("{KEY}hello\n{KEY}")), Err(PemError::Outside { line: 4 }));
-        assert_eq!(blocks(&[0x2d, 0xff]).err(), Some(PemError::NotText));
-        let unended = PemError::Unended { label: "PUBLIC KEY".to_owned(), line: 1 };
-        assert_eq!(labels("-----BEGIN PUBLIC KEY-----\nAQID\n"), Err(unended.clone()));
-        assert_eq!(labels(&format!("-----BEGIN PUBLIC KEY-----\nAQID\n{KEY}")), Err(unended));
+    fn what_is_no_block_is_refused_and_text_around_blocks_is_not() {
+        assert_eq!(labels(&format!("{KEY}hello\n{KEY}")).unwrap().len(), 2);
+        assert_eq!(labels("hello").unwrap().len(), 0);
+        let unended = TextError::Unended { label: "PUBLIC KEY", line: 1 };
+        assert_eq!(labels("-----BEGIN PUBLIC KEY-----\nAQID\n"), Err(PemError::Lines(unended)));
         for broken in ["AQ!D", "AQI", "AQID====", "AQ\nIDAQID"] {
             let text = KEY.replace("AQID", broken);
             assert!(matches!(labels(&text), Err(PemError::Malformed { line: 1, .. })), "{broken}");
         }
         let other_end = KEY.replace("END PUBLIC", "END PRIVATE");
-        assert!(matches!(labels(&other_end), Err(PemError::Malformed { .. })));
+        assert!(matches!(labels(&other_end), Err(PemError::Lines(TextError::OtherEnd { .. }))));
         let headers = KEY.replace("AQID", "Proc-Type: 4,ENCRYPTED\nAQID");
         assert!(matches!(labels(&headers), Err(PemError::Headers { .. })));
+        let armor = KEY.replace("PUBLIC KEY", "PGP PUBLIC KEY BLOCK");
+        assert_eq!(labels(&armor), Err(PemError::Armor("PGP PUBLIC KEY BLOCK")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The plugin contract, kept with the other modules.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hallmark_plugin_api::{
@@ -56,9 +57,6 @@ impl Plugin for Pkix {
         let signing_keys = config.signing_keys.iter().map(SigningKey::load);
         let signing_keys: Vec<_> =
             signing_keys.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
-        for warning in signing_keys.iter().filter_map(|key| key.warning.as_ref()) {
-            host.log(LogLevel::Warn, LOG_TARGET, warning);
-        }
         let Config { sources, refresh_secs, .. } = config;
         Ok(Self { host, sources, refresh_secs, signing_keys, last: Mutex::new(None) })
     }
@@ -83,7 +81,17 @@ impl Plugin for Pkix {
                 key.public.algorithms.as_slice(),
             )
         });
-        let sourced = snapshot.keys.iter().map(|key| record(&key.id, &key.found));
+        let mut named: HashMap<&str, usize> = HashMap::new();
+        for key in &snapshot.keys {
+            *named.entry(&key.id).or_default() += 1;
+        }
+        let sourced = snapshot.keys.iter().map(|key| {
+            let record = record(&key.id, &key.found);
+            // Keys of one set may have one `kid`: the old and the new key of a rotation.
+            let shares = named.get(key.id.as_str()).is_some_and(|count| *count > 1);
+            let shared = if shares { KeyFlags::SHARES_ID } else { KeyFlags::from_bits(0) };
+            Key { flags: record.flags | shared, ..record }
+        });
         let handled = signing.chain(sourced).zip(1..);
         Ok(handled.map(|(key, handle)| Key { handle, ..key }).collect())
     }

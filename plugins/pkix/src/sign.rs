@@ -3,7 +3,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use aws_lc_rs::digest::Digest;
@@ -16,7 +15,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
     UnparsedPublicKey,
 };
-use hallmark_plugin_api::Algorithm;
+use hallmark_plugin_api::{Algorithm, textual};
 use zeroize::Zeroizing;
 
 use crate::algorithm;
@@ -27,9 +26,6 @@ use crate::source::file_uri;
 
 /// Bytes of a private key file. ML-DSA-65 takes 5.5 KiB in PEM, RSA-4096 takes 3.3.
 const FILE_BYTES_MAX: usize = 32 << 10;
-
-/// Permission bits of others than the owner that let them read.
-const OTHERS_READ: u32 = 0o044;
 
 /// Why a private key cannot be loaded, and which file is to blame.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +58,10 @@ pub(crate) enum LoadReason {
     Encrypted,
     /// PEM of something else.
     #[error("a PEM block of `{0}` is not a private key: give PKCS#8 (`openssl pkey`)")]
-    Label(String),
+    Label(&'static str),
+    /// Not PEM, and a form that is known.
+    #[error("not a private key in PEM: it is {0}")]
+    Form(&'static str),
     /// Damaged, or of a kind that no signature algorithm here uses.
     #[error("not a valid RSA, P-256, P-384, P-521, Ed25519 or ML-DSA-65 private key")]
     Rejected,
@@ -121,8 +120,6 @@ pub(crate) struct SigningKey {
     pub(crate) id: String,
     /// Its public half, with the algorithms it may sign with.
     pub(crate) public: Key,
-    /// What its owner should be told about its file.
-    pub(crate) warning: Option<String>,
     pair: Pair,
 }
 
@@ -134,8 +131,12 @@ impl SigningKey {
 
     fn load_file(config: &SigningKeyConfig) -> Result<Self, LoadReason> {
         let path = Path::new(&config.path);
-        let (text, mode) = private_text(path)?;
-        let pair = Pair::parse(&the_block(pem::blocks(&text)?)?)?;
+        let text = private_text(path)?;
+        let blocks = pem::blocks(&text)?;
+        if let Some(form) = textual::form(&text).filter(|_| blocks.is_empty()) {
+            return Err(LoadReason::Form(form));
+        }
+        let pair = Pair::parse(&the_block(blocks)?)?;
         let mut public = Key::from_spki_der(pair.public_der()?.as_ref())?;
         if let Some(algorithm) = config.algorithm {
             if !public.algorithms.contains(&algorithm) {
@@ -144,15 +145,11 @@ impl SigningKey {
             }
             public.algorithms = vec![algorithm];
         }
-        let warning = (mode & OTHERS_READ != 0).then(|| {
-            let mode = mode & 0o777;
-            format!("{}: a private key with mode {mode:o}: use 400 or 600", config.path)
-        });
         let id = config.id.clone().unwrap_or_else(|| file_uri(path));
         if id.len() > ID_BYTES_MAX {
             return Err(LoadReason::Id(id.len()));
         }
-        Ok(Self { id, public, warning, pair })
+        Ok(Self { id, public, pair })
     }
 
     /// The signature of `message`, in the form the algorithm defines, verified. `algorithm` may be
@@ -204,14 +201,14 @@ impl std::fmt::Debug for SigningKey {
 
 impl Pair {
     fn parse(block: &Block) -> Result<Self, LoadReason> {
-        match block.label.as_str() {
+        match block.label {
             "PRIVATE KEY" => Self::from_pkcs8(&block.der),
             "EC PRIVATE KEY" => {
                 ecdsa(|curve| EcdsaKeyPair::from_private_key_der(curve, &block.der))
             }
             "RSA PRIVATE KEY" => Ok(Self::Rsa(RsaKeyPair::from_der(&block.der)?)),
             "ENCRYPTED PRIVATE KEY" => Err(LoadReason::Encrypted),
-            label => Err(LoadReason::Label(pem::shown(label))),
+            label => Err(LoadReason::Label(label)),
         }
     }
 
@@ -299,8 +296,8 @@ fn the_block(mut blocks: Vec<Block>) -> Result<Block, LoadReason> {
     Ok(block)
 }
 
-/// The content of a private key file and its permission bits.
-fn private_text(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), LoadReason> {
+/// The content of a private key file. Who else may read it, the daemon asks.
+fn private_text(path: &Path) -> Result<Zeroizing<Vec<u8>>, LoadReason> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(LoadReason::Special);
@@ -311,7 +308,7 @@ fn private_text(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), LoadReason> {
     if text.len() > FILE_BYTES_MAX {
         return Err(LoadReason::TooLarge);
     }
-    Ok((text, metadata.permissions().mode()))
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -437,7 +434,8 @@ mod tests {
     #[test]
     fn what_is_not_one_private_key_is_refused() {
         let refusal = |text: &str| load(text.as_bytes()).unwrap_err().reason;
-        assert!(matches!(refusal(""), LoadReason::NotOne(0)));
+        assert!(matches!(refusal(""), LoadReason::Form("empty")));
+        assert!(matches!(refusal("hello"), LoadReason::NotOne(0)));
         let two = private_pem(Kind::P256).repeat(2);
         assert!(matches!(refusal(&two), LoadReason::NotOne(2)));
         assert!(matches!(refusal(&public_pem(Kind::P256)), LoadReason::Label(_)));
@@ -497,18 +495,5 @@ mod tests {
         let p256 = private_pem(Kind::P256).as_bytes();
         let wrong = load_with(p256, Some(Algorithm::EcdsaP384Sha384)).unwrap_err().to_string();
         assert!(wrong.ends_with("sign with ECDSA_P384_SHA384: the key can do ECDSA_P256_SHA256"));
-    }
-
-    #[test]
-    fn a_file_that_others_can_read_is_warned_of() {
-        let directory = TempDir::new().unwrap();
-        let path = written(&directory, "key.pem", private_pem(Kind::P256).as_bytes());
-        let config =
-            SigningKeyConfig { path: path.to_str().unwrap().to_owned(), id: None, algorithm: None };
-        for (mode, warned) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let key = SigningKey::load(&config).unwrap();
-            assert_eq!(key.warning.is_some(), warned, "{mode:o}");
-        }
     }
 }

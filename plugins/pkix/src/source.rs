@@ -301,7 +301,7 @@ mod tests {
         let path = written(&directory, "k.json", br#"{"keys":[{"kty":"XYZ"}]}"#);
         let set = read_path(&path).unwrap();
         assert_eq!(set.keys, []);
-        let note = format!("{}: key 1 passed over: kty `XYZ` is not supported", path.display());
+        let note = format!("{}: key 1 passed over: its `kty` is not supported", path.display());
         assert_eq!(set.notes, [note]);
     }
 

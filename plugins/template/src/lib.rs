@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hallmark_plugin_api::{
     Algorithm, Call, Caps, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags, Plugin,
-    Snapshot, export_plugin,
+    Snapshot, export_plugin, json, textual,
 };
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::Deserialize;
@@ -58,8 +58,9 @@ impl Plugin for Template {
     type Snapshot = Arc<Vec<Pair>>;
 
     fn create(host: Host, config: &str) -> Result<Self, Error> {
-        let config: Config = serde_json::from_str(config)
-            .map_err(|error| Error::new(ErrorKind::Config, error.to_string()))?;
+        let config: Config = json::from_str(config).map_err(|error| {
+            Error::new(ErrorKind::Config, textual::without_values(&error.to_string()))
+        })?;
         let pairs = config.keys.into_iter().map(|key| pair(&host, key));
         Ok(Self { pairs: Arc::new(pairs.collect::<Result<_, _>>()?) })
     }

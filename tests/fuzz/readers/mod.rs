@@ -227,7 +227,7 @@ pub(crate) fn audit_log(input: &[u8]) -> Read {
     let dir = tempfile::tempdir().expect("a directory");
     let name = "audit-00000000000000000001.jsonl";
     std::fs::write(dir.path().join(name), input).expect("writes");
-    let verified = hallmark::audit::verify::verify(dir.path()).map_err(refused)?;
+    let verified = hallmark::audit::verify::verify(dir.path(), None).map_err(refused)?;
     let lines = input.iter().filter(|byte| **byte == b'\n').count() as u64;
     assert_eq!(verified.lines, lines, "every whole line was checked");
     Ok(())
@@ -239,5 +239,5 @@ pub(crate) fn configuration(input: &[u8]) -> Read {
 }
 
 pub(crate) fn public_key_info(input: &[u8]) -> Read {
-    public_key::read(input).map(drop).map_err(refused)
+    public_key::judge(input).map(drop).map_err(refused)
 }

@@ -18,8 +18,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use crate::envelope::Envelope;
+use crate::excerpt::Excerpt;
 use crate::names::{AttestorName, NoteName};
 use crate::time::UnixTime;
+
+/// Bytes of one key id, as many as a plugin may give a key. Names of Cloud KMS keys end at about 500.
+pub const KEY_ID_BYTES_MAX: usize = 2_048;
 
 /// The id that a signature names its key by. Compared by exact string equality; a lookup hint,
 /// never a statement of trust.
@@ -220,7 +224,7 @@ impl FromStr for SignatureAlgorithm {
             .iter()
             .find(|(_, names)| names.contains(&name.as_str()))
             .map(|&(algorithm, _)| algorithm)
-            .ok_or_else(|| UnknownAlgorithm(text.chars().take(64).collect()))
+            .ok_or_else(|| UnknownAlgorithm(Excerpt::<64>(text).to_string()))
     }
 }
 

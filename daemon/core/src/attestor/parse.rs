@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Attestor, KeyId, KeyMaterial, PublicKey, SignatureAlgorithm};
+use super::{Attestor, KEY_ID_BYTES_MAX, KeyId, KeyMaterial, PublicKey, SignatureAlgorithm};
 use crate::document::read::{Field, FieldErrors, Object, resource};
 use crate::document::{Document, DocumentError, DocumentLimits};
 use crate::names::{AttestorName, NoteName};
@@ -10,8 +10,8 @@ use crate::names::{AttestorName, NoteName};
 /// Keys of one attestor, as in Google's quota.
 pub const KEYS_MAX: usize = 1000;
 
-/// Reads an attestor in JSON, v1 or v1beta1. `name` is the one of the URL and overrides the
-/// document's, which is then not needed. `etag` and `updateTime` are kept as given: a write
+/// Reads an attestor in JSON, v1 or v1beta1. `name` is the one of the URL; the document may leave
+/// its own out, and may not say another. `etag` and `updateTime` are kept as given: a write
 /// replaces them.
 pub fn attestor_from_json(
     text: &str,
@@ -38,10 +38,7 @@ fn attestor(root: &Field<'_>, name: Option<&AttestorName>) -> Option<Attestor> {
         "etag",
         "updateTime",
     ])?;
-    let name = match name {
-        Some(name) => Some(name.clone()),
-        None => object.required("name").and_then(|field| field.parsed(str::parse)),
-    };
+    let name = object.own_name(name, str::parse);
     let description = object.text("description");
     let note = user_owned_note(&object);
     let (etag, update_time) = (object.text("etag"), object.text("updateTime"));
@@ -96,8 +93,12 @@ pub(crate) fn public_keys(note: &Object<'_>) -> Option<Vec<PublicKey>> {
 
 fn public_key(field: &Field<'_>) -> Option<PublicKey> {
     let object = field.object(&["comment", "id", "asciiArmoredPgpPublicKey", "pkixPublicKey"])?;
+    object.refuse_null(&["asciiArmoredPgpPublicKey", "pkixPublicKey"]);
     let comment = object.text("comment");
-    let id = Some(object.text("id")).filter(|id| !id.is_empty()).map(|id| KeyId::from(&*id));
+    let id = match object.get("id") {
+        Some(id) => Some(key_id(&id)?).filter(|id| !id.as_str().is_empty()),
+        None => None,
+    };
     match (object.get("asciiArmoredPgpPublicKey"), object.get("pkixPublicKey")) {
         (Some(_), Some(pkix)) => {
             pkix.fail("a key has pkixPublicKey or asciiArmoredPgpPublicKey; remove one of the two");
@@ -146,6 +147,16 @@ pub(crate) fn pkix_material(object: &Object<'_>) -> Option<KeyMaterial> {
     let public_key_pem = object.required("publicKeyPem").and_then(|field| filled(&field));
     let algorithm = object.required("signatureAlgorithm").and_then(|field| algorithm(&field));
     Some(KeyMaterial::Pkix { public_key_pem: public_key_pem?, signature_algorithm: algorithm? })
+}
+
+/// The id of a key, of an attestor's or of the one that made a signature.
+pub(crate) fn key_id(field: &Field<'_>) -> Option<KeyId> {
+    let id = field.string()?;
+    if id.len() > KEY_ID_BYTES_MAX {
+        field.fail(format!("{} bytes; a key id has at most {KEY_ID_BYTES_MAX}", id.len()));
+        return None;
+    }
+    Some(id.into())
 }
 
 fn algorithm(field: &Field<'_>) -> Option<SignatureAlgorithm> {

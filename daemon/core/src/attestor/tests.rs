@@ -131,13 +131,19 @@ fn yaml_and_one_key_without_a_list_are_read() {
 }
 
 #[test]
-fn the_name_of_the_url_overrides() {
+fn the_document_may_repeat_the_name_of_the_url_and_not_contradict_it() {
     let name: AttestorName = "projects/u/attestors/v".parse().unwrap();
-    for json in [
-        with_keys(json!([])),
-        json!({"userOwnedGrafeasNote": {"noteReference": "projects/p/notes/n"}}),
-    ] {
-        assert_eq!(attestor_from_json(&json.to_string(), Some(&name)).unwrap().name, name);
+    let named = |own: Value| {
+        let mut json = with_keys(json!([]));
+        json["name"] = own;
+        attestor_from_json(&json.to_string(), Some(&name)).map_err(|error| error.to_string())
+    };
+    for own in [json!("projects/u/attestors/v"), json!("v"), json!(""), Value::Null] {
+        assert_eq!(named(own).unwrap().name, name);
+    }
+    for own in ["projects/p/attestors/v", "projects/u/attestors/w", "w", "projects/u/notes/v"] {
+        let error = "line 1: name: is not projects/u/attestors/v: correct it, or leave it out";
+        assert_eq!(named(json!(own)), Err(error.to_owned()), "{own}");
     }
     let nameless = json!({"userOwnedGrafeasNote": {"noteReference": "projects/p/notes/n"}});
     assert_eq!(read(&nameless), Err("line 1: name: required; set it".to_owned()));

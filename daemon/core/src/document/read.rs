@@ -4,10 +4,11 @@
 //! one [`Errors`] and reading goes on, so that an author sees everything at once. Readers answer
 //! `None` where there is nothing to use: not set, or an error already put down.
 //!
-//! Tolerated, as `gcloud` does: `null` is not set; a scalar or object where a list belongs is a
+//! Tolerated, as `gcloud` does: a field that is `null` is not set; a scalar or object where a list belongs is a
 //! list of one; `[]` where no list belongs is not set; names in camelCase or snake_case; enums by
 //! name or number; integers in strings; bytes in either base64 alphabet, padded or not. An unknown
-//! field or enum name is an error, always.
+//! field or enum name is an error, always, and so is `null` where the key itself says something: an
+//! entry of a map, one of several members of which one is chosen.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,6 +20,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value as Json;
 
 use super::{Node, Value};
+use crate::excerpt::Excerpt;
+use crate::names::NameError;
 
 /// Errors kept for one document; the rest is only counted. More helps nobody.
 const ERRORS_MAX: usize = 100;
@@ -147,18 +150,18 @@ impl<'a> Field<'a> {
         Some(Object { field: self.clone(), fields })
     }
 
-    /// The entries of a map whose keys are the author's; entries that are null are not set.
+    /// The entries of a map whose keys are the author's. One that is null is an error: its key says
+    /// that something is meant, and what would decide in its place is not what was written.
     pub fn entries(&self) -> Vec<(&'a str, Self)> {
         let Value::Map(members) = &self.node.value else {
             self.fail(format!("expected an object, not {}", self.node.value));
             return Vec::new();
         };
-        let set = members.iter().filter(|(_, node)| node.value != Value::Null);
-        set.map(|(key, node)| {
+        let entry = |(key, node): &'a (String, Node)| {
             let path = format!("{}[{:?}]", self.path, excerpt(key));
             (key.as_str(), Self { node, path, errors: self.errors })
-        })
-        .collect()
+        };
+        members.iter().map(entry).filter(|(_, entry)| entry.says_something()).collect()
     }
 
     /// The elements of a list; a single value is a list of one.
@@ -259,6 +262,15 @@ impl<'a> Field<'a> {
         json
     }
 
+    /// Whether it is not null; where it is, that is put down.
+    fn says_something(&self) -> bool {
+        let says = self.node.value != Value::Null;
+        if !says {
+            self.fail("is null: write what is meant, or remove the key");
+        }
+        says
+    }
+
     fn child(&self, name: &str) -> String {
         let separator = if self.path.is_empty() { "" } else { "." };
         format!("{}{separator}{}", self.path, excerpt(name))
@@ -298,6 +310,40 @@ impl<'a> Object<'a> {
             self.missing(name);
         }
         field
+    }
+
+    /// Puts down each of the fields that is there and null: of members of which one is chosen, its
+    /// name alone says what the author meant.
+    pub fn refuse_null(&self, names: &[&'static str]) {
+        for (name, node) in self.fields.iter().filter(|(name, _)| names.contains(name)) {
+            let path = self.field.child(name);
+            Field { node, path, errors: self.field.errors }.says_something();
+        }
+    }
+
+    /// The name of the resource: the one `given`, which the document may repeat and may not
+    /// contradict, or else the one in the document. `parse` reads a whole name; the last segment
+    /// alone, which Terraform sends, repeats it too.
+    pub fn own_name<N: Clone + PartialEq + fmt::Display>(
+        &self,
+        given: Option<&N>,
+        parse: impl Fn(&str) -> Result<N, NameError>,
+    ) -> Option<N> {
+        let Some(given) = given else { return self.required("name")?.parsed(parse) };
+        let whole = given.to_string();
+        self.repeats("name", &whole, |text| {
+            parse(text).is_ok_and(|name| name == *given) || whole.rsplit('/').next() == Some(text)
+        });
+        Some(given.clone())
+    }
+
+    /// Puts down a field that names something else than the `expected`, which where it is sent or
+    /// kept says already. Empty counts as not set.
+    pub fn repeats(&self, name: &'static str, expected: &str, is: impl Fn(&str) -> bool) {
+        let Some(field) = self.get(name) else { return };
+        if field.string().is_some_and(|text| !text.is_empty() && !is(text)) {
+            field.fail(format!("is not {expected}: correct it, or leave it out"));
+        }
     }
 
     /// Puts down that a field must be set.
@@ -350,10 +396,7 @@ fn to_json(node: &Node) -> Option<Json> {
 
 /// The author's own text, short enough for an error.
 pub(crate) fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(EXCERPT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    Excerpt::<EXCERPT_CHARS_MAX>(text).to_string()
 }
 
 /// `require_attestations_by` to `requireAttestationsBy`; camelCase stays as it is.

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::explain::{DETAIL_BYTES_MAX, excerpt};
 use super::pair::{Attempt, Candidate, Pairs, invalid};
 use crate::attestor::{Validity, VerificationKey};
 use crate::decision::{Signer, TrialOutcome};
@@ -43,7 +44,7 @@ impl Pairs {
             Enclosed::Signed(signed) => signed,
             Enclosed::Refused { refusal, key_id, error } => {
                 let signer = (!key_id.is_empty())
-                    .then(|| Box::new(Signer { key: key_id.as_str().into(), signed_at: None }));
+                    .then(|| Box::new(Signer { key: shown(key_id), signed_at: None }));
                 let outcome = Some(refused(*refusal, error));
                 return Attempt { algorithm: None, key: None, signer, outcome };
             }
@@ -65,7 +66,7 @@ impl Pairs {
                 signature: signed.signature.clone(),
             });
         }
-        let signer = Signer { key: signed.key_id.as_str().into(), signed_at: signed.signed_at };
+        let signer = Signer { key: shown(&signed.key_id), signed_at: signed.signed_at };
         Attempt {
             algorithm: Some(signed.algorithm),
             key: key.ok().cloned(),
@@ -143,8 +144,13 @@ fn invalid_when_made(validity: &Validity, signed_at: UnixTime) -> Option<TrialOu
         .or_else(|| late.map(|not_after| TrialOutcome::KeyExpired { not_after }))
 }
 
+/// What a signature names its key by, as it is shown.
+fn shown(key_id: &str) -> Box<str> {
+    excerpt(key_id, DETAIL_BYTES_MAX).into()
+}
+
 fn refused(refusal: Refusal, error: &str) -> TrialOutcome {
-    let error = error.to_owned();
+    let error = excerpt(error, DETAIL_BYTES_MAX);
     match refusal {
         Refusal::Malformed => TrialOutcome::SignatureMalformed { error },
         Refusal::Weak => TrialOutcome::SignatureRefused { error },
@@ -215,14 +221,14 @@ mod tests {
             occurrence: "projects/p/occurrences/o".parse().unwrap(),
             payload: payload(),
             signatures: vec![Signature { key_id: FINGERPRINT.into(), signature: "blob".into() }],
+            first_signature: 0,
         }])
     }
 
     /// What comes of one signature in an envelope, where arithmetic says yes to all.
     fn evaluated(validity: Validity, opened: &Opened) -> Evaluation {
         let (attestor, evidence) = (attestor(validity), evidence());
-        let wanted: [Sealed; 1] =
-            sealed(&attestor, &evidence, &Limits::DEFAULT).try_into().unwrap();
+        let wanted: [Sealed; 1] = sealed(&attestor, &evidence).try_into().unwrap();
         let envelopes: Envelopes = wanted.into_iter().map(|one| (one, opened.clone())).collect();
         let source = AttestorEvidence {
             name: &attestor.name,

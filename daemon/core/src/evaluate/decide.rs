@@ -4,7 +4,10 @@ use std::iter::Zip;
 use std::slice::Iter;
 use std::sync::Arc;
 
-use super::pair::{PairedAttestor, PairedTrial, PairedTrials, Pairing};
+use super::explain::{
+    DETAIL_BYTES_MAX, EXPLANATION_BYTES_MAX, Summary, excerpt, fit, joined, rank, shown_id,
+};
+use super::pair::{PairedAttestor, PairedTrial, PairedTrials, Pairing, cause};
 use super::plan::{ImagePlan, Plan};
 use super::{Request, message};
 use crate::decision::{
@@ -17,15 +20,14 @@ use crate::policy::{EnforcementMode, RuleMatch};
 use crate::time::UnixTime;
 use crate::verdict::{Check, Unavailable, Verdict};
 
-/// Whether one digest is attested, with everything that was tried: what a cache may keep.
+/// Whether one digest is attested, and what was tried: what a cache may keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
     /// Of which digest this speaks.
     pub digest: Digest,
     /// What each attestor says.
     pub attestors: Arc<[AttestorResult]>,
-    /// [`Reason::Attested`], [`Reason::NotAttested`], [`Reason::LimitExceeded`] or
-    /// [`Reason::Undetermined`].
+    /// [`Reason::Attested`], [`Reason::NotAttested`] or [`Reason::Undetermined`].
     pub reason: Reason,
     /// The first second at which it holds.
     pub valid_from: UnixTime,
@@ -44,7 +46,9 @@ impl Evaluation {
         let passing = |trial: &Trial| matches!(trial.outcome, TrialOutcome::Unavailable(_));
         !self.reason.is_undetermined()
             && !self.attestors.iter().any(|attestor| {
-                attestor.reason.is_undetermined() || attestor.trials.iter().any(passing)
+                attestor.reason.is_undetermined()
+                    || attestor.others.has_unavailable()
+                    || attestor.trials.iter().any(passing)
             })
     }
 
@@ -63,12 +67,14 @@ pub fn conclude(pairing: Pairing, verdicts: &[Verdict]) -> Evaluation {
     let Pairing { digest, attestors, pairs } = pairing;
     let mut answers = answers(&pairs.checks, verdicts);
     let result = |paired: PairedAttestor| {
-        let (reason, trials) = tried(paired.trials, digest, &mut answers);
+        let (reason, Summary { trials, others }) = tried(paired.trials, digest, &mut answers);
         let reason = match (reason, paired.missing) {
-            (AttestorReason::NoneVerified, Some(why)) => AttestorReason::KeysUnavailable(why),
+            (AttestorReason::NoneVerified, Some(why)) => {
+                AttestorReason::KeysUnavailable(cause(&why))
+            }
             (reason, _) => reason,
         };
-        AttestorResult { attestor: paired.name, reason, trials }
+        AttestorResult { attestor: paired.name, reason, trials, others }
     };
     let attestors: Arc<[AttestorResult]> = attestors.into_iter().map(result).collect();
     Evaluation {
@@ -78,6 +84,33 @@ pub fn conclude(pairing: Pairing, verdicts: &[Verdict]) -> Evaluation {
         valid_from: pairs.unchanging.from,
         valid_until: pairs.unchanging.until,
     }
+}
+
+/// The evaluation of two portions of evidence, from those of each. One of another digest or of
+/// other attestors joins to nothing that is determined.
+pub fn join(earlier: Evaluation, later: Evaluation) -> Evaluation {
+    let names = |of: &Evaluation| -> Vec<_> {
+        of.attestors.iter().map(|result| result.attestor.clone()).collect()
+    };
+    let alike = earlier.digest == later.digest && names(&earlier) == names(&later);
+    let both = earlier.attestors.iter().zip(&*later.attestors);
+    let attestors: Arc<[_]> = both.map(|(earlier, later)| join_results(earlier, later)).collect();
+    let ends = [earlier.valid_until, later.valid_until];
+    Evaluation {
+        digest: earlier.digest,
+        reason: if alike { standing(&attestors) } else { Reason::Undetermined },
+        attestors,
+        valid_from: earlier.valid_from.max(later.valid_from),
+        valid_until: ends.into_iter().flatten().min(),
+    }
+}
+
+fn join_results(earlier: &AttestorResult, later: &AttestorResult) -> AttestorResult {
+    let summary =
+        |of: &AttestorResult| Summary { trials: of.trials.clone(), others: of.others.clone() };
+    let Summary { trials, others } = summary(earlier).join(summary(later));
+    let reason = joined(earlier.reason.clone(), later.reason.clone());
+    AttestorResult { attestor: earlier.attestor.clone(), reason, trials, others }
 }
 
 /// Answers a request: AND over its images, then dry run and break-glass.
@@ -94,21 +127,24 @@ pub fn decide(
     let Plan { rule, enforcement, required, images } = plan;
     let governing = rule.as_ref().unwrap_or(&RuleMatch::Default);
     let mut evaluations = evaluations.into_iter();
+    let mut room = EXPLANATION_BYTES_MAX;
     let mut attested = |image: Box<str>, digest: Digest| {
         let evaluation = evaluations.next().filter(|(known, _)| known.answers(digest, &required));
         let (reason, attestors, cached) = match evaluation {
             Some((known, cached)) => (known.reason.clone(), Arc::clone(&known.attestors), cached),
             None => (Reason::Undetermined, [].into(), false),
         };
+        let (attestors, attestors_left_out) = fit(&image, &attestors, &mut room);
         ImageDecision {
             digest: Some(digest),
             allowed: reason.allows(),
-            message: message::evaluated(&image, governing, &reason, &attestors),
+            message: message::evaluated(&image, governing, &reason, &attestors, attestors_left_out),
             rule: rule.clone(),
             image,
             enforcement,
             reason,
             attestors,
+            attestors_left_out,
             cached,
         }
     };
@@ -127,17 +163,51 @@ pub fn decide(
     decision
 }
 
-/// The decision where its audit record could not be written: denied, whatever dry run and
-/// break-glass say, for nothing may pass unrecorded.
-pub fn unrecorded(mut decision: Decision) -> Decision {
+/// Why a decision has no audit record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrecorded {
+    /// The log took none.
+    Unavailable,
+    /// Whoever asks had too much recorded already.
+    LimitExceeded,
+    /// No line of the log holds it.
+    TooLong,
+}
+
+impl Unrecorded {
+    fn reason(self) -> Reason {
+        match self {
+            Self::Unavailable => Reason::AuditUnavailable,
+            Self::LimitExceeded => Reason::AuditLimitExceeded,
+            Self::TooLong => Reason::AuditRecordTooLong,
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::Unavailable => "the audit record of this decision could not be written",
+            Self::LimitExceeded => {
+                "the caller has used up what it may write to the audit log; try again later"
+            }
+            Self::TooLong => {
+                "the audit record of this decision would be too long; ask for fewer images, or remove \
+                 attestations of them that prove nothing"
+            }
+        }
+    }
+}
+
+/// The decision without its audit record: denied, whatever dry run and break-glass say, because
+/// nothing may pass unrecorded. It keeps its explanation unless that is what is too long.
+pub fn unrecorded(mut decision: Decision, why: Unrecorded) -> Decision {
     decision.allowed = false;
     for image in &mut decision.images {
         image.allowed = false;
-        image.reason = Reason::AuditUnavailable;
-        image.message = message::refused(
-            &image.image,
-            "the audit record of this decision could not be written",
-        );
+        image.reason = why.reason();
+        image.message = message::refused(&image.image, why.message());
+        if why == Unrecorded::TooLong {
+            image.attestors = [].into();
+        }
     }
     decision
 }
@@ -162,14 +232,15 @@ pub(crate) fn tried(
     trials: PairedTrials,
     digest: Digest,
     answers: &mut Answers<'_>,
-) -> (AttestorReason, Vec<Trial>) {
-    let conclude = |paired: PairedTrial| concluded(paired, digest, answers);
+) -> (AttestorReason, Summary) {
+    let mut summary = Summary::default();
     match trials {
         Ok(trials) => {
-            let trials: Vec<_> = trials.into_iter().map(conclude).collect();
-            (found(&trials), trials)
+            let concluded = trials.into_iter().map(|paired| concluded(paired, digest, answers));
+            concluded.for_each(|trial| summary.add(trial));
+            (found(&summary.trials), summary)
         }
-        Err(reason) => (reason, Vec::new()),
+        Err(reason) => (reason, summary),
     }
 }
 
@@ -179,7 +250,7 @@ fn concluded(paired: PairedTrial, digest: Digest, answers: &mut Answers<'_>) -> 
     let mut trial = Trial {
         occurrence,
         signature_index,
-        key_id,
+        key_id: shown_id(&key_id),
         algorithm: None,
         key: None,
         outcome: TrialOutcome::Unavailable(Unavailable::Panicked),
@@ -203,19 +274,6 @@ fn concluded(paired: PairedTrial, digest: Digest, answers: &mut Answers<'_>) -> 
     trial
 }
 
-/// Which of several attempts speaks for the signature: the less, the more it says.
-fn rank(outcome: &TrialOutcome) -> u8 {
-    match outcome {
-        TrialOutcome::Verified { .. } => 0,
-        TrialOutcome::Unavailable(_) => 1,
-        TrialOutcome::DigestMismatch { .. } | TrialOutcome::PayloadMalformed { .. } => 2,
-        TrialOutcome::BadSignature
-        | TrialOutcome::SigningKeyUnknown
-        | TrialOutcome::KeyIdUnknown => 4,
-        _ => 3,
-    }
-}
-
 fn outcome(check: &Check, verdict: Verdict, digest: Digest) -> TrialOutcome {
     let verified = match verdict {
         Verdict::Verified(verified) => verified,
@@ -227,12 +285,15 @@ fn outcome(check: &Check, verdict: Verdict, digest: Digest) -> TrialOutcome {
         Ok(signed) => TrialOutcome::DigestMismatch { signed: signed.to_string() },
         // The first words are Google's.
         Err(error) => TrialOutcome::PayloadMalformed {
-            error: format!("Signature verified, but unexpected message was signed: {error}"),
+            error: excerpt(
+                &format!("Signature verified, but unexpected message was signed: {error}"),
+                DETAIL_BYTES_MAX,
+            ),
         },
     }
 }
 
-/// What the trials of one attestor come to.
+/// What the trials of one attestor come to: the best is among those that are shown.
 fn found(trials: &[Trial]) -> AttestorReason {
     let unavailable = |trial: &Trial| match trial.outcome {
         TrialOutcome::Unavailable(why) => Some(AttestorReason::VerifierUnavailable(why)),
@@ -251,7 +312,6 @@ fn standing(attestors: &[AttestorResult]) -> Reason {
     enum Standing {
         Attested,
         Undetermined,
-        LimitExceeded,
         NotAttested,
     }
     let each = attestors.iter().map(|attestor| match attestor.reason {
@@ -259,7 +319,6 @@ fn standing(attestors: &[AttestorResult]) -> Reason {
         AttestorReason::EvidenceUnavailable(_)
         | AttestorReason::KeysUnavailable(_)
         | AttestorReason::VerifierUnavailable(_) => Standing::Undetermined,
-        AttestorReason::LimitExceeded => Standing::LimitExceeded,
         AttestorReason::AttestorUnknown
         | AttestorReason::NoKeys
         | AttestorReason::NoAttestations
@@ -267,7 +326,6 @@ fn standing(attestors: &[AttestorResult]) -> Reason {
     });
     match each.max() {
         Some(Standing::Attested) => Reason::Attested,
-        Some(Standing::LimitExceeded) => Reason::LimitExceeded,
         Some(Standing::NotAttested) => Reason::NotAttested,
         Some(Standing::Undetermined) | None => Reason::Undetermined,
     }

@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Write};
 
-use crate::decision::{AttestorReason, AttestorResult, Reason, Trial, TrialOutcome};
+use crate::decision::{AttestorReason, AttestorResult, OtherOutcomes, Reason, Trial, TrialOutcome};
+use crate::excerpt::Excerpt;
 use crate::names::{AttestorName, ProjectId};
 use crate::policy::RuleMatch;
 use crate::verdict::{SignedForm, Unavailable};
@@ -23,7 +24,7 @@ const SHOWN_CHARS_MAX: usize = 128;
 
 /// Denied before any rule was chosen. The image may be anything.
 pub(super) fn refused(image: &str, why: &str) -> String {
-    format!("Image {} denied by Binary Authorization: {why}", Shown(image))
+    format!("Image {} denied by Binary Authorization: {why}", shown(image))
 }
 
 /// The cause of a denial for `reason`: no policy governs `project`.
@@ -73,12 +74,16 @@ pub(super) fn evaluated(
     rule: &RuleMatch,
     reason: &Reason,
     attestors: &[AttestorResult],
+    left_out: usize,
 ) -> String {
     if reason.allows() {
         let mut text = format!("Image {image} allowed by Binary Authorization {rule}. Attested by");
         for (index, attestor) in attestors.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             push(&mut text, format_args!("{comma} {}", attestor.attestor));
+        }
+        if left_out > 0 {
+            push(&mut text, format_args!(" and {left_out} more"));
         }
         return text;
     }
@@ -88,19 +93,24 @@ pub(super) fn evaluated(
     }
     let mut room = CAUSES_BYTES_MAX;
     for attestor in attestors.iter().filter(|each| each.reason != AttestorReason::Verified) {
-        let (sentence, cause) = denial(&attestor.reason, &attestor.trials, room);
+        let (sentence, cause) =
+            denial(&attestor.reason, (&attestor.trials, &attestor.others), room);
         denied_by_attestor(&mut text, image, &attestor.attestor, sentence);
         if cause.len() <= room {
             room -= cause.len();
             text.push_str(&cause);
         }
     }
+    if left_out > 0 {
+        push(&mut text, format_args!(". {left_out} more attestors are not shown"));
+    }
     text
 }
 
 /// Why one attestor is not satisfied, without naming image or attestor. Empty where it is.
 pub(super) fn unattested(attestor: &AttestorResult) -> String {
-    let (sentence, cause) = denial(&attestor.reason, &attestor.trials, CAUSES_BYTES_MAX);
+    let tried = (attestor.trials.as_slice(), &attestor.others);
+    let (sentence, cause) = denial(&attestor.reason, tried, CAUSES_BYTES_MAX);
     format!("{sentence}{cause}")
 }
 
@@ -111,7 +121,7 @@ fn denied_by_attestor(text: &mut String, image: &str, attestor: &AttestorName, s
 /// Google's sentence, or ours where Google has none, and the cause in at most about `room` bytes.
 pub(crate) fn denial(
     reason: &AttestorReason,
-    trials: &[Trial],
+    (trials, others): (&[Trial], &OtherOutcomes),
     room: usize,
 ) -> (&'static str, String) {
     match reason {
@@ -121,33 +131,36 @@ pub(crate) fn denial(
         AttestorReason::NoAttestations => {
             (NOT_ATTESTED, " (its note has no attestation of this digest)".into())
         }
-        AttestorReason::NoneVerified => (NOT_ATTESTED, tried(trials, room)),
-        AttestorReason::LimitExceeded => {
-            ("More attestations or signatures than are examined", String::new())
-        }
-        AttestorReason::EvidenceUnavailable(error) => (UNDETERMINED, format!(": {}", Shown(error))),
+        AttestorReason::NoneVerified => (NOT_ATTESTED, tried(trials, others, room)),
+        AttestorReason::EvidenceUnavailable(error) => (UNDETERMINED, format!(": {}", shown(error))),
         AttestorReason::KeysUnavailable(error) => {
-            (UNDETERMINED, format!(": its keys are unavailable: {}", Shown(error)))
+            (UNDETERMINED, format!(": its keys are unavailable: {}", shown(error)))
         }
         AttestorReason::VerifierUnavailable(why) => (UNDETERMINED, format!(": {}", passing(*why))),
     }
 }
 
 /// ` (2 signatures tried: key "a": bad signature; key "b": unknown key)`.
-fn tried(trials: &[Trial], room: usize) -> String {
+fn tried(trials: &[Trial], others: &OtherOutcomes, room: usize) -> String {
     // 40: ` (`, the count, ` signatures tried: `, `; and N more`, `)`.
     let room = room.saturating_sub(40);
-    let plural = if trials.len() == 1 { "" } else { "s" };
-    let mut text = format!(" ({} signature{plural} tried", trials.len());
+    let count = trials.len() + others.total();
+    let plural = if count == 1 { "" } else { "s" };
+    let mut text = format!(" ({count} signature{plural} tried");
+    let mut named = 0;
     for (index, trial) in trials.iter().enumerate() {
         let separator = if index == 0 { ":" } else { ";" };
-        let key = Shown(trial.key_id.as_str());
+        let key = shown(trial.key_id.as_str());
         let one = format!("{separator} key \"{key}\": {}", Outcome(&trial.outcome));
         if text.len() + one.len() > room {
-            push(&mut text, format_args!("{separator} {} more", trials.len() - index));
             break;
         }
         text.push_str(&one);
+        named += 1;
+    }
+    if named < count {
+        let separator = if named == 0 { ":" } else { ";" };
+        push(&mut text, format_args!("{separator} {} more", count - named));
     }
     text.push(')');
     text
@@ -177,7 +190,7 @@ impl fmt::Display for Outcome<'_> {
             TrialOutcome::PayloadMalformed { error } => f.write_str(error),
             TrialOutcome::SignatureMalformed { error }
             | TrialOutcome::SignatureRefused { error }
-            | TrialOutcome::AlgorithmUnsupported { error } => Shown(error).fmt(f),
+            | TrialOutcome::AlgorithmUnsupported { error } => shown(error).fmt(f),
             TrialOutcome::SigningKeyUnknown => {
                 f.write_str("it was made by a key that does not sign for the certificate")
             }
@@ -210,20 +223,9 @@ fn passing(why: Unavailable) -> &'static str {
     }
 }
 
-/// A text from outside: no control characters, and an end.
-pub(crate) struct Shown<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, character) in self.0.chars().enumerate() {
-            match character {
-                _ if index == SHOWN_CHARS_MAX => return f.write_char('…'),
-                control if control.is_control() => write!(f, "{}", control.escape_default())?,
-                plain => f.write_char(plain)?,
-            }
-        }
-        Ok(())
-    }
+/// A text from outside.
+pub(crate) fn shown(text: &str) -> Excerpt<'_, SHOWN_CHARS_MAX> {
+    Excerpt(text)
 }
 
 fn push(text: &mut String, more: fmt::Arguments<'_>) {

@@ -1,18 +1,22 @@
 //! plan → pair → decide.
 //!
 //! [`plan::plan`] decides what the policy alone decides and names the digests that need
-//! attestations. [`pair::pair`] finds, for one digest and what is stored of it, the signatures to
-//! verify. [`decide::conclude`] joins them with their verdicts to an evaluation of the digest,
-//! [`decide::decide`] joins those to the decision.
+//! attestations. [`portion::portions`] cuts what is stored of one into steps of a bounded price.
+//! [`pair::pair`] finds the signatures to verify in one of them. [`decide::conclude`] joins those
+//! with their verdicts to an evaluation of the digest, [`decide::join`] the evaluations of all
+//! portions, [`decide::decide`] those to the decision. [`explain`] bounds what it says.
 
 mod dated;
 pub mod decide;
+pub mod explain;
 pub(crate) mod message;
 pub mod pair;
 pub mod plan;
+pub mod portion;
 #[cfg(test)]
 mod tests;
 
+use crate::attributes::{ClusterName, MeshIdentity, Namespace, ServiceAccount};
 use crate::names::ProjectId;
 
 /// What is asked: may these images run here?
@@ -20,14 +24,14 @@ use crate::names::ProjectId;
 pub struct Request {
     /// Whose policy decides.
     pub project: ProjectId,
-    /// `LOCATION.CLUSTER`.
-    pub cluster: Option<Box<str>>,
-    /// Kubernetes namespace.
-    pub namespace: Option<Box<str>>,
-    /// Kubernetes service account, without its namespace.
-    pub service_account: Option<Box<str>>,
-    /// Mesh identity, with or without `spiffe://`.
-    pub istio_identity: Option<Box<str>>,
+    /// The cluster it is for.
+    pub cluster: Option<ClusterName>,
+    /// The namespace of the pod.
+    pub namespace: Option<Namespace>,
+    /// The service account of the pod.
+    pub service_account: Option<ServiceAccount>,
+    /// The mesh identity of the workload.
+    pub istio_identity: Option<MeshIdentity>,
     /// One to [`crate::limits::Limits::images_max`], exactly as the workload names them.
     pub images: Vec<Box<str>>,
     /// Whether enforcement is lifted for this request. Recorded, whatever the outcome.

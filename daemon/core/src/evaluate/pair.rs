@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::explain::{CAUSE_BYTES_MAX, excerpt};
 use crate::attestor::{KeyId, SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
 use crate::decision::{AttestorReason, Signer, TrialOutcome};
 use crate::envelope::{Enclosed, Envelope, Envelopes, Sealed};
 use crate::image::Digest;
 use crate::limits::Limits;
 use crate::names::{AttestorName, OccurrenceName};
-use crate::occurrence::{Attestation, Evidence, EvidenceError, Signature};
+use crate::occurrence::{Attestation, Evidence, Signature};
 use crate::payload::simple_signing::PayloadError;
 use crate::time::UnixTime;
 use crate::verdict::{Check, Unavailable};
@@ -21,7 +22,8 @@ pub struct AttestorEvidence<'a> {
     pub name: &'a AttestorName,
     /// The attestor itself, where it exists.
     pub attestor: Option<&'a TrustedAttestor>,
-    /// What is stored under its note for the digest; not looked at where `attestor` has no keys.
+    /// What is stored under its note for the digest, or a portion of it; not looked at where
+    /// `attestor` has no keys.
     pub evidence: &'a Evidence,
     /// The envelopes among it, taken apart: those that [`sealed`] names.
     pub envelopes: &'a Envelopes,
@@ -40,6 +42,12 @@ impl Pairing {
     /// order.
     pub fn checks(&self) -> &[Check] {
         &self.pairs.checks
+    }
+
+    /// The ids that signatures name and no key of their attestor has.
+    pub fn unknown_keys(&self) -> impl Iterator<Item = &KeyId> {
+        let trials = self.attestors.iter().flat_map(|attestor| attestor.trials.iter().flatten());
+        trials.filter(|trial| trial.is_of_unknown_key()).map(|trial| &trial.key_id)
     }
 }
 
@@ -64,6 +72,13 @@ pub(crate) struct PairedTrial {
     pub(super) attempts: Vec<Attempt>,
 }
 
+impl PairedTrial {
+    fn is_of_unknown_key(&self) -> bool {
+        let unknown = |attempt: &Attempt| attempt.outcome == Some(TrialOutcome::KeyIdUnknown);
+        self.attempts.iter().all(unknown)
+    }
+}
+
 /// One signature with one key and algorithm.
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
@@ -85,12 +100,12 @@ pub(super) struct Unchanging {
 
 /// The envelopes to take apart before [`pair`]: every signature whose key id names a key of the
 /// attestor with signatures that come in one. Each once.
-pub fn sealed(attestor: &TrustedAttestor, evidence: &Evidence, limits: &Limits) -> Vec<Sealed> {
+pub fn sealed(attestor: &TrustedAttestor, evidence: &Evidence) -> Vec<Sealed> {
     let enveloped = |key: &Arc<VerificationKey>| key.envelope.is_some();
     if !attestor.keys.as_ref().is_ok_and(|keys| keys.iter().any(enveloped)) {
         return Vec::new();
     }
-    let Ok((keys, attestations)) = material(&attestor.keys, evidence, limits) else {
+    let Ok((keys, attestations)) = material(&attestor.keys, evidence) else {
         return Vec::new();
     };
     let keys = KeysById::new(keys);
@@ -158,29 +173,23 @@ impl Default for Pairs {
 fn material<'a>(
     keys: &'a Result<Vec<Arc<VerificationKey>>, String>,
     evidence: &'a Evidence,
-    limits: &Limits,
 ) -> Result<(&'a [Arc<VerificationKey>], &'a [Attestation]), AttestorReason> {
     let keys = match keys {
         Ok(keys) if keys.is_empty() => return Err(AttestorReason::NoKeys),
         Ok(keys) => keys,
-        Err(error) => return Err(AttestorReason::KeysUnavailable(error.clone())),
+        Err(error) => return Err(AttestorReason::KeysUnavailable(cause(error))),
     };
-    let attestations = match evidence {
-        Ok(attestations) if attestations.is_empty() => return Err(AttestorReason::NoAttestations),
-        Ok(attestations) => attestations,
-        Err(EvidenceError::TooMany(_)) => return Err(AttestorReason::LimitExceeded),
-        Err(error) => return Err(AttestorReason::EvidenceUnavailable(error.to_string())),
-    };
-    let signatures: usize = attestations.iter().map(|each| each.signatures.len()).sum();
-    if attestations.len() > limits.occurrences_max || signatures > limits.signatures_max {
-        return Err(AttestorReason::LimitExceeded);
+    match evidence {
+        Ok(attestations) if attestations.is_empty() => Err(AttestorReason::NoAttestations),
+        Ok(attestations) => Ok((keys, attestations)),
+        Err(error) => Err(AttestorReason::EvidenceUnavailable(cause(&error.to_string()))),
     }
-    Ok((keys, attestations))
 }
 
-/// Checks for one signature of an attestor's, on average: a certificate's keys, an RSA key's
-/// algorithms. More of them is no attestation but an attack.
-const CHECKS_PER_SIGNATURE_MAX: usize = 4;
+/// Why evidence or keys are unavailable, as it is shown.
+pub(super) fn cause(text: &str) -> String {
+    excerpt(text, CAUSE_BYTES_MAX)
+}
 
 impl Pairs {
     /// Holds what is stored against one set of keys.
@@ -191,25 +200,20 @@ impl Pairs {
         now: UnixTime,
         limits: &Limits,
     ) -> PairedTrials {
-        let (keys, attestations) = material(keys, evidence, limits)?;
+        let (keys, attestations) = material(keys, evidence)?;
         let keys = KeysById::new(keys);
-        let before = self.checks.len();
         let mut trials = Vec::new();
         for attestation in attestations {
-            for (signature_index, signature) in attestation.signatures.iter().enumerate() {
+            for (index, signature) in attestation.signatures.iter().enumerate() {
                 let named: Vec<_> = keys.named(&signature.key_id).collect();
                 let candidate = Candidate { attestation, signature, named, envelopes };
                 trials.push(PairedTrial {
                     occurrence: attestation.occurrence.clone(),
-                    signature_index,
+                    signature_index: attestation.first_signature + index,
                     key_id: signature.key_id.clone(),
                     attempts: self.attempts(&candidate, now, limits),
                 });
             }
-        }
-        if self.checks.len() - before > limits.signatures_max * CHECKS_PER_SIGNATURE_MAX {
-            self.checks.truncate(before);
-            return Err(AttestorReason::LimitExceeded);
         }
         Ok(trials)
     }

@@ -75,10 +75,7 @@ pub fn plan(request: &Request, policies: &Policies<'_>, limits: &Limits) -> Plan
         }
     };
     let images = request.images.iter().map(|image| governing.image(image, limits)).collect();
-    let required = match &governing.admission.evaluation {
-        EvaluationMode::RequireAttestation(attestors) => attestors.clone(),
-        EvaluationMode::AlwaysAllow | EvaluationMode::AlwaysDeny => Vec::new(),
-    };
+    let required = governing.admission.attestors().to_vec();
     let enforcement = Some(governing.admission.enforcement);
     Plan { rule: Some(governing.rule), enforcement, required, images }
 }
@@ -196,6 +193,7 @@ fn without_rule(
         reason,
         message,
         attestors: [].into(),
+        attestors_left_out: 0,
         cached: false,
     }
 }

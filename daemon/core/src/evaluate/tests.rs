@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::Request;
 use super::decide::{Evaluation, conclude, decide};
+use super::explain::{EXPLANATION_BYTES_MAX, TRIALS_SHOWN_MAX};
 use super::pair::{AttestorEvidence, Pairing, pair};
 use super::plan::{Plan, plan};
 use crate::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
-use crate::decision::{AttestorReason, Reason, TrialOutcome};
+use crate::decision::{AttestorReason, AttestorResult, Reason, TrialOutcome};
 use crate::envelope::Envelopes;
 use crate::image::Digest;
 use crate::limits::Limits;
@@ -60,6 +61,7 @@ fn signed_by<'k>(digest: Digest, keys: impl IntoIterator<Item = &'k str>) -> Evi
         occurrence: "projects/p/occurrences/o".parse().unwrap(),
         payload: simple_signing::payload("r/app", digest).into(),
         signatures: keys.into_iter().map(signature).collect(),
+        first_signature: 0,
     }])
 }
 
@@ -234,7 +236,6 @@ fn only_what_would_be_the_same_again_is_settled() {
     assert!(settled(&signed_by(A, ["k"]), &[Verdict::BadSignature]));
     assert!(settled(&signed_by(A, ["x"]), &[]));
     assert!(settled(&Ok(Vec::new()), &[]));
-    assert!(settled(&Err(EvidenceError::TooMany(9)), &[]));
     assert!(!settled(&Err(EvidenceError::Deadline), &[]));
     assert!(!settled(&Err(EvidenceError::Unavailable("disk".into())), &[]));
     assert!(!settled(&signed_by(A, ["k"]), &[LATE]));
@@ -280,7 +281,8 @@ fn a_message_stays_short_and_printable_whatever_the_evidence() {
     let pairing = paired(&trusted, &signed_by(A, many));
     let verdicts = vec![Verdict::BadSignature; pairing.checks().len()];
     let evaluation = conclude(pairing, &verdicts);
-    assert_eq!(evaluation.attestors[0].trials.len(), 1_000);
+    assert_eq!(evaluation.attestors[0].trials.len(), TRIALS_SHOWN_MAX);
+    assert_eq!(evaluation.attestors[0].others.total(), 1_000 - TRIALS_SHOWN_MAX);
     let (request, plan) = planned(&["built"], &[format!("r/app@{A}")]);
     let decision = decide(&request, plan, vec![(Arc::new(evaluation), false)], 1);
     let message = &decision.images[0].message;
@@ -350,4 +352,60 @@ fn the_outcome_of_a_trial_stays_with_its_signature() {
             (3, &TrialOutcome::Verified { form: SignedForm::Raw }),
         ]
     );
+}
+
+/// As many images and attestors as there may be, with ids as long as they may be.
+#[test]
+fn an_explanation_has_an_end_whatever_is_asked_and_stored() {
+    let id = "\u{1}".repeat(2_048);
+    let trusted = attestor(&[(&id, Validity::default())]);
+    let evidence = signed_by(A, std::iter::repeat_n(id.as_str(), 1_000));
+    let ids: Vec<_> = (0..200).map(|number| format!("a{number}")).collect();
+    let names: Vec<_> = ids.iter().map(|id| name(id)).collect();
+    let source = |name| AttestorEvidence {
+        name,
+        attestor: Some(&trusted),
+        evidence: &evidence,
+        envelopes: &NONE,
+    };
+    let sources: Vec<_> = names.iter().map(source).collect();
+    let pairing = pair(A, &sources, NOW, &Limits::DEFAULT);
+    let verdicts = vec![Verdict::BadSignature; pairing.checks().len()];
+    let evaluation = Arc::new(conclude(pairing, &verdicts));
+
+    let images: Vec<_> = (0..1_000).map(|tag| format!("r/app:{tag}@{A}")).collect();
+    let (request, plan) = planned(&ids.iter().map(String::as_str).collect::<Vec<_>>(), &images);
+    let answers = images.iter().map(|_| (Arc::clone(&evaluation), false)).collect();
+    let decision = decide(&request, plan, answers, 1);
+    let rendered = |result: &AttestorResult| {
+        let trials = result.trials.iter().map(|trial| 6 * trial.key_id.as_str().len());
+        trials.sum::<usize>()
+    };
+    let of_images = decision
+        .images
+        .iter()
+        .map(|image| image.message.len() + image.attestors.iter().map(rendered).sum::<usize>());
+    assert!(of_images.sum::<usize>() <= 2 * EXPLANATION_BYTES_MAX + 1_000 * 1_536);
+    for image in &decision.images {
+        assert_eq!(image.attestors.len() + image.attestors_left_out, 200);
+        for result in image.attestors.iter() {
+            assert_eq!(result.trials.len() + result.others.total(), 1_000);
+        }
+    }
+    assert!(decision.images[999].message.ends_with(". 199 more attestors are not shown"));
+}
+
+#[test]
+fn few_images_of_one_digest_are_each_explained() {
+    let trusted = attestor(&[("k", Validity::default())]);
+    let pairing = paired(&trusted, &signed_by(A, ["k"; 100]));
+    let verdicts = vec![Verdict::BadSignature; pairing.checks().len()];
+    let evaluation = Arc::new(conclude(pairing, &verdicts));
+    let images: Vec<_> = (0..50).map(|tag| format!("r/app:{tag}@{A}")).collect();
+    let (request, plan) = planned(&["built"], &images);
+    let answers = images.iter().map(|_| (Arc::clone(&evaluation), false)).collect();
+    for image in decide(&request, plan, answers, 1).images {
+        assert_eq!(image.attestors[0].trials.len(), TRIALS_SHOWN_MAX);
+        assert_eq!(image.attestors_left_out, 0);
+    }
 }

@@ -21,6 +21,9 @@ pub struct Attestation {
     pub payload: Bytes,
     /// One valid signature is enough.
     pub signatures: Vec<Signature>,
+    /// The place of the first of `signatures` in the occurrence: above 0 in a later part of an
+    /// occurrence that is examined in parts.
+    pub first_signature: usize,
 }
 
 /// One signature over a payload.
@@ -32,7 +35,7 @@ pub struct Signature {
     pub signature: Bytes,
 }
 
-/// The evidence gathered for one note and digest.
+/// The evidence gathered for one note and digest, or a portion of it.
 pub type Evidence = Result<Vec<Attestation>, EvidenceError>;
 
 /// Why evidence could not be gathered: the fault is never the image's.
@@ -44,9 +47,6 @@ pub enum EvidenceError {
     /// The deadline of the request passed first.
     #[error("the deadline passed before the evidence was read")]
     Deadline,
-    /// More occurrences than [`crate::limits::Limits::occurrences_max`].
-    #[error("more than {0} attestation occurrences for one note and digest")]
-    TooMany(usize),
 }
 
 /// An occurrence as stored, whatever its kind.

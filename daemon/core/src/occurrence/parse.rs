@@ -2,20 +2,18 @@
 //!
 //! What a decision needs of an occurrence is decoded; the rest of the resource is kept as it came.
 
-use std::str::FromStr;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
 use super::{AttestationBody, Note, Occurrence, Signature, UnstoredAttestation};
-use crate::attestor::KeyId;
+use crate::attestor::parse::key_id;
 use crate::document::read::{Field, FieldErrors, Object, camel_case, resource};
 use crate::document::{Document, DocumentError, DocumentLimits};
 use crate::image::Digest;
 use crate::limits::Limits;
-use crate::names::{NameError, NoteName, OccurrenceName, ProjectId};
+use crate::names::{AttestorName, NoteName, OccurrenceName, ProjectId, is_project};
 
 /// Bytes of a `resourceUri`. An image reference ends at 1024; twice that for a scheme and for the
 /// URIs of other kinds.
@@ -63,8 +61,9 @@ macro_rules! members {
     };
 }
 
-/// Reads an occurrence in JSON. `name` is the one the daemon gave and overrides the document's;
-/// with it, what only the daemon may set (`createTime`, `updateTime`) is not taken from the text.
+/// Reads an occurrence in JSON. `name` is the one the daemon gave: of the document's own only the
+/// project counts, which must be the same. With it, what only the daemon may set (`createTime`,
+/// `updateTime`) is not taken from the text.
 pub fn occurrence_from_json(
     text: &str,
     name: Option<&OccurrenceName>,
@@ -83,28 +82,32 @@ pub fn occurrence_from_document(
     resource(document.root(), |root| occurrence(root, name, limits))
 }
 
-/// Reads the `occurrences` of a `batchCreate` body, each named by `name`, which is called once
-/// for each in order.
+/// Reads the `occurrences` of a `batchCreate` body, all of them under `name`, as in
+/// [`occurrence_from_json`].
 pub fn occurrences_from_batch(
     document: &Document,
-    mut name: impl FnMut() -> OccurrenceName,
+    name: &OccurrenceName,
     limits: &Limits,
 ) -> Result<Vec<Occurrence>, FieldErrors> {
+    let project = name.project();
     resource(document.root(), |root| {
-        let elements = root.object(&["parent", "occurrences"])?.list("occurrences");
+        let object = root.object(&["parent", "occurrences"])?;
+        object.repeats("parent", &format!("projects/{project}"), |text| is_project(text, project));
+        let elements = object.list("occurrences");
         let read: Vec<_> =
-            elements.iter().map(|field| occurrence(field, Some(&name()), limits)).collect();
+            elements.iter().map(|field| occurrence(field, Some(name), limits)).collect();
         read.into_iter().collect()
     })
 }
 
-/// Reads a note in JSON; `name` as in [`occurrence_from_json`].
+/// Reads a note in JSON. `name` is the one of the URL; the document may leave its own out, and may
+/// not say another. With it, what only the daemon may set is not taken from the text.
 pub fn note_from_json(text: &str, name: Option<&NoteName>) -> Result<Note, DocumentError> {
     let document = Document::from_json(text, &DocumentLimits::OCCURRENCE)?;
     Ok(note_from_document(&document, name)?)
 }
 
-/// Reads a note from a document of either format; `name` as in [`occurrence_from_json`].
+/// Reads a note from a document of either format; `name` as in [`note_from_json`].
 pub fn note_from_document(
     document: &Document,
     name: Option<&NoteName>,
@@ -118,7 +121,9 @@ pub fn notes_from_batch(
     project: &ProjectId,
 ) -> Result<Vec<Note>, FieldErrors> {
     resource(document.root(), |root| {
-        let notes = root.object(&["parent", "notes"])?.required("notes")?;
+        let object = root.object(&["parent", "notes"])?;
+        object.repeats("parent", &format!("projects/{project}"), |text| is_project(text, project));
+        let notes = object.required("notes")?;
         let read = notes.entries().into_iter().map(|(id, field)| {
             let name = NoteName::new(project.clone(), id);
             let name = name.map_err(|error| field.fail(error.to_string())).ok()?;
@@ -129,14 +134,18 @@ pub fn notes_from_batch(
     })
 }
 
-/// Reads the body of `validateAttestationOccurrence`.
+/// Reads the body of `validateAttestationOccurrence`, which is sent to `attestor`.
 pub fn unstored_attestation_from_document(
     document: &Document,
+    attestor: &AttestorName,
     limits: &Limits,
 ) -> Result<UnstoredAttestation, FieldErrors> {
     resource(document.root(), |root| {
         let object =
             root.object(&["attestor", "attestation", "occurrenceNote", "occurrenceResourceUri"])?;
+        object.repeats("attestor", &attestor.to_string(), |text| {
+            text.parse().is_ok_and(|name: AttestorName| name == *attestor)
+        });
         let note = object
             .required("occurrenceNote")
             .and_then(|field| field.parsed(NoteName::from_reference));
@@ -164,7 +173,7 @@ fn occurrence(
         "updateTime",
         "envelope",
     ])?;
-    let name = own_name(&object, given);
+    let name = occurrence_name(&object, given);
     let note = object.required("noteName").and_then(|field| field.parsed(NoteName::from_reference));
     let resource_uri = object.required("resourceUri").and_then(|field| resource_uri(&field));
     let kind = kind(&object);
@@ -199,7 +208,7 @@ fn note(root: &Field<'_>, given: Option<&NoteName>) -> Option<Note> {
         "updateTime",
         "relatedNoteNames",
     ])?;
-    let name = own_name(&object, given);
+    let name = object.own_name(given, NoteName::from_reference);
     let kind = kind(&object);
     let json = kept(&object, given.is_some());
     let (name, kind, mut json) = (name?, kind?, json?);
@@ -211,14 +220,17 @@ fn note(root: &Field<'_>, given: Option<&NoteName>) -> Option<Note> {
     Some(Note { name, json })
 }
 
-fn own_name<T: Clone + FromStr<Err = NameError>>(
-    object: &Object<'_>,
-    given: Option<&T>,
-) -> Option<T> {
-    match given {
-        Some(name) => Some(name.clone()),
-        None => object.required("name").and_then(|field| field.parsed(str::parse)),
-    }
+/// The id of an occurrence is the daemon's to give, so a document that comes from elsewhere may have
+/// another; its project is the author's to say.
+fn occurrence_name(object: &Object<'_>, given: Option<&OccurrenceName>) -> Option<OccurrenceName> {
+    let Some(given) = given else {
+        return object.required("name")?.parsed(OccurrenceName::from_reference);
+    };
+    let project = given.project();
+    object.repeats("name", &format!("an occurrence of projects/{project}"), |text| {
+        OccurrenceName::from_reference(text).is_ok_and(|name| name.project() == project)
+    });
+    Some(given.clone())
 }
 
 /// The kind that is written, or else the kind of the member that is set: in Google's API `kind`
@@ -340,9 +352,9 @@ fn signatures(object: &Object<'_>, limits: &Limits) -> Option<Vec<Signature>> {
 
 fn signature(field: &Field<'_>) -> Option<Signature> {
     let object = field.object(&["publicKeyId", "signature"])?;
-    let key_id = object.required("publicKeyId").and_then(|field| field.string());
+    let key_id = object.required("publicKeyId").and_then(|field| key_id(&field));
     let signature = object.required("signature").and_then(|field| field.bytes());
-    Some(Signature { key_id: KeyId::from(key_id?), signature: signature?.into() })
+    Some(Signature { key_id: key_id?, signature: signature?.into() })
 }
 
 fn signature_to_json(signature: &Signature) -> Json {

@@ -79,6 +79,10 @@ fn what_the_daemon_sets_is_not_taken_from_a_request() {
     assert_eq!((&rendered["createTime"], &rendered["updateTime"]), (&json!("then"), &json!("now")));
     occurrence_from_json(&without("/name").to_string(), Some(&name), &Limits::DEFAULT).unwrap();
     assert_eq!(read(&without("/name")), Err("line 1: name: required; set it".to_owned()));
+    let elsewhere: OccurrenceName = "projects/q/occurrences/given".parse().unwrap();
+    let error = occurrence_from_json(&attested().to_string(), Some(&elsewhere), &Limits::DEFAULT);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("name: is not an occurrence of projects/q"), "{error}");
 }
 
 #[test]
@@ -219,15 +223,11 @@ fn a_batch_is_read_whole_or_not_at_all() {
     let read = |second: Value| {
         let body = json!({"parent": "projects/p", "occurrences": [attested(), second]}).to_string();
         let document = Document::from_json(&body, &DocumentLimits::DEFAULT).unwrap();
-        let mut count = 0;
-        let name = || {
-            count += 1;
-            format!("projects/p/occurrences/{count}").parse().unwrap()
-        };
-        occurrences_from_batch(&document, name, &Limits::DEFAULT).map_err(|error| error.to_string())
+        let name = "projects/p/occurrences/given".parse().unwrap();
+        occurrences_from_batch(&document, &name, &Limits::DEFAULT)
+            .map_err(|error| error.to_string())
     };
-    let names: Vec<_> = read(attested()).unwrap().iter().map(|o| o.name.id().to_owned()).collect();
-    assert_eq!(names, ["1", "2"]);
+    assert_eq!(read(attested()).unwrap().len(), 2);
     let error = "line 1: occurrences[1].noteName: required; set it";
     assert_eq!(read(without("/noteName")), Err(error.to_owned()));
 }
@@ -251,6 +251,15 @@ fn notes_are_given_back_as_they_came() {
     let snake = r#"{"attestation": {"hint": {"human_readable_name": "x"}}}"#;
     let note_of_docs = note_from_json(snake, Some(&name)).unwrap();
     assert_eq!(note_of_docs.json["attestation"], json["attestation"]);
+    for own in ["projects/p/notes/given", "projects/p/locations/global/notes/given", "given"] {
+        let json = json!({"name": own, "attestation": {}}).to_string();
+        note_from_json(&json, Some(&name)).unwrap();
+    }
+    for own in ["projects/q/notes/given", "projects/p/notes/n", "n"] {
+        let json = json!({"name": own, "attestation": {}}).to_string();
+        let error = note_from_json(&json, Some(&name)).unwrap_err().to_string();
+        assert!(error.contains("name: is not projects/p/notes/given"), "{error}");
+    }
     note_from_json(r#"{"kind": "BUILD", "attestation": {}}"#, Some(&name)).unwrap_err();
     note_from_json(r#"{"shortDescription": "x"}"#, Some(&name)).unwrap_err();
     note_from_json(r#"{"atestation": {}}"#, Some(&name)).unwrap_err();

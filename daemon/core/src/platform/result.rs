@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::Scope;
 use super::render::scope;
-use crate::decision::{AttestorReason, Trial};
-use crate::evaluate::message::Shown;
+use crate::attributes::{Namespace, ServiceAccount};
+use crate::decision::{AttestorReason, OtherOutcomes, Trial};
+use crate::evaluate::message::shown;
 use crate::names::ProjectId;
 
 /// Whether something conforms. The worse is the greater.
@@ -42,9 +43,9 @@ pub struct PodResult {
     /// Its name; empty where it has none.
     pub pod_name: Box<str>,
     /// Its namespace, where it has one.
-    pub namespace: Option<Box<str>>,
+    pub namespace: Option<Namespace>,
     /// Its service account, where it has one.
-    pub service_account: Option<Box<str>>,
+    pub service_account: Option<ServiceAccount>,
     /// One for each image, in the order of the pod.
     pub images: Vec<ImageResult>,
 }
@@ -201,8 +202,11 @@ pub struct AuthenticatorResult {
     pub project: ProjectId,
     /// Whether one of them is valid and by a key of the authenticator, and why not.
     pub reason: AttestorReason,
-    /// Every signature of every attestation, in stored order.
+    /// The first signatures of its attestations, with the best of all among them, in stored order;
+    /// at most [`crate::evaluate::explain::TRIALS_SHOWN_MAX`].
     pub trials: Vec<Trial>,
+    /// What came of the others.
+    pub others: OtherOutcomes,
 }
 
 impl CheckResult {
@@ -218,7 +222,7 @@ impl CheckResult {
     pub fn explanation(&self) -> String {
         let mut text = format!("{} at index {}", self.check_type, self.index);
         if !self.display_name.is_empty() {
-            text.push_str(&format!(" with display name \"{}\"", Shown(&self.display_name)));
+            text.push_str(&format!(" with display name \"{}\"", shown(&self.display_name)));
         }
         match &self.outcome {
             CheckOutcome::Exempt { pattern } => {
@@ -250,11 +254,11 @@ pub fn response_to_json(pods: &[PodResult]) -> Value {
 fn pod_to_json(pod: &PodResult) -> Value {
     let mut object = Map::new();
     for (name, text) in [
-        ("podName", Some(&pod.pod_name)),
-        ("kubernetesNamespace", pod.namespace.as_ref()),
-        ("kubernetesServiceAccount", pod.service_account.as_ref()),
+        ("podName", Some(&*pod.pod_name)),
+        ("kubernetesNamespace", pod.namespace.as_deref()),
+        ("kubernetesServiceAccount", pod.service_account.as_deref()),
     ] {
-        set_text(&mut object, name, text.map(|text| text.to_string()));
+        set_text(&mut object, name, text.map(str::to_owned));
     }
     set_text(&mut object, "verdict", Some(pod.verdict().as_str().to_owned()));
     let images: Vec<_> = pod.images.iter().map(image_to_json).collect();

@@ -116,6 +116,16 @@ pub struct AdmissionRule {
     pub enforcement: EnforcementMode,
 }
 
+impl AdmissionRule {
+    /// The attestors that it asks for.
+    pub fn attestors(&self) -> &[AttestorName] {
+        match &self.evaluation {
+            EvaluationMode::RequireAttestation(attestors) => attestors,
+            EvaluationMode::AlwaysAllow | EvaluationMode::AlwaysDeny => &[],
+        }
+    }
+}
+
 /// `evaluationMode` together with `requireAttestationsBy`, which belongs to one mode only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvaluationMode {

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::pattern::AllowlistPattern;
-use super::select::SPIFFE;
 use super::{
     AdmissionRule, EnforcementMode, EvaluationMode, GlobalPolicyEvaluationMode, Policy,
     SpecificRules, SystemPolicy,
 };
+use crate::attributes::{ClusterName, MeshIdentity, Namespace, ServiceAccount};
 use crate::document::read::{Field, FieldErrors, Object, resource};
 use crate::document::{Document, DocumentError, DocumentLimits};
 use crate::names::{AttestorName, ProjectId};
@@ -27,35 +27,35 @@ pub const RULES_MAX: usize = 10_000;
 /// every image, so the count bounds the cost of a decision.
 pub const PATTERNS_MAX: usize = 1_000;
 
-/// Bytes of a namespace (RFC 1123 label).
-const LABEL_BYTES_MAX: usize = 63;
-
-/// Bytes of a service account or cluster name (RFC 1123 subdomain).
-const SUBDOMAIN_BYTES_MAX: usize = 253;
-
-/// Bytes of a mesh identity (SPIFFE-ID §2.3).
-const IDENTITY_BYTES_MAX: usize = 2048;
-
 /// Reads a policy in YAML.
 pub fn policy_from_yaml(text: &str) -> Result<Policy, DocumentError> {
-    Ok(policy_from_document(&Document::from_yaml(text, &DocumentLimits::DEFAULT)?)?)
+    Ok(policy_from_document(&Document::from_yaml(text, &DocumentLimits::DEFAULT)?, None)?)
 }
 
 /// Reads a policy in JSON.
 pub fn policy_from_json(text: &str) -> Result<Policy, DocumentError> {
-    Ok(policy_from_document(&Document::from_json(text, &DocumentLimits::DEFAULT)?)?)
+    Ok(policy_from_document(&Document::from_json(text, &DocumentLimits::DEFAULT)?, None)?)
 }
 
-/// Reads a policy file by the extension of its name: `.json`, `.yaml` or `.yml`.
-pub fn policy_from_file_name(name: &str, text: &str) -> Result<Policy, DocumentError> {
+/// Reads a policy file by the extension of its name: `.json`, `.yaml` or `.yml`; `project` as in
+/// [`policy_from_document`].
+pub fn policy_from_file_name(
+    name: &str,
+    text: &str,
+    project: Option<&ProjectId>,
+) -> Result<Policy, DocumentError> {
     let document = Document::from_file(name, text.as_bytes(), &DocumentLimits::DEFAULT)?;
-    Ok(policy_from_document(&document)?)
+    Ok(policy_from_document(&document, project)?)
 }
 
-/// Reads a policy from a document of either format. `etag` and `updateTime` are kept as given: a
-/// write replaces them.
-pub fn policy_from_document(document: &Document) -> Result<Policy, FieldErrors> {
-    resource(document.root(), policy)
+/// Reads a policy from a document of either format. Where it is known whose policy it is to be,
+/// `project` says so, and a document that is named as another's is refused. `etag` and
+/// `updateTime` are kept as given: a write replaces them.
+pub fn policy_from_document(
+    document: &Document,
+    project: Option<&ProjectId>,
+) -> Result<Policy, FieldErrors> {
+    resource(document.root(), |root| policy(root, project))
 }
 
 /// Reads a system policy: the document of a policy, of which only the patterns count.
@@ -81,9 +81,12 @@ const FIELDS: [&str; 11] = [
     "updateTime",
 ];
 
-fn policy(root: &Field<'_>) -> Option<Policy> {
+fn policy(root: &Field<'_>, project: Option<&ProjectId>) -> Option<Policy> {
     let object = root.object(&FIELDS)?;
-    object.get("name").map(|field| field.parsed(policy_name));
+    match project.map(|project| format!("projects/{project}/policy")) {
+        Some(name) => object.repeats("name", &name, |text| text == name),
+        None => drop(object.get("name").map(|field| field.parsed(policy_name))),
+    }
     let mode = match object.get("globalPolicyEvaluationMode") {
         Some(field) => field.enumeration(&GLOBAL_POLICY_EVALUATION_MODES),
         None => Some(GlobalPolicyEvaluationMode::Unspecified),
@@ -109,7 +112,7 @@ const GLOBAL_POLICY_EVALUATION_MODES: [(&str, u32, GlobalPolicyEvaluationMode); 
     ("DISABLE", 2, GlobalPolicyEvaluationMode::Disable),
 ];
 
-/// The name is of a policy; whose it is, the URL or the file says.
+/// The name is of a policy, of whatever project or location.
 fn policy_name(text: &str) -> Result<(), String> {
     let mut parts = text.split('/');
     let parts = [parts.next(), parts.next(), parts.next(), parts.next()];
@@ -316,72 +319,40 @@ pub(crate) fn enforcement(object: &Object<'_>) -> Option<EnforcementMode> {
     mode
 }
 
-/// Whether this is `LOCATION.CLUSTER`, split on the first dot: locations have none.
-pub fn is_cluster(text: &str) -> bool {
-    let word = |text: &str| {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        (1..=SUBDOMAIN_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal)
-    };
-    text.split_once('.').is_some_and(|(location, cluster)| word(location) && word(cluster))
-}
-
 fn cluster(key: &str) -> Result<String, String> {
-    match is_cluster(key) {
-        true => Ok(key.to_owned()),
-        false => Err("the key must be LOCATION.CLUSTER, such as us-east1-a.prod".to_owned()),
+    match key.parse::<ClusterName>() {
+        Ok(_) => Ok(key.to_owned()),
+        Err(_) => {
+            Err("the key must be LOCATION.CLUSTER in lower case, such as us-east1-a.prod"
+                .to_owned())
+        }
     }
 }
 
 fn namespace(key: &str) -> Result<String, String> {
-    match is_label(key) {
-        true => Ok(key.to_owned()),
-        false => Err("the key must be a Kubernetes namespace (RFC 1123 label)".to_owned()),
+    match key.parse::<Namespace>() {
+        Ok(_) => Ok(key.to_owned()),
+        Err(_) => Err("the key must be a Kubernetes namespace (RFC 1123 label)".to_owned()),
     }
 }
 
 fn service_account(key: &str) -> Result<String, String> {
-    match key.split_once(':') {
-        Some((namespace, account)) if is_label(namespace) && is_subdomain(account) => {
-            Ok(key.to_owned())
-        }
-        _ => Err("the key must be NAMESPACE:SERVICE_ACCOUNT, such as shop:default".to_owned()),
+    match is_account_of_namespace(key) {
+        true => Ok(key.to_owned()),
+        false => Err("the key must be NAMESPACE:SERVICE_ACCOUNT, such as shop:default".to_owned()),
     }
 }
 
-/// `DOMAIN/ns/NAMESPACE/sa/SERVICE_ACCOUNT`, with or without `spiffe://`.
 fn istio_identity(key: &str) -> Result<String, String> {
-    let identity = key.strip_prefix(SPIFFE).unwrap_or(key);
-    let domain = |text: &str| {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-        !text.is_empty() && text.bytes().all(legal)
-    };
-    let parts: Vec<_> = identity.split('/').take(6).collect();
-    match parts[..] {
-        [trust, "ns", namespace, "sa", account]
-            if domain(trust)
-                && is_label(namespace)
-                && is_subdomain(account)
-                && identity.len() <= IDENTITY_BYTES_MAX =>
-        {
-            Ok(identity.to_owned())
-        }
-        _ => Err("the key must be spiffe://DOMAIN/ns/NAMESPACE/sa/SERVICE_ACCOUNT".to_owned()),
+    match key.parse::<MeshIdentity>() {
+        Ok(identity) => Ok(identity.without_scheme().to_owned()),
+        Err(_) => Err("the key must be spiffe://DOMAIN/ns/NAMESPACE/sa/SERVICE_ACCOUNT".to_owned()),
     }
 }
 
-/// An RFC 1123 label.
-pub(crate) fn is_label(text: &str) -> bool {
-    text.len() <= LABEL_BYTES_MAX && is_dns_word(text)
-}
-
-/// An RFC 1123 subdomain as Kubernetes has it: its labels may have any length.
-pub(crate) fn is_subdomain(text: &str) -> bool {
-    text.len() <= SUBDOMAIN_BYTES_MAX && text.split('.').all(is_dns_word)
-}
-
-/// Lower-case letters, digits and inner hyphens.
-fn is_dns_word(text: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let inner = !text.starts_with('-') && !text.ends_with('-');
-    !text.is_empty() && inner && text.bytes().all(legal)
+/// Whether this is `NAMESPACE:SERVICE_ACCOUNT`.
+pub(crate) fn is_account_of_namespace(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(namespace, account)| {
+        namespace.parse::<Namespace>().is_ok() && account.parse::<ServiceAccount>().is_ok()
+    })
 }

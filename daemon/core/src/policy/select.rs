@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use super::{AdmissionRule, Policy, RuleMatch, SpecificRules};
 use crate::evaluate::Request;
 
-/// The scheme of mesh identities; rules hold them without it.
-pub(super) const SPIFFE: &str = "spiffe://";
-
 /// Chooses the rule of `request`. Where a specific rule matches, the default rule is not
 /// considered. An attribute that the request lacks matches no specific rule.
 pub fn select<'p>(policy: &'p Policy, request: &Request) -> (RuleMatch, &'p AdmissionRule) {
@@ -33,8 +30,7 @@ fn specific<'p>(
             rule(rules, &format!("{namespace}:{account}"), RuleMatch::KubernetesServiceAccount)
         }
         SpecificRules::IstioServiceIdentity(rules) => {
-            let identity = request.istio_identity.as_deref()?;
-            let identity = identity.strip_prefix(SPIFFE).unwrap_or(identity);
+            let identity = request.istio_identity.as_ref()?.without_scheme();
             rule(rules, identity, RuleMatch::IstioServiceIdentity)
         }
     }

@@ -26,7 +26,6 @@ pub(crate) fn evidence(
 ) -> Evidence {
     match fault.map(String::as_str) {
         Some("deadline") => return Err(EvidenceError::Deadline),
-        Some("too many") => return Err(EvidenceError::TooMany(1_000)),
         Some(why) => return Err(EvidenceError::Unavailable(why.to_owned())),
         None => {}
     }
@@ -52,6 +51,7 @@ impl OccurrenceRow {
                 None => simple_signing::payload("r/app", digest).into(),
             },
             signatures: self.sign.iter().map(signature).collect(),
+            first_signature: 0,
         }
     }
 }

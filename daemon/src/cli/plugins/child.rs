@@ -3,11 +3,12 @@
 use std::process::Command;
 
 use hallmark_core::attestor::SignatureAlgorithm;
-use hallmark_plugin_api::Algorithm;
 use hallmark_plugin_api::conformance::{self, Program};
+use hallmark_plugin_api::host::KeyRecord;
+use hallmark_plugin_api::{Algorithm, Caps};
 
 use crate::cli::Outcome;
-use crate::verifier;
+use crate::{plugin, verifier};
 
 /// The hidden verb.
 pub(super) const NAME: &str = "child";
@@ -21,8 +22,12 @@ pub(super) fn start() -> Command {
 
 pub(super) fn run() -> anyhow::Result<Outcome> {
     let worker_arguments = &["plugin-worker"];
-    conformance::answer(Program { verifies, worker_arguments })?;
+    conformance::answer(Program { verifies, judge, worker_arguments })?;
     Ok(Outcome::Done)
+}
+
+fn judge(records: &[KeyRecord], caps: Caps) -> Vec<(String, String)> {
+    plugin::judge(records, caps).into_iter().map(|refused| (refused.id, refused.why)).collect()
 }
 
 fn verifies(algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> bool {

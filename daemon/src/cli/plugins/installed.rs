@@ -54,6 +54,12 @@ impl List {
                 ("PLUGIN", |instance| string(instance, "plugin")),
                 ("VERSION", |instance| string(instance, "version")),
                 ("KEYS", |instance| instance["keys"].to_string()),
+                ("REFUSED", |instance| {
+                    instance["refusedKeys"].as_array().map_or_else(String::new, |refused| {
+                        let ids = refused.iter().map(|key| string(key, "id"));
+                        ids.collect::<Vec<_>>().join(", ")
+                    })
+                }),
                 ("ISOLATION", |instance| string(instance, "isolation")),
                 ("PID", |instance| {
                     instance["worker"]["pid"]
@@ -91,6 +97,7 @@ impl From {
 }
 
 fn describe(status: &InstanceStatus) -> Value {
+    let refused = status.refused.iter().map(|key| json!({"id": key.id, "why": key.why}));
     json!({
         "name": status.name,
         "plugin": status.plugin,
@@ -103,8 +110,11 @@ fn describe(status: &InstanceStatus) -> Value {
         "forms": status.forms,
         "generation": status.generation,
         "keys": status.keys,
+        "refusedKeyCount": status.refused_keys,
+        "refusedKeys": refused.collect::<Vec<_>>(),
         "snapshotErrors": status.snapshot_errors,
         "lastError": status.last_error,
+        "fault": status.fault(),
         "isolation": if status.worker.is_some() { "worker" } else { "in-process" },
         "worker": status.worker.as_ref().map(worker),
     })

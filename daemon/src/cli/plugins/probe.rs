@@ -38,7 +38,8 @@ impl Probe {
             Format::Table => output::text(&sentences(&seen))?,
             format => output::print(format, &seen)?,
         }
-        Ok(if seen["fault"].is_null() { Outcome::Done } else { Outcome::Denied })
+        let well = seen["fault"].is_null() && seen["refusedCount"] == json!(0);
+        Ok(if well { Outcome::Done } else { Outcome::Denied })
     }
 }
 
@@ -55,11 +56,18 @@ fn sentences(seen: &Value) -> String {
     if let Some(count) = seen["keyCount"].as_u64().filter(|&count| count > 0) {
         text += &format!("{count} keys\n");
     }
+    for refused in seen["refused"].as_array().into_iter().flatten() {
+        let part = |nth: usize| refused[nth].as_str().unwrap_or_default();
+        text += &format!("  not used: {}: {}\n", part(0), part(1));
+    }
     for key in seen["keys"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         text += &format!("  {key}\n");
     }
     match seen["fault"].as_str() {
         Some(fault) => text + &format!("FAILED: {fault}\n"),
-        None => text + "all well\n",
+        None => match seen["refusedCount"].as_u64().unwrap_or_default() {
+            0 => text + "all well\n",
+            count => text + &format!("FAILED: the daemon would not use {count} of its keys\n"),
+        },
     }
 }

@@ -1,6 +1,6 @@
 //! From a daemon into files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,11 @@ use hallmark_core::limits::Limits;
 use hallmark_core::names::{NoteName, OccurrenceName, Platform, ProjectId};
 use hallmark_core::occurrence::parse::{note_from_json, occurrence_from_json};
 use hallmark_core::platform::render::platform_policy_to_yaml;
+use hallmark_core::policy::AdmissionRule;
 use hallmark_core::policy::render::policy_to_yaml;
 use serde_json::{Value, json};
 
+use super::left_out::{Cause, LeftOut};
 use super::{
     attestor_of, content_id, normal_attestor, normal_iam_policy, normal_note, normal_occurrence,
     normal_platform_policy, normal_policy, platform_policy_of, policy_of,
@@ -30,8 +32,9 @@ const STRAYS_NAMED_MAX: usize = 10;
 ///
 /// Writes DIR/projects/PROJECT with the policy, the platform policies, the attestors, the notes
 /// and the occurrences: a directory for `hallmark import`, or for `hallmark serve --config-dir`.
-/// Their IAM policies go with them. Etags, times and the ids of occurrences are left out. May be
-/// repeated: what is there already stays.
+/// Their IAM policies go with them. Etags, times and the ids of occurrences are left out, and so are
+/// occurrences whose note does not exist. What decisions of the project rest on and is not in the
+/// files, such as notes of other projects, is said. May be repeated: what is there already stays.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Export {
     /// The directory; made where it is not there.
@@ -45,7 +48,8 @@ impl Export {
     pub(in crate::cli) fn run(self) -> anyhow::Result<Outcome> {
         let project: ProjectId = self.on.target.project()?.parse()?;
         let root = self.to_dir.join("projects").join(project.as_str());
-        let mut tree = Tree { root, written: BTreeSet::new(), iam_policies: 0 };
+        let mut tree =
+            Tree { root, written: BTreeSet::new(), iam_policies: 0, left_out: LeftOut::default() };
         let client = self.on.connect()?;
         // What refers is read before what it refers to, so that what is referred to is there.
         let policy = policy(&client, &project, &mut tree)?;
@@ -66,6 +70,7 @@ impl Export {
             "notes": notes,
             "occurrences": occurrences,
             "iamPolicies": iam_policies,
+            "leftOut": tree.left_out.sentences(),
         }))?;
         Ok(Outcome::Done)
     }
@@ -75,7 +80,14 @@ fn policy(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Resu
     let answer = client.get(&format!("/v1/projects/{}/policy", encode(project.as_str())))?;
     let (policy, written) = policy_of(&answer)?;
     if written {
+        for attestor in policy.rules().flat_map(AdmissionRule::attestors) {
+            if attestor.project() != project {
+                tree.left_out.add(Cause::AttestorElsewhere, attestor.to_string());
+            }
+        }
         tree.write("policy.yaml", &policy_to_yaml(&normal_policy(policy), project))?;
+    } else {
+        tree.left_out.add(Cause::NoPolicy, "");
     }
     let path = format!("/v1/projects/{}/policy:getIamPolicy", encode(project.as_str()));
     tree.write_iam("policy", &client.get(&path)?)?;
@@ -103,6 +115,9 @@ fn platform_policies(
 fn attestors(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Result<usize> {
     each(client, project, "attestors", "attestors", |answer| {
         let attestor = attestor_of(&answer)?;
+        if attestor.note.project() != project {
+            tree.left_out.add(Cause::NoteElsewhere, attestor.note.to_string());
+        }
         let file = file_name(attestor.name.id());
         let yaml = serde_saphyr::to_string(&normal_attestor(attestor))?;
         tree.write(&format!("attestors/{file}.yaml"), &yaml)?;
@@ -118,20 +133,81 @@ fn notes(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Resul
         note_from_json(&text, None).with_context(|| name.to_string())?;
         let file = file_name(&id(&answer));
         tree.write(&format!("notes/{file}.json"), &text)?;
+        occurrences_elsewhere(client, project, &name, &mut tree.left_out);
         let iam = client.post(&format!("{}:getIamPolicy", path(&answer)), &json!({}))?;
         tree.write_iam(&format!("notes/{file}"), &iam)
     })
 }
 
 fn occurrences(client: &Client, project: &ProjectId, tree: &mut Tree) -> anyhow::Result<usize> {
-    each(client, project, "occurrences", "occurrences", |answer| {
+    let mut notes = Notes { client, known: BTreeMap::new() };
+    let mut left_out = 0;
+    let count = each(client, project, "occurrences", "occurrences", |answer| {
         let name: OccurrenceName = string(&answer, "name").parse()?;
         let normal = normal_occurrence(&answer);
         let text = text(&normal)?;
-        occurrence_from_json(&text, Some(&name), &Limits::DEFAULT)
+        let occurrence = occurrence_from_json(&text, Some(&name), &Limits::DEFAULT)
             .with_context(|| name.to_string())?;
-        tree.write(&format!("occurrences/{}.json", content_id(&normal)), &text)
-    })
+        let note = &occurrence.note;
+        if !notes.may_exist(note) {
+            left_out += 1;
+            tree.left_out.add(Cause::NoteMissing, note.to_string());
+            return Ok(());
+        }
+        if note.project() != project {
+            tree.left_out.add(Cause::NoteElsewhere, note.to_string());
+        }
+        let place = format!("occurrences/{}.json", content_id(&normal));
+        if tree.written.contains(Path::new(&place)) {
+            left_out += 1;
+            tree.left_out.add(Cause::Repeated, occurrence.resource_uri);
+            return Ok(());
+        }
+        tree.write(&place, &text)
+    })?;
+    Ok(count - left_out)
+}
+
+/// Which notes exist.
+struct Notes<'a> {
+    client: &'a Client,
+    known: BTreeMap<NoteName, bool>,
+}
+
+impl Notes<'_> {
+    /// False if the daemon says that there is no such note. One that it does not show may exist.
+    fn may_exist(&mut self, note: &NoteName) -> bool {
+        if let Some(known) = self.known.get(note) {
+            return *known;
+        }
+        let (project, id) = (encode(note.project().as_str()), encode(note.id()));
+        let found = self.client.find(&format!("/v1/projects/{project}/notes/{id}"));
+        let may_exist = !matches!(found, Ok(None));
+        self.known.insert(note.clone(), may_exist);
+        may_exist
+    }
+}
+
+/// Counts the occurrences under `note` that live in other projects, and so are not exported.
+fn occurrences_elsewhere(
+    client: &Client,
+    project: &ProjectId,
+    note: &NoteName,
+    left_out: &mut LeftOut,
+) {
+    let (own, id) = (encode(project.as_str()), encode(note.id()));
+    let path = format!("/v1/projects/{own}/notes/{id}/occurrences?pageSize=1000");
+    let read = client.each(&path, "occurrences", |answer| {
+        let name: OccurrenceName = string(&answer, "name").parse()?;
+        if name.project() != project {
+            left_out.add(Cause::OfOtherProject, name.project().to_string());
+        }
+        Ok(())
+    });
+    // Whoever exports need not be allowed to read other projects.
+    if read.is_err() {
+        left_out.add(Cause::Unknown, note.to_string());
+    }
 }
 
 /// Takes every resource of a collection, which a page holds in `member`; returns how many there are.
@@ -176,6 +252,7 @@ struct Tree {
     /// Relative to the root.
     written: BTreeSet<PathBuf>,
     iam_policies: usize,
+    left_out: LeftOut,
 }
 
 impl Tree {

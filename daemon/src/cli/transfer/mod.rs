@@ -7,6 +7,7 @@
 
 mod export;
 mod import;
+mod left_out;
 
 use anyhow::Context;
 use hallmark_core::attestor::Attestor;

@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use crate::workload::{Kind, List, Pod, Use, objects};
+
+/// Pods of one cluster, and the list that they are in. Kubernetes supports 150,000 of them (its
+/// scalability thresholds).
+const OBJECTS_MAX: usize = 1_000_000;
+
 /// Everything that runs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Running {
@@ -43,35 +49,34 @@ impl RunningImage {
 impl Running {
     /// Reads a `List` of pods, or one pod.
     pub(super) fn read(json: &[u8]) -> anyhow::Result<Self> {
-        let list: PodList = serde_json::from_slice(json).context(
-            "this is not what `kubectl get pods -A -o json` prints: pipe its output in, or name a file",
-        )?;
-        let pods = match (list.kind.as_str(), list.items) {
-            ("List" | "PodList", Some(pods)) => pods,
-            ("Pod", _) => vec![serde_json::from_slice(json).context("this pod cannot be read")?],
-            (kind, _) => bail!("this is a {kind}, not a List of pods"),
-        };
+        const HINT: &str = "this is not what `kubectl get pods -A -o json` prints: pipe its output \
+                            in, or name a file";
+        let json = str::from_utf8(json).context(HINT)?;
         let mut running = Self::default();
-        for pod in pods {
-            match pod.status.phase.as_deref() {
+        for (index, object) in objects(json, OBJECTS_MAX).context(HINT)?.iter().enumerate() {
+            if object.kind != Kind::Pod {
+                bail!(
+                    "object {index} is no pod, it makes pods: list those with `kubectl get pods`"
+                );
+            }
+            let read = || format!("pod {index} cannot be read");
+            let observed: Observed = hallmark_json::from_str(object.json).with_context(read)?;
+            match observed.status.phase.as_deref() {
                 Some("Succeeded" | "Failed") => running.ended += 1,
-                _ => running.pods.push(pod.into()),
+                _ => {
+                    let pod = object.pod().with_context(read)?;
+                    running.pods.push(RunningPod::new(pod, observed).with_context(read)?);
+                }
             }
         }
         Ok(running)
     }
 }
 
+/// What is known of a pod beside its specification.
 #[derive(Deserialize)]
-struct PodList {
-    kind: String,
-    items: Option<Vec<Pod>>,
-}
-
-#[derive(Deserialize)]
-struct Pod {
+struct Observed {
     metadata: Metadata,
-    spec: Spec,
     #[serde(default)]
     status: Status,
 }
@@ -79,12 +84,8 @@ struct Pod {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
-    name: String,
-    namespace: String,
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
     #[serde(default)]
     owner_references: Vec<Owner>,
 }
@@ -95,39 +96,6 @@ struct Owner {
     name: String,
     #[serde(default)]
     controller: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Spec {
-    #[serde(default)]
-    containers: Vec<Container>,
-    #[serde(default)]
-    init_containers: Vec<Container>,
-    #[serde(default)]
-    ephemeral_containers: Vec<Container>,
-    #[serde(default)]
-    volumes: Vec<Volume>,
-    service_account_name: Option<String>,
-    service_account: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Container {
-    name: String,
-    #[serde(default)]
-    image: String,
-}
-
-#[derive(Deserialize)]
-struct Volume {
-    image: Option<ImageVolume>,
-}
-
-#[derive(Deserialize)]
-struct ImageVolume {
-    #[serde(default)]
-    reference: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -149,37 +117,38 @@ struct ContainerStatus {
     image_id: String,
 }
 
-impl From<Pod> for RunningPod {
-    fn from(pod: Pod) -> Self {
-        let Pod { metadata, spec, status } = pod;
-        let given = |account: Option<String>| account.filter(|account| !account.is_empty());
-        let service_account = given(spec.service_account_name)
-            .or_else(|| given(spec.service_account))
-            .unwrap_or_else(|| "default".to_owned());
-        let mut images = Vec::new();
-        for (containers, statuses) in [
-            (spec.containers, status.container_statuses),
-            (spec.init_containers, status.init_container_statuses),
-            (spec.ephemeral_containers, status.ephemeral_container_statuses),
-        ] {
-            for container in containers {
-                let status = statuses.iter().find(|status| status.name == container.name);
-                let running = status.and_then(|status| digest(&status.image_id));
-                let running = running.filter(|_| !container.image.contains('@'));
-                images.push(RunningImage { image: container.image, running });
-            }
-        }
-        let volumes = spec.volumes.into_iter().filter_map(|volume| volume.image);
-        images.extend(volumes.map(|image| RunningImage { image: image.reference, running: None }));
+impl Status {
+    /// The digest that runs where the pod names this image; volumes have no status.
+    fn digest(&self, used: &Use) -> Option<String> {
+        let statuses = match used.list {
+            List::Containers => &self.container_statuses,
+            List::Init => &self.init_container_statuses,
+            List::Ephemeral => &self.ephemeral_container_statuses,
+            List::Volumes => return None,
+        };
+        digest(&statuses.iter().find(|status| *status.name == *used.name)?.image_id)
+    }
+}
+
+impl RunningPod {
+    fn new(pod: Pod, Observed { metadata, status }: Observed) -> anyhow::Result<Self> {
+        let mut images: Vec<_> = pod
+            .images
+            .iter()
+            .map(|used| {
+                let running = status.digest(used).filter(|_| !used.image.contains('@'));
+                RunningImage { image: used.image.to_string(), running }
+            })
+            .collect();
         images.sort();
         images.dedup();
-        Self {
-            workload: workload(&metadata),
-            break_glass: break_glass(&metadata),
-            namespace: metadata.namespace,
-            service_account,
+        Ok(Self {
+            workload: workload(&pod.name, &metadata),
+            break_glass: pod.break_glass,
+            service_account: pod.account().to_string(),
+            namespace: pod.namespace.context("it names no namespace")?.to_string(),
             images,
-        }
+        })
     }
 }
 
@@ -191,9 +160,9 @@ fn digest(image_id: &str) -> Option<String> {
 }
 
 /// What made the pod. A ReplicaSet of a Deployment is named for it, with a hash behind.
-fn workload(metadata: &Metadata) -> String {
+fn workload(name: &str, metadata: &Metadata) -> String {
     let Some(owner) = metadata.owner_references.iter().find(|owner| owner.controller) else {
-        return format!("Pod/{}", metadata.name);
+        return format!("Pod/{name}");
     };
     let hash = metadata.labels.get("pod-template-hash").filter(|_| owner.kind == "ReplicaSet");
     let deployment = hash.and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
@@ -201,11 +170,4 @@ fn workload(metadata: &Metadata) -> String {
         Some(name) => format!("Deployment/{name}"),
         None => format!("{}/{}", owner.kind, owner.name),
     }
-}
-
-/// The label and the annotation that the webhook heeds.
-fn break_glass(metadata: &Metadata) -> bool {
-    let is_true = |value: Option<&String>| value.is_some_and(|value| value == "true");
-    is_true(metadata.labels.get("image-policy.k8s.io/break-glass"))
-        || is_true(metadata.annotations.get("alpha.image-policy.k8s.io/break-glass"))
 }

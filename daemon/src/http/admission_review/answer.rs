@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use hallmark_core::decision::{Decision, ImageDecision};
+use hallmark_core::decision::{Decision, ImageDecision, Reason};
 use serde::Serialize;
 
 use super::Refusal;
-use super::object::{Carries, Pod};
 use super::wire::KIND;
 use crate::http::webhook::{
     BREAK_GLASS_KEY, DRY_RUN_KEY, OVERRIDDEN_KEY, Shown, Undecided, cause, causes, denied, message,
 };
+use crate::workload::{Kind, Pod};
 
 /// The reason that Google's service gives, which alerts look for.
 const VIOLATES_POLICY: &str = "VIOLATES_POLICY";
@@ -82,7 +82,7 @@ pub(super) struct Reviewed<'a> {
     pub(super) kind: String,
     pub(super) name: Option<Box<str>>,
     pub(super) pod: &'a Pod,
-    pub(super) carries: Carries,
+    pub(super) carried_by: Kind,
 }
 
 impl Reviewed<'_> {
@@ -141,9 +141,11 @@ impl Reviewed<'_> {
         let refused = decision.images.is_empty()
             || denied(decision).any(|image| !image.reason.is_undetermined());
         let text = message(decision);
-        let mut status = match refused {
-            true => Status::new(400, VIOLATES_POLICY, text),
-            false => Status::undetermined(text),
+        let limited = denied(decision).any(|image| image.reason == Reason::AuditLimitExceeded);
+        let mut status = match (refused, limited) {
+            (true, _) => Status::new(400, VIOLATES_POLICY, text),
+            (false, true) => Status { code: 429, ..Status::undetermined(text) },
+            (false, false) => Status::undetermined(text),
         };
         let mut fields = HashMap::new();
         for used in &self.pod.images {
@@ -151,7 +153,9 @@ impl Reviewed<'_> {
         }
         let cause = |image: &ImageDecision| Cause {
             reason: cause(image),
-            field: fields.get(&image.image).map(|field| format!("{}{field}", self.carries.path())),
+            field: fields
+                .get(&image.image)
+                .map(|field| format!("{}{field}", self.carried_by.path())),
         };
         status.details.kind = Some(self.kind.clone());
         status.details.name = self.name.clone();

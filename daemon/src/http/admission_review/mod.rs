@@ -1,16 +1,15 @@
 //! AdmissionReview of `admission.k8s.io/v1` and `v1beta1`, validating: may the images of this object run?
 //!
-//! `wire` reads the review, `object` finds the images, `answer` says what came of it. A review that
+//! `wire` reads the review, [`crate::workload`] finds the images, `answer` says what came of it. A review that
 //! has a uid is answered with 200 whatever is wrong with its object, for an API server may be told
 //! to let pass what it gets no answer to; an answer that denies it heeds.
 
 mod answer;
-mod object;
 mod wire;
 
-use std::collections::HashSet;
-
+use hallmark_core::attributes::Namespace;
 use hallmark_core::evaluate::Request;
+use serde_json::value::RawValue;
 
 use super::Doors;
 use super::error::HttpError;
@@ -20,8 +19,8 @@ use crate::admit::Origin;
 use crate::audit::record::Review;
 use crate::config::{Kubernetes, UnknownKinds, Workloads};
 use crate::metrics::http::Door;
+use crate::workload::{Kind, Object, Pod};
 use answer::{Reviewed, Verdict};
-use object::{Carries, Pod};
 use wire::AdmissionRequest;
 
 /// Reviews one object.
@@ -64,10 +63,10 @@ enum Case {
 /// The images that a request starts.
 #[derive(Debug, PartialEq, Eq)]
 struct Judged {
-    namespace: Box<str>,
+    namespace: Namespace,
     /// Holds one image at least.
     pod: Pod,
-    carries: Carries,
+    carried_by: Kind,
     /// Whatever comes of it is a warning at most.
     advisory: bool,
 }
@@ -100,22 +99,21 @@ impl Case {
             "DELETE" | "CONNECT" => return Ok(Self::Passes),
             other => return Err(Refusal::Malformed(format!("its operation is {other:?}"))),
         }
-        let carries = Carries::of(&request.kind);
-        let advisory = match (carries, rules.workloads) {
-            (Carries::Nothing, _) | (Carries::Template(_), Workloads::Ignore) => {
+        let kind = Kind::of(&request.kind.group, &request.kind.kind);
+        let advisory = match (kind, rules.workloads) {
+            (Kind::Nothing, _) | (Kind::Template(_), Workloads::Ignore) => {
                 return Ok(Self::Passes);
             }
-            (Carries::Unknown, _) => return unknown(request, rules),
-            (Carries::Pod, _) | (Carries::Template(_), Workloads::Deny) => false,
-            (Carries::Template(_), Workloads::Warn) => true,
+            (Kind::Unknown, _) => return unknown(request, rules),
+            (Kind::Pod, _) | (Kind::Template(_), Workloads::Deny) => false,
+            (Kind::Template(_), Workloads::Warn) => true,
         };
-        let pod = pod(request, carries)?;
-        let namespace = request.namespace.clone().filter(|namespace| !namespace.is_empty());
-        let namespace =
-            namespace.ok_or_else(|| Refusal::Malformed("it names no namespace".to_owned()))?;
+        let pod = pod(request)?;
+        let namespace = namespace(request, &pod)?;
+        // Of an update none may be new, and a template may leave all of them blank.
         match pod.images.is_empty() {
             true => Ok(Self::Passes),
-            false => Ok(Self::Judged(Judged { namespace, pod, carries, advisory })),
+            false => Ok(Self::Judged(Judged { namespace, pod, carried_by: kind, advisory })),
         }
     }
 }
@@ -132,22 +130,39 @@ fn unknown(request: &AdmissionRequest<'_>, rules: Kubernetes) -> Result<Case, Re
 
 /// The pod with the images that this request starts. What runs already keeps running: of an update
 /// only those are left that it adds or changes.
-fn pod(request: &AdmissionRequest<'_>, carries: Carries) -> Result<Pod, Refusal> {
-    let malformed = |which: &str, why: String| Refusal::Malformed(format!("{which}: {why}"));
-    let object = request.object.ok_or_else(|| malformed("object", "there is none".to_owned()))?;
-    let mut pod =
-        Pod::read(object, &request.kind, carries).map_err(|why| malformed("object", why))?;
-    if pod.images.is_empty() {
-        return Err(malformed("object", "it has no containers".to_owned()));
-    }
+fn pod(request: &AdmissionRequest<'_>) -> Result<Pod, Refusal> {
+    let kind = &request.kind;
+    let read = |which: &str, object: &RawValue| {
+        let read = Object::reviewed(object.get(), &kind.group, &kind.kind);
+        read.and_then(|object| object.pod()).map_err(|why| malformed(which, &why.to_string()))
+    };
+    let object = request.object.ok_or_else(|| malformed("object", "there is none"))?;
+    let mut pod = read("object", object)?;
     if request.operation == "UPDATE"
         && let Some(old) = request.old_object
     {
-        let old =
-            Pod::read(old, &request.kind, carries).map_err(|why| malformed("oldObject", why))?;
-        pod.keep_changed(old);
+        pod.keep_changed(read("oldObject", old)?);
     }
     Ok(pod)
+}
+
+/// The namespace of the request, which is that of the object.
+fn namespace(request: &AdmissionRequest<'_>, pod: &Pod) -> Result<Namespace, Refusal> {
+    let Some(namespace) = request.namespace.as_deref() else {
+        return Err(Refusal::Malformed("it names no namespace".to_owned()));
+    };
+    let namespace = namespace.parse::<Namespace>();
+    let namespace = namespace.map_err(|error| malformed("namespace", &error.to_string()))?;
+    match &pod.namespace {
+        Some(own) if *own != namespace => {
+            Err(malformed("object", "its namespace is not the one of the review"))
+        }
+        _ => Ok(namespace),
+    }
+}
+
+fn malformed(which: &str, why: &str) -> Refusal {
+    Refusal::Malformed(format!("{which}: {why}"))
 }
 
 async fn judge(
@@ -157,21 +172,18 @@ async fn judge(
     request: AdmissionRequest<'_>,
     judged: Judged,
 ) -> Verdict {
-    let mut seen = HashSet::new();
-    let images = judged.pod.images.iter().map(|used| &used.image);
-    let images = images.filter(|image| seen.insert(*image)).cloned().collect();
+    let images = judged.pod.distinct_images();
     let question = Request {
-        namespace: Some(judged.namespace.clone()),
-        service_account: Some(judged.pod.service_account.clone()),
+        service_account: Some(judged.pod.account()),
         break_glass: judged.pod.break_glass,
-        ..cluster.request(images)
+        ..cluster.request(Some(judged.namespace.clone()), images)
     };
     let name = request.name.clone();
     let kind = request.kind.kind.as_ref().to_owned();
     let review = Some(asked(request, judged.advisory));
     let origin = Origin { review, ..cluster.origin(Door::AdmissionReview) };
     let decided = webhook::decide(doors, &origin, vec![question], time).await;
-    let reviewed = Reviewed { kind, name, pod: &judged.pod, carries: judged.carries };
+    let reviewed = Reviewed { kind, name, pod: &judged.pod, carried_by: judged.carried_by };
     let decision = decided.as_deref().and_then(<[_]>::first).map(|recorded| &recorded.decision);
     match (decision, judged.advisory) {
         (Some(decision), false) => reviewed.verdict(decision),

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use hallmark_core::excerpt::Excerpt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -80,7 +81,7 @@ pub(super) fn parse(json: &[u8]) -> Result<AdmissionRequest<'_>, HttpError> {
         request: Option<&'a RawValue>,
     }
     let review: Kinded<'_> =
-        serde_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
+        hallmark_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
     let known = API_VERSIONS.into_iter().find(|known| *known == review.api_version);
     let Some(api_version) = known.filter(|_| review.kind == KIND) else {
         let (version, kind) = (shortened(&review.api_version), shortened(&review.kind));
@@ -93,7 +94,7 @@ pub(super) fn parse(json: &[u8]) -> Result<AdmissionRequest<'_>, HttpError> {
     let refused = |problem: &str| Err(HttpError::InvalidArgument(problem.to_owned()));
     let Some(request) = review.request else { return refused("the review has no `request`") };
     let request: AdmissionRequest<'_> =
-        serde_json::from_str(request.get()).map_err(|error| HttpError::json(&error))?;
+        hallmark_json::from_str(request.get()).map_err(|error| HttpError::json(&error))?;
     match request.uid.len() {
         1..=UID_BYTES_MAX => Ok(AdmissionRequest { api_version, ..request }),
         _ => refused("`request.uid` is empty or too long"),
@@ -101,5 +102,5 @@ pub(super) fn parse(json: &[u8]) -> Result<AdmissionRequest<'_>, HttpError> {
 }
 
 fn shortened(text: &str) -> String {
-    text.chars().take(64).collect()
+    Excerpt::<64>(text).to_string()
 }

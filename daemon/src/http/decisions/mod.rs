@@ -1,17 +1,20 @@
-//! `POST /v1/decisions`: may these images run? 200 for allow and deny alike.
+//! `POST /v1/decisions`: may these images run? 200 for allow and deny alike, 429 for a caller that
+//! has used up what it may write to the audit log.
 //!
 //! `request` reads the JSON of one request strictly, `stream` answers ndjson, a line each.
 
 mod request;
 mod stream;
 
+use bytes::Bytes;
+use hallmark_core::decision::{ImageDecision, Reason};
 use hallmark_core::evaluate::Request;
 use http::StatusCode;
 
 use super::Doors;
 use super::error::HttpError;
 use super::exchange::{Answer, Exchange, JSON, answer};
-use crate::admit::Origin;
+use crate::admit::{Origin, Recorded};
 use crate::auth::permission::Permission;
 use crate::auth::{Caller, Place};
 use crate::metrics::http::Door;
@@ -27,7 +30,16 @@ pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, 
     let [recorded] = decisions.as_slice() else {
         return Err(HttpError::internal(format!("{} decisions for a request", decisions.len())));
     };
-    Ok(answer(StatusCode::OK, JSON, recorded.json.clone()))
+    Ok(answer(StatusCode::OK, JSON, json(recorded)?.clone()))
+}
+
+/// The decision, unless the caller may have none recorded for now.
+fn json(recorded: &Recorded) -> Result<&Bytes, HttpError> {
+    let limited = |image: &ImageDecision| image.reason == Reason::AuditLimitExceeded;
+    match recorded.decision.images.iter().any(limited) {
+        true => Err(HttpError::AuditLimitExceeded),
+        false => Ok(&recorded.json),
+    }
 }
 
 fn may_ask(doors: &Doors, caller: &Caller, request: &Request) -> Result<(), HttpError> {

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
+use hallmark_core::attributes::AttributeError;
 use hallmark_core::evaluate::Request;
 use hallmark_core::limits::Limits;
 use serde::Deserialize;
@@ -13,19 +15,28 @@ use crate::http::error::HttpError;
 /// Reads one request.
 pub fn parse(json: &[u8]) -> Result<Request, HttpError> {
     let wire: WireRequest<'_> =
-        serde_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
+        hallmark_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
     let project = wire.project.parse().map_err(|error| {
         HttpError::InvalidArgument(format!("`project` is not a project id: {error}"))
     })?;
     Ok(Request {
         project,
-        cluster: wire.cluster,
-        namespace: wire.namespace,
-        service_account: wire.service_account,
-        istio_identity: wire.istio_identity,
+        cluster: attribute("cluster", wire.cluster.as_deref())?,
+        namespace: attribute("namespace", wire.namespace.as_deref())?,
+        service_account: attribute("serviceAccount", wire.service_account.as_deref())?,
+        istio_identity: attribute("istioIdentity", wire.istio_identity.as_deref())?,
         images: wire.images,
         break_glass: wire.break_glass,
     })
+}
+
+/// What a member says of who asks, where it says anything.
+fn attribute<T: FromStr<Err = AttributeError>>(
+    member: &str,
+    text: Option<&str>,
+) -> Result<Option<T>, HttpError> {
+    let malformed = |error| HttpError::InvalidArgument(format!("`{member}`: {error}"));
+    text.map(str::parse).transpose().map_err(malformed)
 }
 
 #[derive(Deserialize)]
@@ -33,14 +44,14 @@ pub fn parse(json: &[u8]) -> Result<Request, HttpError> {
 struct WireRequest<'a> {
     #[serde(borrow)]
     project: Cow<'a, str>,
-    #[serde(default)]
-    cluster: Option<Box<str>>,
-    #[serde(default)]
-    namespace: Option<Box<str>>,
-    #[serde(default)]
-    service_account: Option<Box<str>>,
-    #[serde(default)]
-    istio_identity: Option<Box<str>>,
+    #[serde(borrow, default)]
+    cluster: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    namespace: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    service_account: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    istio_identity: Option<Cow<'a, str>>,
     #[serde(deserialize_with = "images")]
     images: Vec<Box<str>>,
     #[serde(default)]
@@ -99,10 +110,10 @@ mod tests {
             request,
             Request {
                 project: "my-app-prod".parse().expect("an id"),
-                cluster: Some("europe-west2.prod".into()),
-                namespace: Some("shop".into()),
-                service_account: Some("web".into()),
-                istio_identity: Some("d/ns/shop/sa/web".into()),
+                cluster: Some("europe-west2.prod".parse().expect("a cluster")),
+                namespace: Some("shop".parse().expect("a namespace")),
+                service_account: Some("web".parse().expect("an account")),
+                istio_identity: Some("d/ns/shop/sa/web".parse().expect("an identity")),
                 images: vec!["abc".into(), "r/x@sha256:1".into()],
                 break_glass: true,
             }
@@ -135,7 +146,8 @@ mod tests {
             (br#"{"project":"p","images":["i"]} x"#, "trailing characters"),
             (br#"{"project":"p","images":["i"]"#, "EOF"),
             (b"", "EOF"),
-            (b"[]", "invalid length 0"),
+            (b"[]", "invalid type: sequence"),
+            (br#"["p",null,"shop",null,null,["i"],true]"#, "invalid type: sequence"),
             (&deep, "expected a string"),
             (&invalid_utf8, "invalid unicode code point"),
         ] {

@@ -22,32 +22,40 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::request;
-use crate::admit::Recorded;
+use crate::admit::{Origin, Recorded};
 use crate::auth::{Caller, Credentials};
 use crate::http::Doors;
-use crate::http::dispatch::{GRACE, StreamBroken};
+use crate::http::answer_body::StreamBroken;
+use crate::http::dispatch::GRACE;
 use crate::http::error::HttpError;
+use crate::http::holder::Holder;
 use crate::http::limits::{BATCH_BYTES, BATCH_LINES, ServerLimits};
+use crate::http::room::Place;
+use crate::http::slots::NoSlot;
 use crate::metrics::http::ShedCause;
 
 /// Batches that wait for their turn to be written, decided or being decided.
 const BATCHES_AHEAD: usize = 2;
 
-/// Answers a stream of requests.
+/// Who streams: asked anew for each batch, and charged for all of them.
+#[derive(Clone, Debug)]
+struct Client {
+    credentials: Credentials,
+    holder: Holder,
+}
+
+/// Answers a stream of requests. For want of room, one of a client who has more of them ends.
 pub(in crate::http) fn stream(
     doors: &Arc<Doors>,
     credentials: Credentials,
+    holder: Holder,
     body: Incoming,
 ) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError> {
-    let place = Arc::clone(&doors.streams)
-        .try_acquire_owned()
-        .map_err(|_| HttpError::Overloaded(ShedCause::Streams))?;
+    let place = doors.streams.enter(holder.clone(), 1, doors.limits.streams_max);
+    let place = place.ok_or(HttpError::Overloaded(ShedCause::Streams))?;
     let (out, answer) = Channel::new(1);
-    let doors = Arc::clone(doors);
-    tokio::spawn(async move {
-        run(&doors, credentials, body, out).await;
-        drop(place);
-    });
+    let (doors, client) = (Arc::clone(doors), Client { credentials, holder });
+    tokio::spawn(async move { run(&doors, client, place, body, out).await });
     let mut answer = Response::new(answer);
     let content_type = HeaderValue::from_static("application/x-ndjson");
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -57,7 +65,8 @@ pub(in crate::http) fn stream(
 /// Ends when every line is answered, or when nobody takes the answers any more.
 async fn run(
     doors: &Arc<Doors>,
-    credentials: Credentials,
+    client: Client,
+    place: Place,
     body: Incoming,
     out: Sender<Bytes, StreamBroken>,
 ) {
@@ -65,7 +74,7 @@ async fn run(
     let mut writing = pin!(write(batches, out, &doors.limits));
     tokio::select! {
         () = &mut writing => {}
-        read = read(doors, credentials, body, ahead) => if read.is_ok() {
+        read = read(doors, client, &place, body, ahead) => if read.is_ok() {
             writing.await;
         }
         // Else what is under way is dropped: a client that breaks its body off is gone.
@@ -75,22 +84,26 @@ async fn run(
 /// Cuts the body into batches and sets each off as soon as there is room for it.
 async fn read(
     doors: &Arc<Doors>,
-    credentials: Credentials,
+    client: Client,
+    place: &Place,
     mut body: Incoming,
     ahead: mpsc::Sender<DecidingBatch>,
 ) -> Result<(), StreamBroken> {
     let mut lines = Lines::new(&doors.limits);
-    let mut draining = pin!(doors.readiness.drained());
+    let (mut draining, leaving) = (pin!(doors.readiness.drained()), place.leaving());
     let mut end = None;
     while end.is_none() || lines.is_line_complete() {
         let wants_more = end.is_none() && lines.has_room();
         tokio::select! {
             biased;
+            () = leaving.notified(), if end.is_none() => {
+                doors.metrics.shed(ShedCause::Streams);
+                end = Some(End::Error(HttpError::Overloaded(ShedCause::Streams)));
+            }
             frame = body.frame(), if wants_more => end = lines.take(frame)?,
             room = ahead.reserve(), if lines.is_line_complete() => {
                 let room = room.map_err(|_| StreamBroken)?;
-                let batch = lines.cut();
-                let deciding = decide(Arc::clone(doors), credentials.clone(), batch);
+                let deciding = decide(Arc::clone(doors), client.clone(), lines.cut());
                 room.send(DecidingBatch(tokio::spawn(deciding)));
             }
             () = &mut draining, if end.is_none() => end = Some(End::Error(HttpError::Draining)),
@@ -146,21 +159,36 @@ struct Batch {
 
 /// Answers every line of a batch that is not blank. Who asks is asked anew for each batch: a stream
 /// may outlive its token.
-async fn decide(doors: Arc<Doors>, credentials: Credentials, batch: Batch) -> Vec<u8> {
-    let caller = doors.caller(&credentials);
+async fn decide(doors: Arc<Doors>, client: Client, batch: Batch) -> Vec<u8> {
+    let caller = doors.caller(&client.credentials);
     let (lines, requests) = parse(&batch, |request| {
         super::may_ask(&doors, caller.as_ref().map_err(Clone::clone)?, request)
     });
-    let origin = super::origin(caller.as_ref().unwrap_or(&Caller::Anybody));
     let mut decisions = Ok(Vec::new());
     if !requests.is_empty() {
-        let deadline = Instant::now() + doors.limits.request_deadline;
-        let admitted = doors.admit(&origin, requests, deadline);
-        decisions = timeout_at((deadline + GRACE).into(), admitted)
-            .await
-            .map_err(|_| HttpError::DeadlineExceeded);
+        let origin = super::origin(caller.as_ref().unwrap_or(&Caller::Anybody));
+        decisions = decide_in_slot(&doors, client.holder, &origin, requests).await;
     }
     render(&lines, &decisions)
+}
+
+/// Decides a batch in a slot like any other request, which it waits for as long as it has time: the
+/// client is not read on meanwhile.
+async fn decide_in_slot(
+    doors: &Doors,
+    holder: Holder,
+    origin: &Origin,
+    requests: Vec<Request>,
+) -> Result<Vec<Recorded>, HttpError> {
+    let slot = doors.slots.take(holder, doors.limits.request_deadline).await;
+    let _slot = slot.map_err(|NoSlot| {
+        doors.metrics.shed(ShedCause::Requests);
+        HttpError::Overloaded(ShedCause::Requests)
+    })?;
+    let deadline = Instant::now() + doors.limits.request_deadline;
+    let admitted = doors.admit(origin, requests, deadline);
+    let admitted = timeout_at((deadline + GRACE).into(), admitted).await;
+    admitted.map_err(|_| HttpError::DeadlineExceeded)
 }
 
 /// A line by its number: a request, or why it is none.
@@ -197,9 +225,10 @@ fn render(lines: &[Line], decisions: &Result<Vec<Recorded>, HttpError>) -> Vec<u
             Err(error) => error.clone(),
             Ok(_) => HttpError::internal("fewer decisions than requests"),
         };
-        match line.clone().and_then(|()| decided.next().ok_or_else(missing)) {
-            Ok(recorded) => {
-                out.extend_from_slice(&recorded.json);
+        let decision = line.clone().and_then(|()| decided.next().ok_or_else(missing));
+        match decision.and_then(super::json) {
+            Ok(json) => {
+                out.extend_from_slice(json);
                 out.push(b'\n');
             }
             Err(error) => error.line(*number, &mut out),

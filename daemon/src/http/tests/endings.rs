@@ -25,7 +25,7 @@ async fn busy(limits: ServerLimits) -> (Server, Client, Arc<Semaphore>) {
 async fn what_is_under_way_is_finished_idle_connections_close_and_new_ones_are_refused() {
     let (server, mut working, turns) = busy(ServerLimits::DEFAULT).await;
     let mut idle = server.connect().await;
-    idle.write("GET /livez HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    idle.write("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     idle.read_until("ok\n").await;
     let mut silent = server.connect().await;
     server.shows("hallmark_http_connections 3").await;

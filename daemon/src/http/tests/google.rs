@@ -29,7 +29,7 @@ impl Api {
 
     async fn call(&self, method: &str, path: &str, body: &str) -> Answered {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -64,7 +64,7 @@ impl Api {
 
 fn policy(etag: &str) -> Value {
     json!({
-        "name": "projects/somebody-elses/policy",
+        "name": "projects/p/policy",
         "defaultAdmissionRule": {
             "evaluationMode": "ALWAYS_DENY",
             "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
@@ -75,7 +75,7 @@ fn policy(etag: &str) -> Value {
 
 fn attestor(keys: &Value) -> Value {
     let note = json!({"noteReference": "projects/p/notes/n", "publicKeys": keys});
-    json!({"name": "projects/q/attestors/ignored", "userOwnedGrafeasNote": note})
+    json!({"userOwnedGrafeasNote": note})
 }
 
 fn key(pem: &str) -> Value {

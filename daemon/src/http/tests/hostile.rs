@@ -10,7 +10,8 @@ async fn a_hundred_megabytes_are_refused_and_the_client_hears_why() {
     for framing in ["content-length: 104857600", "transfer-encoding: chunked"] {
         let (mut reading, mut writing) =
             TcpStream::connect(server.address).await.expect("accepted").into_split();
-        let head = format!("POST {DECISIONS} HTTP/1.1\r\nhost: h\r\n{framing}\r\n\r\n");
+        let head =
+            format!("POST {DECISIONS} HTTP/1.1\r\nhost: localhost\r\n{JSON}{framing}\r\n\r\n");
         let chunk = format!("100000\r\n{}\r\n", "x".repeat(1 << 20));
         let sending = tokio::spawn(async move {
             writing.write_all(head.as_bytes()).await.expect("the head is read");
@@ -52,7 +53,12 @@ async fn malformed_bodies_are_refused_by_name() {
 async fn slow_senders_and_half_open_connections_hold_up_nobody() {
     let server = Server::start(ServerLimits::DEFAULT).await;
     let mut held = Vec::new();
-    for opening in ["", "POST /v1/", "POST /v1/decisions HTTP/1.1\r\ncontent-length: 9\r\n\r\n{"] {
+    for opening in [
+        "",
+        "POST /v1/",
+        "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: 9\r\n\r\n{",
+    ] {
         for _ in 0..50 {
             let mut client = server.connect().await;
             client.write(opening).await;

@@ -22,7 +22,8 @@ async fn connect(server: &Server) -> SendRequest<Full<Bytes>> {
 fn request(method: Method, path: &str, body: String) -> http::Request<Full<Bytes>> {
     http::Request::builder()
         .method(method)
-        .uri(format!("http://h{path}"))
+        .uri(format!("http://localhost{path}"))
+        .header("content-type", "application/json")
         .body(Full::from(body))
         .expect("a request")
 }
@@ -69,6 +70,20 @@ async fn refusals_and_head_are_as_over_http1() {
     let (head, body) = ask(&mut client, request(Method::HEAD, "/livez", String::new())).await;
     assert_eq!((head.status, body.as_str()), (StatusCode::OK, ""));
     assert_eq!(head.headers["content-length"], "3");
+}
+
+#[tokio::test]
+async fn a_foreign_authority_is_refused() {
+    let server = Server::start(ServerLimits::DEFAULT).await;
+    let mut client = connect(&server).await;
+    for host in ["evil.example", "evil.example:8080", "localhost.evil.example"] {
+        let mut rebound = request(Method::GET, "/livez", String::new());
+        *rebound.uri_mut() = format!("http://{host}/livez").parse().expect("a target");
+        let (head, _) = ask(&mut client, rebound).await;
+        assert_eq!(head.status, StatusCode::FORBIDDEN, "{host}");
+    }
+    let (head, _) = ask(&mut client, request(Method::GET, "/livez", String::new())).await;
+    assert_eq!(head.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The server over real sockets, with bytes written by hand where HTTP clients are too polite.
 
 mod answers;
+mod browsers;
 mod endings;
 mod google;
 mod hostile;
@@ -8,6 +9,7 @@ mod http2;
 mod limits;
 mod reviews;
 mod streams;
+mod stuck;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -37,6 +39,8 @@ pub(super) type Decide =
 
 /// Longer than anything here takes on a busy machine, shorter than a person's patience.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const JSON: &str = "content-type: application/json\r\n";
 
 struct Server {
     address: SocketAddr,
@@ -112,6 +116,16 @@ impl Server {
             .expect("metrics encode")
     }
 
+    /// Waits until so many bodies are on their way.
+    async fn doors_show_bodies(&self, count: usize) {
+        within(async {
+            while self.doors.bodies.count() != count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// Waits until the metrics show a line.
     async fn shows(&self, line: &str) {
         within(async {
@@ -162,16 +176,24 @@ async fn within<F: Future>(future: F) -> F::Output {
     timeout(PATIENCE, future).await.expect("it takes far too long")
 }
 
+/// A `POST` of JSON, unless the headers say what else.
 fn post(path: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let json = if headers.contains("content-type") { "" } else { JSON };
+    untyped(path, &format!("{json}{headers}"), body)
+}
+
+/// A `POST` with these headers and no content type beside.
+fn untyped(path: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let length = body.len();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n{headers}\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n"
+    );
     [head.as_bytes(), body].concat()
 }
 
 fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
 }
 
 /// A request for one image.
@@ -193,6 +215,7 @@ fn allowed_one(request: Request) -> Decision {
         reason: Reason::AlwaysAllow,
         message: String::new(),
         attestors: Arc::default(),
+        attestors_left_out: 0,
         cached: false,
     });
     Decision {

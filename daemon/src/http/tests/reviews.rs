@@ -40,9 +40,9 @@ fn provider_request() -> Value {
         "request": {"keys": ["r/i"]}})
 }
 
-const ADMISSION: &str = "/k8s/projects/p/clusters/c/admission";
-const IMAGE_REVIEW: &str = "/k8s/projects/p/clusters/c/imagereview";
-const GATEKEEPER: &str = "/gatekeeper/projects/p/clusters/c/validate";
+const ADMISSION: &str = "/k8s/projects/p/clusters/l.c/admission";
+const IMAGE_REVIEW: &str = "/k8s/projects/p/clusters/l.c/imagereview";
+const GATEKEEPER: &str = "/gatekeeper/projects/p/clusters/l.c/validate";
 
 /// A gate that is stuck for good.
 async fn stuck(limits: ServerLimits) -> Server {
@@ -168,7 +168,7 @@ async fn whoever_finds_no_room_is_denied() {
         assert_eq!(posted(&server, path, &json!({})).await.0, 400);
     }
     server.shows(r#"hallmark_http_shed_total{cause="requests"} 9"#).await;
-    let limits = ServerLimits { in_flight_max: 0, denials_max: 0, ..ServerLimits::DEFAULT };
+    let limits = ServerLimits { bodies_max: 0, ..ServerLimits::DEFAULT };
     let server = Server::start(limits).await;
     assert_eq!(posted(&server, ADMISSION, &admission("Pod")).await.0, 503);
 }

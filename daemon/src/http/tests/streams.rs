@@ -6,9 +6,11 @@ use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::http::holder::Holder;
 use crate::http::limits::BATCH_BYTES;
+use crate::http::room::Place;
 
-const HEAD: &str = "POST /v1/decisions HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
+const HEAD: &str = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
     content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
 
 const SOON: Duration = Duration::from_millis(50);
@@ -26,9 +28,15 @@ async fn open(server: &Server) -> Client {
     client
 }
 
-/// The lines of a stream that was read to its end, without the framing.
-fn lines(text: &str) -> Vec<&str> {
-    text.split("\r\n").flat_map(str::lines).filter(|line| line.starts_with('{')).collect()
+/// The lines of a stream that was read to its end, without the framing: a chunk may end anywhere.
+fn lines(text: &str) -> Vec<String> {
+    let (mut whole, mut rest) = (String::new(), text);
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).expect("the length of a chunk");
+        whole.push_str(&after[..length]);
+        rest = &after[(length + 2).min(after.len())..];
+    }
+    whole.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect()
 }
 
 #[tokio::test]
@@ -172,7 +180,38 @@ async fn streams_beyond_the_limit_are_shed() {
     server.shows(r#"hallmark_http_shed_total{cause="streams"} 1"#).await;
     drop(first);
     server.shows("hallmark_http_connections 0").await;
-    within(server.doors.streams.acquire()).await.expect("its place is free again").forget();
+    drop(within(free_place(&server)).await);
+}
+
+/// Waits for the place of a stream.
+async fn free_place(server: &Server) -> Place {
+    let holder = Holder::at(std::net::Ipv4Addr::LOCALHOST.into());
+    loop {
+        let max = server.doors.limits.streams_max;
+        match server.doors.streams.enter(holder.clone(), 1, max) {
+            Some(place) => return place,
+            None => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// One who streams alone may have every place; when another comes, the oldest ends with a word.
+#[tokio::test]
+async fn a_stream_makes_room_for_one_of_another_holder() {
+    let limits = ServerLimits { streams_max: 2, ..ServerLimits::DEFAULT };
+    let server = Server::start(limits).await;
+    let (mut first, mut second) = (open(&server).await, open(&server).await);
+    first.write(chunk(&format!("{}\n", asking("one")))).await;
+    first.read_until("]}\n\r\n").await;
+    let other = Holder::at(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
+    let place = server.doors.streams.enter(other, 1, 2).expect("the oldest makes room");
+    let end = first.read_to_end().await;
+    assert!(end.contains(r#""status":"UNAVAILABLE"},"line":2}"#), "{end}");
+    assert!(end.ends_with("0\r\n\r\n"), "{end}");
+    second.write(chunk(&format!("{}\n", asking("two")))).await;
+    assert!(second.read_until("]}\n\r\n").await.contains("two"));
+    server.shows(r#"hallmark_http_shed_total{cause="streams"} 1"#).await;
+    drop(place);
 }
 
 #[tokio::test]
@@ -231,6 +270,8 @@ async fn a_panic_breaks_the_stream_off() {
 #[tokio::test]
 async fn other_paths_read_no_streams() {
     let server = Server::start(ServerLimits::DEFAULT).await;
-    let refused = server.send(HEAD.replace("POST /v1/decisions", "GET /livez")).await;
-    assert!(refused.starts_with("HTTP/1.1 415 "), "{refused}");
+    for path in ["GET /metrics", "POST /k8s/projects/p/clusters/l.c/admission"] {
+        let refused = server.send(HEAD.replace("POST /v1/decisions", path)).await;
+        assert!(refused.starts_with("HTTP/1.1 415 "), "{path}: {refused}");
+    }
 }

@@ -145,7 +145,7 @@ async fn a_push_brings_new_keys_at_once() {
     let fresh = tokio::spawn(fresh);
     world.set_mode("more");
     // The demonstration plugin pushes when its health is asked for.
-    world.catalog.instances[0].instance().health(&Circumstances::at(1)).unwrap();
+    world.catalog.instances[0].instance().unwrap().health(&Circumstances::at(1)).unwrap();
     // Its time to live is a minute: only the push can be this quick.
     tokio::time::timeout(Duration::from_secs(20), told.recv()).await.unwrap().unwrap();
     assert_eq!(ids(&world.catalog, "demo:keys").unwrap().len(), 2);
@@ -202,7 +202,7 @@ fn bundled_plugins_are_found_by_their_file_names() {
         std::fs::write(dir.path().join(file), "").unwrap();
     }
     let configs: [PluginConfig; 0] = [];
-    let load = Catalog::load_from(&configs, &[absent.as_path(), dir.path()]);
+    let load = Catalog::load_from(&configs, &[absent.as_path(), dir.path()], Duration::ZERO);
     // It is found, and refused: it lies where anybody could have put it.
     let error = load.unwrap_err().to_string();
     assert!(error.contains("libhallmark_plugin_acme.so: is not part of the daemon's"), "{error}");

@@ -4,13 +4,18 @@
 mod catalog;
 mod decode;
 mod key_types;
+mod key_versions;
+mod lister;
+mod refused;
 mod rotation;
+mod whose;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm};
 use hallmark_plugin_api::host::worker;
@@ -62,7 +67,7 @@ fn plugin_worker() {
 
 fn load(configs: &[PluginConfig]) -> Result<Catalog, PluginError> {
     let nowhere: [&Path; 0] = [];
-    Catalog::load_from(configs, &nowhere)
+    Catalog::load_from(configs, &nowhere, Duration::from_secs(60))
 }
 
 fn demo_config(dir: &Path) -> PluginConfig {
@@ -80,21 +85,28 @@ fn demo_config(dir: &Path) -> PluginConfig {
 fn demo() -> &'static PathBuf {
     static DEMO: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let build = || {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-api");
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("libdemo.so");
-        let status = Command::new("cc")
-            .args(["-std=c11", "-fPIC", "-shared", "-fvisibility=hidden", "-I"])
-            .arg(source.join("include"))
-            .arg("-o")
-            .arg(&path)
-            .arg(source.join("tests/c-plugin/demo_plugin.c"))
-            .status();
-        assert!(status.unwrap().success());
-        Command::new("chmod").arg("755").arg(&path).status().unwrap();
+        let path = compiled(dir.path(), "demo_plugin.c", &[]);
         (dir, path)
     };
     &DEMO.get_or_init(build).1
+}
+
+/// A plugin of `plugin-api/tests/c-plugin`, with more arguments for the compiler.
+fn compiled(dir: &Path, source: &str, more: &[&str]) -> PathBuf {
+    let api = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-api");
+    let path = dir.join("plugin.so");
+    let status = Command::new("cc")
+        .args(["-std=c11", "-D_GNU_SOURCE", "-fPIC", "-shared", "-fvisibility=hidden", "-I"])
+        .arg(api.join("include"))
+        .arg("-o")
+        .arg(&path)
+        .arg(api.join("tests/c-plugin").join(source))
+        .args(more)
+        .status();
+    assert!(status.unwrap().success());
+    Command::new("chmod").arg("755").arg(&path).status().unwrap();
+    path
 }
 
 fn pkix(pem: &str, algorithm: SignatureAlgorithm) -> PublicKey {

@@ -1,7 +1,7 @@
 //! What the tests stand on.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hallmark_core::attestor::{
@@ -11,7 +11,7 @@ use hallmark_core::image::Digest;
 use hallmark_core::names::{
     AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
 };
-use hallmark_core::occurrence::{Attestation, AttestationBody, Note, Occurrence, Signature};
+use hallmark_core::occurrence::{AttestationBody, Note, Occurrence, Signature};
 use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::{AdmissionRule, EnforcementMode, EvaluationMode, Policy};
 use prometheus::Registry;
@@ -22,11 +22,13 @@ use tempfile::TempDir;
 use crate::cache::EvidenceEpochs;
 use crate::metrics::store::StoreMetrics;
 use crate::plugin::{KeyError, ResolvedKey};
-use crate::resources::Resources;
+use crate::resources::{BoxFuture, Prove, Resources};
 use crate::snapshot::{ResolveKeys, Snapshots};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::iam::{IamPolicy, IamResource};
-use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
+use crate::store::{
+    EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Proof, Store, StoreError, Write,
+};
 
 pub(crate) struct World {
     pub(crate) resources: Resources,
@@ -34,6 +36,27 @@ pub(crate) struct World {
     pub(crate) keys: Arc<TestKeys>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) epochs: Arc<EvidenceEpochs>,
+    pub(crate) proofs: Arc<TestProofs>,
+}
+
+/// Takes the signatures under the id `good` for good, each over its payload.
+#[derive(Debug, Default)]
+pub(crate) struct TestProofs {
+    /// How many occurrences were to be proven.
+    pub(crate) asked: AtomicUsize,
+}
+
+impl Prove for TestProofs {
+    fn of(&self, occurrences: Vec<Occurrence>) -> BoxFuture<'_, Vec<Vec<Proof>>> {
+        self.asked.fetch_add(occurrences.len(), Ordering::Relaxed);
+        let proof = |occurrence: Occurrence| {
+            let body = occurrence.attestation.unwrap();
+            let message = sha2::Sha256::digest(&body.payload).into();
+            let good = body.signatures.iter().filter(|one| one.key_id.as_str() == "good");
+            good.map(|_| Proof { key: [1; 32], message }).collect()
+        };
+        Box::pin(std::future::ready(occurrences.into_iter().map(proof).collect()))
+    }
 }
 
 pub(crate) fn world() -> World {
@@ -41,8 +64,15 @@ pub(crate) fn world() -> World {
     let keys = Arc::new(TestKeys::default());
     let snapshots = Arc::new(Snapshots::default());
     let epochs = Arc::new(EvidenceEpochs::new());
-    let resources = Resources::new(store.clone(), keys.clone(), snapshots.clone(), epochs.clone());
-    World { resources, store, keys, snapshots, epochs }
+    let proofs = Arc::new(TestProofs::default());
+    let resources = Resources::new(
+        store.clone(),
+        keys.clone(),
+        snapshots.clone(),
+        epochs.clone(),
+        proofs.clone(),
+    );
+    World { resources, store, keys, snapshots, epochs, proofs }
 }
 
 pub(crate) fn project(id: &str) -> ProjectId {
@@ -217,20 +247,8 @@ impl Store for TestStore {
         self.read()?.occurrences(query, after, limit)
     }
 
-    fn evidence(
-        &self,
-        wanted: &[(NoteName, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        self.read()?.evidence(wanted, limit)
-    }
-
-    fn evidence_in_projects(
-        &self,
-        wanted: &[(ProjectId, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        self.read()?.evidence_in_projects(wanted, limit)
+    fn evidence(&self, wanted: &[EvidenceQuery]) -> Result<Vec<EvidencePage>, StoreError> {
+        self.read()?.evidence(wanted)
     }
 
     fn platform_policy(

@@ -1,5 +1,8 @@
 use std::sync::atomic::Ordering;
 
+use hallmark_core::limits::Limits;
+use hallmark_core::occurrence::Occurrence;
+
 use super::fixture::*;
 use crate::resources::{OCCURRENCES_PER_BATCH_MAX, PageRequest, ResourceError};
 
@@ -202,4 +205,44 @@ async fn a_read_only_store_refuses_every_write() {
     for error in [noted, again, deleted] {
         assert!(matches!(error, ResourceError::ReadOnly(_)), "{error}");
     }
+}
+
+/// An attestation that takes all that anybody may file for its digest.
+fn junk() -> Occurrence {
+    let mut junk = attestation(1, "s");
+    let body = junk.attestation.as_mut().unwrap();
+    body.signatures = vec![body.signatures[0].clone(); Limits::DEFAULT.signatures_max];
+    junk
+}
+
+fn signed_by(key: &str, payload: &str) -> Occurrence {
+    let mut one = attestation(1, "s");
+    let body = one.attestation.as_mut().unwrap();
+    body.signatures[0].key_id = key.into();
+    body.payload = payload.to_owned().into();
+    one
+}
+
+#[tokio::test]
+async fn a_write_beyond_a_limit_is_refused_unless_a_trusted_key_signed_it() {
+    let world = with_note().await;
+    let create = |one| world.resources.create_occurrence(project("p"), one);
+    create(junk()).await.unwrap();
+    assert_eq!(world.proofs.asked.load(Ordering::Relaxed), 0, "nothing is proven in vain");
+    let error = create(signed_by("bad", "a")).await.unwrap_err();
+    let ResourceError::LimitExceeded { what, limit: 1_000 } = &error else { panic!("{error}") };
+    assert!(what.starts_with("signatures of sha256:0101"), "{what}");
+    assert_eq!(world.proofs.asked.load(Ordering::Relaxed), 1);
+    create(signed_by("good", "a")).await.unwrap();
+    let again = create(signed_by("good", "a")).await;
+    assert!(matches!(again, Err(ResourceError::AlreadyExists(_))), "{again:?}");
+    create(signed_by("good", "b")).await.unwrap();
+
+    let mut variant = signed_by("good", "b");
+    variant.resource_uri = variant.resource_uri.replace("nginx", "nginx:tag");
+    let refused = create(variant).await;
+    assert!(matches!(refused, Err(ResourceError::LimitExceeded { .. })), "{refused:?}");
+    let batch = vec![signed_by("good", "c"), signed_by("bad", "c")];
+    let refused = world.resources.create_occurrences(project("p"), batch).await;
+    assert!(matches!(refused, Err(ResourceError::LimitExceeded { .. })), "{refused:?}");
 }

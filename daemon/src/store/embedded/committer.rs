@@ -107,6 +107,8 @@ fn group(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
 
 fn commit(shared: &Shared, metrics: &StoreMetrics, group: &[Job]) {
     let outcome = shared.heal().and_then(|()| shared.with(|database| transact(database, group)));
+    // The file may have gone meanwhile: then nothing of it is durable.
+    let outcome = outcome.and_then(|answers| shared.check_place().map(|()| answers));
     match outcome {
         Ok(answers) => {
             metrics.committed(answers.iter().filter(|answer| answer.is_ok()).count());

@@ -10,7 +10,7 @@ use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase a
 
 use super::disk::{DatabaseFile, Disk, RESERVE_BYTES, Reserve};
 use super::fault::Fault;
-use super::tables::{FORMAT, META, PLATFORM_POLICIES, Tables};
+use super::tables::{FORMAT, META, RESERVED, Tables};
 
 /// Pages kept in memory beside the operating system's own cache.
 const CACHE_BYTES: usize = 128 << 20;
@@ -70,6 +70,7 @@ impl Shared {
 
     /// Makes the database fit for writes again, where it is not and that can be done.
     pub(super) fn heal(&self) -> Result<(), Fault> {
+        self.check_place()?;
         self.reserve.restore().map_err(|error| {
             let (path, mib) = (self.path.display(), RESERVE_BYTES >> 20);
             Fault::Full(format!("writes to {path} wait until {mib} MiB of disk are free: {error}"))
@@ -78,6 +79,22 @@ impl Shared {
             self.reopen()?;
         }
         Ok(())
+    }
+
+    /// Looks whether the file is still under its name. What is written after that is lost with the
+    /// process, so no write may be acknowledged.
+    pub(super) fn check_place(&self) -> Result<(), Fault> {
+        let path = self.path.display();
+        match self.disk.is_in_place() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Fault::Gone(format!(
+                "the database in {path} was removed or replaced while the daemon had it open: writes \
+                 are refused; put the very file back, or restart the daemon with the one that is there"
+            ))),
+            Err(error) => {
+                Err(Fault::Gone(format!("the database in {path} is out of reach: {error}")))
+            }
+        }
     }
 
     fn reopen(&self) -> Result<(), Fault> {
@@ -133,9 +150,9 @@ fn format_of(database: &Database) -> Result<Option<u64>, Fault> {
     }
 }
 
-/// Whether it has the tables that its format has gained since its first day.
+/// Whether it has the tables that its format has gained since its first day. This is the last one.
 fn is_complete(database: &Database) -> Result<bool, Fault> {
-    match database.begin_read()?.open_table(PLATFORM_POLICIES) {
+    match database.begin_read()?.open_table(RESERVED) {
         Ok(_) => Ok(true),
         Err(TableError::TableDoesNotExist(_)) => Ok(false),
         Err(error) => Err(error.into()),

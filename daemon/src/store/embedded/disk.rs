@@ -10,10 +10,10 @@ use std::fmt::Debug;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::ops::Bound;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
@@ -22,10 +22,17 @@ use redb::{BackendError, StorageBackend};
 /// each of which copies at most a leaf (4 KiB) in three tables and its share of the branches.
 pub(super) const RESERVE_BYTES: u64 = 32 << 20;
 
+/// The database's file.
+const DATABASE: &str = "hallmark.redb";
+
 /// Where a database lives.
 pub(super) trait Disk: Debug + Send + Sync {
     /// Opens the database's file, which comes to be where it is missing.
     fn open(&self) -> io::Result<Box<dyn StorageBackend>>;
+
+    /// True if the file that was opened is still the one under its name: what is written to another
+    /// is lost with the process.
+    fn is_in_place(&self) -> io::Result<bool>;
 
     /// Takes hold of [`RESERVE_BYTES`].
     fn take_reserve(&self) -> io::Result<()>;
@@ -38,13 +45,15 @@ pub(super) trait Disk: Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
+    /// Device and inode of the database's file, once it is open.
+    opened: Mutex<Option<(u64, u64)>>,
 }
 
 impl Directory {
     /// The directory at `path`, which comes to be, for its owner only, where it is missing.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), opened: Mutex::default() })
     }
 
     fn file(&self, name: &str) -> io::Result<File> {
@@ -58,6 +67,10 @@ impl Directory {
             .open(self.path.join(name))
     }
 
+    fn opened(&self) -> MutexGuard<'_, Option<(u64, u64)>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn reserve(&self) -> io::Result<File> {
         self.file("hallmark.reserve")
     }
@@ -65,10 +78,23 @@ impl Directory {
 
 impl Disk for Directory {
     fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
-        let file = FileBackend::new(self.file("hallmark.redb")?).map_err(io::Error::other)?;
+        let file = self.file(DATABASE)?;
+        let opened = file.metadata()?;
+        *self.opened() = Some((opened.dev(), opened.ino()));
+        let file = FileBackend::new(file).map_err(io::Error::other)?;
         // The name of a new file must outlive a crash as its content does.
         File::open(&self.path)?.sync_all()?;
         Ok(Box::new(file))
+    }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        match std::fs::metadata(self.path.join(DATABASE)) {
+            Ok(named) => {
+                Ok(self.opened().is_none_or(|opened| opened == (named.dev(), named.ino())))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn take_reserve(&self) -> io::Result<()> {

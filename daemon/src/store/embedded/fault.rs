@@ -12,6 +12,9 @@ pub(super) enum Fault {
     /// A record does not read as one.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// The file is not under its name any more, so what is written would be lost.
+    #[error("{0}")]
+    Gone(String),
     /// The disk has no room, so nothing was tried.
     #[error("{0}")]
     Full(String),

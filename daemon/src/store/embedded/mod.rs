@@ -3,7 +3,8 @@
 //! [`tables`] says what lies where. Reads ([`read`]) run on their caller's thread, each in one
 //! consistent view; writes ([`write`]) are encoded on their caller's thread and carried out by one
 //! thread ([`committer`]) that makes many of them durable with one fsync. Records are binary where
-//! decisions read them ([`occurrence`]) and JSON elsewhere ([`record`]). [`disk`] keeps a full disk
+//! decisions read them ([`occurrence`]) and JSON elsewhere ([`record`]). [`quota`] limits what is
+//! filed for one note and digest. [`disk`] keeps a full disk
 //! from redb, and [`database`] opens redb anew after it failed.
 
 mod committer;
@@ -12,6 +13,7 @@ mod disk;
 mod fault;
 mod fields;
 mod occurrence;
+mod quota;
 mod read;
 mod record;
 mod tables;
@@ -22,9 +24,8 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
-use hallmark_core::image::Digest;
 use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
-use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::occurrence::{Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use redb::ReadTransaction;
 
@@ -34,7 +35,9 @@ use self::disk::{Directory, Disk};
 use self::fault::Fault;
 use self::write::Prepared;
 use super::iam::{IamPolicy, IamResource};
-use super::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
+use super::{
+    EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
+};
 use crate::metrics::store::{StoreMetrics, StoreOperation};
 
 /// Policies, attestors, notes and occurrences in a directory of this daemon's own.
@@ -113,20 +116,8 @@ impl Store for EmbeddedStore {
         })
     }
 
-    fn evidence(
-        &self,
-        wanted: &[(NoteName, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        self.read(StoreOperation::Evidence, |view| read::evidence(view, wanted, limit))
-    }
-
-    fn evidence_in_projects(
-        &self,
-        wanted: &[(ProjectId, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        self.read(StoreOperation::Evidence, |view| read::evidence_in_projects(view, wanted, limit))
+    fn evidence(&self, wanted: &[EvidenceQuery]) -> Result<Vec<EvidencePage>, StoreError> {
+        self.read(StoreOperation::Evidence, |view| read::evidence(view, wanted))
     }
 
     fn platform_policy(

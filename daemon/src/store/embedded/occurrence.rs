@@ -144,6 +144,14 @@ fn take_attestation(
     Ok(AttestationBody { payload, signatures })
 }
 
+/// How many signatures are in what [`encode_attestation`] wrote.
+pub(super) fn count_signatures(record: Bytes) -> Result<usize, Damaged> {
+    let mut fields = Fields(record);
+    fields.byte()?;
+    fields.bytes()?;
+    fields.number()
+}
+
 /// Whether the evidence table holds the attestation of `occurrence`.
 pub(super) fn is_evidence(occurrence: &Occurrence) -> bool {
     occurrence.digest.is_some() && occurrence.attestation.is_some()

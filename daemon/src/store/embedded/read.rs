@@ -8,7 +8,7 @@ use hallmark_core::image::Digest;
 use hallmark_core::names::{
     AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
 };
-use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::occurrence::{Attestation, AttestationBody, Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use redb::ReadTransaction;
 
@@ -23,9 +23,12 @@ use super::tables::{
     occurrence_name, platform_policy_key, platform_policy_name, platform_prefix, project_key, scan,
     split,
 };
+use crate::store::evidence::Room;
 use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::query::{matches, wanted_digest};
-use crate::store::{OccurrenceQuery, OccurrenceScope, ProjectResources};
+use crate::store::{
+    Cursor, EvidencePage, EvidenceQuery, Lookup, OccurrenceQuery, OccurrenceScope, ProjectResources,
+};
 
 /// Every project that some key begins with; skips from one project to the next.
 pub(super) fn projects(view: &ReadTransaction) -> Result<Vec<ProjectId>, Fault> {
@@ -103,53 +106,53 @@ pub(super) fn notes(
     entries.take(limit).map(note).collect()
 }
 
-/// The attestations of each (note, digest).
+/// The next page of each lookup.
 pub(super) fn evidence(
     view: &ReadTransaction,
-    wanted: &[(NoteName, Digest)],
-    limit: usize,
-) -> Result<Vec<Vec<Attestation>>, Fault> {
+    wanted: &[EvidenceQuery],
+) -> Result<Vec<EvidencePage>, Fault> {
     let (table, notes) = (view.open_table(EVIDENCE)?, view.open_table(NOTES)?);
-    let one = |(note, digest): &(NoteName, Digest)| {
-        // A note that was deleted vouches for nothing.
-        if notes.get(key(note.project(), note.id()).as_slice())?.is_none() {
-            return Ok(Vec::new());
-        }
-        let entries = scan(&table, &evidence_prefix(note, digest), None)?;
-        entries.take(limit.saturating_add(1)).map(|entry| attestation(entry?, *digest)).collect()
+    let occurrences = view.open_table(OCCURRENCES)?;
+    let mut room = Room::default();
+    let one = |EvidenceQuery { lookup, from }: &EvidenceQuery| {
+        let (prefix, digest, project) = match lookup {
+            Lookup::UnderNote(note, _) if !exists(&notes, note)? => {
+                return Ok(EvidencePage::default());
+            }
+            Lookup::UnderNote(note, digest) => (evidence_prefix(note, digest), digest, None),
+            Lookup::InProject(project, digest) => {
+                (digest_prefix(digest), digest, Some(project_key(project)))
+            }
+        };
+        let entries = scan(&table, &prefix, Some(from.0.as_ref()))?.map(|entry| {
+            let (key, record) = entry?;
+            let occurrence = occurrence_in_evidence_key(&key)?;
+            let asked = match &project {
+                None => true,
+                Some(project) => {
+                    occurrence.starts_with(project) && has_note(&occurrences, &notes, occurrence)?
+                }
+            };
+            let name = asked.then(|| occurrence_name(occurrence)).transpose()?;
+            let found = name.map(|name| attestation(name, record, *digest)).transpose()?;
+            Ok((Cursor(key), found))
+        });
+        room.page(from, entries)
     };
     wanted.iter().map(one).collect()
 }
 
-/// Entries of one digest that are looked at for those of one project. All that anybody ever filed
-/// for the digest is among them.
-const ENTRIES_MAX: usize = 100_000;
+/// False for a note that was deleted: it vouches for nothing.
+fn exists(notes: &RawTable, note: &NoteName) -> Result<bool, Fault> {
+    Ok(notes.get(key(note.project(), note.id()).as_slice())?.is_some())
+}
 
-/// The attestations of each digest that live in the project asked.
-pub(super) fn evidence_in_projects(
-    view: &ReadTransaction,
-    wanted: &[(ProjectId, Digest)],
-    limit: usize,
-) -> Result<Vec<Vec<Attestation>>, Fault> {
-    let table = view.open_table(EVIDENCE)?;
-    let one = |(project, digest): &(ProjectId, Digest)| {
-        let mut found = Vec::new();
-        for (looked_at, entry) in scan(&table, &digest_prefix(digest), None)?.enumerate() {
-            let entry = entry?;
-            if looked_at == ENTRIES_MAX {
-                let text = format!("more than {ENTRIES_MAX} attestations of {digest}");
-                return Err(Fault::Damaged(Damaged(text)));
-            }
-            if occurrence_in_evidence_key(&entry.0)?.starts_with(&project_key(project)) {
-                found.push(attestation(entry, *digest)?);
-            }
-            if found.len() > limit {
-                break;
-            }
-        }
-        Ok(found)
-    };
-    wanted.iter().map(one).collect()
+/// True if the note of the occurrence under `key` exists.
+fn has_note(occurrences: &RawTable, notes: &RawTable, key: &[u8]) -> Result<bool, Fault> {
+    let record = occurrences.get(key)?;
+    let record = record.ok_or_else(|| Damaged::from("an occurrence is in an index only"))?;
+    let stored = Stored::decode(occurrence_name(key)?, Bytes::copy_from_slice(record.value()))?;
+    exists(notes, &stored.head().note)
 }
 
 /// One platform policy.
@@ -180,10 +183,13 @@ pub(super) fn platform_policies(
     entries.take(limit).map(policy).collect()
 }
 
-fn attestation((key, record): (Bytes, Bytes), digest: Digest) -> Result<Attestation, Fault> {
-    let occurrence = occurrence_name(occurrence_in_evidence_key(&key)?)?;
-    let body = decode_attestation(record, digest)?;
-    Ok(Attestation { occurrence, payload: body.payload, signatures: body.signatures })
+fn attestation(
+    occurrence: OccurrenceName,
+    record: Bytes,
+    digest: Digest,
+) -> Result<Attestation, Damaged> {
+    let AttestationBody { payload, signatures } = decode_attestation(record, digest)?;
+    Ok(Attestation { occurrence, payload, signatures, first_signature: 0 })
 }
 
 /// The two tables that an occurrence is put together from.

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::fault::Fault;
 use super::fields::Damaged;
+use crate::store::Proof;
 use crate::store::iam::IamResource;
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -44,6 +45,9 @@ pub(super) const IAM: Definition = TableDefinition::new("iam");
 /// `PROJECT 0x00 PLATFORM/ID` → platform policy record.
 pub(super) const PLATFORM_POLICIES: Definition = TableDefinition::new("platform_policies");
 
+/// [`reserved_key`] → key of the occurrence that holds the place.
+pub(super) const RESERVED: Definition = TableDefinition::new("reserved");
+
 /// The tables whose keys begin with a project and whose entries make a project known.
 pub(super) const OF_PROJECTS: [Definition; 5] =
     [POLICIES, ATTESTORS, NOTES, OCCURRENCES, PLATFORM_POLICIES];
@@ -66,6 +70,7 @@ pub(super) struct Tables<'txn> {
     pub(super) by_note: Table<'txn, &'static [u8], &'static [u8]>,
     pub(super) iam: Table<'txn, &'static [u8], &'static [u8]>,
     pub(super) platform_policies: Table<'txn, &'static [u8], &'static [u8]>,
+    pub(super) reserved: Table<'txn, &'static [u8], &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -80,6 +85,7 @@ impl<'txn> Tables<'txn> {
             by_note: transaction.open_table(BY_NOTE)?,
             iam: transaction.open_table(IAM)?,
             platform_policies: transaction.open_table(PLATFORM_POLICIES)?,
+            reserved: transaction.open_table(RESERVED)?,
         })
     }
 }
@@ -148,6 +154,26 @@ pub(super) fn evidence_key(note: &NoteName, digest: &Digest, occurrence: &[u8]) 
     [&evidence_prefix(note, digest), occurrence].concat()
 }
 
+/// The note and the digest of a key of evidence: what it begins with.
+pub(super) fn place_of_evidence(evidence_key: &[u8]) -> &[u8] {
+    &evidence_key[..evidence_key.len().min(DIGEST_BYTES + 1 + NOTE_HASH_BYTES)]
+}
+
+/// What the keys of all places begin with that are reserved for a key, given where evidence is.
+pub(super) fn reserved_prefix(place: &[u8], proof: &Proof) -> Vec<u8> {
+    [place, half(&proof.key)].concat()
+}
+
+/// The key of a place that is reserved for a proof, given where evidence is.
+pub(super) fn reserved_key(place: &[u8], proof: &Proof) -> Vec<u8> {
+    [&reserved_prefix(place, proof), half(&proof.message)].concat()
+}
+
+/// As much of a SHA-256 as is needed for nobody to find another of it.
+fn half(hash: &[u8; 32]) -> &[u8] {
+    &hash[..NOTE_HASH_BYTES]
+}
+
 /// The key by which an occurrence that is no evidence is found by digest.
 pub(super) fn listing_key(digest: &Digest, occurrence: &[u8]) -> Vec<u8> {
     [digest.0.as_slice(), &[TAG_LISTING], occurrence].concat()
@@ -209,7 +235,7 @@ pub(super) fn scan(
 }
 
 /// The least key that does not begin with `prefix` and comes after those that do.
-fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let kept = prefix.iter().rposition(|byte| *byte != 0xff)?;
     let mut end = prefix[..=kept].to_vec();
     end[kept] += 1;

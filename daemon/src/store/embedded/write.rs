@@ -1,12 +1,14 @@
 //! One write: encoded on its caller's thread, carried out in the committer's transaction.
 
 use bytes::Bytes;
+use hallmark_core::image::Digest;
 use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, PlatformPolicyName};
 use hallmark_core::occurrence::{Note, Occurrence};
 use redb::{ReadableTable as _, Table};
 
 use super::fault::Fault;
 use super::occurrence::{self, Stored};
+use super::quota;
 use super::record;
 use super::tables::{
     Tables, evidence_key, iam_key, key, listing_key, note_key, occurrence_key, platform_policy_key,
@@ -14,9 +16,9 @@ use super::tables::{
 };
 use crate::store::iam::IamResource;
 use crate::store::query::digest_at_end;
-use crate::store::{StoreError, Write};
+use crate::store::{Proof, StoreError, Write};
 
-type RawTable<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
+pub(super) type RawTable<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
 
 /// A refusal is the inner error, a failure of the database the outer one.
 type Outcome = Result<Result<(), StoreError>, Fault>;
@@ -43,7 +45,8 @@ pub(super) enum Prepared {
     CreateNotes(Vec<PreparedNote>),
     UpdateNote(PreparedNote),
     DeleteNote(NoteName),
-    CreateOccurrences(Vec<PreparedOccurrence>),
+    /// Each with the proofs that were verified of it.
+    CreateOccurrences(Vec<(PreparedOccurrence, Vec<Proof>)>),
     UpdateOccurrence(PreparedOccurrence),
     DeleteOccurrence(OccurrenceName),
     CreatePlatformPolicy {
@@ -88,6 +91,9 @@ impl From<Note> for PreparedNote {
 #[derive(Debug)]
 pub(super) struct PreparedOccurrence {
     name: OccurrenceName,
+    note: NoteName,
+    digest: Option<Digest>,
+    signatures: usize,
     record: Vec<u8>,
     pub(super) evidence: Option<Vec<u8>>,
     pub(super) keys: Keys,
@@ -142,9 +148,14 @@ impl From<Write> for Prepared {
             }
             Write::UpdateNote(note) => Self::UpdateNote(note.into()),
             Write::DeleteNote(name) => Self::DeleteNote(name),
-            Write::CreateOccurrences(occurrences) => Self::CreateOccurrences(
-                occurrences.into_iter().map(PreparedOccurrence::from).collect(),
-            ),
+            Write::CreateOccurrences(occurrences) => {
+                let unproven = occurrences.into_iter().map(|one| (one.into(), Vec::new()));
+                Self::CreateOccurrences(unproven.collect())
+            }
+            Write::CreateProven(occurrences) => {
+                let proven = occurrences.into_iter().map(|(one, proofs)| (one.into(), proofs));
+                Self::CreateOccurrences(proven.collect())
+            }
             Write::UpdateOccurrence(occurrence) => Self::UpdateOccurrence(occurrence.into()),
             Write::DeleteOccurrence(name) => Self::DeleteOccurrence(name),
             Write::CreatePlatformPolicy(policy) => Self::CreatePlatformPolicy {
@@ -176,12 +187,31 @@ impl From<Occurrence> for PreparedOccurrence {
             record: occurrence::encode(&occurrence),
             evidence: body.map(|body| occurrence::encode_attestation(body, occurrence.digest)),
             keys: Keys::of(&occurrence, is_evidence),
+            signatures: body.map_or(0, |body| body.signatures.len()),
+            digest: occurrence.digest,
+            note: occurrence.note,
             name: occurrence.name,
         }
     }
 }
 
 impl PreparedOccurrence {
+    /// Where it is evidence, and how much.
+    pub(super) fn filed(&self) -> Option<(&[u8], usize, usize)> {
+        let (key, record) = (self.keys.evidence.as_ref()?, self.evidence.as_ref()?);
+        Some((key, self.signatures, record.len()))
+    }
+
+    /// The refusal where `what` is filed there as often as it may be.
+    pub(super) fn exhausted(&self, (what, limit): (&'static str, usize)) -> StoreError {
+        let digest = self.digest.unwrap_or(Digest([0; 32]));
+        StoreError::Exhausted { what, limit, note: self.note.clone(), digest }
+    }
+
+    pub(super) fn own_key(&self) -> &[u8] {
+        &self.keys.own
+    }
+
     fn size(&self) -> usize {
         self.record.len() + self.evidence.as_ref().map_or(0, Vec::len)
     }
@@ -199,7 +229,7 @@ impl Prepared {
             | Self::PutIamPolicy { record, .. }
             | Self::UpdateNote(PreparedNote { record, .. }) => record.len(),
             Self::CreateNotes(notes) => notes.iter().map(|note| note.record.len()).sum(),
-            Self::CreateOccurrences(all) => all.iter().map(PreparedOccurrence::size).sum(),
+            Self::CreateOccurrences(all) => all.iter().map(|(one, _)| one.size()).sum(),
             Self::UpdateOccurrence(one) => one.size(),
             Self::DeleteAttestor(_)
             | Self::DeleteNote(_)
@@ -235,12 +265,7 @@ impl Prepared {
                 forget(tables, &IamResource::Note(name.clone()), deleted)
             }
             Self::CreateOccurrences(occurrences) => create_occurrences(tables, occurrences),
-            Self::UpdateOccurrence(occurrence) => {
-                match delete_occurrence(tables, &occurrence.name)? {
-                    Ok(()) => insert_occurrence(tables, occurrence).map(Ok),
-                    refused => Ok(refused),
-                }
-            }
+            Self::UpdateOccurrence(occurrence) => update_occurrence(tables, occurrence),
             Self::DeleteOccurrence(name) => delete_occurrence(tables, name),
             Self::CreatePlatformPolicy { name, record } => {
                 create(&mut tables.platform_policies, &platform_policy_key(name), record, name)
@@ -364,20 +389,44 @@ fn stale(name: &str, current: &str, expected: &str) -> Option<StoreError> {
         .then(|| StoreError::EtagMismatch { name: name.to_owned(), current: current.to_owned() })
 }
 
-fn create_occurrences(tables: &mut Tables<'_>, occurrences: &[PreparedOccurrence]) -> Outcome {
+fn create_occurrences(
+    tables: &mut Tables<'_>,
+    occurrences: &[(PreparedOccurrence, Vec<Proof>)],
+) -> Outcome {
     let mut taken = std::collections::HashSet::new();
-    for one in occurrences {
+    for (one, _) in occurrences {
         if !taken.insert(&one.name) || tables.occurrences.get(one.keys.own.as_slice())?.is_some() {
             return Ok(Err(StoreError::AlreadyExists(one.name.to_string())));
         }
     }
-    for one in occurrences {
+    let reserved = match quota::admit(tables, occurrences)? {
+        Ok(reserved) => reserved,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    for (one, _) in occurrences {
         insert_occurrence(tables, one)?;
+    }
+    for (place, occurrence) in reserved {
+        tables.reserved.insert(place.as_slice(), occurrence.as_slice())?;
     }
     Ok(Ok(()))
 }
 
-fn insert_occurrence(tables: &mut Tables<'_>, one: &PreparedOccurrence) -> Result<(), Fault> {
+/// A place that is reserved for what it was stays reserved: else one place would serve many.
+fn update_occurrence(tables: &mut Tables<'_>, one: &PreparedOccurrence) -> Outcome {
+    if let Some(refusal) = quota::outgrown(tables, one)? {
+        return Ok(Err(refusal));
+    }
+    match remove_occurrence(tables, &one.name)? {
+        Ok(_) => insert_occurrence(tables, one).map(Ok),
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+pub(super) fn insert_occurrence(
+    tables: &mut Tables<'_>,
+    one: &PreparedOccurrence,
+) -> Result<(), Fault> {
     let nothing: &[u8] = &[];
     tables.occurrences.insert(one.keys.own.as_slice(), one.record.as_slice())?;
     tables.by_note.insert(one.keys.note.as_slice(), nothing)?;
@@ -391,6 +440,21 @@ fn insert_occurrence(tables: &mut Tables<'_>, one: &PreparedOccurrence) -> Resul
 }
 
 fn delete_occurrence(tables: &mut Tables<'_>, name: &OccurrenceName) -> Outcome {
+    let keys = match remove_occurrence(tables, name)? {
+        Ok(keys) => keys,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if let Some(evidence) = keys.evidence {
+        quota::release(tables, &evidence, &keys.own)?;
+    }
+    Ok(Ok(()))
+}
+
+/// Answers where it was filed.
+fn remove_occurrence(
+    tables: &mut Tables<'_>,
+    name: &OccurrenceName,
+) -> Result<Result<Keys, StoreError>, Fault> {
     let Some(record) = stored(&tables.occurrences, &occurrence_key(name))? else {
         return Ok(Err(StoreError::NotFound(name.to_string())));
     };
@@ -398,8 +462,8 @@ fn delete_occurrence(tables: &mut Tables<'_>, name: &OccurrenceName) -> Outcome 
     let keys = Keys::of(stored.head(), stored.evidence().is_some());
     tables.occurrences.remove(keys.own.as_slice())?;
     tables.by_note.remove(keys.note.as_slice())?;
-    for key in [keys.evidence, keys.listing].into_iter().flatten() {
+    for key in [&keys.evidence, &keys.listing].into_iter().flatten() {
         tables.evidence.remove(key.as_slice())?;
     }
-    Ok(Ok(()))
+    Ok(Ok(keys))
 }

@@ -41,6 +41,9 @@ pub enum FileFault {
          directory of the project"
     )]
     PolicyGone,
+    /// The directory could not be read in time.
+    #[error("{0}")]
+    Late(String),
     /// The files changed with every look.
     #[error("the files change while they are read: write them elsewhere and swap the directory in")]
     Unsettled,
@@ -59,6 +62,11 @@ impl FilesError {
     /// One fault.
     pub(super) fn one(file: &Path, fault: FileFault) -> Self {
         Self { faults: vec![(file.to_owned(), fault)], omitted: 0 }
+    }
+
+    /// True if the files were not read to the end, because they could not be in time.
+    pub(super) fn is_late(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, FileFault::Late(_)))
     }
 
     pub(super) fn push(&mut self, file: &Path, fault: FileFault) {

@@ -1,26 +1,28 @@
 //! A directory that is watched: what it says now, or said when it last made sense.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use hallmark_core::image::Digest;
 use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
-use hallmark_core::occurrence::{Attestation, Note, Occurrence};
+use hallmark_core::occurrence::{Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::error::{FileFault, FilesError};
-use super::tree::Tree;
+use super::tree::{LOOKS_MAX, Tree};
 use super::{FilesStore, parse};
+use crate::followed::LookTime;
 use crate::store::iam::{IamPolicy, IamResource};
-use crate::store::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
+use crate::store::{
+    EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
+};
+use crate::timed::Timed;
 
-/// When the directory is looked at.
+/// Times between looks at the directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// A change is over when nothing happened for so long.
@@ -38,6 +40,12 @@ const PACE: Pace = Pace {
     rescan: Duration::from_secs(30),
 };
 
+/// Time for one look at all files: as many as are taken, on a disk that is busy.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(30);
+/// Time for the thread that watches to end once it is told to. It ends at once, unless it waits for
+/// a file system that does not answer.
+const STOP_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// The store of a directory whose files may change: each read is of one whole good state.
 #[derive(Debug)]
 pub struct LiveFiles {
@@ -45,39 +53,36 @@ pub struct LiveFiles {
     current: ArcSwap<FilesStore>,
     /// Of the files that `current` was read from at first.
     hash: [u8; 32],
-    /// Held from a look at the files to the swap, so that an older look cannot replace a later one.
-    looking: Mutex<()>,
+    looks: Timed,
+    looked: LookTime,
 }
 
 impl LiveFiles {
     /// Reads `dir`, or says everything that is wrong with it.
     pub fn load(dir: &Path) -> Result<Self, FilesError> {
-        let tree = Tree::read(dir)?;
+        let looks = Timed::default();
+        let tree = in_time(&looks, dir, Tree::read)?;
         let current = ArcSwap::from_pointee(parse::parse(&tree)?);
-        Ok(Self { dir: dir.to_owned(), current, hash: tree.hash, looking: Mutex::new(()) })
+        let looked = LookTime::default();
+        Ok(Self { dir: dir.to_owned(), current, hash: tree.hash, looks, looked })
     }
 
-    /// Reads the files at once, whatever the watch has seen. What does not make sense changes
-    /// nothing.
-    pub fn reload(&self) -> Result<(), FilesError> {
-        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        self.take(&Tree::read(&self.dir)?)
-    }
-
-    /// Puts in force what the files say, or says why not. Only with `looking` held.
-    fn take(&self, tree: &Tree) -> Result<(), FilesError> {
-        let next = parse::parse(tree)?;
-        policies_stay(&self.now(), &next, tree)?;
+    /// Puts another state in force.
+    pub fn replace(&self, next: FilesStore) {
         self.current.store(Arc::new(next));
-        Ok(())
+    }
+
+    /// When the directory was last looked at.
+    pub fn look_time(&self) -> LookTime {
+        self.looked.clone()
     }
 
     /// Follows the directory until the answer is dropped. `on_change` is called, from a thread of
-    /// its own, with `Ok` after each swap to a new state, and with the faults, once, where the
-    /// files do not make sense: then the last good state stays.
+    /// its own, with each new state, which is in force once it calls [`LiveFiles::replace`]; and
+    /// once with the faults of files that do not make sense.
     pub fn watch(
         self: &Arc<Self>,
-        on_change: impl FnMut(Result<(), FilesError>) + Send + 'static,
+        on_change: impl FnMut(Result<FilesStore, FilesError>) + Send + 'static,
     ) -> Result<FilesWatch, FilesError> {
         self.watch_at(PACE, on_change)
     }
@@ -85,27 +90,55 @@ impl LiveFiles {
     pub(super) fn watch_at(
         self: &Arc<Self>,
         pace: Pace,
-        on_change: impl FnMut(Result<(), FilesError>) + Send + 'static,
+        on_change: impl FnMut(Result<FilesStore, FilesError>) + Send + 'static,
     ) -> Result<FilesWatch, FilesError> {
-        let (sender, signals) = channel();
         let fault = |error: &dyn std::fmt::Display| {
             FilesError::one(&self.dir, FileFault::Io(format!("cannot be watched: {error}")))
         };
+        let (sender, signals) = channel();
         let mut eyes = Eyes::new(&self.dir, sender.clone()).map_err(|error| fault(&error))?;
         eyes.look_at_all().map_err(|error| fault(&error))?;
-        let mut follower =
-            Follower { live: Arc::clone(self), eyes, seen: Seen::Tree(self.hash), on_change };
-        let run = move || follower.run(pace, &signals);
-        let thread = Builder::new()
-            .name("config-dir".to_owned())
-            .spawn(run)
-            .map_err(|error| fault(&error))?;
-        Ok(FilesWatch { signals: sender, thread: Some(thread) })
+        let eyes = Arc::new(Mutex::new(eyes));
+        let mut follower = Follower::new(Arc::clone(self), eyes, on_change);
+        let (running, ended) = channel::<()>();
+        let run = move || {
+            follower.run(pace, &signals);
+            drop(follower);
+            drop(running);
+        };
+        Builder::new().name("config-dir".to_owned()).spawn(run).map_err(|error| fault(&error))?;
+        Ok(FilesWatch { signals: sender, ended })
+    }
+
+    /// The state that the files are in, unless it must not take the place of the current one.
+    fn next(&self, tree: &Tree) -> Result<FilesStore, FilesError> {
+        let next = parse::parse(tree)?;
+        policies_stay(&self.now(), &next, tree)?;
+        Ok(next)
+    }
+
+    fn look(&self) -> Result<Tree, FilesError> {
+        let tree = in_time(&self.looks, &self.dir, Tree::look);
+        if !tree.as_ref().is_err_and(FilesError::is_late) {
+            self.looked.looked();
+        }
+        tree
     }
 
     fn now(&self) -> Arc<FilesStore> {
         self.current.load_full()
     }
+}
+
+/// Does `look`, or says that it took too long.
+fn in_time(
+    looks: &Timed,
+    dir: &Path,
+    look: impl FnOnce(&Path) -> Result<Tree, FilesError> + Send + 'static,
+) -> Result<Tree, FilesError> {
+    let of_thread = dir.to_owned();
+    let looked = looks.run(Instant::now() + LOOK_TIME_MAX, move || look(&of_thread));
+    looked.unwrap_or_else(|error| Err(FilesError::one(dir, FileFault::Late(error.to_string()))))
 }
 
 /// Refuses the loss of a policy: a file that was removed or renamed by mistake, or that is yet to be
@@ -123,6 +156,8 @@ fn policies_stay(now: &FilesStore, next: &FilesStore, tree: &Tree) -> Result<(),
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signal {
     Changed,
+    /// Somebody asks for the state, changed or not.
+    Asked,
     Stop,
 }
 
@@ -130,44 +165,56 @@ enum Signal {
 #[derive(Debug)]
 pub struct FilesWatch {
     signals: Sender<Signal>,
-    thread: Option<JoinHandle<()>>,
+    /// Closed when the thread has ended.
+    ended: Receiver<()>,
+}
+
+impl FilesWatch {
+    /// A handle to ask for another look.
+    pub fn asker(&self) -> FilesAsker {
+        FilesAsker(self.signals.clone())
+    }
+}
+
+/// Asks for another look at a directory that is watched.
+#[derive(Clone, Debug)]
+pub struct FilesAsker(Sender<Signal>);
+
+impl FilesAsker {
+    /// Has the directory looked at, and what was found told, whether or not it has changed.
+    pub fn ask(&self) {
+        // Nobody watches any more: the daemon ends.
+        self.0.send(Signal::Asked).unwrap_or_default();
+    }
 }
 
 impl Drop for FilesWatch {
     fn drop(&mut self) {
         // A thread that is gone needs no word.
         self.signals.send(Signal::Stop).unwrap_or_default();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that watches --config-dir panicked");
+        if self.ended.recv_timeout(STOP_TIME_MAX) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("--config-dir does not answer: left as it is");
         }
     }
 }
 
 /// The operating system's notices.
 struct Eyes {
+    /// Absolute, as the notices name it.
     dir: PathBuf,
     watcher: RecommendedWatcher,
 }
 
 impl Eyes {
     fn new(dir: &Path, signals: Sender<Signal>) -> notify::Result<Self> {
-        let own_name = dir.file_name().map(OsString::from);
-        let inside = dir.to_owned();
+        let dir = std::path::absolute(dir).map_err(notify::Error::io)?;
+        let inside = dir.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading is an event too, and what the follower does.
-            let concerns = event.map_or(true, |event| {
-                let of_dir = |path: &PathBuf| {
-                    path.starts_with(&inside) || path.file_name() == own_name.as_deref()
-                };
-                !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(of_dir)
-            });
-            if concerns {
+            if event.map_or(true, |event| concerns(&event, &inside)) {
                 signals.send(Signal::Changed).unwrap_or_default();
             }
         })?;
-        Ok(Self { dir: dir.to_owned(), watcher })
+        Ok(Self { dir, watcher })
     }
 
     /// Watches the directory, whatever is in it now, and its parent: the directory itself may be a
@@ -182,69 +229,131 @@ impl Eyes {
     }
 }
 
-/// What was last reported.
-#[derive(PartialEq, Eq)]
+/// True if something happened to `dir` or in it, or may have: notices were lost. Reading is an event
+/// too, and what the follower does.
+fn concerns(event: &notify::Event, dir: &Path) -> bool {
+    let of_dir = event.paths.iter().any(|path| path.starts_with(dir));
+    event.need_rescan() || (of_dir && !matches!(event.kind, EventKind::Access(_)))
+}
+
+/// The outcome of a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     Tree([u8; 32]),
     Unreadable(FilesError),
 }
 
+impl Seen {
+    fn of(found: &Result<Tree, FilesError>) -> Self {
+        match found {
+            Ok(tree) => Self::Tree(tree.hash),
+            Err(faults) => Self::Unreadable(faults.clone()),
+        }
+    }
+}
+
 struct Follower<F> {
     live: Arc<LiveFiles>,
-    eyes: Eyes,
-    seen: Seen,
+    eyes: Arc<Mutex<Eyes>>,
+    /// What was last told.
+    told: Seen,
+    /// What the last look saw, if the next one has to confirm it.
+    unconfirmed: Option<Seen>,
+    /// Looks in a row of which none confirmed the one before.
+    looks: usize,
+    /// Somebody waits to be told.
+    asked: bool,
     on_change: F,
 }
 
-impl<F: FnMut(Result<(), FilesError>)> Follower<F> {
+impl<F: FnMut(Result<FilesStore, FilesError>)> Follower<F> {
+    fn new(live: Arc<LiveFiles>, eyes: Arc<Mutex<Eyes>>, on_change: F) -> Self {
+        let told = Seen::Tree(live.hash);
+        Self { live, eyes, told, unconfirmed: None, looks: 0, asked: false, on_change }
+    }
+
     fn run(&mut self, pace: Pace, signals: &Receiver<Signal>) {
+        // Something may have happened since the files were loaded.
+        let mut wait = pace.quiet;
         loop {
-            match signals.recv_timeout(pace.rescan) {
-                Ok(Signal::Changed) => {
-                    if settle(pace, signals) == Signal::Stop {
-                        return;
-                    }
+            match signals.recv_timeout(wait) {
+                Ok(Signal::Changed) => {}
+                Ok(Signal::Asked) => self.asked = true,
+                Err(RecvTimeoutError::Timeout) => {
+                    wait = self.look(pace);
+                    continue;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.look();
+            match settle(pace, signals) {
+                Signal::Stop => return,
+                Signal::Asked => self.asked = true,
+                Signal::Changed => {}
+            }
+            wait = self.look(pace);
         }
     }
 
-    fn look(&mut self) {
-        let live = Arc::clone(&self.live);
-        let looking = live.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        let tree = Tree::read(&self.live.dir);
-        let seen = match &tree {
-            Ok(tree) => Seen::Tree(tree.hash),
-            Err(faults) => Seen::Unreadable(faults.clone()),
+    /// Looks once. A change is believed when the next look sees the same: of a change that is being
+    /// made, half must not be taken, whatever sorts last. Answers when to look again.
+    fn look(&mut self, pace: Pace) -> Duration {
+        let found = self.live.look();
+        let seen = Seen::of(&found);
+        if seen == self.told && !self.asked {
+            (self.unconfirmed, self.looks) = (None, 0);
+            return pace.rescan;
+        }
+        if self.unconfirmed.as_ref() == Some(&seen) {
+            self.tell(seen, found);
+            return pace.rescan;
+        }
+        self.look_at_all();
+        self.unconfirmed = Some(seen);
+        self.looks += 1;
+        if self.looks < LOOKS_MAX {
+            return pace.quiet;
+        }
+        let unsettled = Err(FilesError::one(&self.live.dir, FileFault::Unsettled));
+        self.tell(Seen::of(&unsettled), unsettled);
+        // What comes next may be quiet.
+        pace.patience
+    }
+
+    fn tell(&mut self, seen: Seen, found: Result<Tree, FilesError>) {
+        (self.unconfirmed, self.looks, self.asked) = (None, 0, false);
+        self.told = seen;
+        let next = found.and_then(|tree| self.live.next(&tree));
+        (self.on_change)(next);
+    }
+
+    /// Watches new directories too, and new ones under old names.
+    fn look_at_all(&self) {
+        let eyes = Arc::clone(&self.eyes);
+        let watched = self.live.looks.run(Instant::now() + LOOK_TIME_MAX, move || {
+            eyes.lock().unwrap_or_else(PoisonError::into_inner).look_at_all()
+        });
+        let error = match watched {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
         };
-        if seen == self.seen {
-            return;
-        }
-        self.seen = seen;
-        // New directories, and old names of new ones.
-        if let Err(error) = self.eyes.look_at_all() {
-            tracing::warn!(%error, "--config-dir is looked at from time to time only");
-        }
-        let outcome = tree.and_then(|tree| self.live.take(&tree));
-        drop(looking);
-        (self.on_change)(outcome);
+        tracing::warn!(error, "--config-dir is looked at from time to time only");
     }
 }
 
-/// Waits for the end of a change.
+/// Waits for the end of a change. Answers the most urgent signal on the way.
 fn settle(pace: Pace, signals: &Receiver<Signal>) -> Signal {
     let end = Instant::now() + pace.patience;
+    let mut settled = Signal::Changed;
     while Instant::now() < end {
         match signals.recv_timeout(pace.quiet) {
             Ok(Signal::Changed) => {}
+            Ok(Signal::Asked) => settled = Signal::Asked,
             Err(RecvTimeoutError::Timeout) => break,
             Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return Signal::Stop,
         }
     }
-    Signal::Changed
+    settled
 }
 
 impl Store for LiveFiles {
@@ -282,20 +391,8 @@ impl Store for LiveFiles {
         self.now().occurrences(query, after, limit)
     }
 
-    fn evidence(
-        &self,
-        wanted: &[(NoteName, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        self.now().evidence(wanted, limit)
-    }
-
-    fn evidence_in_projects(
-        &self,
-        wanted: &[(ProjectId, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        self.now().evidence_in_projects(wanted, limit)
+    fn evidence(&self, wanted: &[EvidenceQuery]) -> Result<Vec<EvidencePage>, StoreError> {
+        self.now().evidence(wanted)
     }
 
     fn platform_policy(

@@ -24,7 +24,7 @@ mod tests;
 mod tree;
 
 pub use error::{FileFault, FilesError};
-pub use live::{FilesWatch, LiveFiles};
+pub use live::{FilesAsker, FilesWatch, LiveFiles};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -39,9 +39,13 @@ use hallmark_core::occurrence::{Attestation, Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
 
+use super::evidence::Room;
 use super::iam::{IamPolicy, IamResource};
 use super::query::matches;
-use super::{OccurrenceQuery, ProjectResources, Store, StoreError, Write};
+use super::{
+    Cursor, EvidencePage, EvidenceQuery, Lookup, OccurrenceQuery, ProjectResources, Store,
+    StoreError, Write,
+};
 
 /// What the files of one directory said when they were read; never changes.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +56,9 @@ pub struct FilesStore {
     occurrences: BTreeMap<OccurrenceName, Occurrence>,
     platform_policies: BTreeMap<PlatformPolicyName, PlatformPolicy>,
     iam: BTreeMap<IamResource, IamPolicy>,
-    evidence: HashMap<(NoteName, Digest), Vec<Attestation>>,
-    /// The attestations of a digest, whatever their note, in the order of their names.
+    /// The attestations of a digest under a note, in the order of their names.
+    evidence: HashMap<(NoteName, Digest), Vec<OccurrenceName>>,
+    /// Those of a digest, whatever their note, in the same order.
     by_digest: HashMap<Digest, Vec<OccurrenceName>>,
 }
 
@@ -78,17 +83,54 @@ impl FilesStore {
         of_project.map(|(resource, policy)| (resource.clone(), policy.clone())).collect()
     }
 
+    fn page(&self, room: &mut Room, query: &EvidenceQuery) -> Result<EvidencePage, StoreError> {
+        let EvidenceQuery { lookup, from } = query;
+        let names = match lookup {
+            Lookup::UnderNote(note, digest) => self.evidence.get(&(note.clone(), *digest)),
+            Lookup::InProject(_, digest) => self.by_digest.get(digest),
+        };
+        let names = names.map_or(&[][..], Vec::as_slice);
+        let after = name_at(from)?;
+        let first = names.partition_point(|name| after.as_ref().is_some_and(|at| name <= at));
+        let found = names[first..].iter().map(|name| {
+            let asked = match lookup {
+                Lookup::UnderNote(..) => true,
+                Lookup::InProject(project, _) => name.project() == project,
+            };
+            let occurrence = self.occurrences.get(name).filter(|_| asked);
+            // A note that does not exist vouches for nothing.
+            let vouched = occurrence.filter(|one| self.notes.contains_key(&one.note));
+            Ok((cursor(name), vouched.and_then(attestation)))
+        });
+        room.page(from, found)
+    }
+
     /// Files the attestations by note and digest, each list in the order of names.
     fn index_evidence(&mut self) {
         for occurrence in self.occurrences.values() {
-            let (Some(digest), Some(attestation)) = (occurrence.digest, attestation(occurrence))
+            let Some(digest) = occurrence.digest.filter(|_| occurrence.attestation.is_some())
             else {
                 continue;
             };
-            self.by_digest.entry(digest).or_default().push(occurrence.name.clone());
-            self.evidence.entry((occurrence.note.clone(), digest)).or_default().push(attestation);
+            let (note, name) = (occurrence.note.clone(), occurrence.name.clone());
+            self.by_digest.entry(digest).or_default().push(name.clone());
+            self.evidence.entry((note, digest)).or_default().push(name);
         }
     }
+}
+
+/// A cursor holds the name of the last occurrence that was read.
+fn cursor(name: &OccurrenceName) -> Cursor {
+    Cursor(name.to_string().into())
+}
+
+fn name_at(cursor: &Cursor) -> Result<Option<OccurrenceName>, StoreError> {
+    if cursor.0.is_empty() {
+        return Ok(None);
+    }
+    let name = str::from_utf8(&cursor.0).ok().and_then(|name| name.parse().ok());
+    let foreign = || StoreError::Unavailable("a cursor of another store".to_owned());
+    name.map(Some).ok_or_else(foreign)
 }
 
 fn attestation(occurrence: &Occurrence) -> Option<Attestation> {
@@ -97,6 +139,7 @@ fn attestation(occurrence: &Occurrence) -> Option<Attestation> {
         occurrence: occurrence.name.clone(),
         payload: body.payload.clone(),
         signatures: body.signatures.clone(),
+        first_signature: 0,
     })
 }
 
@@ -156,30 +199,9 @@ impl Store for FilesStore {
         Ok(found.take(limit).cloned().collect())
     }
 
-    fn evidence(
-        &self,
-        wanted: &[(NoteName, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        let one = |wanted| -> Vec<Attestation> {
-            let found = self.evidence.get(wanted).into_iter().flatten();
-            found.take(limit.saturating_add(1)).cloned().collect()
-        };
-        Ok(wanted.iter().map(one).collect())
-    }
-
-    fn evidence_in_projects(
-        &self,
-        wanted: &[(ProjectId, Digest)],
-        limit: usize,
-    ) -> Result<Vec<Vec<Attestation>>, StoreError> {
-        let one = |(project, digest): &(ProjectId, Digest)| -> Vec<Attestation> {
-            let of_digest = self.by_digest.get(digest).into_iter().flatten();
-            let found = of_digest.filter(|name| name.project() == project);
-            let found = found.filter_map(|name| attestation(self.occurrences.get(name)?));
-            found.take(limit.saturating_add(1)).collect()
-        };
-        Ok(wanted.iter().map(one).collect())
+    fn evidence(&self, wanted: &[EvidenceQuery]) -> Result<Vec<EvidencePage>, StoreError> {
+        let mut room = Room::default();
+        wanted.iter().map(|query| self.page(&mut room, query)).collect()
     }
 
     fn platform_policy(

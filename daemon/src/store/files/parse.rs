@@ -68,7 +68,8 @@ fn file(
     let document = document(source)?;
     if source.kind == Kind::Policy {
         placed(&format_args!("projects/{}/policy", source.project), &source.path);
-        let mut policy = policy_from_document(&document).map_err(fields)?;
+        let policy = policy_from_document(&document, Some(&source.project));
+        let mut policy = policy.map_err(fields)?;
         if policy.etag.is_empty() {
             policy.etag = etag(&source.bytes);
         }

@@ -3,18 +3,20 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::render::{ApiVersion, attestor_to_json};
 
 use hallmark_core::platform::render::platform_policy_to_json;
 use hallmark_core::policy::render::{policy_to_json, policy_to_yaml};
+use rustix::fs::{FileType, Mode, mknodat};
 use serde_json::Value;
 
 use super::live::Pace;
 use super::*;
 use crate::store::conformance;
 use crate::store::samples::{attestation, attestor, platform_policy, policy, uri};
+use crate::store::tests::states;
 
 const NOTE: &str = "projects/p/notes/n";
 const ATTESTOR: &str = "projects/p/attestors/a";
@@ -88,6 +90,28 @@ fn the_files_store_conforms() {
     let live = LiveFiles::load(dir.path()).unwrap();
     conformance::check(&live);
     conformance::check_read_only(&live);
+}
+
+#[test]
+fn the_files_store_answers_as_the_model_does() {
+    for state in states() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("projects")).unwrap();
+        put_resources(dir.path(), state.model.creates());
+        state.check(&FilesStore::load(dir.path()).unwrap());
+    }
+}
+
+#[test]
+fn the_files_store_finds_everything_among_many() {
+    let dir = tempfile::tempdir().unwrap();
+    put_resources(dir.path(), conformance::resources());
+    let mut store = FilesStore::load(dir.path()).unwrap();
+    let many = conformance::many().into_iter().map(|one| (one.name.clone(), one));
+    store.occurrences = many.collect();
+    (store.evidence, store.by_digest) = Default::default();
+    store.index_evidence();
+    conformance::check_many(&store);
 }
 
 #[test]
@@ -207,7 +231,11 @@ type Changes = Receiver<Result<(), FilesError>>;
 fn follow(dir: &Path, pace: Pace) -> (Arc<LiveFiles>, FilesWatch, Changes) {
     let live = Arc::new(LiveFiles::load(dir).unwrap());
     let (sender, changes) = channel();
-    let watch = live.watch_at(pace, move |change| sender.send(change).unwrap()).unwrap();
+    let taker = Arc::clone(&live);
+    let take = move |next: Result<FilesStore, FilesError>| {
+        sender.send(next.map(|next| taker.replace(next))).unwrap();
+    };
+    let watch = live.watch_at(pace, take).unwrap();
     (live, watch, changes)
 }
 
@@ -254,12 +282,13 @@ fn a_policy_goes_with_the_directory_of_its_project_only() {
         put(dir.path(), &format!("projects/{project}/policy.yaml"), &policy_yaml("1"));
         put(dir.path(), &format!("projects/{project}/notes/n.json"), "{\"attestation\": {}}");
     }
-    let (live, _watch, changes) = follow(dir.path(), EVENTS_ONLY);
+    let (live, watch, changes) = follow(dir.path(), EVENTS_ONLY);
     let policy = dir.path().join("projects/p/policy.yaml");
     fs::remove_file(&policy).unwrap();
     let gone = FilesError::one(&policy, FileFault::PolicyGone);
     assert_eq!(changes.recv_timeout(PATIENCE).unwrap(), Err(gone.clone()));
-    assert_eq!(live.reload(), Err(gone.clone()), "looking again makes it no better");
+    watch.asker().ask();
+    assert_eq!(changes.recv_timeout(PATIENCE).unwrap(), Err(gone.clone()), "it is no better");
     // Neither does anything else that is taken away or added meanwhile.
     fs::remove_dir_all(dir.path().join("projects/p/notes")).unwrap();
     assert_eq!(changes.recv_timeout(PATIENCE).unwrap(), Err(gone));
@@ -358,6 +387,65 @@ fn a_change_without_an_event_is_found_by_looking_again() {
 }
 
 #[test]
+fn a_relative_directory_is_watched() {
+    // Relative to wherever the tests run: up to the root and down again.
+    let dir = tempfile::tempdir().unwrap();
+    let here = std::env::current_dir().unwrap();
+    let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+    let relative = up.join(dir.path().strip_prefix("/").unwrap());
+    assert!(relative.is_relative());
+    put(dir.path(), "projects/p/policy.yaml", &policy_yaml("1"));
+    let (live, _watch, changes) = follow(&relative, EVENTS_ONLY);
+    put(dir.path(), "projects/p/policy.yaml", &policy_yaml("2"));
+    wait_for(&live, &changes, "2");
+}
+
+fn fifo(path: &Path) {
+    let mode = Mode::RUSR | Mode::WUSR;
+    mknodat(rustix::fs::CWD, path, FileType::Fifo, mode, 0).unwrap();
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_holds_up_nothing() {
+    for place in ["policy.yaml", "notes/n.json", "notes", "iam/policy.yaml"] {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), "projects/p/policy.yaml", &policy_yaml("1"));
+        put(dir.path(), "projects/p/attestors/.gitkeep", "");
+        put(dir.path(), "projects/p/iam/.gitkeep", "");
+        if place.starts_with("notes/") {
+            put(dir.path(), "projects/p/notes/.gitkeep", "");
+        }
+        let (live, watch, changes) = follow(dir.path(), EVENTS_ONLY);
+        let path = dir.path().join("projects/p").join(place);
+        let aside = dir.path().join("aside");
+        fs::rename(&path, &aside).unwrap_or_default();
+        fifo(&path);
+        let faults = changes.recv_timeout(PATIENCE).unwrap().unwrap_err();
+        assert!(faults.to_string().contains(place), "{faults}");
+        assert_eq!(etag(&live), "1");
+        fs::remove_file(&path).unwrap();
+        put(dir.path(), "projects/p/policy.yaml", &policy_yaml("2"));
+        wait_for(&live, &changes, "2");
+        drop(watch);
+    }
+}
+
+#[test]
+fn a_look_that_comes_to_its_end_is_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    put(dir.path(), "projects/p/policy.yaml", &policy_yaml("1"));
+    let pace = Pace { rescan: Duration::from_millis(1), ..EVENTS_ONLY };
+    let (live, _watch, _changes) = follow(dir.path(), pace);
+    let looked = live.look_time();
+    let before = looked.age();
+    let started = Instant::now();
+    while looked.age() >= before.max(started.elapsed()) {
+        assert!(started.elapsed() < PATIENCE, "no look ends");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_platform_policy_lies_in_the_directory_of_its_platform() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = platform_policy("projects/p/platforms/gke/policies/a", "");
@@ -374,7 +462,7 @@ fn a_platform_policy_lies_in_the_directory_of_its_platform() {
 #[test]
 fn an_iam_policy_is_of_a_resource_that_there_is() {
     let dir = tempfile::tempdir().unwrap();
-    let viewer = "{\"bindings\": [{\"role\": \"roles/x.viewer\", \"members\": [\"user:a\"]}]}";
+    let viewer = "{\"bindings\": [{\"role\": \"roles/binaryauthorization.policyViewer\", \"members\": [\"user:a\"]}]}";
     put_json(
         dir.path(),
         "projects/p/notes/dotted.json",
@@ -389,7 +477,7 @@ fn an_iam_policy_is_of_a_resource_that_there_is() {
     let found = faults(dir.path());
     for says in [
         "iam/attestors/none.json: projects/p/attestors/none does not exist",
-        "iam/policy.yaml: line 1: bindings.role: is no role",
+        "iam/policy.yaml: line 1: bindings.role: there is no role `viewer`",
     ] {
         assert!(found.contains(says), "{found}");
     }

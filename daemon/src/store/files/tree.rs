@@ -1,7 +1,7 @@
 //! The files of the directory as bytes, all of one moment.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,14 @@ use hallmark_core::names::{Platform, ProjectId};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{FileFault, FilesError};
+use crate::regular_file;
 
 /// Files of one directory. A mounted ConfigMap ends at 1 MiB, so this many are a repository's.
 pub(super) const FILES_MAX: usize = 100_000;
 /// Bytes of all files together; they are held twice while they are read.
 const BYTES_MAX: usize = 512 << 20;
-/// How often the files are read until two looks agree.
-const LOOKS_MAX: usize = 5;
+/// Looks until two in a row agree.
+pub(super) const LOOKS_MAX: usize = 5;
 
 /// What a file holds, by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,8 @@ impl Tree {
         Err(FilesError::one(dir, FileFault::Unsettled))
     }
 
-    fn look(dir: &Path) -> Result<Self, FilesError> {
+    /// Reads `dir` once: what it finds may be half of a change.
+    pub(super) fn look(dir: &Path) -> Result<Self, FilesError> {
         let mut walk = Walk::default();
         walk.directory(dir);
         let Walk { mut sources, projects, faults, .. } = walk;
@@ -234,10 +236,7 @@ impl Walk {
 
 /// Everything, up to one byte more than any document may have: then its reader refuses it.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a file"));
-    }
+    let file = regular_file::open(path)?;
     let mut bytes = Vec::new();
     file.take(DocumentLimits::DEFAULT.bytes_max as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -39,6 +39,9 @@ pub(in crate::conformance) fn listed(kit: &Kit<'_>) -> Checked {
                 return fail(format!("key `{}` signs, and the plugin does not", key.id));
             }
         }
+        if let Some((id, why)) = (kit.program.judge)(&open.keys, info.caps).first() {
+            return fail(format!("the daemon would not use key `{id}`: {why}"));
+        }
         Ok(format!("{} keys", open.keys.len()))
     })
 }

@@ -10,10 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketType};
-use rustix::process::{Resource, Rlimit, Signal};
+use rustix::process::Resource;
 
 use super::answer::Answer;
 use super::arena::{Arena, Writer};
+use super::confinement::{confine, limit};
+use super::outbox::Outbox;
 use super::process::read_bell;
 use super::wire::{self, Op, Put, Reader};
 use crate::host::error::CallError;
@@ -22,11 +24,9 @@ use crate::host::in_process::monotonic_ns;
 use crate::host::instance::{Circumstances, Instance};
 use crate::host::keys::KeySnapshot;
 use crate::host::services::Services;
-use crate::host::{PluginImage, limits};
+use crate::host::{PluginImage, Throttle, limits};
 use crate::{Algorithm, ErrorKind, LogLevel, Material};
 
-/// Files that a worker may have open: sessions of a token, a few sockets.
-const FILES: u64 = 1_024;
 /// Bytes of the first message.
 const HELLO_BYTES: usize = 48;
 /// Bytes of what the host says: a secret and one byte.
@@ -68,6 +68,8 @@ fn run() -> io::Result<()> {
     let upward = Arc::new(Upward {
         control,
         level: hello.level,
+        throttle: Throttle::default(),
+        outbox: Outbox::default(),
         asking: Mutex::new(()),
         secret: Mutex::new(None),
         answered: Condvar::new(),
@@ -80,6 +82,9 @@ fn run() -> io::Result<()> {
         snapshots: Mutex::default(),
         upward: Arc::clone(&upward),
     });
+    let sender = Arc::clone(&upward);
+    std::thread::Builder::new()
+        .spawn(move || sender.outbox.deliver(|message| sender.say(message)))?;
     for (part, bell) in hello.bells.into_iter().enumerate() {
         let hosted = Arc::clone(&hosted);
         std::thread::Builder::new().spawn(move || hosted.serve(part, &bell))?;
@@ -88,6 +93,7 @@ fn run() -> io::Result<()> {
     // Nobody will ask any more: the last one out ends the instance.
     hosted.snapshots().clear();
     drop(hosted.instance.write().unwrap_or_else(PoisonError::into_inner).take());
+    upward.outbox.flush();
     Ok(())
 }
 
@@ -110,25 +116,6 @@ fn close_all_but(control: &OwnedFd) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn confine() -> io::Result<()> {
-    // It ends with the daemon: who stops all processes of a service stops that one first.
-    for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-        // SAFETY: no handler is given, so none runs.
-        unsafe { libc::signal(number, libc::SIG_IGN) };
-    }
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    rustix::thread::set_no_new_privs(true)?;
-    rustix::thread::set_name(c"hallmark-plugin")?;
-    limit(Resource::Core, 0)?;
-    limit(Resource::Nofile, FILES)
-}
-
-fn limit(resource: Resource, most: u64) -> io::Result<()> {
-    let now = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
-    let most = Some(most.min(now));
-    Ok(rustix::process::setrlimit(resource, Rlimit { current: most, maximum: most })?)
 }
 
 /// What the host says first.
@@ -171,6 +158,8 @@ impl Hello {
 struct Upward {
     control: OwnedFd,
     level: LogLevel,
+    throttle: Throttle,
+    outbox: Outbox,
     /// Held by whoever asks for a secret, one at a time.
     asking: Mutex<()>,
     /// The host's answer, when it is there.
@@ -187,14 +176,23 @@ impl Upward {
 
 impl Services for Upward {
     fn log(&self, level: LogLevel, target: &str, text: &str) {
-        let mut message = vec![wire::LOG];
-        let put = message
-            .u32(level as u32)
-            .and_then(|()| message.bytes(cut(target)))
-            .and_then(|()| message.bytes(cut(text)));
-        if put.is_some() {
-            self.say(&message);
+        if level > self.level {
+            return;
         }
+        let Some(lost) = self.throttle.take(Instant::now()) else { return };
+        let message = |lost| {
+            let mut message = vec![wire::LOG];
+            message.u32(level as u32)?;
+            message.u64(lost)?;
+            message.bytes(cut(target))?;
+            message.bytes(cut(text))?;
+            Some(message)
+        };
+        let send_now = |message: &[u8]| {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            rustix::net::send(&self.control, message, flags).is_ok()
+        };
+        self.outbox.line(lost, message, send_now);
     }
 
     fn log_level(&self) -> LogLevel {
@@ -202,7 +200,7 @@ impl Services for Upward {
     }
 
     fn keys_changed(&self) {
-        self.say(&[wire::KEYS_CHANGED]);
+        self.outbox.push();
     }
 
     fn secret(&self, name: &str) -> Option<Vec<u8>> {

@@ -27,6 +27,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages of one process that are heard in one second. What comes faster waits, and so does
 /// whoever says it.
 const MESSAGES_PER_SECOND: u32 = 256;
+/// Bytes that are read of a standard error at once: as many as a pipe holds.
+const COMPLAINTS_BYTES: usize = 64 << 10;
 /// Bytes of one message: a log line, or the name of a secret.
 const MESSAGE_BYTES: usize = 2 * limits::TEXT_BYTES + 64;
 
@@ -153,11 +155,7 @@ impl Kept {
             WorkerFault::Start(_) | WorkerFault::Resting(_) => &self.counts.start,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        self.services.log(
-            LogLevel::Error,
-            "hallmark_worker",
-            &format!("the plugin failed: {fault}"),
-        );
+        self.services.fault(&format!("the plugin failed: {fault}"));
         let mut state = self.state();
         state.process = None;
         state.first.get_or_insert(Ok(()));
@@ -246,6 +244,8 @@ pub(super) struct Attendant<'a> {
     end_by: Option<Instant>,
     /// Its standard error is open.
     complains: bool,
+    /// The beginning of a line that it wrote there.
+    complaint: Vec<u8>,
 }
 
 impl<'a> Attendant<'a> {
@@ -257,6 +257,7 @@ impl<'a> Attendant<'a> {
             heard: VecDeque::new(),
             end_by: None,
             complains: true,
+            complaint: Vec::new(),
         }
     }
 
@@ -300,6 +301,7 @@ impl<'a> Attendant<'a> {
             }
             if ready.control && !self.hear() {
                 self.hear_complaints();
+                self.complain();
                 return None;
             }
             if let Some(index) = ready.watched {
@@ -334,7 +336,8 @@ impl<'a> Attendant<'a> {
             PollFd::new(&self.process.control, listen),
             PollFd::new(&self.process.wake, PollFlags::IN),
         ];
-        let complains = self.complains && listen_at.is_none();
+        // Always read, or who writes there waits until it is killed for that.
+        let complains = self.complains;
         fds.extend(complains.then(|| PollFd::new(&self.process.complaints, PollFlags::IN)));
         let others = fds.len();
         fds.extend(self.watched.iter().map(|call| PollFd::new(&call.slot.bell, PollFlags::IN)));
@@ -379,18 +382,35 @@ impl<'a> Attendant<'a> {
         true
     }
 
-    /// Hears what it, or a library in it, wrote to its standard error: one reading is one message.
+    /// Hears what it, or a library in it, wrote to its standard error, by lines.
     fn hear_complaints(&mut self) {
-        let mut text = [0; limits::TEXT_BYTES];
-        match rustix::io::read(&self.process.complaints, &mut text) {
-            Ok(0) => self.complains = false,
-            Ok(len) => {
-                self.heard.push_back(Instant::now());
-                let text = String::from_utf8_lossy(&text[..len]);
-                self.services.log(LogLevel::Warn, "stderr", text.trim_end());
+        let mut text = vec![0; COMPLAINTS_BYTES];
+        let read = match rustix::io::read(&self.process.complaints, &mut text[..]) {
+            Ok(len) => &text[..len],
+            Err(_) => return,
+        };
+        self.complains = !read.is_empty();
+        for piece in read.split_inclusive(|byte| *byte == b'\n') {
+            let (piece, ends) = match piece.strip_suffix(b"\n") {
+                Some(piece) => (piece, true),
+                None => (piece, false),
+            };
+            // What is beyond the limit is cut.
+            let room = limits::TEXT_BYTES - self.complaint.len();
+            self.complaint.extend_from_slice(&piece[..piece.len().min(room)]);
+            if ends {
+                self.complain();
             }
-            Err(_) => {}
         }
+    }
+
+    /// Passes on the line that it wrote to its standard error.
+    fn complain(&mut self) {
+        if !self.complaint.is_empty() && self.services.log_level() >= LogLevel::Warn {
+            let line = String::from_utf8_lossy(&self.complaint);
+            self.services.log(LogLevel::Warn, "stderr", line.trim_end());
+        }
+        self.complaint.clear();
     }
 
     fn obey(&self, message: &[u8]) -> Option<()> {
@@ -399,7 +419,8 @@ impl<'a> Attendant<'a> {
         match what {
             wire::LOG => {
                 let level = LogLevel::from_number(rest.u32()?);
-                let (target, text) = (rest.text()?, rest.text()?);
+                let (lost, target, text) = (rest.u64()?, rest.text()?, rest.text()?);
+                self.services.log_lost(lost);
                 self.services.log(level, &target, &text);
             }
             wire::KEYS_CHANGED => self.services.keys_changed(),

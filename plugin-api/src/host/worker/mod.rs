@@ -12,13 +12,15 @@
 //!
 //! - `arena`: the shared memory; - `wire`: the words; - `process`: one process and its calls;
 //! - `keeper`: the thread that attends to it; - `breaker`: when to start again; - `child`,
-//!   `answer`: the other side.
+//!   `answer`, `outbox`, `confinement`: the other side.
 
 mod answer;
 mod arena;
 mod breaker;
 mod child;
+mod confinement;
 mod keeper;
+mod outbox;
 mod process;
 mod wire;
 
@@ -35,7 +37,7 @@ pub use child::main;
 use self::keeper::{Attendant, Kept};
 use self::process::Process;
 use self::wire::{LentKey, Op, Put, Reader};
-use super::batch::{Answered, Output, take_decoded, take_signature};
+use super::batch::{Answered, Blob, Output, take_decoded, take_signature};
 use super::error::{CallError, LoadReason, WorkerFault};
 use super::file::Sealed;
 use super::image::PluginInfo;
@@ -43,7 +45,7 @@ use super::instance::Circumstances;
 use super::keys::{KeyCollector, KeyRecord, KeySnapshot, Source};
 use super::services::{Services, Silent};
 use crate::borrowed::span;
-use crate::{Algorithm, Decoded, ErrorKind, Item, LogLevel, Material, abi};
+use crate::{Algorithm, ErrorKind, Item, LogLevel, Material, abi};
 
 /// Calls that run at once in one worker, where the plugin permits as many.
 const SLOTS_MAX: usize = 4;
@@ -61,6 +63,8 @@ pub struct WorkerOptions {
     pub memory_bytes: u64,
     /// Names of the environment variables that are passed on; there are no others.
     pub environment: Vec<String>,
+    /// The user and group, by number, that the processes run as; `None`: as this one.
+    pub user: Option<u32>,
 }
 
 /// A worker as metrics and people see it.
@@ -252,7 +256,7 @@ impl Worker {
         snapshot: Option<&KeySnapshot>,
         items: &[Item<'_>],
         at: &Circumstances<'_>,
-    ) -> Result<Answered<Vec<Decoded>>, CallError> {
+    ) -> Result<Answered<Blob>, CallError> {
         self.batch(Op::Decode, snapshot, items, at, |from, index, answered| {
             for _ in 0..from.u32()? {
                 let decoded = wire::decoded(from)?;

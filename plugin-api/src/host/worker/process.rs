@@ -102,7 +102,8 @@ impl Process {
         let options = &blueprint.options;
         let passed = options.environment.iter();
         let environment = passed.filter_map(|name| Some((name, std::env::var_os(name)?)));
-        let child = Command::new(&options.program)
+        let mut command = Command::new(&options.program);
+        command
             .args(&options.arguments)
             .env_clear()
             .envs(environment)
@@ -110,8 +111,12 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::from(stderr))
             // A group of its own: what the terminal tells the daemon is not for it.
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        if let Some(user) = options.user {
+            // Its supplementary groups end with this, too.
+            command.uid(user).gid(user);
+        }
+        let child = command.spawn()?;
         let process = Self {
             number,
             pid: child.id(),
@@ -331,8 +336,9 @@ impl Process {
         let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let id = child.as_ref().and_then(|child| Pid::from_raw(child.id().cast_signed()));
         if let Some(group) = id {
-            // Gone already is as good.
+            // Gone already is as good. By itself, too: it may have left its group.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            let _ = rustix::process::kill_process(group, Signal::KILL);
         }
     }
 

@@ -163,8 +163,13 @@ impl Hsm {
             (Use::Verify, Verify::Token) => (KeyFlags::VERIFY, true),
             (Use::Sign, _) => (KeyFlags::SIGN, key.signs_alone),
         };
-        let other_ids =
+        let other_ids: Vec<_> =
             Some(key.uri.clone()).filter(|uri| shared && *uri != key.id).into_iter().collect();
+        // The URI of a configured key names every object that it fits: the old and the new key.
+        let flags = match other_ids.is_empty() {
+            true => flags,
+            false => flags | KeyFlags::SHARES_ID,
+        };
         let (spki_der, algorithms) = (key.public.spki_der.as_slice(), &key.public.algorithms[..]);
         let whole = Key::host_verified(handle, key.id.as_str(), spki_der, algorithms);
         Key { flags, other_ids, ..whole }

@@ -2,7 +2,7 @@
 //! beyond. A cause never displaces Google's sentence.
 
 use crate::decision::AttestorReason;
-use crate::evaluate::message::{CAUSES_BYTES_MAX, NOT_ATTESTED, Shown, UNDETERMINED, denial};
+use crate::evaluate::message::{CAUSES_BYTES_MAX, NOT_ATTESTED, UNDETERMINED, denial, shown};
 use crate::image::{DigestError, ImageError};
 use crate::platform::result::AuthenticatorResult;
 
@@ -60,7 +60,7 @@ fn with_causes(sentence: &str, results: &[AuthenticatorResult]) -> String {
 fn who(result: &AuthenticatorResult) -> String {
     let name = match result.display_name.as_str() {
         "" => String::new(),
-        name => format!(" \"{}\"", Shown(name)),
+        name => format!(" \"{}\"", shown(name)),
     };
     format!("authenticator {}{name} in projects/{}", result.index, result.project)
 }
@@ -69,9 +69,6 @@ fn cause(result: &AuthenticatorResult, room: usize) -> String {
     match &result.reason {
         AttestorReason::NoKeys => " (it trusts no key)".to_owned(),
         AttestorReason::NoAttestations => " (no attestation of this digest)".to_owned(),
-        AttestorReason::LimitExceeded => {
-            " (more attestations or signatures than are examined)".to_owned()
-        }
-        reason => denial(reason, &result.trials, room).1,
+        reason => denial(reason, (&result.trials, &result.others), room).1,
     }
 }

@@ -8,6 +8,7 @@ use super::plan::{CheckPlan, CheckSetPlan, ImagePlan, Plan, Question};
 use crate::decision::AttestorReason;
 use crate::envelope::Envelopes;
 use crate::evaluate::decide::{Answers, answers, tried};
+use crate::evaluate::explain::{Summary, joined};
 use crate::evaluate::pair::{PairedTrials, Pairs};
 use crate::image::Digest;
 use crate::limits::Limits;
@@ -127,6 +128,57 @@ pub fn conclude(pairing: Pairing<'_>, verdicts: &[Verdict]) -> PodResult {
     }
 }
 
+/// The answer after two portions of evidence, from those after each, of the same plan.
+pub fn join(earlier: PodResult, later: PodResult) -> PodResult {
+    let images = earlier.images.into_iter().zip(later.images);
+    let join = |(earlier, later): (ImageResult, ImageResult)| ImageResult {
+        image: earlier.image,
+        outcome: match (earlier.outcome, later.outcome) {
+            (ImageOutcome::CheckSet(earlier), ImageOutcome::CheckSet(later)) => {
+                ImageOutcome::CheckSet(join_check_sets(earlier, later))
+            }
+            (earlier, _) => earlier,
+        },
+    };
+    PodResult { images: images.map(join).collect(), ..earlier }
+}
+
+fn join_check_sets(earlier: CheckSetResult, later: CheckSetResult) -> CheckSetResult {
+    let outcome = match (earlier.outcome, later.outcome) {
+        (CheckSetOutcome::Checks(earlier), CheckSetOutcome::Checks(later)) => {
+            let both = earlier.into_iter().zip(later);
+            CheckSetOutcome::Checks(both.map(|(one, other)| join_checks(one, other)).collect())
+        }
+        (earlier, _) => earlier,
+    };
+    CheckSetResult { outcome, ..earlier }
+}
+
+fn join_checks(earlier: CheckResult, later: CheckResult) -> CheckResult {
+    let outcome = match (earlier.outcome, later.outcome) {
+        (
+            CheckOutcome::Evaluated { authenticators: earlier, .. },
+            CheckOutcome::Evaluated { authenticators: later, .. },
+        ) if !earlier.is_empty() => {
+            let both = earlier.into_iter().zip(later);
+            attestation_outcome(both.map(|(one, other)| join_authenticators(one, other)).collect())
+        }
+        (earlier, _) => earlier,
+    };
+    CheckResult { outcome, ..earlier }
+}
+
+fn join_authenticators(
+    earlier: AuthenticatorResult,
+    later: AuthenticatorResult,
+) -> AuthenticatorResult {
+    let summary = Summary { trials: earlier.trials, others: earlier.others };
+    let Summary { trials, others } =
+        summary.join(Summary { trials: later.trials, others: later.others });
+    let reason = joined(earlier.reason, later.reason);
+    AuthenticatorResult { reason, trials, others, ..earlier }
+}
+
 fn check_results(
     set: &CheckSet,
     plans: Vec<CheckPlan>,
@@ -153,13 +205,14 @@ fn attested(
     answers: &mut Answers<'_>,
 ) -> CheckOutcome {
     let conclude = |paired: PairedAuthenticator<'_>| {
-        let (reason, trials) = tried(paired.trials, digest, answers);
+        let (reason, Summary { trials, others }) = tried(paired.trials, digest, answers);
         AuthenticatorResult {
             index: paired.index,
             display_name: paired.display_name.to_owned(),
             project: paired.project.clone(),
             reason,
             trials,
+            others,
         }
     };
     attestation_outcome(paired.into_iter().map(conclude).collect())

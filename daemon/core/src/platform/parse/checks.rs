@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{PROJECTS_MAX, Patterns, all, projects, some};
-use crate::attestor::parse::{KEYS_MAX, pkix_material};
+use crate::attestor::parse::{KEYS_MAX, key_id, pkix_material};
 use crate::attestor::{KeyId, PublicKey};
 use crate::document::read::{Field, Object};
 use crate::names::ProjectId;
@@ -40,6 +40,7 @@ const FIELDS: [&str; 9] = [
 
 pub(super) fn check(field: &Field<'_>, patterns: &mut Patterns) -> Option<PolicyCheck> {
     let object = field.object(&FIELDS)?;
+    object.refuse_null(&KINDS.map(|(name, _)| name));
     let image_allowlist = patterns.allowlist(&object);
     let mut kinds = Vec::new();
     for (name, read) in KINDS {
@@ -124,8 +125,11 @@ fn authenticator(field: &Field<'_>) -> Option<AttestationAuthenticator> {
 fn public_key(field: &Field<'_>) -> Option<PublicKey> {
     let object = field.object(&["keyId", "publicKeyPem", "signatureAlgorithm"])?;
     // Google's documentation writes the id as a YAML block, which ends with a line break.
-    let id = object.text("keyId");
-    let id = Some(id.trim_end()).filter(|id| !id.is_empty()).map(KeyId::from);
+    let id = match object.get("keyId") {
+        Some(id) => Some(key_id(&id)?.as_str().trim_end().into()),
+        None => None,
+    };
+    let id = id.filter(|id: &KeyId| !id.as_str().is_empty());
     if id.as_ref().is_some_and(|id| !id.is_uri()) {
         object.get("keyId")?.fail("must be a URI (RFC 3986), or empty for the default");
     }

@@ -11,11 +11,12 @@ use std::collections::HashSet;
 
 use super::allow_pattern::AllowPattern;
 use super::{CheckSet, GkePolicy, PlatformPolicy, PlatformRules, PolicyCheck, Scope};
+use crate::attributes::Namespace;
 use crate::document::read::{Field, FieldErrors, Object, resource};
 use crate::document::{Document, DocumentError, DocumentLimits, Value};
 use crate::names::{Platform, PlatformPolicyName, ProjectId};
 use crate::policy::parse::{
-    ATTESTOR_REFERENCES_MAX, PATTERNS_MAX, RULES_MAX, is_label, is_subdomain,
+    ATTESTOR_REFERENCES_MAX, PATTERNS_MAX, RULES_MAX, is_account_of_namespace,
 };
 
 /// Check sets of one policy, as rules of a project's policy.
@@ -50,8 +51,8 @@ pub fn platform_policy_from_json(
     Ok(platform_policy_from_document(&document, name)?)
 }
 
-/// Reads a platform policy from a document of either format. `name` is the one of the URL and
-/// overrides the document's, which is then not needed. `etag` and `updateTime` are kept as given:
+/// Reads a platform policy from a document of either format. `name` is the one of the URL; the
+/// document may leave its own out, and may not say another. `etag` and `updateTime` are kept as given:
 /// a write replaces them.
 pub fn platform_policy_from_document(
     document: &Document,
@@ -63,10 +64,7 @@ pub fn platform_policy_from_document(
 fn platform_policy(root: &Field<'_>, name: Option<&PlatformPolicyName>) -> Option<PlatformPolicy> {
     let object =
         root.object(&["name", "description", "gkePolicy", "cloudRunPolicy", "etag", "updateTime"])?;
-    let name = match name {
-        Some(name) => Some(name.clone()),
-        None => object.required("name").and_then(|field| field.parsed(str::parse)),
-    };
+    let name = object.own_name(name, str::parse);
     let platform = name.as_ref().map(PlatformPolicyName::platform);
     let rules = rules(&object, platform);
     Some(PlatformPolicy {
@@ -164,6 +162,7 @@ impl Scope {
 
 fn check_set(field: &Field<'_>, patterns: &mut Patterns) -> Option<CheckSet> {
     let object = field.object(&["displayName", "scope", "imageAllowlist", "checks"])?;
+    object.refuse_null(&["scope"]);
     let scope = match object.get("scope") {
         Some(field) => scope(&field),
         None => Some(Scope::Default),
@@ -205,6 +204,7 @@ fn scope(field: &Field<'_>) -> Option<Scope> {
         return Some(Scope::Default);
     }
     let object = field.object(&["kubernetesServiceAccount", "kubernetesNamespace"])?;
+    object.refuse_null(&["kubernetesServiceAccount", "kubernetesNamespace"]);
     match (object.get("kubernetesServiceAccount"), object.get("kubernetesNamespace")) {
         (Some(_), Some(namespace)) => {
             namespace.fail("a scope is a namespace or a service account; remove one of the two");
@@ -219,18 +219,16 @@ fn scope(field: &Field<'_>) -> Option<Scope> {
 }
 
 fn namespace(text: &str) -> Result<String, &'static str> {
-    match is_label(text) {
-        true => Ok(text.to_owned()),
-        false => Err("must be a Kubernetes namespace (RFC 1123 label)"),
+    match text.parse::<Namespace>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("must be a Kubernetes namespace (RFC 1123 label)"),
     }
 }
 
 fn service_account(text: &str) -> Result<String, &'static str> {
-    match text.split_once(':') {
-        Some((namespace, account)) if is_label(namespace) && is_subdomain(account) => {
-            Ok(text.to_owned())
-        }
-        _ => Err("must be NAMESPACE:SERVICE_ACCOUNT, such as shop:default"),
+    match is_account_of_namespace(text) {
+        true => Ok(text.to_owned()),
+        false => Err("must be NAMESPACE:SERVICE_ACCOUNT, such as shop:default"),
     }
 }
 

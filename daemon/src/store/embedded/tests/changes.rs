@@ -15,7 +15,7 @@ fn missing(name: &str) -> Result<(), StoreError> {
 }
 
 fn evidence(store: &EmbeddedStore, byte: u8) -> usize {
-    store.evidence(&[(NOTE.parse().unwrap(), digest(byte))], 10).unwrap()[0].len()
+    super::evidence(store, NOTE, digest(byte)).len()
 }
 
 #[test]

@@ -41,8 +41,10 @@ fn child() {
 fn write_until_killed(store: &EmbeddedStore, writer: &str) {
     for number in 0_usize.. {
         let batch = format!("{writer}.{number}");
+        // Of many digests: each takes so many attestations and no more.
+        let digest = |position| uri((number % 80 * 3 + position) as u8);
         let all =
-            (0..3).map(|position| attestation(&name(&batch, position), NOTE, &uri(position as u8)));
+            (0..3).map(|position| attestation(&name(&batch, position), NOTE, &digest(position)));
         store.apply(Write::CreateOccurrences(all.collect())).unwrap();
         println!("\n{CREATED}{batch}");
         if number % 4 == 3 {

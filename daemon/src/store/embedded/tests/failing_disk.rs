@@ -47,6 +47,10 @@ impl Disk for TestDisk {
         Ok(Box::new(TestFile { file: self.directory.open()?, state: Arc::clone(&self.state) }))
     }
 
+    fn is_in_place(&self) -> io::Result<bool> {
+        self.directory.is_in_place()
+    }
+
     fn take_reserve(&self) -> io::Result<()> {
         if self.state.full.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -106,8 +110,7 @@ fn create(store: &EmbeddedStore, id: u32) -> Result<(), StoreError> {
 }
 
 fn names(store: &EmbeddedStore) -> Vec<String> {
-    let found = store.evidence(&[(NOTE.parse().unwrap(), digest(1))], 1_000).unwrap();
-    found[0].iter().map(|one| one.occurrence.id().to_owned()).collect()
+    evidence(store, NOTE, digest(1)).iter().map(|name| name.id().to_owned()).collect()
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod changes;
 mod crash;
 mod failing_disk;
 mod opening;
+mod quota;
 mod writes;
 
 use std::path::Path;
@@ -13,7 +14,9 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _};
 
 use super::tables::{BY_NOTE, EVIDENCE, OCCURRENCES};
 use super::*;
-use crate::store::conformance;
+use crate::store::tests::states;
+use crate::store::{Cursor, Lookup, conformance};
+use hallmark_core::image::Digest;
 
 fn metrics() -> StoreMetrics {
     StoreMetrics::register(&Registry::new()).unwrap()
@@ -63,6 +66,57 @@ impl write::PreparedOccurrence {
             Ok(u64::from(evidence.is_some()) + u64::from(listing.is_some()))
         });
         filed.unwrap()
+    }
+}
+
+/// The occurrences with attestations of a digest under a note, on all pages.
+fn evidence(store: &EmbeddedStore, note: &str, digest: Digest) -> Vec<OccurrenceName> {
+    let lookup = Lookup::UnderNote(note.parse().unwrap(), digest);
+    let (mut names, mut next) = (Vec::new(), Some(Cursor::default()));
+    while let Some(from) = next {
+        let query = EvidenceQuery { lookup: lookup.clone(), from };
+        let page = store.evidence(&[query]).unwrap().pop().unwrap();
+        names.extend(page.attestations.into_iter().map(|one| one.occurrence));
+        next = page.next;
+    }
+    names
+}
+
+/// Files occurrences as a daemon did that knew no limits.
+fn file_without_limits(store: &EmbeddedStore, occurrences: Vec<Occurrence>) {
+    let written = store.shared.with(|database| {
+        let transaction = database.begin_write()?;
+        let mut tables = tables::Tables::open(&transaction)?;
+        for one in occurrences {
+            write::insert_occurrence(&mut tables, &write::PreparedOccurrence::from(one))?;
+        }
+        drop(tables);
+        Ok(transaction.commit()?)
+    });
+    written.unwrap();
+}
+
+#[test]
+fn more_than_the_limits_is_read_if_it_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for write in conformance::resources() {
+        store.apply(write).unwrap();
+    }
+    file_without_limits(&store, conformance::many());
+    conformance::check_many(&store);
+    assert_consistent(&store);
+}
+
+#[test]
+fn the_embedded_store_answers_as_the_model_does() {
+    for state in states() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        for write in &state.writes {
+            store.apply(write.clone()).unwrap_or_else(|error| panic!("{}: {error}", state.name));
+        }
+        state.check(&store);
     }
 }
 

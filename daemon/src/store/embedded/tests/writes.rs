@@ -78,8 +78,7 @@ fn a_batch_is_created_whole_or_not_at_all() {
         let refused = store.apply(Write::CreateOccurrences(batch));
         assert!(matches!(refused, Err(StoreError::AlreadyExists(_))), "{refused:?}");
     }
-    let found = store.evidence(&[(NOTE.parse().unwrap(), digest(1))], 10).unwrap();
-    assert_eq!(found[0].len(), 1);
+    assert_eq!(evidence(&store, NOTE, digest(1)).len(), 1);
     assert_consistent(&store);
 }
 
@@ -100,8 +99,7 @@ fn a_deleted_occurrence_is_gone_from_every_index() {
         assert_eq!(store.occurrence(&occurrence.name), Ok(None));
         assert_consistent(&store);
     }
-    let left = store.evidence(&[(NOTE.parse().unwrap(), digest(1))], 10).unwrap();
-    assert_eq!(left, [vec![]]);
+    assert_eq!(evidence(&store, NOTE, digest(1)), []);
 }
 
 #[test]
@@ -127,8 +125,7 @@ fn of_many_writers_of_one_name_exactly_one_wins_and_none_spoils_another() {
         writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-    let found = store.evidence(&[(NOTE.parse().unwrap(), digest(2))], 100).unwrap();
-    assert_eq!(found[0].len(), 32);
+    assert_eq!(evidence(&store, NOTE, digest(2)).len(), 32);
     assert_consistent(&store);
 }
 

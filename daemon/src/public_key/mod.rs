@@ -1,11 +1,20 @@
-//! What a public key is: the one place that reads SubjectPublicKeyInfo.
+//! Public keys: the one place that reads SubjectPublicKeyInfo.
 //!
-//! Structure only. Whether a point lies on its curve is asked where a key enters
-//! ([`crate::plugin`]) and again by whoever computes with it.
+//! [`read`] looks at the structure only, for whoever computes with a key that has entered.
+//! [`judge`] decides if a key may enter, whichever door it comes by: keys of plugins and of
+//! attestors, of the issuers of JWTs, of client CAs and clients, of key versions.
+
+mod encode;
+mod judge;
+#[cfg(test)]
+mod tests;
+
+pub use encode::{Encoded, encode};
+pub use judge::{JudgedKey, judge};
 
 use std::fmt;
 
-use der::asn1::{BitStringRef, ObjectIdentifier, UintRef};
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
 use der::{Decode, Reader, SliceReader};
 use hallmark_core::attestor::SignatureAlgorithm;
 use spki::SubjectPublicKeyInfoRef;
@@ -31,8 +40,8 @@ pub enum KeyType {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyTypeError {
     /// Not DER.
-    #[error("the public key is no SubjectPublicKeyInfo in DER: {0}")]
-    Der(der::Error),
+    #[error("the public key is no SubjectPublicKeyInfo in DER")]
+    Der,
     /// A type of key that verifies no attestation.
     #[error("a public key of type {0} is not supported")]
     Type(ObjectIdentifier),
@@ -45,6 +54,25 @@ pub enum KeyTypeError {
     /// RFC 8017 §3.1: odd and at least 3. Larger than 33 bits is what no verifier takes.
     #[error("the RSA exponent must be odd, at least 3 and at most 33 bits long")]
     Exponent,
+    /// NIST SP 800-131A allows no fewer than 2048 bits; AWS-LC and ring verify with no more than
+    /// 8192.
+    #[error("an RSA key of {0} bits is refused: use 2048, 3072 or 4096")]
+    ModulusBits(usize),
+    /// SP 800-89 §5.3.3. Who knows a factor has the private key.
+    #[error("the RSA modulus has the small factor {0}, so anybody can sign with this key")]
+    SmallFactor(u32),
+    /// Points of this curve are read uncompressed only.
+    #[error("a {0} point must be uncompressed")]
+    Compressed(&'static str),
+    /// Not in the subgroup of prime order, or not the one encoding of its point.
+    #[error(
+        "the Ed25519 key is not a canonical point of the prime-order group: signatures can be forged \
+         for it"
+    )]
+    Ed25519Point,
+    /// A key whose secret is known: its matrix part is zero.
+    #[error("the ML-DSA-65 key is degenerate: signatures can be forged for it")]
+    MlDsaDegenerate,
 }
 
 impl KeyType {
@@ -107,12 +135,15 @@ const ML_DSA_65_BYTES: usize = 1952;
 /// The type of a key and the bits of its subject public key: an RSAPublicKey, a point, or the key
 /// itself.
 pub fn read(spki_der: &[u8]) -> Result<(KeyType, &[u8]), KeyTypeError> {
-    let spki = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(KeyTypeError::Der)?;
+    let spki = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(|_| KeyTypeError::Der)?;
     let bits = BitStringRef::as_bytes(&spki.subject_public_key);
     let bits = bits.ok_or(KeyTypeError::Bits("whole"))?;
     let bare = spki.algorithm.parameters.is_none();
     let key_type = match spki.algorithm.oid {
-        RSA_ENCRYPTION => KeyType::Rsa(rsa_bits(bits)?),
+        RSA_ENCRYPTION if spki.algorithm.parameters == Some(AnyRef::NULL) => {
+            KeyType::Rsa(rsa_numbers(bits)?.bits())
+        }
+        RSA_ENCRYPTION => return Err(KeyTypeError::Bits("RSA")),
         EC_PUBLIC_KEY => match spki.algorithm.parameters_oid() {
             Ok(P256) => KeyType::P256,
             Ok(P384) => KeyType::P384,
@@ -128,8 +159,19 @@ pub fn read(spki_der: &[u8]) -> Result<(KeyType, &[u8]), KeyTypeError> {
     Ok((key_type, bits))
 }
 
-/// The size of the modulus in an `RSAPublicKey` (RFC 8017 appendix A.1.1).
-fn rsa_bits(public_key: &[u8]) -> Result<usize, KeyTypeError> {
+/// The numbers of an `RSAPublicKey`.
+struct RsaNumbers<'a> {
+    modulus: UintRef<'a>,
+}
+
+impl RsaNumbers<'_> {
+    fn bits(&self) -> usize {
+        bit_length(&self.modulus)
+    }
+}
+
+/// Reads an `RSAPublicKey` (RFC 8017 appendix A.1.1) with an odd modulus and a usual exponent.
+fn rsa_numbers(public_key: &[u8]) -> Result<RsaNumbers<'_>, KeyTypeError> {
     let wrong = KeyTypeError::Bits("RSA");
     let mut reader = SliceReader::new(public_key).map_err(|_| wrong.clone())?;
     let numbers = reader.sequence(|numbers| {
@@ -146,7 +188,7 @@ fn rsa_bits(public_key: &[u8]) -> Result<usize, KeyTypeError> {
     if one || !odd(&exponent) || bit_length(&exponent) > 33 {
         return Err(KeyTypeError::Exponent);
     }
-    Ok(bit_length(&modulus))
+    Ok(RsaNumbers { modulus })
 }
 
 fn bit_length(number: &UintRef<'_>) -> usize {

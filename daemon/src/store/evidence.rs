@@ -1,0 +1,160 @@
+//! Evidence in pages: what is asked for, what is answered, and how much one read may hold.
+
+use bytes::Bytes;
+use hallmark_core::image::Digest;
+use hallmark_core::limits::Limits;
+use hallmark_core::names::{NoteName, ProjectId};
+use hallmark_core::occurrence::Attestation;
+
+/// Signatures of one page: as many as are examined at a time.
+pub(super) const PAGE_SIGNATURES_MAX: usize = hallmark_core::evaluate::portion::SIGNATURES_MAX;
+
+/// Entries that one page looks at. Attestations of a project are found among all of their digest.
+pub(super) const PAGE_ENTRIES_MAX: usize = 10_000;
+
+/// Bytes of all pages of one read, the last attestation aside. A thousand attestations as gcloud
+/// makes them take one MiB.
+pub(super) const READ_BYTES_MAX: usize = Limits::DEFAULT.evidence_bytes_max;
+
+/// Where to look for the attestations of a digest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lookup {
+    /// Under a note, in whatever project they live.
+    UnderNote(NoteName, Digest),
+    /// Among those that live in a project, whatever their note.
+    InProject(ProjectId, Digest),
+}
+
+/// Evidence to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceQuery {
+    /// Of what.
+    pub lookup: Lookup,
+    /// Where to begin, or to go on.
+    pub from: Cursor,
+}
+
+/// A place in the evidence of one lookup. Only the store that gave it can read it; the default is
+/// the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(pub(super) Bytes);
+
+#[cfg(test)]
+impl Cursor {
+    /// A cursor of a store that counts.
+    pub(crate) fn of_number(number: usize) -> Self {
+        Self(Bytes::copy_from_slice(&number.to_be_bytes()))
+    }
+
+    /// The number of [`Cursor::of_number`]; 0 at the beginning.
+    pub(crate) fn number(&self) -> usize {
+        self.0.as_ref().try_into().map_or(0, usize::from_be_bytes)
+    }
+}
+
+/// The next attestations of a lookup, in the order of the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvidencePage {
+    /// May be empty although there are more.
+    pub attestations: Vec<Attestation>,
+    /// Where to go on; `None` after the last.
+    pub next: Option<Cursor>,
+}
+
+/// What was verified at the write: that `key` signed `message`. Both are SHA-256 hashes.
+///
+/// Whoever may attach to a note can file a good attestation again in any number of variants, but
+/// makes no new proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Proof {
+    /// Of the SubjectPublicKeyInfo.
+    pub key: [u8; 32],
+    /// Of the exact bytes signed.
+    pub message: [u8; 32],
+}
+
+/// How much is filed for one note and digest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) occurrences: usize,
+    pub(super) signatures: usize,
+    pub(super) bytes: usize,
+}
+
+impl Usage {
+    /// With one attestation more.
+    pub(super) fn and(self, signatures: usize, bytes: usize) -> Self {
+        Self {
+            occurrences: self.occurrences + 1,
+            signatures: self.signatures + signatures,
+            bytes: self.bytes + bytes,
+        }
+    }
+
+    /// Without one attestation of these.
+    pub(super) fn without(self, other: Self) -> Self {
+        Self {
+            occurrences: self.occurrences.saturating_sub(other.occurrences),
+            signatures: self.signatures.saturating_sub(other.signatures),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
+    /// The first limit that is passed, and what it limits.
+    pub(super) fn passed(self) -> Option<(&'static str, usize)> {
+        let limits = Limits::DEFAULT;
+        [
+            (self.occurrences, "attestations", limits.occurrences_max),
+            (self.signatures, "signatures", limits.signatures_max),
+            (self.bytes, "bytes of attestations", limits.evidence_bytes_max),
+        ]
+        .into_iter()
+        .find_map(|(used, what, limit)| (used > limit).then_some((what, limit)))
+    }
+}
+
+/// What is left to read in one call of a store.
+#[derive(Debug)]
+pub(super) struct Room {
+    bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { bytes: READ_BYTES_MAX }
+    }
+}
+
+impl Room {
+    /// Fills a page from the entries after `from`: the place of each, and the attestation if it is
+    /// one that is asked for.
+    pub(super) fn page<E>(
+        &mut self,
+        from: &Cursor,
+        entries: impl Iterator<Item = Result<(Cursor, Option<Attestation>), E>>,
+    ) -> Result<EvidencePage, E> {
+        let (mut page, mut at, mut signatures) = (EvidencePage::default(), from.clone(), 0);
+        for (looked_at, entry) in entries.enumerate() {
+            let full = signatures >= PAGE_SIGNATURES_MAX || looked_at >= PAGE_ENTRIES_MAX;
+            if full || self.bytes == 0 {
+                page.next = Some(at);
+                break;
+            }
+            let (place, attestation) = entry?;
+            at = place;
+            if let Some(attestation) = attestation {
+                self.bytes = self.bytes.saturating_sub(bytes(&attestation));
+                signatures += attestation.signatures.len().max(1);
+                page.attestations.push(attestation);
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// Bytes that an attestation takes in memory, about.
+fn bytes(attestation: &Attestation) -> usize {
+    let signatures = attestation.signatures.iter();
+    let signatures = signatures.map(|one| 64 + one.key_id.as_str().len() + one.signature.len());
+    256 + attestation.payload.len() + signatures.sum::<usize>()
+}
