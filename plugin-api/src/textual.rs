@@ -250,6 +250,11 @@ pub fn without_values(message: &str) -> String {
     if message.starts_with("missing field `") || message.starts_with("duplicate field `") {
         return message.to_owned();
     }
+    if message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')).is_some_and(
+        |(name, _)| is_plain_name(name),
+    ) {
+        return message.to_owned();
+    }
     let Some(quote) = message.find(['`', '"', '\'']) else { return message.to_owned() };
     let (kind, quoted) = message.split_at(quote);
     if kind.contains(", expected ") {
@@ -257,6 +262,16 @@ pub fn without_values(message: &str) -> String {
     }
     let expected = quoted.rfind(", expected ").map_or("", |at| &quoted[at..]);
     format!("{}{expected}", kind.trim_end())
+}
+
+/// Characters of the longest name of a setting.
+const NAME_CHARS_MAX: usize = 24;
+
+/// True for a name that settings have, such as `refresh_secs`. Keys, tokens and PINs have digits or
+/// capitals.
+pub fn is_plain_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -335,6 +350,10 @@ mod tests {
             (
                 "unknown field `hunter2`, expected one of `a`, `b` at line 1 column 9",
                 "unknown field, expected one of `a`, `b` at line 1 column 9",
+            ),
+            (
+                "unknown field `refresh_sec`, expected `refresh_secs`",
+                "unknown field `refresh_sec`, expected `refresh_secs`",
             ),
             (
                 r#"invalid type: string "a, expected b", expected u8"#,

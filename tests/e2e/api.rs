@@ -64,11 +64,17 @@ async fn a_policy_is_given_back_as_it_was_put() {
     assert_eq!(got["clusterAdmissionRules"]["l.c"]["evaluationMode"], "ALWAYS_DENY");
     assert!(got["etag"].as_str().is_some_and(|etag| etag.starts_with('"')), "{got:#}");
     assert!(got["updateTime"].as_str().is_some_and(|time| time.ends_with('Z')), "{got:#}");
-    // The name is the URL's, whatever the body says.
+    // The name is the URL's: the body may leave it out, and may not say another.
     let mut elsewhere = policy("ALWAYS_ALLOW", &[]);
     elsewhere["name"] = json!("projects/elsewhere/policy");
+    let refused = client.put("/v1/projects/p/policy", &elsewhere).await;
+    let message = refused.refused(400, "INVALID_ARGUMENT");
+    assert!(message.contains("name: is not projects/p/policy"), "{message}");
+    assert_eq!(client.get("/v1/projects/p/policy").await.ok(), got, "nothing was written");
+    elsewhere.as_object_mut().expect("an object").remove("name");
     let answered = client.put("/v1/projects/p/policy", &elsewhere).await.ok();
     assert_eq!(answered["name"], "projects/p/policy");
+    assert_eq!(answered["defaultAdmissionRule"]["evaluationMode"], "ALWAYS_ALLOW");
 }
 
 #[tokio::test]
@@ -271,6 +277,7 @@ async fn two_hundred_attestors_are_the_limit_of_a_project() {
         body["name"] = json!(format!("projects/p/attestors/a{number:03}"));
         client.post(&format!("/v1/projects/p/attestors?attestorId=a{number:03}"), &body).await.ok();
     }
+    body["name"] = json!("projects/p/attestors/more");
     let answer = client.post("/v1/projects/p/attestors?attestorId=more", &body).await;
     answer.refused(429, "RESOURCE_EXHAUSTED");
 

@@ -140,6 +140,7 @@ impl Table {
             let keys: Vec<_> = names.iter().map(|name| (uri(name), &self.keys[name])).collect();
             let keys: Vec<_> = keys.iter().map(|(id, key)| (id.as_str(), *key)).collect();
             let mut body = attestor_body(id, &keys);
+            body["name"] = json!(format!("projects/{project}/attestors/{id}"));
             body["userOwnedGrafeasNote"]["noteReference"] =
                 json!(format!("projects/{project}/notes/{id}"));
             let path = format!("/v1/projects/{project}/attestors?attestorId={id}");
@@ -262,8 +263,10 @@ impl Review<'_> {
         if self.row["request"]["breakGlass"] == true {
             object["metadata"]["labels"] = json!({"image-policy.k8s.io/break-glass": "true"});
         }
+        let namespace = self.given("namespace", "nowhere");
+        object["metadata"]["namespace"] = json!(namespace);
         let mut body = creation(&object);
-        body["request"]["namespace"] = json!(self.given("namespace", "nowhere"));
+        body["request"]["namespace"] = json!(namespace);
         let answer = self.client.post(&self.path("k8s", "admission"), &body).await.ok();
         answer["response"]["allowed"].clone()
     }

@@ -164,7 +164,7 @@ async fn an_explanation_is_bounded_and_counts_what_it_leaves_out() {
     let last = &decision["images"][299]["attestors"][0];
     assert_eq!(last["trials"], json!([]));
     assert_eq!(last["otherOutcomes"], json!({"KEY_ID_UNKNOWN": 1000}));
-    let log = last_record(&world.dir.path().join("data/audit"));
+    let log = last_record(world.dir.path());
     assert_eq!(log["decision"], decision);
 }
 

@@ -146,6 +146,6 @@ async fn explanations_are_made_within_a_budget() {
     assert!(answer.text.len() < 6 * MIB, "{} bytes", answer.text.len());
     assert_denied(&answer.ok(), "NOT_ATTESTED");
     world.assert_small("1,000 tags of a digest with 1,000 signatures, decided");
-    let lines = hallmark_tests::audit::records(&world.dir.path().join("data/audit"));
+    let lines = hallmark_tests::audit::records(world.dir.path());
     assert_eq!(lines.last().expect("a record")["type"], "decision");
 }

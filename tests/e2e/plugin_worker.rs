@@ -181,7 +181,10 @@ async fn operators_see_where_a_plugin_runs() {
 fn options_of_a_plugin_that_cannot_be_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     for (more, says) in [
-        ("isolation = 'elsewhere'", "unknown variant `elsewhere`"),
+        (
+            "isolation = 'elsewhere'",
+            "line 3: isolation: unknown variant, expected `in-process` or `worker`",
+        ),
         ("call_timeout_ms = 1", "plugins.call_timeout_ms = 1 is out of range: 10 to 600000"),
         ("memory_limit_mib = 1", "plugins.memory_limit_mib = 1 is out of range: 64 to 1048576"),
         ("user = 0", "plugins.user = 0 is out of range"),

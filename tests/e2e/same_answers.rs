@@ -105,7 +105,8 @@ async fn a_deleted_note_attests_nothing_in_database_and_files() {
         "simpleSigningAttestationCheck": {
             "containerAnalysisAttestationProjects": ["projects/p"],
             "attestationAuthenticators": [{"pkixPublicKeySet": {"pkixPublicKeys": [
-                {"publicKeyPem": world.key.public_pem, "signatureAlgorithm": world.key.algorithm},
+                {"keyId": KEY_ID, "publicKeyPem": world.key.public_pem,
+                    "signatureAlgorithm": world.key.algorithm},
             ]}}],
         },
     }]}]}});

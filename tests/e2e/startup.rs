@@ -200,7 +200,7 @@ async fn it_drains_on_sigterm() {
     // The daemon has read the head: it waits for the rest.
     eventually("the request to be at work", || async {
         let metrics = world.client().get("/metrics").await.text;
-        metrics.contains("hallmark_http_in_flight 1").then_some(())
+        metrics.contains("hallmark_http_bodies 1").then_some(())
     })
     .await;
     world.daemon.signal("TERM");
@@ -223,7 +223,7 @@ async fn draining_has_an_end() {
     never.send_head("content-length: 100").await;
     eventually("the request to be at work", || async {
         let metrics = world.client().get("/metrics").await.text;
-        metrics.contains("hallmark_http_in_flight 1").then_some(())
+        metrics.contains("hallmark_http_bodies 1").then_some(())
     })
     .await;
     let World { daemon, .. } = world;

@@ -261,6 +261,7 @@ async fn an_export_says_what_it_leaves_out() {
     let mut requires = policy("REQUIRE_ATTESTATION", &["build"]);
     requires["defaultAdmissionRule"]["requireAttestationsBy"] =
         json!(["projects/p/attestors/build"]);
+    requires["name"] = json!("projects/q/policy");
     client.put("/v1/projects/q/policy", &requires).await.ok();
     let says = export("q");
     assert!(says.iter().any(|one| one.contains("projects/p/attestors/build")), "{says:?}");

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hallmark_core::attestor::{KeyMaterial, PublicKey, Validity, VerificationKey};
+use hallmark_core::attributes::{Namespace, ServiceAccount};
 use hallmark_core::decision::TrialOutcome;
 use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
@@ -78,6 +79,17 @@ fn the_tables_are_complete() {
     }
     assert!(rows >= ROWS_MIN, "{rows} rows");
     assert_eq!(deciders, DECIDERS.split('|').map(str::to_owned).collect());
+}
+
+/// What could match no scope is no row: no pod has it.
+#[test]
+fn what_names_no_namespace_has_no_default_check_set() {
+    for text in ["Shop", "shop:web", "shop.web", ""] {
+        assert!(text.parse::<Namespace>().is_err(), "{text:?}");
+    }
+    for text in ["Web", "shop:web", ""] {
+        assert!(text.parse::<ServiceAccount>().is_err(), "{text:?}");
+    }
 }
 
 /// What holds for every row, whatever it says.

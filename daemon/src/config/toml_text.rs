@@ -15,9 +15,19 @@ pub struct TomlError {
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let problem = textual::without_values(error.message());
         TomlError {
             line: before.matches('\n').count() + 1,
-            problem: textual::without_values(error.message()),
+            problem: match setting(before) {
+                Some(setting) => format!("{setting}: {problem}"),
+                None => problem,
+            },
         }
     })
+}
+
+/// The setting whose value begins here, if its name shows no secret.
+fn setting(before: &str) -> Option<&str> {
+    let name = before.rsplit('\n').next()?.trim_end().strip_suffix('=')?.trim();
+    name.split('.').all(textual::is_plain_name).then_some(name)
 }

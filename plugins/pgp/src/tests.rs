@@ -286,7 +286,7 @@ fn options_become_flags_of_the_keys() {
         instance(config).unwrap().resolve(&Call::at(0), &material).unwrap()[0].flags
     };
     let strict = flags("{}");
-    assert_eq!(strict, KeyFlags::VERIFY | KeyFlags::HOST_VERIFY);
+    assert_eq!(strict, KeyFlags::VERIFY | KeyFlags::HOST_VERIFY | KeyFlags::SHARES_ID);
     let expired = flags(r#"{"expired_key":"accept_if_signed_before"}"#);
     assert_eq!(expired, strict | KeyFlags::OUTLIVES_EXPIRY);
     let revoked = flags(r#"{"soft_revoked_key":"accept_if_signed_before"}"#);

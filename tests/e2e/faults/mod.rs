@@ -230,7 +230,7 @@ async fn a_stuck_key_source_is_waited_for_by_nobody() {
 async fn ten_times_what_there_is_room_for_is_denied_in_time() {
     let images = images(100);
     let faulty = Faulty::cold(&images, "limits.requests_in_flight = 10").await;
-    faulty.order("slow 50", "data/hallmark.redb");
+    faulty.order("slow 400", "data/hallmark.redb");
     let (mut allowed, mut denied) = (0, 0);
     for response in review_all(&faulty.daemon.client, &images).await {
         if response["allowed"] == true {

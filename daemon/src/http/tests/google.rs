@@ -112,13 +112,16 @@ fn refused(answered: &Answered, code: u16, status: &str, message: &str) {
 }
 
 #[tokio::test]
-async fn a_policy_is_the_default_until_it_is_put() {
+async fn a_policy_denies_and_says_why_until_it_is_put() {
     let api = Api::start().await;
     let default = json!({
         "name": "projects/p/policy",
-        "globalPolicyEvaluationMode": "ENABLE",
+        "description": "No policy was written for this project, so every image is denied. Write \
+            one with `hallmark policy import FILE`, or as policy.yaml in the project's directory \
+            under --config-dir.",
+        "globalPolicyEvaluationMode": "DISABLE",
         "defaultAdmissionRule": {
-            "evaluationMode": "ALWAYS_ALLOW",
+            "evaluationMode": "ALWAYS_DENY",
             "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
         },
     });

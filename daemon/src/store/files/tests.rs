@@ -279,7 +279,12 @@ fn a_change_is_taken_and_a_bad_one_keeps_the_last_good_state() {
 fn a_policy_goes_with_the_directory_of_its_project_only() {
     let dir = tempfile::tempdir().unwrap();
     for project in ["p", "q"] {
-        put(dir.path(), &format!("projects/{project}/policy.yaml"), &policy_yaml("1"));
+        // Only a policy that does not say whose it is can move with its directory.
+        let yaml = policy_yaml("1");
+        let lines = yaml.lines().filter(|line| !line.starts_with("name:"));
+        let nameless: String = lines.map(|line| format!("{line}\n")).collect();
+        assert_ne!(nameless, yaml);
+        put(dir.path(), &format!("projects/{project}/policy.yaml"), &nameless);
         put(dir.path(), &format!("projects/{project}/notes/n.json"), "{\"attestation\": {}}");
     }
     let (live, watch, changes) = follow(dir.path(), EVENTS_ONLY);

@@ -35,7 +35,9 @@ fn item<'a>(key: &Key, algorithm: Algorithm, message: &'a [u8], signature: &'a [
 /// The key of that configured name that may be used so.
 fn named<'a>(keys: &'a [Key], name: &str, flags: KeyFlags) -> Option<&'a Key> {
     let is = |key: &&Key| key.id == name || key.other_ids.iter().any(|id| id == name);
-    keys.iter().filter(|key| key.flags == flags).find(is)
+    // Both halves of a pair may go by one id, and say so then.
+    let used_so = |key: &&Key| key.flags == flags || key.flags == flags | KeyFlags::SHARES_ID;
+    keys.iter().filter(used_so).find(is)
 }
 
 #[test]
@@ -150,7 +152,7 @@ fn options_of_a_key_restrict_it() {
 
         let (_, keys) =
             taken(&with(&format!(r#"{PIN},"verify":"token","keys":[{{"uri":"{uri}"}}]"#)));
-        assert_eq!(keys[0].flags, KeyFlags::VERIFY);
+        assert_eq!(keys[0].flags, KeyFlags::VERIFY | KeyFlags::SHARES_ID);
         let snapshot = with(&format!(r#""refresh_secs":7,"keys":[{{"uri":"{uri}"}}]"#));
         assert_eq!(snapshot.snapshot(&Call::at(NOW)).unwrap().ttl_seconds, 7);
         // Without a PIN the public half is there and the private one is not seen.
