@@ -44,7 +44,6 @@ impl Question {
 
     async fn by_admission(&self, client: &Client) -> Said {
         let mut object = pod(&[&self.image]);
-        object["metadata"]["namespace"] = json!(self.namespace);
         object["spec"]["serviceAccountName"] = json!(self.account);
         if self.break_glass {
             object["metadata"]["labels"] = json!({"image-policy.k8s.io/break-glass": "true"});

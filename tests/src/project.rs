@@ -113,7 +113,7 @@ pub fn attestor_body(id: &str, keys: &[(&str, &Key)]) -> Value {
             "publicKeyPem": key.public_pem, "signatureAlgorithm": key.algorithm,
         }})
     };
-    json!({"name": format!("projects/p/attestors/{id}"), "userOwnedGrafeasNote": {
+    json!({"userOwnedGrafeasNote": {
         "noteReference": format!("projects/p/notes/{id}"),
         "publicKeys": keys.iter().map(key).collect::<Vec<_>>(),
     }})
@@ -121,7 +121,7 @@ pub fn attestor_body(id: &str, keys: &[(&str, &Key)]) -> Value {
 
 /// A policy whose default rule is [`rule`].
 pub fn policy(mode: &str, attestors: &[&str]) -> Value {
-    json!({"name": "projects/p/policy", "defaultAdmissionRule": rule(mode, attestors)})
+    json!({"defaultAdmissionRule": rule(mode, attestors)})
 }
 
 /// An enforced admission rule; `attestors` belong to `REQUIRE_ATTESTATION` only.

@@ -54,6 +54,9 @@ pub enum WorkloadError {
         /// What is wrong with it.
         error: AttributeError,
     },
+    /// A list that says nothing of what is in it.
+    #[error("it is a list and has no `items`")]
+    NoItems,
     /// A list of more objects than the caller reads.
     #[error("more than {0} objects: evaluate fewer")]
     TooMany(usize),

@@ -14,12 +14,14 @@ use super::{Kind, List, Pod, Use, WorkloadError};
 const KIND_CHARS_MAX: usize = 64;
 
 /// One object that is no list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object<'a> {
     /// It as it came.
     pub json: &'a str,
     /// What it has to do with images.
     pub kind: Kind,
+    /// The kind as it is named.
+    pub named: Box<str>,
 }
 
 impl<'a> Object<'a> {
@@ -30,7 +32,7 @@ impl<'a> Object<'a> {
         let other_group = head.api_version.is_some_and(|own| self::group(&own) != group);
         match other_kind || other_group {
             true => Err(WorkloadError::OtherKind),
-            false => Ok(Self { json, kind: Kind::of(group, kind) }),
+            false => Ok(Self { json, kind: Kind::of(group, kind), named: kind.into() }),
         }
     }
 
@@ -127,11 +129,11 @@ pub fn objects(json: &str, max: usize) -> Result<Vec<Object<'_>>, WorkloadError>
         }
         let Head { api_version, kind, items } = read(json)?;
         let named = kind.map_or(of_list, Cow::into_owned);
-        let object = Object { json, kind: Kind::of_object(api_version.as_deref(), &named) };
-        if object.kind.has_pods() {
-            found.push(object);
+        let kind = Kind::of_object(api_version.as_deref(), &named);
+        if kind.has_pods() {
+            found.push(Object { json, kind, named: named.into() });
         } else if let Some(item) = item_kind(api_version.as_deref(), &named) {
-            let items = items.into_iter().flatten().rev();
+            let items = items.ok_or(WorkloadError::NoItems)?.into_iter().rev();
             rest.extend(items.map(|json| (json.get(), item.to_owned())));
         } else {
             return Err(WorkloadError::Kind(named.chars().take(KIND_CHARS_MAX).collect()));

@@ -153,6 +153,7 @@ fn what_is_no_object_with_pods_is_refused() {
         (json!({"kind": "Service", "apiVersion": "v1"}), "kind `Service` has no pods"),
         (json!({"kind": "ConfigMapList", "items": []}), "kind `ConfigMapList` has no pods"),
         (json!({}), "kind `` has no pods"),
+        (json!({"kind": "List"}), "it is a list and has no `items`"),
         (json!({"kind": "Deployment"}), "it has no `spec.template.`"),
         (json!({"kind": "CronJob", "spec": {"jobTemplate": {}}}), "it has no `spec.jobTemplate"),
         (json!({"kind": "Pod"}), "its pod has no `spec`"),

@@ -49,15 +49,14 @@ impl RunningImage {
 impl Running {
     /// Reads a `List` of pods, or one pod.
     pub(super) fn read(json: &[u8]) -> anyhow::Result<Self> {
-        const HINT: &str = "this is not what `kubectl get pods -A -o json` prints: pipe its output \
-                            in, or name a file";
+        const HINT: &str = "this is not a List of pods as `kubectl get pods -A -o json` prints it: \
+                            pipe its output in, or name a file";
         let json = str::from_utf8(json).context(HINT)?;
         let mut running = Self::default();
         for (index, object) in objects(json, OBJECTS_MAX).context(HINT)?.iter().enumerate() {
             if object.kind != Kind::Pod {
-                bail!(
-                    "object {index} is no pod, it makes pods: list those with `kubectl get pods`"
-                );
+                let kind = &object.named;
+                bail!("object {index} is a {kind}, and makes pods: list those that run");
             }
             let read = || format!("pod {index} cannot be read");
             let observed: Observed = hallmark_json::from_str(object.json).with_context(read)?;

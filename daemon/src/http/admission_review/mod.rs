@@ -7,7 +7,7 @@
 mod answer;
 mod wire;
 
-use hallmark_core::attributes::Namespace;
+use hallmark_core::attributes::{AttributeError, Namespace};
 use hallmark_core::evaluate::Request;
 use serde_json::value::RawValue;
 
@@ -109,7 +109,7 @@ impl Case {
             (Kind::Template(_), Workloads::Warn) => true,
         };
         let pod = pod(request)?;
-        let namespace = namespace(request, &pod)?;
+        let namespace = namespace(request)?;
         // Of an update none may be new, and a template may leave all of them blank.
         match pod.images.is_empty() {
             true => Ok(Self::Passes),
@@ -146,19 +146,12 @@ fn pod(request: &AdmissionRequest<'_>) -> Result<Pod, Refusal> {
     Ok(pod)
 }
 
-/// The namespace of the request, which is that of the object.
-fn namespace(request: &AdmissionRequest<'_>, pod: &Pod) -> Result<Namespace, Refusal> {
+/// The namespace of the request: whatever an object says of its own, it goes there.
+fn namespace(request: &AdmissionRequest<'_>) -> Result<Namespace, Refusal> {
     let Some(namespace) = request.namespace.as_deref() else {
         return Err(Refusal::Malformed("it names no namespace".to_owned()));
     };
-    let namespace = namespace.parse::<Namespace>();
-    let namespace = namespace.map_err(|error| malformed("namespace", &error.to_string()))?;
-    match &pod.namespace {
-        Some(own) if *own != namespace => {
-            Err(malformed("object", "its namespace is not the one of the review"))
-        }
-        _ => Ok(namespace),
-    }
+    namespace.parse().map_err(|error: AttributeError| malformed("namespace", &error.to_string()))
 }
 
 fn malformed(which: &str, why: &str) -> Refusal {
