@@ -123,84 +123,86 @@ async fn a_malformed_cluster_or_namespace_is_never_the_default_rule() {
     assert_eq!(client.post(path, &account).await.ok()["response"]["allowed"], false);
 }
 
+/// Holds a write to what it says of its own name: `bad` is refused, `good` is carried out.
+async fn assert_named(client: &Client, line: &str, bad: &Value, good: &Value) {
+    let (status, text) = send(client, line, bad).await;
+    assert_eq!(status, 400, "{line} {bad}: {text}");
+    let (status, text) = send(client, line, good).await;
+    assert_eq!(status, 200, "{line} {good}: {text}");
+}
+
+fn with(member: &str, value: &str, mut body: Value) -> Value {
+    body[member] = json!(value);
+    body
+}
+
 /// A document says whose it is, or nothing of that.
 #[tokio::test]
 async fn a_document_is_not_named_as_another_resource() {
     let world = World::new().await;
     let client = world.client();
     note(client, "n").await;
-    let named = |mut body: Value, name: &str| {
-        body["name"] = json!(name);
-        body
-    };
     let hint = json!({"attestation": {"hint": {}}});
     let occurrence = json!({"noteName": "projects/p/notes/n", "resourceUri": image("x"),
-        "attestation": {"serializedPayload": "eA==", "signatures": [{"publicKeyId": "k", "signature": "eA=="}]}});
-    let member = |member: &str, value: &str, body: Value| {
-        let mut body = body;
-        body[member] = json!(value);
-        body
-    };
-    for (line, bad, good) in [
+        "attestation": {"serializedPayload": "eA==",
+            "signatures": [{"publicKeyId": "k", "signature": "eA=="}]}});
+    for (line, body, bad, good) in [
         (
             "PUT /v1/projects/p/policy",
-            named(policy("ALWAYS_DENY", &[]), "projects/q/policy"),
-            named(policy("ALWAYS_DENY", &[]), "projects/p/policy"),
+            policy("ALWAYS_DENY", &[]),
+            "projects/q/policy",
+            "projects/p/policy",
         ),
         (
             "POST /v1/projects/p/attestors?attestorId=a",
-            named(attestor_body("n", &[]), "projects/q/attestors/a"),
-            named(attestor_body("n", &[]), "projects/p/attestors/a"),
+            attestor_body("n", &[]),
+            "projects/q/attestors/a",
+            "projects/p/attestors/a",
         ),
-        (
-            "PUT /v1/projects/p/attestors/a",
-            named(attestor_body("n", &[]), "projects/p/attestors/b"),
-            named(attestor_body("n", &[]), "a"),
-        ),
+        ("PUT /v1/projects/p/attestors/a", attestor_body("n", &[]), "projects/p/attestors/b", "a"),
         (
             "POST /v1/projects/p/notes?noteId=m",
-            named(hint.clone(), "projects/q/notes/m"),
-            named(hint.clone(), "projects/p/locations/global/notes/m"),
-        ),
-        (
-            "POST /v1/projects/p/notes:batchCreate",
-            json!({"notes": {"o": named(hint.clone(), "projects/q/notes/o")}}),
-            json!({"parent": "projects/p", "notes": {"o": named(hint.clone(), "projects/p/notes/o")}}),
-        ),
-        (
-            "POST /v1/projects/p/notes:batchCreate",
-            json!({"parent": "projects/q", "notes": {"r": hint}}),
-            json!({"parent": "projects/p/locations/global", "notes": {"r": hint}}),
-        ),
-        (
-            "POST /v1/projects/p/notes:batchCreate",
-            json!({"notes": {"s": hint, "t": null}}),
-            json!({"notes": {"s": hint, "t": hint}}),
+            hint,
+            "projects/q/notes/m",
+            "projects/p/locations/global/notes/m",
         ),
         (
             "POST /v1/projects/p/occurrences",
-            named(occurrence.clone(), "projects/q/occurrences/o"),
-            named(occurrence.clone(), "projects/p/occurrences/o"),
+            occurrence,
+            "projects/q/occurrences/o",
+            "projects/p/occurrences/o",
         ),
         (
             "POST /v1/projects/p/platforms/gke/policies?policyId=a",
-            json!({"name": "projects/q/platforms/gke/policies/a", "gkePolicy": {}}),
-            json!({"name": "projects/p/platforms/gke/policies/a", "gkePolicy": {}}),
-        ),
-        (
-            "POST /v1/projects/p/attestors/a:setIamPolicy",
-            member("resource", "projects/q/attestors/a", json!({"policy": {}})),
-            member("resource", "projects/p/attestors/a", json!({"policy": {}})),
-        ),
-        (
-            "POST /v1/projects/p/notes/n:setIamPolicy",
-            member("updateMask", "etag", json!({"policy": {}})),
-            member("updateMask", "bindings,etag", json!({"policy": {}})),
+            json!({"gkePolicy": {}}),
+            "projects/q/platforms/gke/policies/a",
+            "projects/p/platforms/gke/policies/a",
         ),
     ] {
-        let (status, text) = send(client, line, &bad).await;
-        assert_eq!(status, 400, "{line} {bad}: {text}");
-        let (status, text) = send(client, line, &good).await;
-        assert_eq!(status, 200, "{line} {good}: {text}");
+        let bad = with("name", bad, body.clone());
+        assert_named(client, line, &bad, &with("name", good, body)).await;
     }
+}
+
+/// As a document's name, so what a body repeats of its path; and a note that is null is none.
+#[tokio::test]
+async fn a_body_repeats_its_path_or_nothing() {
+    let world = World::new().await;
+    let client = world.client();
+    note(client, "n").await;
+    let hint = json!({"attestation": {"hint": {}}});
+    let named = |name: &str| json!({"notes": {"o": with("name", name, hint.clone())}});
+    let batch = "POST /v1/projects/p/notes:batchCreate";
+    assert_named(client, batch, &named("projects/q/notes/o"), &named("projects/p/notes/o")).await;
+    let under = |parent: &str| json!({"parent": parent, "notes": {"r": hint}});
+    assert_named(client, batch, &under("projects/q"), &under("projects/p/locations/global")).await;
+    let null = json!({"notes": {"s": hint, "t": null}});
+    assert_named(client, batch, &null, &json!({"notes": {"s": hint, "t": hint}})).await;
+    let set = "POST /v1/projects/p/attestors/build:setIamPolicy";
+    let of = |attestor: &str| with("resource", attestor, json!({"policy": {}}));
+    assert_named(client, set, &of("projects/q/attestors/build"), &of("projects/p/attestors/build"))
+        .await;
+    let masked = |mask: &str| with("updateMask", mask, json!({"policy": {}}));
+    let set = "POST /v1/projects/p/notes/n:setIamPolicy";
+    assert_named(client, set, &masked("etag"), &masked("bindings,etag")).await;
 }

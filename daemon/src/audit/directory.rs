@@ -183,7 +183,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 fn owner(file: File) -> Option<Owner> {
     let mut text = String::new();
     file.take(OWNER_BYTES_MAX).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    hallmark_json::from_str(&text).ok()
 }
 
 fn sign(file: &mut File) -> io::Result<()> {

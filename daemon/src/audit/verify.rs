@@ -189,7 +189,7 @@ impl Chain {
             self.kept_seq = Some(members.seq - 1);
         }
         if members.r#type == CONTINUED {
-            self.losses.push(serde_json::from_slice(line).map_err(|error| error.to_string())?);
+            self.losses.push(hallmark_json::from_slice(line).map_err(|error| error.to_string())?);
         }
         self.prev = Some(Sha256::digest(line).into());
         self.next_seq += 1;

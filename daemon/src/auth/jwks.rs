@@ -190,7 +190,7 @@ struct WireKey {
 }
 
 fn key(written: &RawValue) -> Result<Key, Unusable> {
-    let wire: WireKey = serde_json::from_str(written.get()).map_err(|_| Unusable::Form)?;
+    let wire: WireKey = hallmark_json::from_str(written.get()).map_err(|_| Unusable::Form)?;
     if wire.d.is_some() || wire.k.is_some() {
         return Err(Unusable::Private);
     }

@@ -184,7 +184,7 @@ pub(crate) fn parse(json: &[u8]) -> Result<Jwks, JwksError> {
 }
 
 fn read(written: &RawValue) -> Result<(Option<String>, Key), Unusable> {
-    let jwk: Jwk = serde_json::from_str(written.get()).map_err(|_| Unusable::Form)?;
+    let jwk: Jwk = json::from_str(written.get()).map_err(|_| Unusable::Form)?;
     let key = jwk.key()?;
     Ok((jwk.kid, key))
 }
