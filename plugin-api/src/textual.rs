@@ -250,9 +250,11 @@ pub fn without_values(message: &str) -> String {
     if message.starts_with("missing field `") || message.starts_with("duplicate field `") {
         return message.to_owned();
     }
-    if message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')).is_some_and(
-        |(name, _)| is_plain_name(name),
-    ) {
+    if message
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split_once('`'))
+        .is_some_and(|(name, _)| is_plain_name(name))
+    {
         return message.to_owned();
     }
     let Some(quote) = message.find(['`', '"', '\'']) else { return message.to_owned() };

@@ -235,8 +235,7 @@ async fn a_plugin_that_talks_much_fills_no_log() {
         assert!(log.contains("line 0"), "{isolation}: {log}");
         // What a plugin in the daemon writes to standard error itself is out of our hands.
         let written = |line: &&str| isolation == "worker" || !line.starts_with("complaint");
-        let own: Vec<_> =
-            log.lines().filter(|line| line.contains("red")).filter(written).collect();
+        let own: Vec<_> = log.lines().filter(|line| line.contains("red")).filter(written).collect();
         assert!(own.iter().all(|line| !line.contains("\u{1b}[31mred")), "{isolation}: {own:?}");
         assert!(!log.contains("whoever debugs"), "{isolation}");
         daemon.stop();

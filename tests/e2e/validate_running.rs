@@ -164,8 +164,8 @@ async fn a_dry_run_and_a_clean_cluster_are_no_failure() {
 async fn what_is_no_list_of_pods_is_refused() {
     let world = World::new().await;
     for (input, says) in [
-        (json!({"kind": "Deployment"}), "Deployment"),
-        (json!({"kind": "List"}), "not a List of pods"),
+        (json!({"kind": "Deployment"}), "object 0 is a Deployment, and makes pods"),
+        (json!({"kind": "List"}), "it is a list and has no `items`"),
         (json!("pods"), "kubectl get pods -A -o json"),
         (list(&[json!({"metadata": {}})]), "kubectl get pods -A -o json"),
     ] {

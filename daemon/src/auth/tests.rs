@@ -356,7 +356,7 @@ fn what_cannot_be_is_refused_with_its_place_and_without_its_value() {
         ("[[tokens]]\nprincipal = 'user:a'\nsha256 = 'very-secret'", "tokens[0].sha256"),
         ("[[tokens]]\nprincipal = 'user:a'\ntoken = 'very-secret'", "line 3"),
         ("tokens = 'very-secret", "line 1"),
-        ("\ntokens = 'very-secret'", "line 2: invalid type: string"),
+        ("\ntokens = 'very-secret'", "line 2: tokens: invalid type: string"),
         ("\nvery-secret = 'user:a'", "line 2: unknown field"),
         ("[[tokens]]\nprincipal = 'user:a'", "missing field `sha256`"),
         (

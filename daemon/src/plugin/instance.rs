@@ -165,17 +165,21 @@ impl PluginInstance {
     /// When the next snapshot is to be taken; `None` for never, unless pushed, and while one is
     /// being taken.
     pub(super) fn due(&self) -> Option<Instant> {
-        let due = self.push_due().into_iter().chain(self.schedule().due).min();
+        self.due_as_of(Instant::now())
+    }
+
+    fn due_as_of(&self, now: Instant) -> Option<Instant> {
+        let due = self.push_due(now).into_iter().chain(self.schedule().due).min();
         due.filter(|_| !self.is_refreshing())
     }
 
-    /// When the snapshot that a push asked for is to be taken.
-    fn push_due(&self) -> Option<Instant> {
+    /// When the snapshot that a push asked for is to be taken. The first is due `now`.
+    fn push_due(&self, now: Instant) -> Option<Instant> {
         if !self.lists_keys() || !self.services.wanted.load(Ordering::Acquire) {
             return None;
         }
         let last = self.schedule().pushed;
-        Some(last.map_or_else(Instant::now, |last| last + PUSH_EVERY))
+        Some(last.map_or(now, |last| last + PUSH_EVERY))
     }
 
     /// Whether a snapshot is being taken, or the instance made.
@@ -184,9 +188,9 @@ impl PluginInstance {
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.push_due().is_some_and(|due| due <= now)
+        self.push_due(now).is_some_and(|due| due <= now)
             || self.asked_for.load(Ordering::Acquire)
-            || self.due().is_some_and(|due| due <= now)
+            || self.due_as_of(now).is_some_and(|due| due <= now)
     }
 
     /// Somebody names a key that is not in the last snapshot. Answers whether that is reason to
