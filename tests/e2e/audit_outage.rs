@@ -63,11 +63,14 @@ async fn of_many_starts_at_once_one_succeeds() {
     assert_eq!(report["records"], acknowledged, "{report}");
 }
 
+/// Something that is done to a live file.
+type Damage = fn(&Path);
+
 /// However the live file goes: everything is denied, `/readyz` says why to operators and turns
 /// balancers away, and in the end a new file continues the chain.
 #[tokio::test]
 async fn a_log_that_is_taken_away_denies_until_there_is_a_good_one() {
-    let ways: [(&str, fn(&Path)); 5] = [
+    let ways: [(&str, Damage); 5] = [
         ("was removed or renamed", |file| std::fs::remove_file(file).expect("removes")),
         ("was removed or renamed", |file| {
             std::fs::rename(file, file.with_extension("old")).expect("renames");

@@ -241,7 +241,7 @@ async fn a_write_takes_what_its_result_would_have_taken() {
             let holds =
                 |needed: &&str| role.permissions().iter().any(|held| held.as_str() == *needed);
             let status = world.status(role.as_str(), line, path).await;
-            let may = needs.iter().all(|needed| holds(needed));
+            let may = needs.iter().all(holds);
             assert_eq!(status != 403, may, "{role}: {line}: {status}");
             assert_ne!(status, 401, "{role}: {line}");
         }

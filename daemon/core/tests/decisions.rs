@@ -98,7 +98,7 @@ fn portions_of_evidence_come_to_what_the_whole_does() {
                 let whole = evaluated(table.pair(row, &plan.required, digest));
                 let portions =
                     (0..4).map(|n| evaluated(table.portion(row, &plan.required, digest, n)));
-                let joined = portions.reduce(join).expect("portions");
+                let joined = portions.reduce(|one, next| join(&one, &next)).expect("portions");
                 assert_eq!(joined, whole, "{file}: {}", row.name);
             }
         }

@@ -130,7 +130,7 @@ impl<'a> Work<'a> {
     fn give_up(&self, one: &mut Inquiry<'_>) {
         let late = self.out_of_time(&one.question);
         one.found = Some(match one.found.take() {
-            Some(found) => join(found, late),
+            Some(found) => join(&found, &late),
             None => late,
         });
     }
@@ -166,7 +166,7 @@ impl<'a> Work<'a> {
             pairing.unknown_keys().take(UNKNOWN_KEYS_TOLD_MAX).cloned().collect();
         let later = conclude(pairing, verdicts);
         let found = match one.found.take() {
-            Some(earlier) => join(earlier, later),
+            Some(earlier) => join(&earlier, &later),
             None => later,
         };
         // A key that signed and is not known may have come to its source since that was asked.

@@ -117,9 +117,9 @@ pub fn main() -> ExitCode {
 /// processes of the same user.
 fn keep_memory_private() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let done = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .and(rustix::process::setrlimit(Resource::Core, none));
-    if let Err(error) = done {
+    let private = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let coreless = rustix::process::setrlimit(Resource::Core, none);
+    if let Err(error) = private.and(coreless) {
         eprintln!("hallmark: a core file of this process may hold keys: {error}");
     }
 }

@@ -108,10 +108,10 @@ impl Ownership {
                 Some(owner) => {
                     return Err(ForeignId::Owned { id: id.clone(), owner: owner.to_owned() });
                 }
+                // The hash of the key itself: whoever lists it may.
+                None if KeyId::of_spki(&record.spki_der).as_str() == id => {}
                 None if scheme(id).as_deref() == Some(HASH_SCHEME) => {
-                    if KeyId::of_spki(&record.spki_der).as_str() != id {
-                        return Err(ForeignId::Hash(id.clone()));
-                    }
+                    return Err(ForeignId::Hash(id.clone()));
                 }
                 None if restricted && scheme(id).is_some() => {
                     return Err(ForeignId::NotGiven(id.clone()));

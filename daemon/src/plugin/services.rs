@@ -1,7 +1,7 @@
 //! What the daemon does for a plugin instance.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -131,7 +131,7 @@ fn escaped(text: &str) -> String {
     line
 }
 
-fn read_secret(path: &PathBuf) -> std::io::Result<Vec<u8>> {
+fn read_secret(path: &Path) -> std::io::Result<Vec<u8>> {
     secret_file::judge(path).map_err(std::io::Error::other)?;
     regular_file::read(path, SECRET_BYTES_MAX)
 }

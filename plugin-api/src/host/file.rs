@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::error::LoadReason;
@@ -85,11 +86,27 @@ fn seal(file: File) -> Result<Sealed, LoadReason> {
     if copied > limits::FILE_BYTES {
         return Err(LoadReason::TooLarge);
     }
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&memory, seals).map_err(std::io::Error::from)?;
+    add_seals(&memory)?;
     memory.rewind()?;
     let sha256 = hash(&memory)?;
     Ok(Sealed { memory, sha256 })
+}
+
+/// Tries at sealing. Each waits up to 150 ms in Linux for pages that the kernel itself still holds.
+const SEAL_TRIES: usize = 20;
+
+/// Makes the content final. The kernel answers "busy" for a while if its own bookkeeping holds a
+/// page, as it does on a machine under load.
+fn add_seals(memory: &File) -> std::io::Result<()> {
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    let mut outcome = Err(Errno::BUSY);
+    for _ in 0..SEAL_TRIES {
+        outcome = rustix::fs::fcntl_add_seals(memory, seals);
+        if outcome != Err(Errno::BUSY) {
+            break;
+        }
+    }
+    outcome.map_err(std::io::Error::from)
 }
 
 fn hash(mut memory: &File) -> std::io::Result<[u8; 32]> {

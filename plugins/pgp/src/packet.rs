@@ -96,8 +96,11 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
     textual::without_mark(bytes).first().is_some_and(|first| first & PACKET == 0)
 }
 
+/// The content of one armor, and what it says it is.
+pub(crate) type Dearmored = (BlockType, Zeroizing<Vec<u8>>);
+
 /// The one armor that `bytes` are: its kind and what it holds.
-pub(crate) fn dearmor(bytes: &[u8]) -> Result<(BlockType, Zeroizing<Vec<u8>>), PacketError> {
+pub(crate) fn dearmor(bytes: &[u8]) -> Result<Dearmored, PacketError> {
     let found = lines(bytes)?;
     match found.blocks.as_slice() {
         [one] if !found.around => unwrap(one),
@@ -106,9 +109,7 @@ pub(crate) fn dearmor(bytes: &[u8]) -> Result<(BlockType, Zeroizing<Vec<u8>>), P
 }
 
 /// All armors in `bytes`. Text around them is passed over, as GnuPG does.
-pub(crate) fn dearmor_all(
-    bytes: &[u8],
-) -> Result<Vec<(BlockType, Zeroizing<Vec<u8>>)>, PacketError> {
+pub(crate) fn dearmor_all(bytes: &[u8]) -> Result<Vec<Dearmored>, PacketError> {
     lines(bytes)?.blocks.iter().map(unwrap).collect()
 }
 

@@ -88,11 +88,11 @@ pub fn conclude(pairing: Pairing, verdicts: &[Verdict]) -> Evaluation {
 
 /// The evaluation of two portions of evidence, from those of each. One of another digest or of
 /// other attestors joins to nothing that is determined.
-pub fn join(earlier: Evaluation, later: Evaluation) -> Evaluation {
+pub fn join(earlier: &Evaluation, later: &Evaluation) -> Evaluation {
     let names = |of: &Evaluation| -> Vec<_> {
         of.attestors.iter().map(|result| result.attestor.clone()).collect()
     };
-    let alike = earlier.digest == later.digest && names(&earlier) == names(&later);
+    let alike = earlier.digest == later.digest && names(earlier) == names(later);
     let both = earlier.attestors.iter().zip(&*later.attestors);
     let attestors: Arc<[_]> = both.map(|(earlier, later)| join_results(earlier, later)).collect();
     let ends = [earlier.valid_until, later.valid_until];

@@ -172,6 +172,6 @@ pub(super) fn excerpt(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(bytes_max - '…'.len_utf8());
+    let end = text.floor_char_boundary(bytes_max.saturating_sub('…'.len_utf8()));
     format!("{}…", &text[..end])
 }

@@ -48,11 +48,11 @@ fn a_bad_key_is_named_and_removals_take_effect() {
     let (stays, goes) = (p256(1, "acme:stays", &ec("P-256", &[])), ec("P-256", &[]));
     for (what, bad) in bad_keys() {
         let lister = Lister::new("acme", &[], &[stays.clone(), p256(2, "acme:goes", &goes)]);
-        let catalog = load(&[lister.config.clone()]).unwrap();
+        let catalog = load(std::slice::from_ref(&lister.config)).unwrap();
         assert_eq!(plugins(&catalog, "acme:goes"), ["acme"], "{what}");
         assert_eq!(catalog.errors().len(), 0);
 
-        lister.list(&[&[stays.clone()], bad.as_slice()].concat());
+        lister.list(&[std::slice::from_ref(&stays), bad.as_slice()].concat());
         assert!(catalog.refresh(), "{what}");
         assert_eq!(plugins(&catalog, "acme:goes"), [""; 0], "{what}");
         assert_eq!(plugins(&catalog, "acme:bad"), [""; 0], "{what}");
@@ -72,7 +72,7 @@ fn a_bad_key_is_named_and_removals_take_effect() {
 #[test]
 fn the_last_good_key_goes_too() {
     let lister = Lister::new("acme", &[], &[p256(1, "acme:goes", &ec("P-256", &[]))]);
-    let catalog = load(&[lister.config.clone()]).unwrap();
+    let catalog = load(std::slice::from_ref(&lister.config)).unwrap();
     lister.list(&[line(9, HOST, P256, "acme:bad", b"garbage")]);
     assert!(catalog.refresh());
     assert_eq!(plugins(&catalog, "acme:goes"), [""; 0]);
@@ -82,7 +82,7 @@ fn the_last_good_key_goes_too() {
 fn a_key_that_is_listed_twice_is_used_once_and_one_that_shares_its_id_is_declared() {
     let (one, two) = (ec("P-256", &[]), ec("P-256", &[]));
     let lister = Lister::new("acme", &[], &[p256(1, "acme:k", &one), p256(2, "acme:k", &one)]);
-    let catalog = load(&[lister.config.clone()]).unwrap();
+    let catalog = load(std::slice::from_ref(&lister.config)).unwrap();
     assert_eq!(plugins(&catalog, "acme:k"), ["acme"]);
     assert!(catalog.errors()["acme"].contains("listed twice"), "{:?}", catalog.errors());
 
@@ -98,7 +98,7 @@ fn a_key_that_is_listed_twice_is_used_once_and_one_that_shares_its_id_is_declare
 fn the_tools_judge_as_the_daemon_does() {
     for (what, bad) in bad_keys() {
         let lister = Lister::new("acme", &[], &bad);
-        let catalog = load(&[lister.config.clone()]).unwrap();
+        let catalog = load(std::slice::from_ref(&lister.config)).unwrap();
         let held = catalog.instances[0].held().unwrap();
         let judged = judge(&held.snapshot.keys, Caps::KEYS);
         assert_eq!(judged, catalog.instances()[0].refused, "{what}");
