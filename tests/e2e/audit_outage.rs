@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hallmark_tests::admission::{creation, pod, review};
 use hallmark_tests::audit::{Tmpfs, files, verified, verify};
 use hallmark_tests::client::{Answer, Client};
-use hallmark_tests::daemon::{Daemon, binary, eventually};
+use hallmark_tests::daemon::{Daemon, binary, eventually, wait_for};
 use hallmark_tests::keys::write;
 use hallmark_tests::project::{
     World, assert_allowed, assert_denied, decide, image, policy, put_policy, reason, sha256_hex,
@@ -103,7 +103,7 @@ async fn a_log_that_is_taken_away_denies_until_there_is_a_good_one() {
         assert_eq!(unready.status, 503, "{}", unready.text);
         assert!(unready.text.contains(said), "{}", unready.text);
         assert_eq!(metric(client, "hallmark_audit_writable").await, 0.0);
-        assert!(world.daemon.log().contains(said), "{}", world.daemon.log());
+        wait_for("the log to say so", || world.daemon.log().contains(said).then_some(()));
 
         eventually("a good log", || async {
             (client.get("/readyz").await.status == 200).then_some(())
@@ -167,7 +167,7 @@ async fn a_disk_that_fills_is_announced_and_then_turns_balancers_away() {
         ready.text.contains("less than the reserve of 4 MiB").then_some(())
     })
     .await;
-    assert!(daemon.log().contains("runs out of room"), "{}", daemon.log());
+    wait_for("the log to say so", || daemon.log().contains("runs out of room").then_some(()));
     assert!(metric(client, "hallmark_audit_free_bytes").await < f64::from(4 << 20));
     assert_eq!(metric(client, "hallmark_audit_reserve_bytes").await, f64::from(4 << 20));
 
@@ -298,8 +298,8 @@ async fn a_database_that_is_taken_away_refuses_writes_until_it_is_back() {
     put().await.refused(503, "UNAVAILABLE");
     std::fs::copy(&aside, &file).expect("a copy is another file");
     put().await.refused(503, "UNAVAILABLE");
-    let log = world.daemon.log();
-    assert!(log.contains("was removed or replaced while the daemon had it open"), "{log}");
+    let said = "was removed or replaced while the daemon had it open";
+    wait_for("the log to say so", || world.daemon.log().contains(said).then_some(()));
     assert_denied(&decide(client, &[&image("x")]).await, "NOT_ATTESTED");
     std::fs::rename(&aside, &file).expect("moves back");
     eventually("writes", || async { (put().await.status == 200).then_some(()) }).await;
