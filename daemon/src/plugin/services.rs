@@ -24,6 +24,8 @@ pub(super) struct InstanceServices {
     pub(super) wanted: AtomicBool,
     pushed: Arc<Notify>,
     throttle: Throttle,
+    /// Of its standard error, so that a library that complains leaves room for what the plugin says.
+    stderr_throttle: Throttle,
     /// Log lines that were not written since the start.
     pub(super) log_lost: AtomicU64,
 }
@@ -40,6 +42,7 @@ impl InstanceServices {
             wanted: AtomicBool::new(false),
             pushed: Arc::clone(pushed),
             throttle: Throttle::default(),
+            stderr_throttle: Throttle::default(),
             log_lost: AtomicU64::new(0),
         }
     }
@@ -54,7 +57,11 @@ impl InstanceServices {
 
 impl Services for InstanceServices {
     fn log(&self, level: LogLevel, target: &str, text: &str) {
-        match self.throttle.take(Instant::now()) {
+        let throttle = match target {
+            "stderr" => &self.stderr_throttle,
+            _ => &self.throttle,
+        };
+        match throttle.take(Instant::now()) {
             None => {
                 self.log_lost.fetch_add(1, Ordering::Relaxed);
                 return;
