@@ -58,7 +58,8 @@ impl Default for Files {
 }
 
 impl Files {
-    fn through(reads: &Timed) -> Self {
+    /// Reads in the place that `reads` is.
+    pub fn through(reads: &Timed) -> Self {
         Self { look: Look::begin(reads), seen: Vec::new() }
     }
 

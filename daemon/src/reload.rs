@@ -3,7 +3,7 @@
 //! says why.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::app::{self, Parts, StartError};
 use crate::auth::AuthFileError;
+use crate::bounded::Bounded;
 use crate::cache::EvidenceEpochs;
 use crate::config::Config;
 use crate::http::Doors;
@@ -36,6 +37,9 @@ impl Reloading {
     }
 }
 
+/// How long a reload or a look is waited for before that is said: each of its files and key sources
+/// ends its own waiting after ten seconds.
+const RELOAD_WAIT: Duration = Duration::from_secs(60);
 /// How often the files of TLS and of who may do what are compared with what they were.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -127,9 +131,10 @@ impl Reload {
     }
 
     async fn on_signal(self, mut hangup: tokio::signal::unix::Signal, files: Option<FilesAsker>) {
+        let reloads = Bounded::new(1);
         while hangup.recv().await.is_some() {
             let (reload, files) = (self.clone(), files.clone());
-            let work = tokio::task::spawn_blocking(move || {
+            let work = move || {
                 reload.tls_reloaded(reload.tls.as_ref().map(|tls| tls.reload()));
                 let guard = &reload.doors.guard;
                 reload.auth_reloaded(guard.asks().then(|| guard.reload()));
@@ -139,9 +144,9 @@ impl Reload {
                     Some(files) => files.ask(),
                     None => reload.everything(None),
                 }
-            });
-            if work.await.is_err() {
-                tracing::error!("a reload panicked: the last good state stays in force");
+            };
+            if let Err(error) = reloads.run(Instant::now() + RELOAD_WAIT, work).await {
+                self.failed(&error);
             }
         }
     }
@@ -160,15 +165,16 @@ impl Reload {
         }
         let mut clock = tokio::time::interval(LOOK_INTERVAL);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looks = Bounded::new(1);
         loop {
             clock.tick().await;
             let reload = self.clone();
-            let work = tokio::task::spawn_blocking(move || {
+            let work = move || {
                 reload.tls_reloaded(reload.tls.as_ref().and_then(|tls| tls.look()));
                 reload.auth_reloaded(reload.doors.guard.look());
-            });
-            if work.await.is_err() {
-                tracing::error!("a look at certificates and permissions panicked");
+            };
+            if let Err(error) = looks.run(Instant::now() + RELOAD_WAIT, work).await {
+                tracing::error!(%error, "certificates and permissions are not looked at");
             }
         }
     }

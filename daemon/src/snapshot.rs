@@ -20,7 +20,7 @@
 //! Occurrences are not part of the snapshot. Their writers bump the evidence epoch of the digest
 //! after the commit and before the acknowledgement, to the same effect.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -70,6 +70,21 @@ impl Snapshot {
         Policies { project, policy, system: &self.system }
     }
 
+    /// Keys of attestors that cannot be used now, and why, by the name of the attestor: the first
+    /// `max` of them by name, and how many there are.
+    pub fn attestor_errors(&self, max: usize) -> (BTreeMap<String, String>, usize) {
+        let attestors = self.projects.values().flat_map(|project| project.attestors.values());
+        let wrong = |attestor: &Arc<TrustedAttestor>| {
+            Some((attestor.name.to_string(), attestor.missing.clone()?))
+        };
+        let mut errors: BTreeMap<_, _> = attestors.filter_map(wrong).collect();
+        let count = errors.len();
+        if let Some(rest) = errors.keys().nth(max).cloned() {
+            drop(errors.split_off(&rest));
+        }
+        (errors, count)
+    }
+
     /// An attestor of any project.
     pub fn attestor(&self, name: &AttestorName) -> Option<&Arc<TrustedAttestor>> {
         self.projects.get(name.project())?.attestors.get(name)
@@ -80,11 +95,18 @@ impl Snapshot {
 pub trait ResolveKeys: Debug + Send + Sync {
     /// What a key as written is to verify with. Answers from memory.
     fn resolve(&self, key: &PublicKey) -> Result<ResolvedKey, KeyError>;
+
+    /// Whether another answer may come without another text of the key.
+    fn may_change(&self, key: &PublicKey) -> bool;
 }
 
 impl ResolveKeys for Catalog {
     fn resolve(&self, key: &PublicKey) -> Result<ResolvedKey, KeyError> {
         Self::resolve(self, key)
+    }
+
+    fn may_change(&self, key: &PublicKey) -> bool {
+        Self::may_change(self, key)
     }
 }
 
@@ -108,8 +130,13 @@ impl ResolvedAttestor {
     /// Whether resolving `written` once more can only give the same keys: it is the same in every
     /// field (an etag would not do, files may hold any), its keys are its own text, and that was
     /// understood.
-    fn holds_for(&self, written: &Attestor) -> bool {
-        self.written == *written && !has_references(written) && self.trusted.missing.is_none()
+    fn holds_for(&self, written: &Attestor, keys: &dyn ResolveKeys) -> bool {
+        self.written == *written && !self.may_change(keys)
+    }
+
+    fn may_change(&self, keys: &dyn ResolveKeys) -> bool {
+        let may_change = |key| keys.may_change(key);
+        self.trusted.missing.is_some() || self.written.public_keys.iter().any(may_change)
     }
 }
 
@@ -188,10 +215,11 @@ impl Snapshots {
         let mut resolved = self.lock();
         let mut changed = Vec::new();
         for attestor in resolved.values_mut() {
-            if !has_references(&attestor.written) && attestor.trusted.missing.is_none() {
+            if !attestor.may_change(keys) {
                 continue;
             }
             let trusted = trust(&attestor.written, keys);
+            tell_missing(Some(&attestor.trusted), &trusted);
             if trusted != *attestor.trusted {
                 attestor.trusted = Arc::new(trusted);
                 changed.push(Arc::clone(&attestor.trusted));
@@ -236,8 +264,12 @@ fn resolve(
     let mut attestors = HashMap::with_capacity(resources.attestors.len());
     for written in resources.attestors {
         let trusted = match known.get(&written.name) {
-            Some(known) if known.holds_for(&written) => Arc::clone(&known.trusted),
-            _ => Arc::new(trust(&written, keys)),
+            Some(known) if known.holds_for(&written, keys) => Arc::clone(&known.trusted),
+            known => {
+                let trusted = trust(&written, keys);
+                tell_missing(known.map(|known| &*known.trusted), &trusted);
+                Arc::new(trusted)
+            }
         };
         attestors.insert(written.name.clone(), Arc::clone(&trusted));
         fresh.insert(written.name.clone(), ResolvedAttestor { written, trusted });
@@ -256,7 +288,7 @@ fn trust(written: &Attestor, keys: &dyn ResolveKeys) -> TrustedAttestor {
             (Err(error), _) => missing.push(format!("publicKeys[{i}]: {error}")),
         }
     }
-    keep_own_ids(&written.name, &own, &mut listed);
+    missing.extend(keep_own_ids(&own, &mut listed));
     let trusted: Vec<_> = own.into_iter().chain(listed).map(Arc::<VerificationKey>::new).collect();
     let missing = (!missing.is_empty()).then(|| missing.join("; "));
     TrustedAttestor {
@@ -270,13 +302,19 @@ fn trust(written: &Attestor, keys: &dyn ResolveKeys) -> TrustedAttestor {
     }
 }
 
+/// Says which keys of an attestor cannot be used, once.
+fn tell_missing(before: Option<&TrustedAttestor>, after: &TrustedAttestor) {
+    if let Some(missing) = &after.missing
+        && before.is_none_or(|before| before.missing != after.missing)
+    {
+        tracing::warn!(attestor = %after.name, missing, "keys of an attestor cannot be used");
+    }
+}
+
 /// An id that the attestor gives to a key of its own text means that key and no other: a plugin
-/// that lists one by the same id does not have it here.
-fn keep_own_ids(
-    attestor: &AttestorName,
-    own: &[VerificationKey],
-    listed: &mut Vec<VerificationKey>,
-) {
+/// that lists one by the same id does not have it here. Answers what is not used by which id.
+fn keep_own_ids(own: &[VerificationKey], listed: &mut Vec<VerificationKey>) -> Vec<String> {
+    let mut refused = Vec::new();
     let mut fingerprints: HashMap<&KeyId, Vec<&[u8; 32]>> = HashMap::new();
     for key in own {
         for id in &key.ids {
@@ -288,17 +326,14 @@ fn keep_own_ids(
         ids.retain(|id| {
             let is_own = fingerprints.get(id).is_none_or(|own| own.contains(&&*fingerprint));
             if !is_own {
-                tracing::warn!(
-                    %attestor, %id, plugin = &**plugin,
-                    "a plugin lists another key by the id of a key in the attestor: not used by it"
-                );
+                refused.push(format!(
+                    "plugin `{plugin}` lists another key by the id `{id}` of a key in the attestor: \
+                     it is not used by it"
+                ));
             }
             is_own
         });
     }
     listed.retain(|key| !key.ids.is_empty());
-}
-
-fn has_references(attestor: &Attestor) -> bool {
-    attestor.public_keys.iter().any(|key| matches!(key.material, KeyMaterial::Reference))
+    refused
 }

@@ -154,6 +154,11 @@ typedef struct hallmark_snapshot hallmark_snapshot; /* an immutable set of keys 
 // those of a rotation. Without it on each of them, the host uses none of the keys of such an id.
 #define HALLMARK_KEY_SHARES_ID 64
 
+// Key flag: something in the source that gives no key, such as a file that cannot be read as one.
+// `id` names it, `attrs_json` says why; all else is left out but the handle. It costs no other
+// key, and the host shows it to whoever operates it.
+#define HALLMARK_KEY_UNUSABLE 128
+
 // Item flag, sign: `message` is the digest that the algorithm makes of the message, as long as
 // its hash. For algorithms that hash once: RSA and ECDSA.
 #define HALLMARK_ITEM_PREHASHED 1
@@ -274,7 +279,8 @@ typedef struct hallmark_key {
   int64_t not_after;
   // Second of revocation, or absent.
   int64_t revoked_at;
-  // A JSON object with whatever else is worth showing; may be empty.
+  // A JSON object with whatever else is worth showing; may be empty. With
+  // `HALLMARK_KEY_UNUSABLE`: why, in UTF-8, for people.
   struct hallmark_bytes attrs_json;
 } hallmark_key;
 

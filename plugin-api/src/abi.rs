@@ -165,6 +165,10 @@ pub const HALLMARK_KEY_OUTLIVES_REVOCATION: u32 = 32;
 /// Key flag: other keys of the snapshot go by one of its ids, too: the keys of a certificate, or
 /// those of a rotation. Without it on each of them, the host uses none of the keys of such an id.
 pub const HALLMARK_KEY_SHARES_ID: u32 = 64;
+/// Key flag: something in the source that gives no key, such as a file that cannot be read as one.
+/// `id` names it, `attrs_json` says why; all else is left out but the handle. It costs no other
+/// key, and the host shows it to whoever operates it.
+pub const HALLMARK_KEY_UNUSABLE: u32 = 128;
 
 /// Item flag, sign: `message` is the digest that the algorithm makes of the message, as long as
 /// its hash. For algorithms that hash once: RSA and ECDSA.
@@ -257,7 +261,8 @@ pub struct Key {
     pub not_after: i64,
     /// Second of revocation, or absent.
     pub revoked_at: i64,
-    /// A JSON object with whatever else is worth showing; may be empty.
+    /// A JSON object with whatever else is worth showing; may be empty. With
+    /// `HALLMARK_KEY_UNUSABLE`: why, in UTF-8, for people.
     pub attrs_json: Bytes,
 }
 

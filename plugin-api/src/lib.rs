@@ -22,7 +22,7 @@ pub use hallmark_json as json;
 
 pub use sdk::{
     Algorithm, Call, Caps, Decoded, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags,
-    LogLevel, Material, Plugin, Refusal, Signed, Snapshot,
+    LogLevel, Material, Plugin, Refusal, Signed, Snapshot, agreeing,
 };
 
 #[doc(hidden)]

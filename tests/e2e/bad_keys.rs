@@ -8,7 +8,7 @@ use hallmark_tests::client::{Answer, Client};
 use hallmark_tests::daemon::{Daemon, wait_for};
 use hallmark_tests::keys::{openssl, write};
 use hallmark_tests::pki::Authority;
-use hallmark_tests::project::note;
+use hallmark_tests::project::{note, sha256_hex};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -158,13 +158,17 @@ fn a_client_ca_with_such_a_key_is_not_believed() {
     assert!(tried > 10, "{tried}");
 }
 
-#[test]
-fn the_keys_of_an_issuer_do_without_them() {
+#[tokio::test]
+async fn the_keys_of_an_issuer_do_without_them() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let jwks = path("keys.json");
+    let token = sha256_hex(b"operator");
     let auth = format!(
-        "[[jwt]]\nissuer = 'https://issuer.example'\naudiences = ['hallmark']\njwks = '{jwks}'\n\
+        "[[tokens]]\nprincipal = 'user:operator'\nsha256 = '{token}'\n\
+         [[bindings]]\nrole = 'roles/hallmark.operator'\nmembers = ['user:operator']\n\
+         projects = ['*']\n\
+         [[jwt]]\nissuer = 'https://issuer.example'\naudiences = ['hallmark']\njwks = '{jwks}'\n\
          algorithms = ['EdDSA', 'ES256']\nprefix = 'user:'\n"
     );
     write(dir.path(), "auth.toml", auth.as_bytes());
@@ -197,4 +201,11 @@ fn the_keys_of_an_issuer_do_without_them() {
     wait_for("each bad key to be named", || {
         (daemon.log().matches("passed over").count() == bad.len()).then_some(())
     });
+    let operator = daemon.client.bearing("operator");
+    let ready = operator.get("/readyz").await;
+    let said = ready.json["issuerKeyErrors"]["https://issuer.example"].as_str().expect("an error");
+    assert_eq!(said.matches("passed over").count(), bad.len(), "{said}");
+    let metrics = operator.get("/metrics").await.text;
+    let counted = format!("hallmark_issuer_keys_refused {}", bad.len());
+    assert!(metrics.contains(&counted), "{metrics}");
 }

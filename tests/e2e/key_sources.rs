@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use hallmark_tests::daemon::{Daemon, eventually};
-use hallmark_tests::keys::{Key, write};
+use hallmark_tests::daemon::{Daemon, binary, eventually};
+use hallmark_tests::keys::{Key, openssl, write};
 use hallmark_tests::project::{
     assert_allowed, assert_denied, attest, decide, image, note, outcome, policy, put_policy,
 };
@@ -60,6 +60,34 @@ impl Source {
         attest(&self.daemon.client, "a", image, &self.id(id), key).await;
     }
 
+    /// Waits for what `/readyz` says of the source to be `right`, and answers it.
+    async fn until_error(&self, right: impl Fn(Option<&str>) -> bool) -> Option<String> {
+        eventually("what is said of the source", || async {
+            let ready = self.daemon.client.get("/readyz").await.json;
+            let said = ready["pluginErrors"]["pkix"].as_str();
+            right(said).then(|| said.map(str::to_owned))
+        })
+        .await
+    }
+
+    /// Breaks the source as a whole, and mends it: `image` is allowed all the while.
+    async fn keeps_its_key_while(&self, image: &str, break_it: impl FnOnce(), mend: impl FnOnce()) {
+        break_it();
+        let said = self.until_error(|said| said.is_some()).await.expect("an error");
+        assert!(said.contains("/keys"), "{said}");
+        assert_allowed(&decide(&self.daemon.client, &[image]).await, "ATTESTED");
+        mend();
+        self.until_error(|said| said.is_none()).await;
+    }
+
+    /// What `hallmark plugins list` prints.
+    fn listed(&self) -> String {
+        let config = self.dir.path().join("hallmark.toml");
+        let mut list = std::process::Command::new(binary("hallmark"));
+        let output = list.args(["plugins", "list", "--config"]).arg(config).output().expect("runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     async fn until_allowed_is(&self, image: &str, allowed: bool) {
         eventually("the other key", || async {
             let decision = decide(&self.daemon.client, &[image]).await;
@@ -87,25 +115,88 @@ async fn a_key_replaced_at_its_source_is_trusted_and_the_old_one_is_not() {
     assert_denied(&decide(client, &[&by_old]).await, "NOT_ATTESTED");
 }
 
-/// All or nothing: what cannot be read takes no key away and adds none.
+/// What is not seen is not gone.
 #[tokio::test]
 async fn a_source_that_breaks_keeps_its_last_good_keys() {
     let key = Key::generate("ECDSA_P256_SHA256");
     let source = Source::new(&[("release.pem", &key.public_pem)], "release.pem").await;
     let attested = image("attested");
     source.attest(&attested, "release.pem", &key).await;
-    write(&source.dir.path().join("keys"), "broken.pem", b"-----BEGIN PUBLIC KEY-----\nno\n");
+    let (keys, aside) = (source.dir.path().join("keys"), source.dir.path().join("moved"));
+    let (remove, put_back) = (
+        || std::fs::rename(&keys, &aside).expect("moves"),
+        || std::fs::rename(&aside, &keys).expect("moves"),
+    );
+    source.keeps_its_key_while(&attested, remove, put_back).await;
+    let socket = || {
+        remove();
+        std::os::unix::net::UnixListener::bind(&keys).expect("binds");
+    };
+    let no_socket = || {
+        std::fs::remove_file(&keys).expect("removes");
+        put_back();
+    };
+    source.keeps_its_key_while(&attested, socket, no_socket).await;
+    let hidden = || (0..1_001).map(|n| format!(".{n}"));
+    let fill = || hidden().for_each(|name| drop(write(&keys, &name, b"")));
+    let empty =
+        || hidden().for_each(|name| std::fs::remove_file(keys.join(name)).expect("removes"));
+    source.keeps_its_key_while(&attested, fill, empty).await;
+    let metrics = source.daemon.client.get("/metrics").await.text;
+    let errors = metrics.lines().filter(|line| {
+        line.starts_with("hallmark_plugin_errors_total{call=\"snapshot\",plugin=\"pkix\"}")
+    });
+    let counts: Vec<f64> =
+        errors.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+    assert!(counts.iter().any(|count| *count >= 3.0), "{counts:?}");
+}
+
+/// A removed key goes, whatever lies beside it; a bad file is named everywhere.
+#[tokio::test]
+async fn a_bad_file_costs_its_own_key_and_holds_up_no_removal() {
+    let (key, other) = (Key::generate("ECDSA_P256_SHA256"), Key::generate("ECDSA_P256_SHA256"));
+    let files = [("release.pem", &*key.public_pem), ("other.pem", &other.public_pem)];
+    let source = Source::new(&files, "release.pem").await;
+    let attested = image("attested");
+    source.attest(&attested, "release.pem", &key).await;
     let client = &source.daemon.client;
-    eventually("the fault", || async {
-        let metrics = client.get("/metrics").await.text;
-        let errors =
-            metrics.lines().filter(|line| line.starts_with("hallmark_plugin_errors_total{"));
-        let mut counts = errors.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        counts.any(|count| count > 0.0).then_some(())
-    })
-    .await;
     assert_allowed(&decide(client, &[&attested]).await, "ATTESTED");
-    assert!(source.daemon.log().contains("broken.pem"), "{}", source.daemon.log());
+    let rsa_1024 = openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]);
+    let rsa_1024 = write(source.dir.path(), "rsa.pem", &rsa_1024);
+    let rsa_1024 = openssl(&["pkey", "-pubout", "-in", &rsa_1024.to_string_lossy()]);
+    let request = "-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n";
+    let cut = &other.public_pem.as_bytes()[..100];
+    for (name, bytes) in [
+        ("garbage.pem", &b"garbage"[..]),
+        ("cut.pem", cut),
+        ("rsa.pem", &rsa_1024),
+        ("request.pem", request.as_bytes()),
+        ("empty.pem", b""),
+        ("keys.jwks", b"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\"}]}"),
+    ] {
+        write(&source.dir.path().join("keys"), name, bytes);
+        std::fs::remove_file(source.path("release.pem")).expect("removes");
+        source.until_allowed_is(&attested, false).await;
+        let said = source.until_error(|said| said.is_some()).await.expect("an error");
+        assert!(said.contains(&source.id(name)), "{said}");
+        assert!(source.daemon.log().contains(&source.id(name)), "{}", source.daemon.log());
+        let metrics = client.get("/metrics").await.text;
+        assert!(metrics.contains("hallmark_plugin_keys_refused{plugin=\"pkix\"} 1"), "{metrics}");
+        let errors = "hallmark_plugin_errors_total{call=\"snapshot\",plugin=\"pkix\"} 0";
+        assert!(metrics.contains(errors), "{metrics}");
+        let listed = source.listed();
+        assert!(listed.contains(&source.id(name)), "{listed}");
+
+        std::fs::remove_file(source.path(name)).expect("removes");
+        source.replace("release.pem", &key.public_pem);
+        source.until_allowed_is(&attested, true).await;
+        source.until_error(|said| said.is_none()).await;
+    }
+    // The key of a file that went bad is gone with it, and comes back with it.
+    source.replace("release.pem", "garbage");
+    source.until_allowed_is(&attested, false).await;
+    source.replace("release.pem", &key.public_pem);
+    source.until_allowed_is(&attested, true).await;
 }
 
 /// A certificate lends its key its time of validity.

@@ -68,9 +68,9 @@ async fn what_comes_from_outside_is_escaped_in_text_and_json() {
             },
         });
         client.post("/k8s/projects/p/clusters/l.c/admission", &review).await;
-        let said = eventually("the key source to fail", || async {
+        let said = eventually("the bad file to be named", || async {
             let log = daemon.log();
-            log.contains("no key snapshot").then_some(log)
+            log.contains("a key is not used").then_some(log)
         })
         .await;
         assert!(said.contains("forged"), "{format}: the name of the file is told\n{said}");

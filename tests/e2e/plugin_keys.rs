@@ -6,11 +6,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hallmark_tests::client::Client;
-use hallmark_tests::daemon::{Daemon, binary, eventually};
+use hallmark_tests::daemon::{Daemon, binary, eventually, wait_for};
 use hallmark_tests::keys::Key;
 use hallmark_tests::project::{
-    assert_allowed, assert_denied, attest, decide, image, note, policy, put_attestor, put_policy,
-    sha256_hex,
+    assert_allowed, assert_denied, attest, attestor, decide, image, note, policy, put_attestor,
+    put_policy, sha256_hex,
 };
 use serde_json::{Value, json};
 
@@ -43,7 +43,13 @@ impl Lister {
         std::fs::set_permissions(&path, mode).expect("sets the mode");
         let lister = Self { dir, name, path };
         lister.list(&[]);
+        lister.stay_in("nothing");
         lister
+    }
+
+    /// Has it stay in that call until told otherwise.
+    fn stay_in(&self, call: &str) {
+        std::fs::write(self.dir.path().join("stuck"), call).expect("writes");
     }
 
     fn list(&self, lines: &[String]) {
@@ -55,10 +61,11 @@ impl Lister {
         let sum = sha256_hex(&std::fs::read(&self.path).expect("reads"));
         format!(
             "[[plugins]]\nname = '{}'\npath = '{}'\nsha256 = ['{sum}']\n\
-             secrets = {{ keys = '{}' }}\nconfig = {{}}\n{more}\n",
+             secrets = {{ keys = '{}', stuck = '{}' }}\nconfig = {{}}\n{more}\n",
             self.name,
             self.path.display(),
             self.dir.path().join("keys").display(),
+            self.dir.path().join("stuck").display(),
         )
     }
 }
@@ -70,9 +77,13 @@ fn line(handle: u32, id: &str, key: &Key) -> String {
 
 /// An attestor that trusts the key of that id, and a policy that asks for it.
 async fn trusting(client: &Client, id: &str) {
+    trusting_keys(client, &json!([{"id": id}])).await;
+}
+
+async fn trusting_keys(client: &Client, keys: &Value) {
     note(client, "a").await;
     let body = json!({"userOwnedGrafeasNote": {
-        "noteReference": "projects/p/notes/a", "publicKeys": [{"id": id}],
+        "noteReference": "projects/p/notes/a", "publicKeys": keys,
     }});
     client.post("/v1/projects/p/attestors?attestorId=a", &body).await.ok();
     put_policy(client, &policy("REQUIRE_ATTESTATION", &["a"])).await;
@@ -207,6 +218,154 @@ async fn a_slow_plugin_does_not_hold_up_the_start() {
             assert_eq!(plugin_error(client, "slow").await, None);
         }
         daemon.stop();
+    }
+}
+
+/// What refuses its configuration when nobody waits for it any longer is loud all the same.
+#[tokio::test]
+async fn a_configuration_that_is_refused_late_is_said_everywhere() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let late = Lister::new("late", &["-DLISTER_CREATE_S=7", "-DLISTER_REFUSES=1"]);
+    let daemon = Daemon::start_configured(dir.path(), &late.toml("isolation = 'in-process'"));
+    let client = &daemon.client;
+    eventually("the refusal", || async {
+        plugin_error(client, "late").await.filter(|said| said.contains("refused late"))
+    })
+    .await;
+    wait_for("the log to say so", || {
+        let log = daemon.log();
+        log.lines()
+            .any(|line| line.contains("ERROR") && line.contains("it does not start"))
+            .then_some(())
+    });
+    let metrics = client.get("/metrics").await.text;
+    let failed = "hallmark_plugin_failing{plugin=\"late\"} 1";
+    assert!(metrics.contains(failed), "{metrics}");
+
+    // In the time that is waited for plugins it ends the start.
+    let soon = Lister::new("soon", &["-DLISTER_REFUSES=1"]);
+    let other = tempfile::tempdir().expect("a directory");
+    let config = hallmark_tests::keys::write(other.path(), "h.toml", soon.toml("").as_bytes());
+    let data = other.path().join("data");
+    let arguments = ["--data-dir", &data.to_string_lossy(), "--config", &config.to_string_lossy()];
+    let refused = Daemon::try_start(other.path(), &arguments).expect_err("it is refused");
+    assert!(refused.contains("refused late") && refused.contains("`soon`"), "{refused}");
+}
+
+/// An attestor's own text by the id of a plugin's key: refused when it is written, and named when
+/// the plugin lists its key later.
+#[tokio::test]
+async fn text_by_the_id_of_a_plugins_key_is_refused_and_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (own, listed) = (Key::generate("ECDSA_P256_SHA256"), Key::generate("ECDSA_P256_SHA256"));
+    let lister = Lister::new("acme", &[]);
+    lister.list(&[line(1, "acme:other", &listed)]);
+    let daemon = Daemon::start_configured(dir.path(), &lister.toml(""));
+    let client = &daemon.client;
+    attestor(client, "a", &[(ID, &own)]).await;
+    put_policy(client, &policy("REQUIRE_ATTESTATION", &["a"])).await;
+    let attested = image("attested");
+    attest(client, "a", &attested, ID, &own).await;
+    assert_allowed(&decide(client, &[&attested]).await, "ATTESTED");
+
+    lister.list(&[line(1, ID, &listed)]);
+    eventually("the contradiction", || async {
+        (decide(client, &[&attested]).await["allowed"] == json!(false)).then_some(())
+    })
+    .await;
+    let ready = client.get("/readyz").await;
+    let said = ready.json["attestorErrors"]["projects/p/attestors/a"].as_str().expect("an error");
+    assert!(said.contains(ID) && said.contains("`acme`"), "{said}");
+    wait_for("the log to say so", || {
+        daemon.log().contains("keys of an attestor cannot be used").then_some(())
+    });
+    let metrics = client.get("/metrics").await.text;
+    assert!(metrics.contains("hallmark_attestors_impaired 1"), "{metrics}");
+
+    let body = json!({"userOwnedGrafeasNote": {
+        "noteReference": "projects/p/notes/a", "publicKeys": [{"id": ID, "pkixPublicKey": {
+            "publicKeyPem": own.public_pem, "signatureAlgorithm": "ECDSA_P256_SHA256",
+        }}],
+    }});
+    let answer = client.post("/v1/projects/p/attestors?attestorId=b", &body).await;
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    assert!(answer.text.contains(ID) && answer.text.contains("`acme`"), "{}", answer.text);
+
+    lister.list(&[line(1, "acme:other", &listed)]);
+    eventually("the id to be free", || async {
+        (decide(client, &[&attested]).await["allowed"] == json!(true)).then_some(())
+    })
+    .await;
+    let ready = client.get("/readyz").await;
+    assert_eq!(ready.json.get("attestorErrors"), None, "{}", ready.json);
+}
+
+/// Whatever call it does not come back from, writes and other decisions go on.
+#[tokio::test]
+async fn a_plugin_that_does_not_come_back_holds_up_nobody_else() {
+    for isolation in ["in-process", "worker"] {
+        for call in ["snapshot", "resolve", "verify", "decode", "sign"] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let (own, held) =
+                (Key::generate("ECDSA_P256_SHA256"), Key::generate("ECDSA_P256_SHA256"));
+            let caps = match call {
+                "decode" => "-DLISTER_CAPS=HALLMARK_CAP_DECODE",
+                _ => "-DLISTER_CAPS=(HALLMARK_CAP_VERIFY|HALLMARK_CAP_SIGN)",
+            };
+            // In the place of the bundled plugin of that name, so that it reads the texts.
+            let lister =
+                Lister::new("pgp", &[caps, "-DLISTER_FORM=\"pgp\"", "-DLISTER_CONCURRENCY=0"]);
+            let hex: String = held.spki_der().iter().map(|byte| format!("{byte:02x}")).collect();
+            // Verified by the plugin itself where that is what it does not come back from.
+            let flags = if ["verify", "sign"].contains(&call) { 3 } else { 5 };
+            lister.list(&[format!("1 {flags} 9 {ID} {hex}"), line(2, "acme:other", &own)]);
+            lister.stay_in("nothing");
+            let version = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1";
+            let toml = "limits.request_timeout_ms = 6000\n".to_owned()
+                + &lister.toml(&format!("isolation = '{isolation}'"))
+                + &format!("[[kms_keys]]\nname = '{version}'\nplugin = 'pgp'\nkey = '{ID}'\n");
+            let daemon = Daemon::start_configured(dir.path(), &toml);
+            let client = &daemon.client;
+            // With a key of text, which every publication of the project reads again for the sake of
+            // the other.
+            let text = json!({"asciiArmoredPgpPublicKey": "any"});
+            match flags {
+                5 => trusting_keys(client, &json!([{"id": "acme:other"}, text])).await,
+                _ => trusting(client, ID).await,
+            }
+            let stuck = image("stuck");
+            attest(client, "a", &stuck, ID, &held).await;
+            lister.stay_in(call);
+
+            // All that may come to the call, at once.
+            let pgp = json!({"userOwnedGrafeasNote": {
+                "noteReference": "projects/p/notes/a",
+                "publicKeys": [text],
+            }});
+            let sign =
+                json!({"digest": {"sha256": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}});
+            let (path, create) = (
+                format!("/v1/{version}:asymmetricSign"),
+                "/v1/projects/p/attestors?attestorId=pgp",
+            );
+            let begun = Instant::now();
+            let stuck_work = async {
+                let decided = async { drop(decide(client, &[&stuck]).await) };
+                tokio::join!(decided, client.post(&path, &sign), client.post(create, &pgp));
+            };
+            let other_work = async {
+                attestor(client, "b", &[("https://keys.example.com/b", &own)]).await;
+                put_policy(client, &policy("REQUIRE_ATTESTATION", &["b"])).await;
+                let good = image("good");
+                attest(client, "b", &good, "https://keys.example.com/b", &own).await;
+                assert_allowed(&decide(client, &[&good]).await, "ATTESTED");
+                begun.elapsed()
+            };
+            let ((), took) = tokio::join!(stuck_work, other_work);
+            assert!(took < Duration::from_secs(25), "{isolation} {call}: {took:?}");
+            lister.stay_in("nothing");
+            daemon.stop();
+        }
     }
 }
 

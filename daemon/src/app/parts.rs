@@ -181,7 +181,7 @@ fn scrape(
         gate.evaluations.refresh_metrics();
         let snapshot = gate.snapshots.current();
         let age = snapshot.published.map_or(Duration::ZERO, |at| at.elapsed());
-        gate.metrics.snapshot(snapshot.generation, age);
+        gate.metrics.snapshot(snapshot.generation, age, snapshot.attestor_errors(0).1);
         for status in catalog.instances() {
             if let Some(worker) = &status.worker {
                 workers.read(&status.name, worker);
@@ -195,6 +195,7 @@ fn scrape(
                 call_errors: status.call_errors,
                 overdue: status.overdue,
                 withdrawn: status.withdrawn,
+                failing: !status.is_made || status.last_error.is_some(),
                 refreshes: [
                     ("due", status.refreshes.due),
                     ("push", status.refreshes.push),

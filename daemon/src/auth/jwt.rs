@@ -51,6 +51,10 @@ impl Issuers {
         Self { issuers, good: Cache::new(REMEMBERED_MAX) }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Issuer> {
+        self.issuers.iter()
+    }
+
     /// Who sent the token. `now` in Unix seconds.
     pub(super) fn principal(
         &self,

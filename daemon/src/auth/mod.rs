@@ -19,6 +19,7 @@ pub mod role;
 mod tests;
 pub mod token;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use bindings::{Binding, Bindings, Member, Place, Scope};
@@ -81,6 +82,20 @@ impl Caller {
 }
 
 impl Guard {
+    /// Keys of issuers that are passed over, and why, by issuer.
+    pub fn issuer_key_errors(&self) -> BTreeMap<String, String> {
+        let Some(followed) = &self.0 else { return BTreeMap::new() };
+        let auth = followed.current();
+        let refused = auth.issuers.iter().filter(|issuer| !issuer.keys.notes.is_empty());
+        refused.map(|issuer| (issuer.issuer.clone(), issuer.keys.notes.join("; "))).collect()
+    }
+
+    /// How many there are.
+    pub fn refused_issuer_keys(&self) -> usize {
+        let current = self.0.as_ref().map(Followed::current);
+        current.map_or(0, |auth| auth.issuers.iter().map(|issuer| issuer.keys.notes.len()).sum())
+    }
+
     /// Asks everybody who they are.
     pub fn load(source: AuthSource) -> Result<Self, AuthFileError> {
         Followed::load(move |files| parse::read(&source, files)).map(Some).map(Self)

@@ -18,6 +18,9 @@ use crate::auth::Place;
 use crate::auth::permission::Permission;
 use crate::followed::LookTime;
 
+/// Attestors that are named in one answer.
+const ATTESTORS_SHOWN: usize = 16;
+
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Answers whoever asks whether the process is alive at all.
@@ -48,6 +51,8 @@ pub(super) fn readyz(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpE
                 state,
                 plugin_errors,
                 kms_key_errors,
+                attestor_errors: doors.attestor_errors(ATTESTORS_SHOWN),
+                issuer_key_errors: doors.guard.issuer_key_errors(),
                 audit_error,
                 audit_warning,
                 look_ages,
@@ -76,6 +81,7 @@ pub(super) fn version(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
 pub(super) fn metrics(doors: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
     doors.refresh_metrics();
     doors.look_metrics.show(&doors.readiness.look_ages());
+    doors.auth_metrics.show(doors.guard.refused_issuer_keys());
     let text = TextEncoder::new()
         .encode_to_string(&doors.registry.gather())
         .map_err(|error| HttpError::internal(format!("metrics did not render: {error}")))?;
@@ -130,6 +136,12 @@ struct ReadinessReport {
     /// Key versions under names of Cloud KMS that no plugin serves now, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     kms_key_errors: BTreeMap<String, String>,
+    /// Keys of attestors that cannot be used, and why, by attestor; the first of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attestor_errors: BTreeMap<String, String>,
+    /// Keys of issuers of tokens that are passed over, and why, by issuer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    issuer_key_errors: BTreeMap<String, String>,
     /// Why the audit log takes no records, so that everything is denied.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_error: Option<String>,

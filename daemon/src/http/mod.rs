@@ -62,6 +62,7 @@ use crate::admit::{self, Gate, Origin, Recorded, Validation};
 use crate::audit;
 use crate::auth::{Credentials, Guard};
 use crate::config::Kubernetes;
+use crate::metrics::auth::AuthMetrics;
 use crate::metrics::http::HttpMetrics;
 use crate::metrics::look::LookMetrics;
 use crate::metrics::tls::TlsMetrics;
@@ -189,6 +190,7 @@ pub struct Doors {
     /// What TLS comes to.
     pub tls_metrics: TlsMetrics,
     look_metrics: LookMetrics,
+    auth_metrics: AuthMetrics,
     /// What Kubernetes API servers are told beside the verdicts on pods.
     pub kubernetes: Kubernetes,
     slots: Arc<Slots>,
@@ -247,6 +249,7 @@ impl Doors {
             metrics,
             tls_metrics: TlsMetrics::register(&registry)?,
             look_metrics: LookMetrics::register(&registry)?,
+            auth_metrics: AuthMetrics::register(&registry)?,
             guard: Arc::default(),
             browser_guard: BrowserGuard::default(),
             nameless: Nameless::default(),
@@ -307,6 +310,15 @@ impl Doors {
 
     fn kms_key_errors(&self) -> BTreeMap<String, String> {
         self.key_versions.as_ref().map_or_else(BTreeMap::new, |versions| versions.unserved())
+    }
+
+    /// Keys of attestors that cannot be used now, by attestor: the first `max`.
+    fn attestor_errors(&self, max: usize) -> BTreeMap<String, String> {
+        match &self.decider {
+            Decider::Gate(gate) => gate.snapshots.current().attestor_errors(max).0,
+            #[cfg(test)]
+            Decider::Test(_) => BTreeMap::new(),
+        }
     }
 
     fn plugin_errors(&self) -> BTreeMap<String, String> {

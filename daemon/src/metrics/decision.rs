@@ -25,6 +25,7 @@ pub struct DecisionMetrics {
     verify: Histogram,
     generation: IntGauge,
     snapshot_age: Gauge,
+    impaired_attestors: IntGauge,
 }
 
 impl DecisionMetrics {
@@ -72,6 +73,10 @@ impl DecisionMetrics {
                 "hallmark_snapshot_age_seconds",
                 "Time since the snapshot in force was published.",
             )?,
+            impaired_attestors: IntGauge::new(
+                "hallmark_attestors_impaired",
+                "Attestors of which a key cannot be used.",
+            )?,
         };
         metrics.register_rest(registry)?;
         Ok(metrics)
@@ -83,7 +88,8 @@ impl DecisionMetrics {
         registry.register(Box::new(self.gather.clone()))?;
         registry.register(Box::new(self.verify.clone()))?;
         registry.register(Box::new(self.generation.clone()))?;
-        registry.register(Box::new(self.snapshot_age.clone()))
+        registry.register(Box::new(self.snapshot_age.clone()))?;
+        registry.register(Box::new(self.impaired_attestors.clone()))
     }
 
     /// A decision was recorded, `elapsed` after its request had been parsed. `advisory`: it was
@@ -125,8 +131,10 @@ impl DecisionMetrics {
         self.verify.observe(elapsed.as_secs_f64());
     }
 
-    /// The snapshot in force at a scrape, and how long it has been.
-    pub fn snapshot(&self, generation: u64, age: Duration) {
+    /// The snapshot in force at a scrape, how long it has been, and of how many of its attestors a
+    /// key cannot be used.
+    pub fn snapshot(&self, generation: u64, age: Duration, impaired_attestors: usize) {
+        self.impaired_attestors.set(i64::try_from(impaired_attestors).unwrap_or(i64::MAX));
         self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.snapshot_age.set(age.as_secs_f64());
     }

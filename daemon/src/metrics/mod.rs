@@ -2,6 +2,7 @@
 //! registered here and nowhere else; no label holds an image or a digest.
 
 pub mod audit;
+pub mod auth;
 pub mod cache;
 pub mod decision;
 pub mod http;

@@ -14,6 +14,7 @@ pub struct PluginMetrics {
     keys: IntGaugeVec,
     refused: IntGaugeVec,
     withdrawn: IntGaugeVec,
+    failing: IntGaugeVec,
     /// Locked, so that two scrapes at once do not both add what is new.
     counters: Arc<Mutex<Counters>>,
 }
@@ -45,6 +46,8 @@ pub struct PluginReading<'a> {
     pub overdue: Option<Duration>,
     /// Whether its keys are withdrawn.
     pub withdrawn: bool,
+    /// Whether it is not there, or its last key snapshot failed.
+    pub failing: bool,
     /// Snapshots asked for, by cause.
     pub refreshes: [(&'static str, u64); 3],
     /// Ids that came to name another key.
@@ -110,6 +113,10 @@ impl PluginMetrics {
                 "hallmark_plugin_keys_withdrawn",
                 "1 where keys are no longer used, because they could not be had for too long.",
             )?,
+            failing: number(
+                "hallmark_plugin_failing",
+                "1 while it is not there, or its last key snapshot failed.",
+            )?,
             counters: Arc::new(Mutex::new(counters)),
         })
     }
@@ -126,6 +133,7 @@ impl PluginMetrics {
         self.keys.with_label_values(&[instance]).set(count(reading.keys as u64));
         self.refused.with_label_values(&[instance]).set(count(reading.refused_keys as u64));
         self.withdrawn.with_label_values(&[instance]).set(reading.withdrawn.into());
+        self.failing.with_label_values(&[instance]).set(reading.failing.into());
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let Counters { errors, refreshes, rotations, log_lost } = &*counters;
         advance(errors, &[instance, "snapshot"], reading.snapshot_errors);
@@ -171,6 +179,7 @@ mod tests {
             call_errors: 0,
             overdue: Some(Duration::from_millis(2_500)),
             withdrawn: true,
+            failing: true,
             refreshes: [("due", 4), ("push", 5), ("unknown_key", 6)],
             rotations: 7,
             log_lost: 9,
@@ -186,6 +195,7 @@ mod tests {
             r#"hallmark_plugin_keys_refused{plugin="pkix"} 8"#,
             r#"hallmark_plugin_keys_overdue_seconds{plugin="pkix"} 2.5"#,
             r#"hallmark_plugin_keys_withdrawn{plugin="pkix"} 1"#,
+            r#"hallmark_plugin_failing{plugin="pkix"} 1"#,
             r#"hallmark_plugin_key_refreshes_total{cause="due",plugin="pkix"} 4"#,
             r#"hallmark_plugin_key_refreshes_total{cause="unknown_key",plugin="pkix"} 6"#,
             r#"hallmark_plugin_key_rotations_total{plugin="pkix"} 7"#,

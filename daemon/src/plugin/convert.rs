@@ -10,16 +10,19 @@ use std::sync::Arc;
 use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Validity, VerificationKey};
 use hallmark_core::envelope::Envelope;
 use hallmark_core::time::UnixTime;
-use hallmark_plugin_api::host::KeyRecord;
+use hallmark_plugin_api::host::{KeyRecord, PluginInfo};
 use hallmark_plugin_api::{Caps, KeyFlags};
 use sha2::{Digest, Sha256};
 
-use super::ownership::{ForeignId, Ownership};
+use super::ownership::{ForeignId, HASH_SCHEME, Ownership, scheme};
 use crate::public_key::{self, JudgedKey, KeyTypeError};
 
 /// A key of a plugin is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum WrongKey {
+    /// There is no key: the plugin says why, or what it says of one breaks the contract.
+    #[error("{0}")]
+    Unusable(String),
     /// Not one of the types that verify attestations.
     #[error(transparent)]
     Type(#[from] KeyTypeError),
@@ -40,6 +43,9 @@ pub(super) enum WrongKey {
     /// Its id means other keys.
     #[error(transparent)]
     Foreign(#[from] ForeignId),
+    /// No attestor can name it.
+    #[error("none of its ids has a scheme that the plugin claims: no attestor can name it")]
+    Unclaimed,
     /// Listed before, word for word.
     #[error("it is listed twice")]
     Twice,
@@ -66,6 +72,20 @@ pub(super) struct Source {
     pub(super) decodes: bool,
     /// Verifies with keys that the host does not verify with.
     pub(super) verifies: bool,
+    /// Schemes of the ids of its keys, in lower case.
+    pub(super) schemes: Vec<String>,
+}
+
+impl Source {
+    /// The instance of that name, of such a plugin.
+    pub(super) fn new(plugin: &str, info: &PluginInfo) -> Self {
+        Self {
+            plugin: plugin.into(),
+            decodes: info.caps.contains(Caps::DECODE),
+            verifies: info.caps.contains(Caps::VERIFY),
+            schemes: info.schemes.clone(),
+        }
+    }
 }
 
 /// The keys of a snapshot that can be verified with, and those that are not used. One bad key takes
@@ -104,19 +124,19 @@ pub(super) fn of_material(
 
 /// Judges the keys that a plugin lists, as the daemon does before it uses them: those that it would
 /// not use, and why. Whose their ids are is a matter of the configuration.
-pub(crate) fn judge(records: &[KeyRecord], caps: Caps) -> Vec<RefusedKey> {
-    let source = Source {
-        plugin: "".into(),
-        decodes: caps.contains(Caps::DECODE),
-        verifies: caps.contains(Caps::VERIFY),
-    };
-    of_snapshot(records, &source, &Ownership::default()).1
+pub(crate) fn judge(records: &[KeyRecord], info: &PluginInfo) -> Vec<RefusedKey> {
+    of_snapshot(records, &Source::new("", info), &Ownership::default()).1
 }
 
 fn permitted(record: &KeyRecord, source: &Source, ownership: &Ownership) -> Result<(), WrongKey> {
-    match record.flags.contains(KeyFlags::VERIFY) {
-        true => Ok(ownership.permits(&source.plugin, record)?),
-        false => Ok(()),
+    if !record.flags.contains(KeyFlags::VERIFY) {
+        return Ok(());
+    }
+    ownership.permits(&source.plugin, record)?;
+    let claimed = |scheme: String| scheme == HASH_SCHEME || source.schemes.contains(&scheme);
+    match names(record).filter_map(scheme).any(claimed) {
+        true => Ok(()),
+        false => Err(WrongKey::Unclaimed),
     }
 }
 
@@ -158,13 +178,16 @@ fn names(record: &KeyRecord) -> impl Iterator<Item = &str> {
 }
 
 /// The keys of a record, one for each algorithm. Records that only sign give none; nor do those
-/// that only the plugin verifies with, unless it does and says which public key it is.
+/// that only the plugin verifies with, unless it does.
 fn of_record(record: &KeyRecord, source: &Source) -> Result<Vec<VerificationKey>, WrongKey> {
+    if let Some(why) = &record.unusable {
+        return Err(WrongKey::Unusable(why.clone()));
+    }
     if !record.flags.contains(KeyFlags::VERIFY) {
         return Ok(Vec::new());
     }
     let by_host = record.flags.contains(KeyFlags::HOST_VERIFY);
-    if !by_host && (!source.verifies || public_key::judge(&record.spki_der).is_err()) {
+    if !by_host && !source.verifies {
         return Ok(Vec::new());
     }
     let ids: Vec<_> = names(record).map(KeyId::from).collect();

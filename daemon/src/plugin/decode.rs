@@ -1,6 +1,5 @@
 //! Signatures in envelopes, taken apart by the plugins that know their format.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,57 +11,53 @@ use hallmark_plugin_api::host::{Circumstances, KeyRecord};
 use hallmark_plugin_api::{Decoded, Failure, Item, Signed};
 
 use super::instance::{Held, PluginInstance};
+use super::per_plugin::PerPlugin;
 use super::{Catalog, services};
-use crate::bounded::{Bounded, Unfinished};
+use crate::bounded::Unfinished;
 
-/// Opens envelopes for decisions: on threads that may block, a bounded number at a time, and never
-/// beyond a deadline.
+/// Opens envelopes for decisions: on threads that may block, a bounded number at a time of each
+/// plugin, and never beyond a deadline.
 #[derive(Debug)]
 pub struct Decoders {
     catalog: Arc<Catalog>,
-    batches: Bounded,
+    batches: PerPlugin,
 }
 
 impl Decoders {
-    /// With at most `concurrency` batches at a time.
+    /// With at most `concurrency` batches of each plugin at a time.
     pub fn new(catalog: Arc<Catalog>, concurrency: usize) -> Self {
-        Self { catalog, batches: Bounded::new(concurrency) }
+        let batches = PerPlugin::new(&catalog, concurrency);
+        Self { catalog, batches }
     }
 
     /// Every one of `sealed` taken apart, or why it could not be by `deadline`. A plugin that does
-    /// not come back keeps its thread and its place among the batches; no decision waits for it.
+    /// not come back keeps its thread and one of its own places; no decision waits for it.
     pub async fn open(&self, sealed: Vec<Sealed>, deadline: Instant) -> Envelopes {
         if sealed.is_empty() {
             return Envelopes::default();
         }
-        let late = sealed.clone();
+        let mut opened: Vec<Opened> = sealed.iter().map(|_| Err(Unavailable::Decoder)).collect();
         let catalog = Arc::clone(&self.catalog);
-        let opened = self.batches.run(deadline, move || catalog.decode(sealed, deadline)).await;
-        let unavailable = |why| late.into_iter().map(|one| (one, Err(why))).collect();
-        match opened {
-            Ok(opened) => opened.into_iter().collect(),
-            Err(Unfinished::Panicked) => unavailable(Unavailable::Decoder),
-            Err(Unfinished::Busy | Unfinished::Late) => unavailable(Unavailable::Deadline),
+        let decode =
+            move |decoder: &str, sealed: &[Sealed]| catalog.decode(decoder, sealed, deadline);
+        let decoder = |sealed: &Sealed| Arc::clone(&sealed.decoder);
+        for (index, answer) in self.batches.run(sealed.clone(), decoder, deadline, decode).await {
+            opened[index] = answer.unwrap_or_else(|why| match why {
+                Unfinished::Panicked => Err(Unavailable::Decoder),
+                Unfinished::Busy | Unfinished::Late => Err(Unavailable::Deadline),
+            });
         }
+        sealed.into_iter().zip(opened).collect()
     }
 }
 
 impl Catalog {
     /// Blocks.
-    fn decode(&self, sealed: Vec<Sealed>, deadline: Instant) -> Vec<(Sealed, Opened)> {
-        let mut by_decoder: HashMap<Arc<str>, Vec<Sealed>> = HashMap::new();
-        for one in sealed {
-            by_decoder.entry(Arc::clone(&one.decoder)).or_default().push(one);
+    fn decode(&self, decoder: &str, sealed: &[Sealed], deadline: Instant) -> Vec<Opened> {
+        match self.instance(decoder) {
+            Some(instance) => instance.decode(sealed, deadline),
+            None => sealed.iter().map(|_| Err(Unavailable::Decoder)).collect(),
         }
-        let mut opened = Vec::new();
-        for (decoder, sealed) in by_decoder {
-            let answers = match self.instance(&decoder) {
-                Some(instance) => instance.decode(&sealed, deadline),
-                None => sealed.iter().map(|_| Err(Unavailable::Decoder)).collect(),
-            };
-            opened.extend(sealed.into_iter().zip(answers));
-        }
-        opened
     }
 }
 

@@ -6,6 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::{KeyId, VerificationKey};
+use hallmark_plugin_api::host::CallError;
+
+use super::status::Refreshes;
 
 /// A part of the time to live, by which asking anew is spread: many replicas start together.
 const JITTER: f64 = 0.1;
@@ -34,6 +37,34 @@ impl Default for Rotation {
             allow_empty: false,
             unknown_key_interval: Some(Duration::from_secs(10)),
         }
+    }
+}
+
+/// When the snapshots of an instance were and are to be taken, and what came of it.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    /// `None` for never, unless pushed.
+    pub(super) due: Option<Instant>,
+    pub(super) last_error: Option<String>,
+    /// What the plugin said when it was to make the instance.
+    pub(super) refusal: Option<CallError>,
+    /// When the snapshot that is being taken is late; `None` where it is said to be.
+    pub(super) late: Option<Instant>,
+    /// When the last good snapshot was taken, and when its time to live ends.
+    pub(super) taken: Option<Instant>,
+    pub(super) fresh_until: Option<Instant>,
+    /// The first failure since.
+    pub(super) failing_since: Option<Instant>,
+    pub(super) withdrawn: bool,
+    pub(super) refreshes: Refreshes,
+    /// When a push last had a snapshot taken.
+    pub(super) pushed: Option<Instant>,
+}
+
+impl Schedule {
+    /// From when on there should have been another snapshot, which may be to come.
+    pub(super) fn overdue_from(&self) -> Option<Instant> {
+        self.fresh_until.into_iter().chain(self.failing_since).min()
     }
 }
 

@@ -16,10 +16,11 @@ use hallmark_plugin_api::{Caps, Material};
 use super::convert::{self, RefusedKey, Source};
 use super::discover::Found;
 use super::error::KeyError;
-use super::freshness::{self, Rotation, UnknownKeys};
-use super::ownership::{Ownership, is_below};
+use super::freshness::{self, Rotation, Schedule, UnknownKeys};
+use super::material::MaterialReader;
+use super::ownership::{Ownership, is_below, normal};
 use super::services::{self, InstanceServices};
-use super::status::{InstanceStatus, NOT_MADE, Refreshes, SILENT, UNANSWERED};
+use super::status::{InstanceStatus, LATE, NOT_MADE, SILENT, UNANSWERED};
 
 /// How long after a failure the next snapshot is tried, unless the plugin pushes.
 const RETRY: Duration = Duration::from_secs(5);
@@ -47,6 +48,7 @@ pub(super) struct PluginInstance {
     ownership: Arc<Ownership>,
     pub(super) services: Arc<InstanceServices>,
     held: ArcSwapOption<Held>,
+    reader: MaterialReader,
     schedule: Mutex<Schedule>,
     /// A snapshot is being taken, so that an older one never replaces a newer one, and a source
     /// that is stuck costs one thread.
@@ -66,31 +68,6 @@ pub(super) struct Held {
     keys: Vec<VerificationKey>,
     /// Those that are not used.
     refused: Vec<RefusedKey>,
-}
-
-#[derive(Debug, Default)]
-struct Schedule {
-    /// `None` for never, unless pushed.
-    due: Option<Instant>,
-    last_error: Option<String>,
-    /// What the plugin said when it was to make the instance.
-    refusal: Option<CallError>,
-    /// When the last good snapshot was taken, and when its time to live ends.
-    taken: Option<Instant>,
-    fresh_until: Option<Instant>,
-    /// The first failure since.
-    failing_since: Option<Instant>,
-    withdrawn: bool,
-    refreshes: Refreshes,
-    /// When a push last had a snapshot taken.
-    pushed: Option<Instant>,
-}
-
-impl Schedule {
-    /// From when on there should have been another snapshot, which may be to come.
-    fn overdue_from(&self) -> Option<Instant> {
-        self.fresh_until.into_iter().chain(self.failing_since).min()
-    }
 }
 
 impl PluginInstance {
@@ -113,6 +90,7 @@ impl PluginInstance {
             is_bundled,
             ownership: Arc::clone(ownership),
             held: ArcSwapOption::empty(),
+            reader: MaterialReader::default(),
             schedule: Mutex::new(Schedule { due: Some(Instant::now()), ..Schedule::default() }),
             refreshing: AtomicBool::new(false),
             differs: AtomicBool::new(false),
@@ -146,12 +124,7 @@ impl PluginInstance {
 
     /// It, as its keys name it.
     pub(super) fn source(&self) -> Source {
-        let caps = self.image.info().caps;
-        Source {
-            plugin: self.name.as_str().into(),
-            decodes: caps.contains(Caps::DECODE),
-            verifies: caps.contains(Caps::VERIFY),
-        }
+        Source::new(&self.name, self.image.info())
     }
 
     pub(super) fn reads(&self, form: &str) -> bool {
@@ -162,12 +135,39 @@ impl PluginInstance {
         self.image.info().schemes.iter().any(|it| it == scheme)
     }
 
-    /// When the next snapshot is to be taken; `None` for never, unless pushed, and while one is
-    /// being taken.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due_as_of(Instant::now())
+    /// When there is next something to do for it: a snapshot to be taken, or one that is being taken
+    /// and late, or a key to be withdrawn or read again. `None` for never, unless pushed.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let late = self.schedule().late;
+        let times = [self.due_as_of(Instant::now()), late, self.withdraw_at(), self.reader.due()];
+        times.into_iter().flatten().min()
     }
 
+    /// Does what is due beside a new snapshot.
+    pub(super) fn attend(&self, now: Instant) {
+        self.tell_late(now);
+        self.withdraw_overdue(now);
+        if self.reader.end_rest(now) {
+            self.differs.store(true, Ordering::Release);
+        }
+    }
+
+    /// A snapshot that does not come in its time is a failure of its source, and nobody waits for it;
+    /// should it come after all, it counts.
+    fn tell_late(&self, now: Instant) {
+        let mut schedule = self.schedule();
+        if schedule.late.take_if(|late| *late <= now).is_none() {
+            return;
+        }
+        schedule.last_error = Some(LATE.to_owned());
+        schedule.failing_since.get_or_insert(now);
+        drop(schedule);
+        self.snapshot_errors.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(plugin = self.name, error = LATE, "no key snapshot; the last one stays");
+    }
+
+    /// When the next snapshot is to be taken; `None` for never, unless pushed, and while one is
+    /// being taken.
     fn due_as_of(&self, now: Instant) -> Option<Instant> {
         let due = self.push_due(now).into_iter().chain(self.schedule().due).min();
         due.filter(|_| !self.is_refreshing())
@@ -240,6 +240,7 @@ impl PluginInstance {
         let pushed = self.services.wanted.swap(false, Ordering::AcqRel);
         let asked_for = self.asked_for.swap(false, Ordering::AcqRel);
         let mut schedule = self.schedule();
+        schedule.late = Some(Instant::now() + SNAPSHOT_TIMEOUT);
         *match (pushed, asked_for) {
             (true, _) => {
                 schedule.pushed = Some(Instant::now());
@@ -265,6 +266,7 @@ impl PluginInstance {
                     None => tracing::error!(plugin = self.name, error, "it does not start"),
                 }
                 let (mut schedule, now) = (self.schedule(), Instant::now());
+                schedule.late = None;
                 schedule.due = now.checked_add(RETRY);
                 schedule.last_error = Some(error);
                 schedule.failing_since.get_or_insert(now);
@@ -284,7 +286,8 @@ impl PluginInstance {
             ..Circumstances::at(services::unix_now())
         };
         let snapshot = instance.snapshot(&at).map_err(|error| error.to_string())?;
-        let had = self.held().map_or(0, |held| held.snapshot.keys.len());
+        let is_key = |key: &&KeyRecord| key.unusable.is_none();
+        let had = self.held().map_or(0, |held| held.snapshot.keys.iter().filter(is_key).count());
         if snapshot.keys.is_empty() && had > 0 && !self.rotation.allow_empty {
             return Err(format!(
                 "the source lists no key any more, where it listed {had}: if that is meant, set \
@@ -349,7 +352,7 @@ impl PluginInstance {
     }
 
     /// When its keys are to be withdrawn, unless they are had anew before.
-    pub(super) fn withdraw_at(&self) -> Option<Instant> {
+    fn withdraw_at(&self) -> Option<Instant> {
         self.held.load().as_ref()?;
         self.schedule().overdue_from()?.checked_add(self.rotation.stale_grace)
     }
@@ -387,6 +390,15 @@ impl PluginInstance {
         Ok(held.keys.iter().filter(below).cloned().collect())
     }
 
+    /// The keys of exactly this id, however its scheme is written.
+    pub(super) fn fingerprints(&self, id: &KeyId) -> Vec<[u8; 32]> {
+        let Some(held) = self.held() else { return Vec::new() };
+        let id = normal(id.as_str());
+        let names = |it: &KeyId| it.as_str().len() == id.len() && normal(it.as_str()) == id;
+        let is_named = |key: &&VerificationKey| key.ids.iter().any(names);
+        held.keys.iter().filter(is_named).map(|key| key.fingerprint).collect()
+    }
+
     fn unavailable(&self) -> KeyError {
         KeyError::Unavailable(format!("plugin `{}`: {}", self.name, self.why()))
     }
@@ -408,19 +420,20 @@ impl PluginInstance {
         error.unwrap_or(unasked).to_owned()
     }
 
+    /// The keys in inline material, in its time.
     pub(super) fn read_material(
         &self,
         material: &Material<'_>,
-        at: &Circumstances<'_>,
+        now: i64,
     ) -> Result<Vec<KeyRecord>, KeyError> {
         let instance = self.instance().ok_or_else(|| self.unavailable())?;
-        instance.resolve_keys(material, at).map_err(|error| {
-            let error = KeyError::of_material(&self.name, error);
-            if matches!(error, KeyError::Unavailable(_)) {
-                self.count_call_error();
-            }
-            error
-        })
+        let read = self.reader.read(&self.name, instance, material, now);
+        if let Err(KeyError::Unavailable(_)) = &read {
+            self.count_call_error();
+            // Whoever keeps keys fresh is to know when it is tried again.
+            self.services.wake();
+        }
+        read
     }
 
     pub(super) fn count_call_error(&self) {
@@ -450,7 +463,7 @@ impl PluginInstance {
             is_made: self.instance.get().is_some(),
             snapshot_errors: self.snapshot_errors.load(Ordering::Relaxed),
             call_errors: self.call_errors.load(Ordering::Relaxed),
-            last_error: schedule.last_error.clone(),
+            last_error: schedule.last_error.clone().or_else(|| self.reader.rests()),
             overdue,
             withdrawn: schedule.withdrawn,
             refreshes: schedule.refreshes,

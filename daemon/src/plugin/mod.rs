@@ -11,8 +11,10 @@
 //!
 //! - `discover`: files, pins, instances; - `ownership`: whose a key id is; - `instance`: one
 //!   instance and its snapshot; - `status`: what is shown of it;
-//! - `decode`: signatures in envelopes;
-//! - `freshness`: when that is taken anew, and how long an old one serves;
+//! - `decode`: signatures in envelopes; - `verify`: keys that only their plugin verifies with, both
+//!   by `per_plugin`;
+//! - `freshness`: when that is taken anew, and how long an old one serves; - `material`: keys in an
+//!   attestor's own text;
 //! - `services`: what the daemon does for a plugin; - `sign`: signing; - `key_versions`: keys that
 //!   sign under the names of Cloud KMS.
 
@@ -23,7 +25,9 @@ mod error;
 mod freshness;
 mod instance;
 mod key_versions;
+mod material;
 mod ownership;
+mod per_plugin;
 mod services;
 mod sign;
 mod status;
@@ -49,12 +53,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, VerificationKey};
-use hallmark_plugin_api::host::{Circumstances, KeyRecord};
+use hallmark_plugin_api::host::KeyRecord;
 use hallmark_plugin_api::{Algorithm, Material};
 use tokio::sync::Notify;
 
 use self::instance::PluginInstance;
 use self::ownership::{Claimant, Ownership};
+use crate::bounded::{Bounded, Unfinished};
 
 /// What a key as written is to verify with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +75,10 @@ pub struct ResolvedKey {
 /// rewritten changes many times in a row.
 const PUSH_QUIET: Duration = Duration::from_millis(100);
 
+/// How long taking up changed keys is waited for before that is said, and tried again: twice as long
+/// as a plugin that does not come back may hold it up.
+const TAKE_UP_WAIT: Duration = Duration::from_secs(10);
+
 /// How long a refresh of all waits for its snapshots: as long as admission webhooks are waited
 /// for. The keys of a source that takes longer are unavailable until it answers.
 const REFRESH_WAIT: Duration = Duration::from_secs(10);
@@ -83,6 +92,7 @@ const COMMAND_WAIT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Catalog {
     instances: Vec<Arc<PluginInstance>>,
+    ownership: Arc<Ownership>,
     /// Wakes [`Catalog::keep_fresh`].
     pushed: Arc<Notify>,
 }
@@ -123,7 +133,7 @@ impl Catalog {
         let ownership = Arc::new(Ownership::new(claimants)?);
         let make = |found| Arc::new(PluginInstance::new(found, &ownership, &pushed));
         let instances = found.into_iter().map(make).collect();
-        let catalog = Self { instances, pushed };
+        let catalog = Self { instances, ownership, pushed };
         catalog.refresh_within(wait);
         let refused = catalog.instances.iter().find_map(|instance| {
             Some(PluginError::Create {
@@ -150,6 +160,13 @@ impl Catalog {
         }
     }
 
+    /// Whether a plugin that lists other keys may change what a key as written is to verify with: it
+    /// names one, or goes by an id that is a plugin's.
+    pub fn may_change(&self, key: &PublicKey) -> bool {
+        let is_owned = |id: &KeyId| self.ownership.owner(id.as_str()).is_some();
+        key.material == KeyMaterial::Reference || key.id.as_ref().is_some_and(is_owned)
+    }
+
     /// Takes a new snapshot of every instance, due or not, and waits for them a while. Answers
     /// whether any keys are different now. Blocks.
     pub fn refresh(&self) -> bool {
@@ -173,11 +190,12 @@ impl Catalog {
     /// Takes new snapshots for ever, where the time to live of the last one ends, where a plugin
     /// pushed, where a key is unknown and where the last attempt failed some time ago, each on a
     /// thread of its own; withdraws keys that are too long out of date. Calls `changed` when keys
-    /// are different, on a thread that may block.
+    /// are different, on a thread that may block, and again until that came to an end.
     pub async fn keep_fresh(self: Arc<Self>, changed: impl Fn() + Clone + Send + 'static) {
+        let (work, mut differs) = (Bounded::new(1), false);
         loop {
-            let times = |instance: &Arc<PluginInstance>| [instance.due(), instance.withdraw_at()];
-            match self.instances.iter().flat_map(times).flatten().min() {
+            let again = differs.then(|| Instant::now() + PUSH_QUIET);
+            match self.instances.iter().filter_map(|it| it.next()).chain(again).min() {
                 None => self.pushed().await,
                 Some(due) => tokio::select! {
                     () = self.pushed() => {}
@@ -185,14 +203,20 @@ impl Catalog {
                 },
             }
             self.refresh_due();
-            self.withdraw_overdue(Instant::now());
-            if !self.take_difference() {
-                continue;
-            }
-            if let Err(panic) = tokio::task::spawn_blocking(changed.clone()).await {
-                tracing::error!(%panic, "taking up changed keys panicked");
+            self.attend(Instant::now());
+            differs |= self.take_difference();
+            if differs {
+                let done = work.run(Instant::now() + TAKE_UP_WAIT, changed.clone()).await;
+                differs = matches!(done, Err(Unfinished::Busy | Unfinished::Late));
+                if let Err(error) = done {
+                    tracing::error!(%error, "changed keys are not taken up yet");
+                }
             }
         }
+    }
+
+    fn attend(&self, now: Instant) {
+        self.instances.iter().for_each(|instance| instance.attend(now));
     }
 
     async fn pushed(&self) {
@@ -204,10 +228,6 @@ impl Catalog {
         let now = Instant::now();
         let due = self.instances.iter().filter(|instance| instance.is_due(now));
         due.for_each(|instance| instance.refresh(()));
-    }
-
-    fn withdraw_overdue(&self, now: Instant) {
-        self.instances.iter().for_each(|instance| instance.withdraw_overdue(now));
     }
 
     /// Says that a signature names a key that nobody knows: its source may have it by now. Returns
@@ -258,7 +278,26 @@ impl Catalog {
         // The key is the writer's, word for word, so what is wrong with it is too.
         let key = convert::verification_key(record, ids, declared, &reader.plugin)
             .map_err(|wrong| KeyError::Material(wrong.to_string()))?;
+        self.check_id(id, &key.fingerprint)?;
         Ok(ResolvedKey { default_id, keys: vec![key] })
+    }
+
+    /// Holds the id that a key of text is given against the plugin whose it is: the keys that it
+    /// lists by it, and no other, are what whoever reads the id takes it for.
+    fn check_id(&self, id: Option<&KeyId>, fingerprint: &[u8; 32]) -> Result<(), KeyError> {
+        let Some(id) = id else { return Ok(()) };
+        let owner = self.ownership.owner(id.as_str()).and_then(|name| self.instance(name));
+        let Some(owner) = owner else { return Ok(()) };
+        let listed = owner.fingerprints(id);
+        let Some(other) = listed.first().filter(|_| !listed.contains(fingerprint)) else {
+            return Ok(());
+        };
+        let (own, other) = (convert::hex(fingerprint), convert::hex(other));
+        Err(KeyError::Material(format!(
+            "plugin `{}` lists another key by the id `{id}` (SHA-256 {other}, this is {own}): give \
+             this key an id of its own, or leave its text out to trust that of the plugin",
+            owner.name()
+        )))
     }
 
     fn resolve_pgp(&self, armored: &str) -> Result<ResolvedKey, KeyError> {
@@ -291,7 +330,7 @@ impl Catalog {
             KeyError::Unavailable(format!("no plugin is installed that reads `{form}` keys"))
         })?;
         let material = Material { form, data: data.as_bytes(), algorithm };
-        let records = reader.read_material(&material, &Circumstances::at(services::unix_now()))?;
+        let records = reader.read_material(&material, services::unix_now())?;
         Ok((records, reader.source()))
     }
 

@@ -92,7 +92,7 @@ impl Ownership {
     }
 
     /// Whose an id is; `None` for one without a scheme, or of a scheme that nobody claims.
-    fn owner(&self, id: &str) -> Option<&str> {
+    pub(super) fn owner(&self, id: &str) -> Option<&str> {
         let normal = normal(id);
         let given = self.given.iter().find(|(prefix, _)| is_within(&normal, prefix));
         let owner = given.map(|(_, owner)| owner);
@@ -124,11 +124,11 @@ impl Ownership {
 }
 
 /// RFC 6920: the default ids of keys that an attestor holds as text.
-const HASH_SCHEME: &str = "ni";
+pub(super) const HASH_SCHEME: &str = "ni";
 
 /// The scheme of an id, in lower case. Laxer than [`KeyId::scheme`] about what follows it, so that
 /// no odd character after the colon takes an id out of its owner's hands.
-fn scheme(id: &str) -> Option<String> {
+pub(super) fn scheme(id: &str) -> Option<String> {
     let (scheme, _) = id.split_once(':')?;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     let named = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
@@ -136,7 +136,7 @@ fn scheme(id: &str) -> Option<String> {
 }
 
 /// The id with its scheme in lower case; what follows is compared byte by byte.
-fn normal(id: &str) -> String {
+pub(super) fn normal(id: &str) -> String {
     match (scheme(id), id.split_once(':')) {
         (Some(scheme), Some((_, rest))) => format!("{scheme}:{rest}"),
         _ => id.to_owned(),

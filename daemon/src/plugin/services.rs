@@ -1,7 +1,7 @@
 //! What the daemon does for a plugin instance.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,8 @@ use hallmark_plugin_api::LogLevel;
 use hallmark_plugin_api::host::{Services, Throttle};
 use tokio::sync::Notify;
 
-use crate::{regular_file, secret_file};
+use crate::followed::Files;
+use crate::timed::Timed;
 
 /// Bytes of a secret. A PIN, a password, a client certificate.
 const SECRET_BYTES_MAX: u64 = 65_536;
@@ -20,6 +21,8 @@ const SECRET_BYTES_MAX: u64 = 65_536;
 pub(super) struct InstanceServices {
     name: String,
     secrets: BTreeMap<String, PathBuf>,
+    /// Of secrets: a file system that does not answer costs one thread.
+    reads: Timed,
     /// Set by a push, taken by the refresh.
     pub(super) wanted: AtomicBool,
     pushed: Arc<Notify>,
@@ -39,6 +42,7 @@ impl InstanceServices {
         Self {
             name: name.to_owned(),
             secrets: secrets.clone(),
+            reads: Timed::default(),
             wanted: AtomicBool::new(false),
             pushed: Arc::clone(pushed),
             throttle: Throttle::default(),
@@ -72,7 +76,6 @@ impl Services for InstanceServices {
             }
         }
         let plugin = self.name.as_str();
-        let (target, text) = (escaped(target), escaped(text));
         match level {
             LogLevel::Error => tracing::error!(plugin, target, "{text}"),
             LogLevel::Warn => tracing::warn!(plugin, target, "{text}"),
@@ -89,7 +92,7 @@ impl Services for InstanceServices {
     }
 
     fn fault(&self, text: &str) {
-        tracing::error!(plugin = self.name, "{}", escaped(text));
+        tracing::error!(plugin = self.name, "{text}");
     }
 
     fn log_level(&self) -> LogLevel {
@@ -111,7 +114,7 @@ impl Services for InstanceServices {
 
     fn secret(&self, name: &str) -> Option<Vec<u8>> {
         let path = self.secrets.get(name)?;
-        match read_secret(path) {
+        match Files::through(&self.reads).read_secret(path, SECRET_BYTES_MAX) {
             Ok(secret) => Some(secret),
             Err(error) => {
                 // Without its path: somebody may have written the secret itself there.
@@ -124,23 +127,6 @@ impl Services for InstanceServices {
     fn unix_now(&self) -> i64 {
         unix_now()
     }
-}
-
-/// One line of plain text: what controls a terminal or ends a line is written out.
-fn escaped(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') {
-            true => line.extend(char.escape_default()),
-            false => line.push(char),
-        }
-    }
-    line
-}
-
-fn read_secret(path: &Path) -> std::io::Result<Vec<u8>> {
-    secret_file::judge(path).map_err(std::io::Error::other)?;
-    regular_file::read(path, SECRET_BYTES_MAX)
 }
 
 /// Seconds since 1970; before that, 0.

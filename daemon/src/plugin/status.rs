@@ -10,6 +10,8 @@ use super::convert::RefusedKey;
 pub(super) const NOT_MADE: &str = "it is still starting";
 /// Nor yet of its keys.
 pub(super) const UNANSWERED: &str = "it has not answered yet";
+/// Nor in its time.
+pub(super) const LATE: &str = "it did not answer in its time, and is not waited for any longer";
 /// Nor any more.
 pub(super) const SILENT: &str = "the source does not answer";
 

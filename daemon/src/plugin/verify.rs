@@ -1,6 +1,5 @@
 //! Verifying with keys that the host does not verify with: their plugin is asked.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,69 +8,65 @@ use hallmark_plugin_api::host::{Circumstances, KeyRecord};
 use hallmark_plugin_api::{Algorithm, Failure, Item, KeyFlags};
 
 use super::instance::{Held, PluginInstance};
+use super::per_plugin::PerPlugin;
 use super::{Catalog, convert, services};
-use crate::bounded::{Bounded, Unfinished};
+use crate::bounded::Unfinished;
 
-/// Asks the plugins that verify themselves: on threads that may block, a bounded number at a time,
-/// and never beyond a deadline.
+/// Asks the plugins that verify themselves: on threads that may block, a bounded number at a time of
+/// each plugin, and never beyond a deadline.
 #[derive(Debug)]
 pub struct KeyHolders {
     catalog: Arc<Catalog>,
-    batches: Bounded,
+    batches: PerPlugin,
 }
 
 impl KeyHolders {
-    /// With at most `concurrency` batches at a time.
+    /// With at most `concurrency` batches of each plugin at a time.
     pub fn new(catalog: Arc<Catalog>, concurrency: usize) -> Self {
-        Self { catalog, batches: Bounded::new(concurrency) }
+        let batches = PerPlugin::new(&catalog, concurrency);
+        Self { catalog, batches }
     }
 
     /// Answers every check, in order, by `deadline`. Each is of a key that has a holder. A plugin
-    /// that does not come back keeps its thread and its place among the batches; no decision waits
-    /// for it beyond its deadline.
+    /// that does not come back keeps its thread and one of its own places; no decision waits for it
+    /// beyond its deadline, and those that need other plugins do not wait for it at all.
     pub async fn verify(&self, checks: Vec<Check>, deadline: Instant) -> Vec<Verdict> {
-        let count = checks.len();
+        let unavailable = Verdict::Unavailable(Unavailable::Holder);
+        let mut verdicts = vec![unavailable; checks.len()];
+        let holder =
+            |check: &Check| Arc::clone(check.key.holder.as_ref().unwrap_or(&check.key.plugin));
         let catalog = Arc::clone(&self.catalog);
-        let verify = move || catalog.verify(&checks, deadline);
-        match self.batches.run(deadline, verify).await {
-            Ok(verdicts) => verdicts,
-            Err(Unfinished::Panicked) => vec![Verdict::Unavailable(Unavailable::Holder); count],
-            Err(Unfinished::Busy | Unfinished::Late) => {
-                vec![Verdict::Unavailable(Unavailable::Deadline); count]
-            }
+        let verify = move |holder: &str, checks: &[Check]| catalog.verify(holder, checks, deadline);
+        for (index, answer) in self.batches.run(checks, holder, deadline, verify).await {
+            verdicts[index] = match answer {
+                Ok(verdict) => verdict,
+                Err(Unfinished::Panicked) => unavailable,
+                Err(Unfinished::Busy | Unfinished::Late) => {
+                    Verdict::Unavailable(Unavailable::Deadline)
+                }
+            };
         }
+        verdicts
     }
 }
 
 impl Catalog {
-    /// Blocks.
-    fn verify(&self, checks: &[Check], deadline: Instant) -> Vec<Verdict> {
-        let mut by_holder: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (index, check) in checks.iter().enumerate() {
-            by_holder
-                .entry(check.key.holder.as_deref().unwrap_or_default())
-                .or_default()
-                .push(index);
-        }
+    /// Answers checks of keys that one plugin holds. Blocks.
+    fn verify(&self, holder: &str, checks: &[Check], deadline: Instant) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::Unavailable(Unavailable::Holder); checks.len()];
-        for (holder, indices) in by_holder {
-            let Some(instance) = self.instance(holder) else { continue };
-            let Some(held) = instance.held() else { continue };
-            for form in [SignedForm::Raw, SignedForm::Pae, SignedForm::Enveloped] {
-                // The first form of each, then the others of those that were refused.
-                let open = |index: &&usize| {
-                    let forms = checks[**index].forms();
-                    forms.first() == Some(&form)
-                        || forms.contains(&form) && verdicts[**index] == Verdict::BadSignature
-                };
-                let asked: Vec<_> = indices.iter().filter(open).copied().collect();
-                let of = asked.iter().map(|&index| &checks[index]).collect::<Vec<_>>();
-                let answers = instance.verify(&held, &of, form, deadline);
-                asked
-                    .into_iter()
-                    .zip(answers)
-                    .for_each(|(index, verdict)| verdicts[index] = verdict);
-            }
+        let Some(instance) = self.instance(holder) else { return verdicts };
+        let Some(held) = instance.held() else { return verdicts };
+        for form in [SignedForm::Raw, SignedForm::Pae, SignedForm::Enveloped] {
+            // The first form of each, then the others of those that were refused.
+            let open = |index: &usize| {
+                let forms = checks[*index].forms();
+                forms.first() == Some(&form)
+                    || forms.contains(&form) && verdicts[*index] == Verdict::BadSignature
+            };
+            let asked: Vec<_> = (0..checks.len()).filter(open).collect();
+            let of = asked.iter().map(|&index| &checks[index]).collect::<Vec<_>>();
+            let answers = instance.verify(&held, &of, form, deadline);
+            asked.into_iter().zip(answers).for_each(|(index, verdict)| verdicts[index] = verdict);
         }
         verdicts
     }

@@ -40,9 +40,9 @@ pub use suite::Suite;
 /// The host's verification of `(algorithm, SPKI, message, signature)`.
 pub type Arithmetic = fn(crate::Algorithm, &[u8], &[u8], &[u8]) -> bool;
 
-/// The host's judgement of the keys of a snapshot, by a plugin of these capabilities: the id of each
-/// that it would not use, and why.
-pub type Judge = fn(&[crate::host::KeyRecord], crate::Caps) -> Vec<(String, String)>;
+/// The host's judgement of the keys of a snapshot, by such a plugin: the id of each that it would not
+/// use, and why.
+pub type Judge = fn(&[crate::host::KeyRecord], &crate::host::PluginInfo) -> Vec<(String, String)>;
 
 /// What a child has of the program that it is part of.
 #[derive(Clone, Copy, Debug)]

@@ -177,11 +177,11 @@ impl Live<'_> {
         let listed =
             // SAFETY: the snapshot is open and the collector outlives the call.
             refusable(|error| unsafe { list(live, raw.as_ptr(), Some(take_key), ctx, error) });
-        if let Some(broken) = collector.broken {
-            return fail(format!("`snapshot_keys` breaks the contract: {broken}"));
+        match collector.finish(Ok(())) {
+            Ok(keys) => open.keys = keys,
+            Err(error) => return fail(format!("`snapshot_keys`: {error}")),
         }
         listed.map_err(|refusal| refusal.unexpected("snapshot_keys"))?;
-        open.keys = collector.keys;
         Ok(open)
     }
 
@@ -229,10 +229,8 @@ impl Live<'_> {
         refusable(|error| unsafe {
             resolve(live, &call(), &material, Some(take_key), ctx, error)
         })?;
-        match collector.broken {
-            Some(text) => Err(Refusal { rc: abi::HALLMARK_RC_INTERNAL, text }),
-            None => Ok(collector.keys),
-        }
+        let rc = abi::HALLMARK_RC_INTERNAL;
+        collector.finish(Ok(())).map_err(|error| Refusal { rc, text: error.to_string() })
     }
 }
 

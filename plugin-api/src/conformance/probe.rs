@@ -78,7 +78,7 @@ fn live(subject: &Subject, program: Program, probed: &mut Probed) -> Result<(), 
     if let Some(open) = instance.open_if_any()? {
         probed.steps.push(step("snapshot"));
         probed.key_count = open.keys.len();
-        let refused = (program.judge)(&open.keys, info.caps);
+        let refused = (program.judge)(&open.keys, info);
         probed.refused_count = refused.len();
         probed.refused = refused.into_iter().take(KEYS_SHOWN).collect();
         probed.keys = open.keys.iter().take(KEYS_SHOWN).map(|key| key.id.clone()).collect();

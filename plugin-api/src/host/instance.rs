@@ -101,7 +101,8 @@ impl Instance {
     /// Takes the picture of all keys.
     ///
     /// # Errors
-    /// The plugin cannot now, or a key breaks its contract: then there is no snapshot at all.
+    /// The plugin cannot now, or what it lists cannot be read: then there is no snapshot at all. A key
+    /// that breaks the contract is there, and says that it is unusable.
     pub fn snapshot(self: &Arc<Self>, at: &Circumstances<'_>) -> Result<KeySnapshot, CallError> {
         let (opened, generation, ttl_s, keys) = match &self.place {
             Place::InProcess(place) => {

@@ -1,7 +1,7 @@
 //! Key records as the host keeps them: copied, bounded, with the fingerprint computed here.
 
 use core::ffi::c_void;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,9 @@ use super::error::CallError;
 use super::instance::Instance;
 use super::{in_process, limits, worker};
 use crate::{Algorithm, KeyFlags, abi, borrowed};
+
+/// Bytes that are shown of an id that is none.
+const ID_BYTES_SHOWN: usize = 256;
 
 /// One public key of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,30 @@ pub struct KeyRecord {
     pub revoked_at: Option<i64>,
     /// A JSON object for people, not parsed; may be empty.
     pub attrs_json: String,
+    /// Why there is no more of it than its id, which is cut where it is no id: the plugin says so, or
+    /// what it says of the key breaks the contract. `None` for a key.
+    pub unusable: Option<String>,
+}
+
+impl KeyRecord {
+    /// What stands for a key that cannot be used.
+    fn unusable(id: String, why: String) -> Self {
+        Self {
+            handle: 0,
+            id,
+            other_ids: Vec::new(),
+            spki_der: Vec::new(),
+            spki_sha256: Sha256::digest([]).into(),
+            fingerprint: Vec::new(),
+            algorithms: Vec::new(),
+            flags: KeyFlags::from_bits(0),
+            not_before: None,
+            not_after: None,
+            revoked_at: None,
+            attrs_json: String::new(),
+            unusable: Some(why),
+        }
+    }
 }
 
 /// The keys of an instance at one moment. The plugin's side of it is open as long as this lives.
@@ -49,7 +76,7 @@ pub struct KeySnapshot {
     pub generation: u64,
     /// After how long to ask again; `None` for never.
     pub ttl: Option<Duration>,
-    /// The keys; every handle once.
+    /// The keys, every handle once, and what stands for those that cannot be used.
     pub keys: Vec<KeyRecord>,
     pub(super) open: OpenSnapshot,
 }
@@ -102,15 +129,14 @@ pub(crate) enum Source {
 /// The context of a key sink.
 pub(crate) struct KeyCollector {
     source: Source,
-    handles: HashSet<u64>,
-    pub(crate) keys: Vec<KeyRecord>,
-    /// What was wrong with the first key that broke the contract.
-    pub(crate) broken: Option<String>,
+    keys: Vec<KeyRecord>,
+    /// What was wrong with the first key that ended the enumeration.
+    broken: Option<String>,
 }
 
 impl KeyCollector {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, handles: HashSet::new(), keys: Vec::new(), broken: None }
+        Self { source, keys: Vec::new(), broken: None }
     }
 
     pub(crate) fn ctx(&mut self) -> *mut c_void {
@@ -122,35 +148,56 @@ impl KeyCollector {
         self.keys.len()
     }
 
-    /// Checks and copies one key.
+    /// Checks and copies one key. One of a snapshot that breaks the contract costs that key alone;
+    /// of material, whoever wrote it is there to be told.
     ///
     /// # Safety
     /// All that `key` points at is valid for the call.
-    pub(super) unsafe fn take(&mut self, key: &abi::Key) -> Result<(), &'static str> {
+    pub(super) unsafe fn take(&mut self, key: &abi::Key) -> Result<(), String> {
         if self.keys.len() >= limits::KEYS {
-            return Err("it has too many keys");
+            return Err("it has too many keys".to_owned());
         }
         // SAFETY: by the contract of this function.
-        let mut record = unsafe { read_key(key) }?;
-        match self.source {
-            Source::Material => record.handle = 0,
-            Source::Snapshot if record.id.is_empty() => return Err("a key has no id"),
-            Source::Snapshot if record.handle == 0 => return Err("a key has handle 0"),
-            Source::Snapshot if !self.handles.insert(record.handle) => {
-                return Err("two keys have one handle");
+        let read = unsafe { read_key(key, self.source) };
+        let record = match (read, self.source) {
+            (Ok(record), _) => record,
+            (Err(why), Source::Material) => return Err(why),
+            (Err(why), Source::Snapshot) => {
+                // SAFETY: by the contract of this function.
+                let id = unsafe { shown_id(&key.id) };
+                let id = if id.is_empty() { format!("key {}", self.len() + 1) } else { id };
+                KeyRecord::unusable(id, why)
             }
-            Source::Snapshot => {}
-        }
+        };
         self.keys.push(record);
         Ok(())
     }
 
-    /// The keys, where the call went well and every one kept the contract.
-    pub(super) fn finish(self, listed: Result<(), CallError>) -> Result<Vec<KeyRecord>, CallError> {
-        match self.broken {
-            Some(broken) => Err(CallError::Contract(broken)),
-            None => listed.map(|()| self.keys),
+    /// The keys, where the call went well and they could all be read.
+    pub(crate) fn finish(
+        mut self,
+        listed: Result<(), CallError>,
+    ) -> Result<Vec<KeyRecord>, CallError> {
+        if let Some(broken) = self.broken {
+            return Err(CallError::Contract(broken));
         }
+        listed?;
+        if self.source == Source::Snapshot {
+            part_handles(&mut self.keys);
+        }
+        Ok(self.keys)
+    }
+}
+
+/// Keys of one handle could not be told apart where they sign: none of them is used.
+fn part_handles(keys: &mut [KeyRecord]) {
+    let mut by_handle: HashMap<u64, Vec<usize>> = HashMap::new();
+    for (index, key) in keys.iter().enumerate().filter(|(_, key)| key.unusable.is_none()) {
+        by_handle.entry(key.handle).or_default().push(index);
+    }
+    for index in by_handle.into_values().filter(|indices| indices.len() > 1).flatten() {
+        let id = std::mem::take(&mut keys[index].id);
+        keys[index] = KeyRecord::unusable(id, "another key has its handle".to_owned());
     }
 }
 
@@ -161,35 +208,54 @@ pub(crate) unsafe extern "C" fn take_key(sink_ctx: *mut c_void, key: *const abi:
         return abi::HALLMARK_RC_INVALID_ARG;
     };
     // SAFETY: NULL or lent for this call; the size is read before anything else.
-    let key = unsafe { borrowed::sized(key) }.ok_or("a key has a wrong size");
+    let key = unsafe { borrowed::sized(key) }.ok_or_else(|| "a key has a wrong size".to_owned());
     // SAFETY: the plugin lends the key, with all that it points at, for this call.
     let take = || key.and_then(|key| unsafe { collector.take(key) });
     let taken = catch_unwind(AssertUnwindSafe(take));
     match taken {
         Ok(Ok(())) => abi::HALLMARK_RC_OK,
         Ok(Err(broken)) => {
-            collector.broken.get_or_insert_with(|| broken.to_owned());
+            collector.broken.get_or_insert(broken);
             abi::HALLMARK_RC_LIMIT
         }
         Err(_) => abi::HALLMARK_RC_INTERNAL,
     }
 }
 
+/// A key that keeps the contract, or why there is none.
+///
 /// # Safety
 /// All that `key` points at is valid for the call.
-unsafe fn read_key(key: &abi::Key) -> Result<KeyRecord, &'static str> {
+unsafe fn read_key(key: &abi::Key, source: Source) -> Result<KeyRecord, String> {
+    if KeyFlags::from_bits(key.flags).contains(KeyFlags::UNUSABLE) {
+        // SAFETY: by the contract of this function.
+        return Err(unsafe { text(&key.attrs_json) });
+    }
+    // SAFETY: by the contract of this function.
+    let record = unsafe { read_fields(key) }?;
+    match source {
+        Source::Material => Ok(KeyRecord { handle: 0, ..record }),
+        Source::Snapshot if record.id.is_empty() => Err("it has no id".to_owned()),
+        Source::Snapshot if record.handle == 0 => Err("its handle is 0".to_owned()),
+        Source::Snapshot => Ok(record),
+    }
+}
+
+/// # Safety
+/// All that `key` points at is valid for the call.
+unsafe fn read_fields(key: &abi::Key) -> Result<KeyRecord, &'static str> {
     // SAFETY: by the contract of this function.
     let other_ids = unsafe { array(key.other_ids, key.n_other_ids, limits::IDS) };
     // SAFETY: by the contract of this function.
     let algs = unsafe { array(key.algs, key.n_algs, limits::ALGORITHMS) };
-    let other_ids = other_ids.ok_or("a key has too many ids")?;
-    let algs = algs.ok_or("a key has too many algorithms")?;
+    let other_ids = other_ids.ok_or("it has too many ids")?;
+    let algs = algs.ok_or("it has too many algorithms")?;
     // SAFETY: by the contract of this function.
     let spki_der = unsafe { copy(&key.spki_der, limits::SPKI_BYTES) };
-    let spki_der = spki_der.ok_or("a SubjectPublicKeyInfo is too long")?;
+    let spki_der = spki_der.ok_or("its SubjectPublicKeyInfo is too long")?;
     let flags = KeyFlags::from_bits(key.flags);
     if flags.contains(KeyFlags::HOST_VERIFY) && spki_der.is_empty() {
-        return Err("a key for the host to verify with has no SubjectPublicKeyInfo");
+        return Err("it is for the host to verify with and has no SubjectPublicKeyInfo");
     }
     Ok(KeyRecord {
         handle: key.handle,
@@ -201,7 +267,7 @@ unsafe fn read_key(key: &abi::Key) -> Result<KeyRecord, &'static str> {
         spki_der,
         // SAFETY: by the contract of this function.
         fingerprint: unsafe { copy(&key.fingerprint, limits::FINGERPRINT_BYTES) }
-            .ok_or("a fingerprint is too long")?,
+            .ok_or("its fingerprint is too long")?,
         algorithms: algs.iter().copied().filter_map(Algorithm::from_number).collect(),
         flags,
         not_before: time(key.not_before),
@@ -210,8 +276,26 @@ unsafe fn read_key(key: &abi::Key) -> Result<KeyRecord, &'static str> {
         // SAFETY: by the contract of this function.
         attrs_json: unsafe { copy(&key.attrs_json, limits::ATTRS_BYTES) }
             .and_then(|attrs| String::from_utf8(attrs).ok())
-            .ok_or("the attributes of a key are too long or not UTF-8")?,
+            .ok_or("its attributes are too long or not UTF-8")?,
+        unusable: None,
     })
+}
+
+/// What names a key that cannot be used: its id, or as much of it as is fit to be shown.
+///
+/// # Safety
+/// The bytes are valid for the call.
+unsafe fn shown_id(span: &abi::Bytes) -> String {
+    // SAFETY: by the contract of this function.
+    if let Ok(id) = unsafe { read_id(span) } {
+        return id;
+    }
+    let start = abi::Bytes { ptr: span.ptr, len: span.len.min(ID_BYTES_SHOWN) };
+    // SAFETY: by the contract of this function, which is that of fewer bytes.
+    let text = String::from_utf8_lossy(unsafe { borrowed::bytes(&start) });
+    text.chars()
+        .map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char })
+        .collect()
 }
 
 /// An id is compared byte by byte and shown to people: UTF-8 without control characters.

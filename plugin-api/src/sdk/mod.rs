@@ -1,12 +1,14 @@
 //! The Rust SDK: what the author of a plugin implements.
 //!
 //! [`Plugin`] is safe; [`crate::export_plugin!`] makes the C table out of it. `vocabulary` holds the
-//! words the trait speaks in, `algorithm` the registry, `host` the services of the daemon,
+//! words the trait speaks in, `algorithm` the registry, `host` the services of the daemon, `looks`
+//! reading what others write,
 //! `thunks` the functions in the table with `rows` (batches) and `panic` (where unwinding ends),
 //! `manifest` the passive section.
 
 mod algorithm;
 mod host;
+mod looks;
 #[doc(hidden)]
 pub mod manifest;
 mod panic;
@@ -17,6 +19,7 @@ mod vocabulary;
 
 pub use algorithm::Algorithm;
 pub use host::{Host, LogLevel};
+pub use looks::agreeing;
 pub use vocabulary::{
     Call, Caps, Decoded, Error, ErrorKind, Failure, Info, Item, Key, KeyFlags, Material, Refusal,
     Signed, Snapshot,

@@ -96,6 +96,8 @@ impl KeyFlags {
     pub const OUTLIVES_REVOCATION: Self = Self(abi::HALLMARK_KEY_OUTLIVES_REVOCATION);
     /// Other keys go by one of its ids, too. Without it on each of them, none of them is used.
     pub const SHARES_ID: Self = Self(abi::HALLMARK_KEY_SHARES_ID);
+    /// No key, but why there is none: see [`Key::unusable`].
+    pub const UNUSABLE: Self = Self(abi::HALLMARK_KEY_UNUSABLE);
 
     /// Both sets together, usable in constants.
     pub const fn with(self, other: Self) -> Self {
@@ -150,7 +152,8 @@ pub struct Key {
     pub not_after: Option<i64>,
     /// Second of revocation, Unix time.
     pub revoked_at: Option<i64>,
-    /// A JSON object with whatever else is worth showing; may be empty.
+    /// A JSON object with whatever else is worth showing; may be empty. With
+    /// [`KeyFlags::UNUSABLE`]: why, for people.
     pub attrs_json: String,
 }
 
@@ -174,6 +177,16 @@ impl Key {
             not_after: None,
             revoked_at: None,
             attrs_json: String::new(),
+        }
+    }
+
+    /// Something in the source that gives no key, such as a file that cannot be read as one: the
+    /// host shows whoever operates it `id`, which need not be its alone, and `why`.
+    pub fn unusable(handle: u64, id: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            flags: KeyFlags::UNUSABLE,
+            attrs_json: why.into(),
+            ..Self::host_verified(handle, id, [], [])
         }
     }
 }

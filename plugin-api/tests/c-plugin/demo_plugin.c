@@ -143,7 +143,8 @@ static hallmark_key key_record(uint64_t handle, hallmark_bytes id, uint32_t flag
 static hallmark_rc snapshot_keys(hallmark_instance *instance, hallmark_snapshot *snapshot, hallmark_key_sink sink,
                                  void *ctx, hallmark_error *error) {
   static const hallmark_bytes one = BYTES("demo:one"), two = BYTES("demo:keys/p256"), control = BYTES("demo:\n"),
-                              three = BYTES("demo:keys/other"), uno = BYTES("demo:uno");
+                              three = BYTES("demo:keys/other"), uno = BYTES("demo:uno"),
+                              damaged = BYTES("the file is damaged");
   static const uint32_t p256[] = {HALLMARK_ALG_ECDSA_P256_SHA256};
   static uint8_t long_id[4096];
   const char *mode = snapshot->mode;
@@ -158,6 +159,9 @@ static hallmark_rc snapshot_keys(hallmark_instance *instance, hallmark_snapshot 
   key.spki_der.len = 1;
   if (strcmp(mode, "zero") == 0) key.handle = 0;
   if (strcmp(mode, "small") == 0) key.struct_size = 16;
+  if (strcmp(mode, "empty") == 0) key.id.len = 0;
+  if (strcmp(mode, "algs") == 0) key.n_algs = SIZE_MAX;
+  if (strcmp(mode, "unusable") == 0) key.flags = HALLMARK_KEY_UNUSABLE, key.attrs_json = damaged;
   if (strcmp(mode, "control") == 0) key.id = control;
   if (strcmp(mode, "no-spki") == 0) key.flags |= HALLMARK_KEY_HOST_VERIFY, key.spki_der.len = 0;
   if (strcmp(mode, "long-id") == 0) {

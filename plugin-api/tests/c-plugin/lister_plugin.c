@@ -1,12 +1,16 @@
 /* Lists the keys that its secret "keys" says, a line each: HANDLE FLAGS ALGORITHM ID SPKI, the last in hexadecimal.
  *
  * At compile time: -DLISTER_SCHEME and -DLISTER_FORM are what it claims, -DLISTER_CREATE_S how long it takes to be made
- * (negative: for ever), -DLISTER_CHATTER how often it logs, pushes and complains inside of every snapshot. */
+ * (negative: for ever) and -DLISTER_REFUSES whether it refuses its configuration then, -DLISTER_CHATTER how often it
+ * logs, pushes and complains inside of every snapshot, -DLISTER_CAPS what it claims beside keys.
+ *
+ * As long as its secret "stuck" names a call (snapshot, resolve, verify, decode or sign), that call does not return. */
 #include "hallmark_plugin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef LISTER_SCHEME
@@ -17,6 +21,15 @@
 #endif
 #ifndef LISTER_CREATE_S
 #define LISTER_CREATE_S 0
+#endif
+#ifndef LISTER_REFUSES
+#define LISTER_REFUSES 0
+#endif
+#ifndef LISTER_CAPS
+#define LISTER_CAPS 0
+#endif
+#ifndef LISTER_CONCURRENCY
+#define LISTER_CONCURRENCY 1
 #endif
 #ifndef LISTER_CHATTER
 #define LISTER_CHATTER 0
@@ -45,8 +58,14 @@ static hallmark_rc take(void *ctx, uint32_t index, hallmark_bytes data) {
 
 static hallmark_rc create(const hallmark_host *host, uint64_t id, hallmark_bytes config, hallmark_instance **out,
                           hallmark_error *error) {
-  (void)config, (void)error;
+  (void)config;
   for (int slept = 0; LISTER_CREATE_S < 0 || slept < LISTER_CREATE_S; slept++) sleep(1);
+  if (LISTER_REFUSES) {
+    static const char why[] = "the configuration is refused late";
+    error->len = sizeof why - 1 < error->cap ? sizeof why - 1 : error->cap;
+    memcpy(error->buf, why, error->len);
+    return HALLMARK_RC_CONFIG;
+  }
   hallmark_instance *instance = calloc(1, sizeof *instance);
   if (!instance) return HALLMARK_RC_INTERNAL;
   instance->host = host;
@@ -56,6 +75,18 @@ static hallmark_rc create(const hallmark_host *host, uint64_t id, hallmark_bytes
 }
 
 static void destroy(hallmark_instance *instance) { free(instance); }
+
+/* Returns when the secret "stuck" names another call, or none. */
+static void stay_in(hallmark_instance *instance, const char *call) {
+  static const hallmark_bytes name = BYTES("stuck");
+  struct hallmark_snapshot *now = calloc(1, sizeof *now);
+  struct timespec moment = {0, 20 * 1000 * 1000};
+  do {
+    memset(now, 0, sizeof *now);
+    instance->host->get_secret(instance->host->ctx, name, take, now);
+  } while (strcmp(now->text, call) == 0 && nanosleep(&moment, NULL) == 0);
+  free(now);
+}
 
 /* What a plugin may do that means well: nothing of it may make it late. */
 static void chatter(hallmark_instance *instance) {
@@ -79,6 +110,7 @@ static hallmark_rc snapshot_open(hallmark_instance *instance, const hallmark_cal
   (void)call, (void)error;
   hallmark_snapshot *snapshot = calloc(1, sizeof *snapshot);
   if (!snapshot) return HALLMARK_RC_INTERNAL;
+  stay_in(instance, "snapshot");
   instance->host->get_secret(instance->host->ctx, name, take, snapshot); /* no secret: no keys */
   chatter(instance);
   *out = snapshot;
@@ -136,11 +168,41 @@ static hallmark_rc resolve_keys(hallmark_instance *instance, const hallmark_call
   uint64_t generation;
   uint32_t ttl_s;
   (void)material;
+  stay_in(instance, "resolve");
   hallmark_rc rc = snapshot_open(instance, call, &snapshot, &generation, &ttl_s, error);
   if (rc != HALLMARK_RC_OK) return rc;
   rc = snapshot_keys(instance, snapshot, sink, ctx, error);
   snapshot_close(instance, snapshot);
   return rc;
+}
+
+static void answer_all(const hallmark_batch *batch, hallmark_verdict verdict) {
+  for (uint32_t i = 0; i < batch->n; i++) HALLMARK_RESULT(batch, i)->verdict = verdict;
+}
+
+static hallmark_rc verify_batch(hallmark_instance *instance, hallmark_snapshot *snapshot, const hallmark_call *call,
+                                const hallmark_batch *batch, hallmark_error *error) {
+  (void)snapshot, (void)call, (void)error;
+  stay_in(instance, "verify");
+  answer_all(batch, HALLMARK_BAD_SIGNATURE);
+  return HALLMARK_RC_OK;
+}
+
+static hallmark_rc decode_batch(hallmark_instance *instance, hallmark_snapshot *snapshot, const hallmark_call *call,
+                                const hallmark_batch *batch, hallmark_decoded_sink sink, void *ctx,
+                                hallmark_error *error) {
+  (void)snapshot, (void)call, (void)sink, (void)ctx, (void)error;
+  stay_in(instance, "decode");
+  answer_all(batch, HALLMARK_MALFORMED);
+  return HALLMARK_RC_OK;
+}
+
+static hallmark_rc sign_batch(hallmark_instance *instance, hallmark_snapshot *snapshot, const hallmark_call *call,
+                              const hallmark_batch *batch, hallmark_data_sink sink, void *ctx, hallmark_error *error) {
+  (void)snapshot, (void)call, (void)sink, (void)ctx, (void)error;
+  stay_in(instance, "sign");
+  answer_all(batch, HALLMARK_BACKEND_ERROR);
+  return HALLMARK_RC_OK;
 }
 
 static const uint32_t ALGS[] = {HALLMARK_ALG_ED25519, HALLMARK_ALG_ECDSA_P256_SHA256,
@@ -153,8 +215,8 @@ static const hallmark_plugin PLUGIN = {
     .struct_size = sizeof(hallmark_plugin),
     .abi_major = HALLMARK_ABI_MAJOR,
     .abi_minor = HALLMARK_ABI_MINOR,
-    .max_concurrency = 1,
-    .caps = HALLMARK_CAP_KEYS | HALLMARK_CAP_PUSH,
+    .max_concurrency = LISTER_CONCURRENCY,
+    .caps = HALLMARK_CAP_KEYS | HALLMARK_CAP_PUSH | LISTER_CAPS,
     .name = BYTES("lister"),
     .version = BYTES("1.0"),
     .vendor = BYTES("Hallmark"),
@@ -171,6 +233,9 @@ static const hallmark_plugin PLUGIN = {
     .snapshot_keys = snapshot_keys,
     .snapshot_close = snapshot_close,
     .resolve_keys = resolve_keys,
+    .decode_batch = decode_batch,
+    .verify_batch = verify_batch,
+    .sign_batch = sign_batch,
 };
 
 HALLMARK_EXPORT const hallmark_plugin *hallmark_plugin_entry_v1(const hallmark_host *host) {

@@ -76,18 +76,44 @@ fn a_snapshot_holds_its_keys_and_ends_with_its_last_user() {
     }
 }
 
+/// In a worker as in this process.
 #[test]
-fn a_snapshot_that_breaks_the_contract_is_refused_whole() {
+fn a_key_that_breaks_the_contract_costs_itself_and_no_other() {
     for (instance, recorder, _dir) in demos() {
-        for (mode, expected) in [
-            ("zero", "a key has handle 0"),
-            ("twice", "two keys have one handle"),
-            ("small", "a key has a wrong size"),
-            ("control", "a key id holds control characters"),
-            ("no-spki", "a key for the host to verify with has no SubjectPublicKeyInfo"),
-            ("long-id", "a key id is too long"),
-            ("flood", "it has too many keys"),
+        for (mode, id, why) in [
+            ("zero", "demo:one", "its handle is 0"),
+            ("empty", "key 1", "it has no id"),
+            ("control", "demo:\u{fffd}", "a key id holds control characters"),
+            (
+                "no-spki",
+                "demo:one",
+                "it is for the host to verify with and has no SubjectPublicKeyInfo",
+            ),
+            ("long-id", "xxxx", "a key id is too long"),
+            ("algs", "demo:one", "it has too many algorithms"),
+            ("unusable", "demo:one", "the file is damaged"),
         ] {
+            recorder.set_secret("mode", mode.as_bytes());
+            let keys = instance.snapshot(&at()).unwrap().keys;
+            let [bad, good] = keys.as_slice() else { panic!("{mode}: {keys:?}") };
+            assert_eq!(bad.unusable.as_deref(), Some(why), "{mode}");
+            assert!(bad.id.starts_with(id) && bad.id.len() <= 256, "{mode}: {}", bad.id);
+            assert_eq!((bad.flags.bits(), bad.spki_der.len()), (0, 0), "{mode}");
+            assert_eq!((good.id.as_str(), &good.unusable), ("demo:keys/p256", &None), "{mode}");
+        }
+        recorder.set_secret("mode", b"twice");
+        let keys = instance.snapshot(&at()).unwrap().keys;
+        let twice = Some("another key has its handle".to_owned());
+        assert!(keys.len() == 2 && keys.iter().all(|key| key.unusable == twice), "{keys:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_is_refused_whole() {
+    for (instance, recorder, _dir) in demos() {
+        for (mode, expected) in
+            [("small", "a key has a wrong size"), ("flood", "it has too many keys")]
+        {
             recorder.set_secret("mode", mode.as_bytes());
             let error = instance.snapshot(&at()).unwrap_err();
             assert_eq!(error, CallError::Contract(expected.to_owned()), "{mode}");
@@ -116,7 +142,7 @@ fn inline_material_becomes_keys() {
 
         let long = vec![0; limits::SPKI_BYTES + 1];
         let error = instance.resolve_keys(&material(&long), &at()).unwrap_err();
-        assert_eq!(error, CallError::Contract("a SubjectPublicKeyInfo is too long".to_owned()));
+        assert_eq!(error, CallError::Contract("its SubjectPublicKeyInfo is too long".to_owned()));
     }
 }
 

@@ -19,7 +19,9 @@ const OBJECTS_MAX: usize = 100;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeySet {
     pub(crate) keys: Vec<TokenKey>,
-    /// What the owner of the configuration should know: keys that are not there, or left out.
+    /// Configured names of keys that cannot be used, each with why.
+    pub(crate) unusable: Vec<(String, String)>,
+    /// Configured names of which nothing is there, a line each.
     pub(crate) notes: Vec<String>,
 }
 
@@ -47,8 +49,8 @@ struct Pair {
     certificate: Vec<Vec<Attribute>>,
 }
 
-/// Reads every configured key. One that is not there, or not usable, is left out with a note: its
-/// removal from the token is its revocation.
+/// Reads every configured key. One that is not there is left out with a note: its removal from the
+/// token is its revocation. One that is not usable is named.
 pub(crate) fn read(
     lease: &Lease<'_>,
     session: &Session,
@@ -57,16 +59,16 @@ pub(crate) fn read(
     lease.check_token()?;
     let mut set = KeySet::default();
     for config in configured {
-        let first = set.keys.len();
+        let (first, bad) = (set.keys.len(), set.unusable.len());
         for (id, pair) in pairs(session, &config.uri.object)? {
             match key(lease, config, &id, &pair) {
                 Ok(key) => set.keys.push(key),
-                Err(why) => set.notes.push(format!("{}: left out: {why}", config.uri)),
+                Err(why) => set.unusable.push((config.uri.to_string(), why)),
             }
         }
         let of_this_name = &mut set.keys[first..];
-        if of_this_name.is_empty() {
-            set.notes.push(format!("{}: no usable key of this name is in the token", config.uri));
+        if of_this_name.is_empty() && set.unusable.len() == bad {
+            set.notes.push(format!("{}: no key of this name is in the token", config.uri));
         }
         let alone = of_this_name.iter().filter(|key| key.signs).count() == 1;
         of_this_name.iter_mut().for_each(|key| key.signs_alone = alone && key.signs);

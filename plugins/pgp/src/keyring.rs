@@ -1,6 +1,8 @@
-//! The certificates in the keyring files of an instance. All files or none: one bad file fails the
-//! whole reading, so that a half-written change never becomes a key set. A certificate in a good
-//! file that gives no key is passed over, with a line that says why.
+//! The certificates in the keyring files of an instance.
+//!
+//! A keyring that holds none, or a certificate in it that gives no key, costs itself: it is named, and
+//! takes nothing from the others, whose removal it must not hold up. A file that cannot be read fails
+//! the whole reading: what is not seen is not gone.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -9,12 +11,14 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, CertificateError};
 use crate::config::Keyring;
 use crate::material::{self, MaterialError};
 
 /// Certificates of one instance, over all of its keyrings: ten attestors at Google's limit.
 pub(crate) const CERTIFICATES_MAX: usize = 10_000;
+/// Lines of one keyring about certificates that cannot be used; the others are counted.
+const UNUSABLE_SHOWN: usize = 20;
 
 /// What RFC 3986 lets stand in a path as it is.
 const URI_ESCAPED: &AsciiSet =
@@ -40,9 +44,6 @@ pub(crate) enum KeyringReason {
     /// More certificates than an instance may have.
     #[error("more than {CERTIFICATES_MAX} certificates in all keyrings up to this one")]
     TooMany,
-    /// Not certificates.
-    #[error(transparent)]
-    Material(#[from] MaterialError),
 }
 
 /// A certificate and the keyring that it is from, as a URI.
@@ -56,8 +57,17 @@ pub(crate) struct Sourced {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeySet {
     pub(crate) certificates: Vec<Sourced>,
-    /// What was passed over, a line each.
-    pub(crate) notes: Vec<String>,
+    /// What gives no key.
+    pub(crate) unusable: Vec<Unusable>,
+}
+
+/// A keyring, or a certificate in it, that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unusable {
+    /// The keyring, as a URI.
+    pub(crate) id: String,
+    /// What is wrong with it.
+    pub(crate) why: String,
 }
 
 /// Reads every keyring. Each path is absolute.
@@ -67,24 +77,42 @@ pub(crate) fn read(keyrings: &[Keyring]) -> Result<KeySet, KeyringError> {
         let path = Path::new(path);
         let fail = |reason| KeyringError { path: path.to_owned(), reason };
         let bytes = bytes(path).map_err(fail)?;
-        let read = material::read(&bytes).map_err(|error| fail(error.into()))?;
-        let keyring = uri(path);
-        for (certificate, nth) in read.into_iter().zip(1..) {
-            match certificate {
-                Ok(certificate) => {
-                    set.certificates.push(Sourced { keyring: keyring.clone(), certificate });
-                }
-                Err(why) => {
-                    let shown = path.display();
-                    set.notes.push(format!("{shown}: certificate {nth} passed over: {why}"));
-                }
-            }
-        }
+        set.take(&uri(path), material::read(&bytes));
         if set.certificates.len() > CERTIFICATES_MAX {
             return Err(fail(KeyringReason::TooMany));
         }
     }
     Ok(set)
+}
+
+impl KeySet {
+    fn take(
+        &mut self,
+        keyring: &str,
+        read: Result<Vec<Result<Certificate, CertificateError>>, MaterialError>,
+    ) {
+        let mut unusable = Vec::new();
+        match read {
+            Err(why) => unusable.push(why.to_string()),
+            Ok(read) => {
+                for (certificate, nth) in read.into_iter().zip(1..) {
+                    match certificate {
+                        Err(why) => unusable.push(format!("certificate {nth}: {why}")),
+                        Ok(certificate) => self
+                            .certificates
+                            .push(Sourced { keyring: keyring.to_owned(), certificate }),
+                    }
+                }
+            }
+        }
+        let more = unusable.len().saturating_sub(UNUSABLE_SHOWN);
+        if more > 0 {
+            unusable.truncate(UNUSABLE_SHOWN);
+            unusable.push(format!("{more} more certificates of this keyring cannot be used"));
+        }
+        let named = unusable.into_iter().map(|why| Unusable { id: keyring.to_owned(), why });
+        self.unusable.extend(named);
+    }
 }
 
 fn uri(path: &Path) -> String {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hallmark_plugin_api::{
     Algorithm, Call, Caps, Decoded, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags,
-    LogLevel, Material, Plugin, Refusal, Snapshot,
+    Material, Plugin, Refusal, Snapshot, agreeing,
 };
 
 use crate::certificate::{Certificate, Revocation, SigningKey};
@@ -15,8 +15,9 @@ use crate::material;
 use crate::message;
 use crate::sign::{SecretKey, SignError};
 
-/// Where its log lines come from.
-const LOG_TARGET: &str = "hallmark_plugin_pgp";
+/// Seconds after which a keyring that is wrong is looked at again: one that was read while it was
+/// written has its keys back by then.
+const AGAIN_SECS: u32 = 10;
 
 /// What the signatures that it takes apart are of.
 const ALGORITHMS: [Algorithm; 19] = {
@@ -47,7 +48,6 @@ const ALGORITHMS: [Algorithm; 19] = {
 /// One configured instance.
 #[derive(Debug)]
 pub(crate) struct Pgp {
-    host: Host,
     config: Config,
     signing_keys: Vec<SecretKey>,
     last: Mutex<Option<Reading>>,
@@ -83,7 +83,7 @@ impl Plugin for Pgp {
         let signing_keys = config.signing_keys.iter().map(|file| SecretKey::load(file, host));
         let signing_keys: Vec<_> =
             signing_keys.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { host, config, signing_keys, last: Mutex::new(None) })
+        Ok(Self { config, signing_keys, last: Mutex::new(None) })
     }
 
     fn health(&self, _call: &Call<'_>) -> Result<(), Error> {
@@ -92,10 +92,13 @@ impl Plugin for Pgp {
 
     fn snapshot(&self, _call: &Call<'_>) -> Result<Snapshot<Arc<KeySet>>, Error> {
         let Reading { set, generation } = self.read()?;
-        Ok(Snapshot { keys: set, generation, ttl_seconds: self.config.refresh_secs })
+        let refresh_secs = self.config.refresh_secs;
+        let soon = if set.unusable.is_empty() { refresh_secs } else { AGAIN_SECS };
+        Ok(Snapshot { keys: set, generation, ttl_seconds: refresh_secs.min(soon) })
     }
 
-    /// The signing keys, by which handles count from 1, and then the keys of the keyrings.
+    /// The signing keys, by which handles count from 1, then the keys of the keyrings, then what
+    /// gives no key.
     fn keys(&self, snapshot: &Arc<KeySet>) -> Result<Vec<Key>, Error> {
         let signing = self.signing_keys.iter().filter_map(|key| {
             let public = self.records(&key.certificate).pop()?;
@@ -111,7 +114,10 @@ impl Plugin for Pgp {
                 Key { id: uri.clone(), other_ids, ..key }
             })
         });
-        Ok(signing.chain(sourced).zip(1..).map(|(key, handle)| Key { handle, ..key }).collect())
+        let unusable = snapshot.unusable.iter();
+        let unusable = unusable.map(|one| Key::unusable(0, one.id.as_str(), one.why.as_str()));
+        let handled = signing.chain(sourced).chain(unusable).zip(1..);
+        Ok(handled.map(|(key, handle)| Key { handle, ..key }).collect())
     }
 
     fn resolve(&self, _call: &Call<'_>, material: &Material<'_>) -> Result<Vec<Key>, Error> {
@@ -197,7 +203,12 @@ impl Pgp {
     /// An error leaves the last good reading as it was.
     fn read(&self) -> Result<Reading, Error> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let set = keyring::read(&self.config.keyrings).map_err(|error| {
+        // What went bad since then may be in the middle of being written.
+        let known = last.as_ref().map(|reading| reading.set.unusable.as_slice());
+        let doubtful =
+            |set: &KeySet| set.unusable.iter().any(|one| !known.unwrap_or_default().contains(one));
+        let read = || keyring::read(&self.config.keyrings);
+        let set = agreeing(read, doubtful).map_err(|error| {
             let kind = match error.reason {
                 KeyringReason::Io(_) => ErrorKind::Unavailable,
                 _ => ErrorKind::Malformed,
@@ -206,9 +217,6 @@ impl Pgp {
         })?;
         if let Some(reading) = last.as_ref().filter(|reading| *reading.set == set) {
             return Ok(reading.clone());
-        }
-        for note in &set.notes {
-            self.host.log(LogLevel::Warn, LOG_TARGET, note);
         }
         let generation = last.as_ref().map_or(1, |reading| reading.generation + 1);
         let reading = Reading { set: Arc::new(set), generation };

@@ -271,11 +271,48 @@ fn a_keyring_lists_its_keys_by_uri_fingerprint_and_file() {
     assert!(first.flags.contains(KeyFlags::HOST_VERIFY) && second.handle != first.handle);
     assert!(!first.flags.contains(KeyFlags::OUTLIVES_EXPIRY));
 
-    fs::write(&path, b"half a fi").unwrap();
-    let error = plugin.snapshot(&Call::at(0)).unwrap_err();
-    assert!(error.text.starts_with(path.to_str().unwrap()), "{error}");
     fs::remove_file(&path).unwrap();
     assert_eq!(plugin.snapshot(&Call::at(0)).unwrap_err().kind, ErrorKind::Unavailable);
+}
+
+#[test]
+fn a_bad_keyring_or_certificate_costs_itself_and_is_named() {
+    let directory = TempDir::new().unwrap();
+    let (good, bad) = (directory.path().join("good.gpg"), directory.path().join("bad.gpg"));
+    let config = format!(
+        r#"{{"keyrings":[{{"path":"{}"}},{{"path":"{}"}}]}}"#,
+        bad.display(),
+        good.display()
+    );
+    let (one, two) =
+        (secret(KeyVersion::V4, KeyType::Ed25519Legacy), secret(KeyVersion::V6, KeyType::Ed25519));
+    fs::write(&good, binary(&one)).unwrap();
+    let private = two.to_bytes().unwrap();
+    // The public key alone, in a packet of fewer than 192 bytes.
+    let alone = binary(&two);
+    let unsigned = [binary(&one), alone[..2 + usize::from(alone[1])].to_vec()].concat();
+    let plugin = instance(&config).unwrap();
+    for (bytes, whole) in [
+        (&b"half a fi"[..], true),
+        (b"", true),
+        (&binary(&two)[..40], true),
+        (&private, true),
+        (&unsigned, false),
+    ] {
+        fs::write(&bad, bytes).unwrap();
+        let taken = plugin.snapshot(&Call::at(0)).unwrap();
+        assert_eq!(taken.ttl_seconds, 10);
+        let listed = plugin.keys(&taken.keys).unwrap();
+        assert_eq!(listed.len(), if whole { 2 } else { 3 }, "{listed:?}");
+        let [.., good, unusable] = listed.as_slice() else { panic!("{listed:?}") };
+        assert!(good.id.contains("good.gpg") && good.flags.contains(KeyFlags::VERIFY), "{good:?}");
+        assert_eq!(unusable.flags, KeyFlags::UNUSABLE);
+        assert_eq!(unusable.id, format!("openpgp://{}", bad.display()));
+        assert_eq!(unusable.attrs_json.contains("certificate 2: "), !whole, "{unusable:?}");
+    }
+    fs::write(&bad, binary(&two)).unwrap();
+    let taken = plugin.snapshot(&Call::at(0)).unwrap();
+    assert_eq!((taken.ttl_seconds, plugin.keys(&taken.keys).unwrap().len()), (60, 2));
 }
 
 #[test]

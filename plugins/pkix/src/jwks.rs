@@ -1,8 +1,8 @@
 //! JSON Web Key Sets (RFC 7517, RFC 7518, RFC 8037; `AKP` keys as ML-DSA writes them).
 //!
-//! A key that cannot be used is passed over with a note, as RFC 7517 §5 asks: one bad key takes
-//! nothing from the others, and never holds up the removal of another. Notes name a key by its
-//! position and repeat no value, for a value may be a secret that lost its place.
+//! A key that cannot be used is passed over and named, as RFC 7517 §5 asks: one bad key takes nothing
+//! from the others, and never holds up the removal of another. It is named by its position, and no
+//! value is repeated, for a value may be a secret that lost its place.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -127,12 +127,14 @@ impl std::fmt::Display for Shown {
 }
 
 /// A set, read.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Jwks {
     /// The usable keys with their `kid`, in the order of the set. Not unique: both are tried.
     pub(crate) keys: Vec<(Option<String>, Key)>,
-    /// A line for each key passed over.
+    /// A line for each key that is for another purpose, and passed over.
     pub(crate) notes: Vec<String>,
+    /// A line for each key that cannot be used.
+    pub(crate) unusable: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -177,7 +179,10 @@ pub(crate) fn parse(json: &[u8]) -> Result<Jwks, JwksError> {
     for (written, position) in document.keys.iter().zip(1..) {
         match read(written) {
             Ok(key) => set.keys.push(key),
-            Err(why) => set.notes.push(format!("key {position} passed over: {why}")),
+            Err(why @ (Unusable::Use(_) | Unusable::Operations)) => {
+                set.notes.push(format!("key {position} passed over: {why}"));
+            }
+            Err(why) => set.unusable.push(format!("key {position} of the set: {why}")),
         }
     }
     Ok(set)
@@ -339,15 +344,17 @@ mod tests {
         let read = set(&[self::jwk(Kind::P256, ""), jwk.to_owned()]).unwrap();
         assert_eq!(read.keys.len(), 1, "{jwk}");
         assert_eq!(read.keys[0].1.spki_der, public_der(Kind::P256), "{jwk}");
-        let [note] = read.notes.as_slice() else { panic!("{:?}: {jwk}", read.notes) };
-        note.strip_prefix("key 2 passed over: ").unwrap().to_owned()
+        let said = [read.notes, read.unusable].concat();
+        let [said] = said.as_slice() else { panic!("{said:?}: {jwk}") };
+        let why = said.strip_prefix("key 2 of the set: ");
+        why.or_else(|| said.strip_prefix("key 2 passed over: ")).unwrap().to_owned()
     }
 
     #[test]
     fn every_kind_is_read_as_its_spki() {
         let keys: Vec<_> = Kind::ALL.map(|kind| jwk(kind, r#""kid":"a","use":"sig","#)).into();
         let read = set(&keys).unwrap();
-        assert_eq!(read.notes, Vec::<String>::new());
+        assert_eq!((read.notes.len(), read.unusable.len()), (0, 0));
         for (kind, (kid, key)) in Kind::ALL.into_iter().zip(read.keys) {
             assert_eq!(kid.as_deref(), Some("a"));
             assert_eq!(key.spki_der, public_der(kind), "{kind:?}");
@@ -392,6 +399,8 @@ mod tests {
             jwk(Kind::Rsa2048, r#""alg":"RSA-OAEP","#),
         ];
         others.iter().map(String::as_str).map(note).for_each(drop);
+        let read = set(&others).unwrap();
+        assert_eq!((read.notes.len(), read.unusable.len()), (2, 5), "{read:?}");
         assert_eq!(note(&others[0]), "its `kty` is not supported");
         assert_eq!(note(&others[1]), "its `crv` `secp256k1` is not supported");
         let verifies = set(&[jwk(Kind::P256, r#""key_ops":["verify"],"#)]).unwrap();

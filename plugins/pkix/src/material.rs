@@ -4,7 +4,7 @@
 use hallmark_plugin_api::textual;
 
 use crate::certificate::{self, CertificateError, Validity};
-use crate::jwks::{self, JwksError};
+use crate::jwks::{self, Jwks, JwksError};
 use crate::key::{Key, KeyError};
 use crate::pem::{self, Block, PemError};
 
@@ -70,15 +70,11 @@ impl From<Key> for FoundKey {
 /// What one file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Material {
-    /// Keys in PEM, DER or certificates, in their order. Never empty.
-    Keys(Vec<FoundKey>),
-    /// A key set: keys with their `kid`, and a line for each key passed over.
-    Set {
-        /// The usable keys.
-        keys: Vec<(Option<String>, Key)>,
-        /// What was passed over.
-        notes: Vec<String>,
-    },
+    /// Keys in PEM, DER or certificates, in their order, each with why it gives none where it does
+    /// not. Never empty.
+    Keys(Vec<Result<FoundKey, MaterialError>>),
+    /// A key set.
+    Set(Jwks),
 }
 
 /// Reads the content of a file.
@@ -91,8 +87,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Material, MaterialError> {
     }
     let text = textual::without_mark(bytes).trim_ascii();
     if text.starts_with(b"{") {
-        let jwks::Jwks { keys, notes } = jwks::parse(text)?;
-        return Ok(Material::Set { keys, notes });
+        return Ok(Material::Set(jwks::parse(text)?));
     }
     if textual::has_blocks(bytes) {
         return pem(bytes).map(Material::Keys);
@@ -101,7 +96,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Material, MaterialError> {
         return Err(MaterialError::Private);
     }
     if bytes.starts_with(&[DER_SEQUENCE]) {
-        return der(bytes).map(|found| Material::Keys(vec![found]));
+        return der(bytes).map(|found| Material::Keys(vec![Ok(found)]));
     }
     Err(textual::form(bytes).map_or(MaterialError::Form, MaterialError::OtherForm))
 }
@@ -109,23 +104,22 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Material, MaterialError> {
 /// Reads the key of an attestor: exactly one, in PEM, DER or a certificate.
 pub(crate) fn read_inline(bytes: &[u8]) -> Result<FoundKey, MaterialError> {
     let Material::Keys(keys) = read(bytes)? else { return Err(MaterialError::InlineJwks) };
-    let [found] =
-        <[FoundKey; 1]>::try_from(keys).map_err(|keys| MaterialError::NotOne(keys.len()))?;
-    Ok(found)
+    let [found] = <[_; 1]>::try_from(keys).map_err(|keys| MaterialError::NotOne(keys.len()))?;
+    found
 }
 
 /// The identifier octet that every DER form here begins with.
 const DER_SEQUENCE: u8 = 0x30;
 
 /// The keys in PEM blocks. OpenSSL writes the curve of a key in a block of its own before it.
-fn pem(text: &[u8]) -> Result<Vec<FoundKey>, MaterialError> {
+fn pem(text: &[u8]) -> Result<Vec<Result<FoundKey, MaterialError>>, MaterialError> {
     // Before anything is read: a private key stays one, whatever else is wrong with the text.
     if textual::mentions_private_key(text) {
         return Err(MaterialError::Private);
     }
     let blocks = pem::blocks(text)?;
     let keys = blocks.iter().filter(|block| block.label != "EC PARAMETERS").map(block);
-    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let keys: Vec<_> = keys.collect();
     if keys.is_empty() { Err(MaterialError::NotOne(0)) } else { Ok(keys) }
 }
 

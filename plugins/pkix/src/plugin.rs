@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hallmark_plugin_api::{
     Algorithm, Call, Caps, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags, LogLevel,
-    Material, Plugin, Snapshot,
+    Material, Plugin, Snapshot, agreeing,
 };
 
 use crate::algorithm;
@@ -16,6 +16,10 @@ use crate::source::{self, KeySet, SourceReason};
 
 /// Where its log lines come from.
 const LOG_TARGET: &str = "hallmark_plugin_pkix";
+
+/// Seconds after which a file that gave no key is looked at again: one that was read while it was
+/// written has its key back by then.
+const AGAIN_SECS: u32 = 10;
 
 /// One configured instance.
 #[derive(Debug)]
@@ -67,10 +71,13 @@ impl Plugin for Pkix {
 
     fn snapshot(&self, _call: &Call<'_>) -> Result<Snapshot<Arc<KeySet>>, Error> {
         let Reading { set, generation } = self.read()?;
-        Ok(Snapshot { keys: set, generation, ttl_seconds: self.refresh_secs })
+        let soon = if set.unusable.is_empty() { self.refresh_secs } else { AGAIN_SECS };
+        let ttl_seconds = self.refresh_secs.min(soon);
+        Ok(Snapshot { keys: set, generation, ttl_seconds })
     }
 
-    /// The signing keys, by which handles count from 1, and then the keys of the sources.
+    /// The signing keys, by which handles count from 1, then the keys of the sources, then what
+    /// gives no key.
     fn keys(&self, snapshot: &Arc<KeySet>) -> Result<Vec<Key>, Error> {
         let signing = self.signing_keys.iter().map(|key| Key {
             flags: KeyFlags::SIGN,
@@ -92,7 +99,9 @@ impl Plugin for Pkix {
             let shared = if shares { KeyFlags::SHARES_ID } else { KeyFlags::from_bits(0) };
             Key { flags: record.flags | shared, ..record }
         });
-        let handled = signing.chain(sourced).zip(1..);
+        let unusable = snapshot.unusable.iter();
+        let unusable = unusable.map(|one| Key::unusable(0, one.id.as_str(), one.why.as_str()));
+        let handled = signing.chain(sourced).chain(unusable).zip(1..);
         Ok(handled.map(|(key, handle)| Key { handle, ..key }).collect())
     }
 
@@ -156,7 +165,11 @@ impl Pkix {
     /// An error leaves the last good reading as it was.
     fn read(&self) -> Result<Reading, Error> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let set = source::read(&self.sources).map_err(|error| {
+        // What went bad since then may be in the middle of being written.
+        let known = last.as_ref().map(|reading| reading.set.unusable.as_slice());
+        let doubtful =
+            |set: &KeySet| set.unusable.iter().any(|one| !known.unwrap_or_default().contains(one));
+        let set = agreeing(|| source::read(&self.sources), doubtful).map_err(|error| {
             let kind = match error.reason {
                 SourceReason::Io(_) => ErrorKind::Unavailable,
                 _ => ErrorKind::Malformed,
@@ -167,7 +180,7 @@ impl Pkix {
             return Ok(reading.clone());
         }
         for note in &set.notes {
-            self.host.log(LogLevel::Warn, LOG_TARGET, note);
+            self.host.log(LogLevel::Info, LOG_TARGET, note);
         }
         let generation = last.as_ref().map_or(1, |reading| reading.generation + 1);
         let reading = Reading { set: Arc::new(set), generation };
@@ -229,20 +242,48 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_file_is_an_error_and_changes_nothing() {
+    fn a_bad_file_costs_its_own_key_and_is_looked_at_again_soon() {
         let directory = TempDir::new().unwrap();
         written(&directory, "a.pem", public_pem(Kind::P256).as_bytes());
-        let plugin = of_directory(&directory);
+        let path = directory.path().display();
+        let plugin = instance(&format!(r#"{{"sources":[{{"path":"{path}"}}]}}"#)).unwrap();
         snapshot(&plugin).unwrap();
         let bad = written(&directory, "b.pem", b"half a fi");
-        let error = snapshot(&plugin).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Malformed);
-        assert!(error.text.starts_with(bad.to_str().unwrap()), "{error}");
-        assert_eq!(plugin.health(&Call::at(NOW)), Err(error));
+        let taken = snapshot(&plugin).unwrap();
+        assert_eq!((taken.generation, taken.ttl_seconds), (2, AGAIN_SECS));
+        assert_eq!(plugin.health(&Call::at(NOW)), Ok(()));
+        let listed = plugin.keys(&taken.keys).unwrap();
+        let [good, unusable] = listed.as_slice() else { panic!("{listed:?}") };
+        assert_eq!(good.spki_der, public_der(Kind::P256));
+        assert_eq!(unusable.flags, KeyFlags::UNUSABLE);
+        assert_eq!(unusable.id, format!("file://{}", bad.display()));
+        assert!(unusable.attrs_json.contains("neither PEM"), "{unusable:?}");
         fs::remove_file(bad).unwrap();
-        assert_eq!(snapshot(&plugin).unwrap().generation, 1);
+        assert_eq!(snapshot(&plugin).unwrap().ttl_seconds, 60);
         fs::remove_dir_all(directory.path()).unwrap();
         assert_eq!(snapshot(&plugin).unwrap_err().kind, ErrorKind::Unavailable);
+    }
+
+    /// A reader in the middle of a write finds less than half a file.
+    #[test]
+    fn a_file_that_is_written_in_place_keeps_its_key() {
+        let directory = TempDir::new().unwrap();
+        let pem = public_pem(Kind::P256);
+        let path = written(&directory, "a.pem", pem.as_bytes());
+        let plugin = of_directory(&directory);
+        snapshot(&plugin).unwrap();
+        fs::write(&path, &pem[..40]).unwrap();
+        let taken = std::thread::scope(|scope| {
+            let taking = scope.spawn(|| snapshot(&plugin).unwrap());
+            // Not before the first look.
+            while plugin.last.try_lock().is_ok() && !taking.is_finished() {
+                std::thread::yield_now();
+            }
+            fs::write(&path, &pem).unwrap();
+            taking.join().unwrap()
+        });
+        assert_eq!((taken.keys.keys.len(), taken.keys.unusable.len()), (1, 0));
+        assert_eq!(taken.generation, 1);
     }
 
     #[test]

@@ -1,5 +1,8 @@
-//! The public keys in the files and directories of an instance. All of them or none: one bad file
-//! fails the whole reading, so that a half-written change never becomes a key set.
+//! The public keys in the files and directories of an instance.
+//!
+//! A file that gives no key, or a key in it that cannot be used, costs itself: it is named, and takes
+//! nothing from the others, whose removal it must not hold up. A source that cannot be looked at,
+//! and one that is too large, fails the whole reading: what is not seen is not gone.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -9,6 +12,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use crate::config::ID_BYTES_MAX;
+use crate::jwks::Jwks;
 use crate::material::{self, FoundKey, Material, MaterialError};
 
 /// Files in one directory, its subdirectories and hidden files among them.
@@ -37,7 +41,10 @@ const URI_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'@')
     .remove(b'/');
 
-/// Why the sources give no key set, and which file is to blame.
+/// Lines of one file about keys that cannot be used; the others are counted.
+const UNUSABLE_SHOWN: usize = 20;
+
+/// Why the sources give no key set, and which path is to blame.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", path.display())]
 pub(crate) struct SourceError {
@@ -51,7 +58,7 @@ impl SourceError {
     }
 }
 
-/// What is wrong with a file or directory.
+/// What is wrong with a source.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceReason {
     /// The operating system says no.
@@ -60,15 +67,23 @@ pub(crate) enum SourceReason {
     /// A pipe, a socket or a device.
     #[error("neither a file nor a directory")]
     Special,
-    /// A link that leaves the directory it stands in.
-    #[error("a symbolic link that leads out of its directory")]
-    Outside,
     /// More entries than a directory may have.
     #[error("more than {DIRECTORY_ENTRIES_MAX} entries in the directory")]
     TooManyEntries,
     /// More keys than an instance may have.
     #[error("more than {KEYS_MAX} keys in all sources up to this one")]
     TooManyKeys,
+}
+
+/// Why a file, or a key in it, gives none.
+#[derive(Debug, thiserror::Error)]
+enum FileReason {
+    /// The operating system says no.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// A link that leaves the directory it stands in.
+    #[error("a symbolic link that leads out of its directory")]
+    Outside,
     /// Keys that could not be told apart by their ids.
     #[error("a key without `kid` in a set of several: give each one a `kid`")]
     KidMissing,
@@ -90,12 +105,23 @@ pub(crate) struct SourcedKey {
     pub(crate) found: FoundKey,
 }
 
+/// A file, or a key in it, that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unusable {
+    /// The id that its key would have, or the `file` URI.
+    pub(crate) id: String,
+    /// What is wrong with it.
+    pub(crate) why: String,
+}
+
 /// The keys of all sources, in the order of the sources and of the file names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeySet {
     /// The keys.
     pub(crate) keys: Vec<SourcedKey>,
-    /// What was passed over, a line each.
+    /// What gives no key.
+    pub(crate) unusable: Vec<Unusable>,
+    /// What is for another purpose and was passed over, a line each.
     pub(crate) notes: Vec<String>,
 }
 
@@ -108,12 +134,48 @@ pub(crate) fn read(sources: &[String]) -> Result<KeySet, SourceError> {
         if metadata.is_dir() {
             directory(path, &mut set)?;
         } else if metadata.is_file() {
-            file(path, path, &mut set)?;
+            match file(path, path) {
+                Err(FileReason::Io(error)) => return Err(SourceError::new(path, error)),
+                read => set.take(path, read)?,
+            }
         } else {
             return Err(SourceError::new(path, SourceReason::Special));
         }
     }
     Ok(set)
+}
+
+impl KeySet {
+    /// Adds what the file `path` gave. What the machine cannot do says nothing about the file.
+    fn take(&mut self, path: &Path, read: Result<Self, FileReason>) -> Result<(), SourceError> {
+        use io::ErrorKind::{NotFound, PermissionDenied};
+        match read {
+            Ok(of_file) => {
+                self.keys.extend(of_file.keys);
+                self.unusable.extend(of_file.unusable);
+                self.notes.extend(of_file.notes);
+            }
+            Err(FileReason::Io(error)) if !matches!(error.kind(), NotFound | PermissionDenied) => {
+                return Err(SourceError::new(path, error));
+            }
+            Err(reason) => self.refuse(file_uri(path), &reason),
+        }
+        match self.keys.len() > KEYS_MAX {
+            true => Err(SourceError::new(path, SourceReason::TooManyKeys)),
+            false => Ok(()),
+        }
+    }
+
+    fn refuse(&mut self, id: String, why: &impl ToString) {
+        self.unusable.push(Unusable { id, why: why.to_string() });
+    }
+
+    fn add(&mut self, id: String, found: FoundKey) {
+        match id.len() {
+            0..=ID_BYTES_MAX => self.keys.push(SourcedKey { id, found }),
+            length => self.refuse(id, &FileReason::Id(length)),
+        }
+    }
 }
 
 /// The `file` URI of an absolute path.
@@ -128,16 +190,26 @@ fn directory(path: &Path, set: &mut KeySet) -> Result<(), SourceError> {
     let root = fs::canonicalize(path).map_err(|error| SourceError::new(path, error))?;
     for name in names(path)? {
         let entry = path.join(name);
-        let target = fs::canonicalize(&entry).map_err(|error| SourceError::new(&entry, error))?;
-        if !target.starts_with(&root) {
-            return Err(SourceError::new(&entry, SourceReason::Outside));
-        }
-        let metadata = fs::metadata(&target).map_err(|error| SourceError::new(&entry, error))?;
-        if metadata.is_file() {
-            file(&entry, &target, set)?;
+        match target(&root, &entry) {
+            Ok(Some(target)) => set.take(&entry, file(&entry, &target))?,
+            Ok(None) => {}
+            Err(reason) => set.refuse(file_uri(&entry), &reason),
         }
     }
     Ok(())
+}
+
+/// The file that an entry of `root` leads to; `None` where it leads to something else, or is gone
+/// since it was listed.
+fn target(root: &Path, entry: &Path) -> Result<Option<PathBuf>, FileReason> {
+    let target = match fs::canonicalize(entry) {
+        Err(_) if fs::symlink_metadata(entry).is_err() => return Ok(None),
+        target => target?,
+    };
+    if !target.starts_with(root) {
+        return Err(FileReason::Outside);
+    }
+    Ok(fs::metadata(&target)?.is_file().then_some(target))
 }
 
 fn names(path: &Path) -> Result<Vec<std::ffi::OsString>, SourceError> {
@@ -155,40 +227,42 @@ fn names(path: &Path) -> Result<Vec<std::ffi::OsString>, SourceError> {
     Ok(names)
 }
 
-/// Adds the keys of the file at `target`, which goes by `path`.
-fn file(path: &Path, target: &Path, set: &mut KeySet) -> Result<(), SourceError> {
-    let bytes = bytes(target).map_err(|error| SourceError::new(path, error))?;
-    let material = material::read(&bytes).map_err(|error| SourceError::new(path, error))?;
-    let uri = file_uri(path);
-    match material {
+/// The keys of the file at `target`, which goes by `path`.
+fn file(path: &Path, target: &Path) -> Result<KeySet, FileReason> {
+    let bytes = bytes(target)?;
+    let (mut set, uri) = (KeySet::default(), file_uri(path));
+    match material::read(&bytes)? {
         Material::Keys(keys) => {
             let alone = keys.len() == 1;
-            let id = |n: usize| if alone { uri.clone() } else { format!("{uri}#{n}") };
-            set.keys.extend(
-                keys.into_iter().zip(1..).map(|(found, n)| SourcedKey { id: id(n), found }),
-            );
+            for (key, n) in keys.into_iter().zip(1..) {
+                let id = if alone { uri.clone() } else { format!("{uri}#{n}") };
+                match key {
+                    Ok(found) => set.add(id, found),
+                    Err(why) => set.refuse(id, &why),
+                }
+            }
         }
-        Material::Set { keys, notes } => {
+        Material::Set(Jwks { keys, notes, unusable }) => {
             set.notes.extend(notes.into_iter().map(|note| format!("{}: {note}", path.display())));
+            unusable.iter().for_each(|why| set.refuse(uri.clone(), why));
             let alone = keys.len() == 1;
             for (kid, key) in keys {
-                let id = match kid {
-                    Some(kid) => format!("{uri}#{}", percent_encode(kid.as_bytes(), URI_ESCAPED)),
-                    None if alone => uri.clone(),
-                    None => return Err(SourceError::new(path, SourceReason::KidMissing)),
-                };
-                set.keys.push(SourcedKey { id, found: key.into() });
+                let fragment =
+                    kid.map(|kid| percent_encode(kid.as_bytes(), URI_ESCAPED).to_string());
+                match fragment {
+                    Some(fragment) => set.add(format!("{uri}#{fragment}"), key.into()),
+                    None if alone => set.add(uri.clone(), key.into()),
+                    None => set.refuse(uri.clone(), &FileReason::KidMissing),
+                }
             }
         }
     }
-    let longest = set.keys.iter().map(|key| key.id.len()).max().unwrap_or(0);
-    if longest > ID_BYTES_MAX {
-        return Err(SourceError::new(path, SourceReason::Id(longest)));
+    let more = set.unusable.len().saturating_sub(UNUSABLE_SHOWN);
+    if more > 0 {
+        set.unusable.truncate(UNUSABLE_SHOWN);
+        set.refuse(uri, &format!("{more} more keys of this file cannot be used"));
     }
-    if set.keys.len() > KEYS_MAX {
-        return Err(SourceError::new(path, SourceReason::TooManyKeys));
-    }
-    Ok(())
+    Ok(set)
 }
 
 /// The content of a file, cut one byte above the limit so that its excess is noticed.
@@ -221,6 +295,13 @@ mod tests {
 
     fn refusal(path: &Path) -> String {
         read_path(path).unwrap_err().to_string()
+    }
+
+    /// What is said of the only thing at `path` that cannot be used, with its name.
+    fn unusable(path: &Path) -> String {
+        let set = read_path(path).unwrap();
+        let [Unusable { id, why }] = set.unusable.as_slice() else { panic!("{set:?}") };
+        format!("{id}: {why}")
     }
 
     #[test]
@@ -276,7 +357,7 @@ mod tests {
         assert_eq!(read_path(&path).unwrap().keys[0].id.len(), ID_BYTES_MAX);
         let path = deep.join(longest + "k");
         fs::write(&path, public_pem(Kind::P256)).unwrap();
-        assert!(refusal(&path).contains("shorten the path"), "{}", refusal(&path));
+        assert!(unusable(&path).contains("shorten the path"), "{}", unusable(&path));
     }
 
     #[test]
@@ -288,7 +369,8 @@ mod tests {
         let two =
             format!(r#"{{"keys":[{},{}]}}"#, jwk(Kind::P256, ""), jwk(Kind::P384, r#""kid":"a","#));
         written(&directory, "k.json", two.as_bytes());
-        assert!(refusal(&path).contains("without `kid`"), "{}", refusal(&path));
+        assert!(unusable(&path).contains("without `kid`"), "{}", unusable(&path));
+        assert_eq!(ids(&directory), ["k.json#a"]);
         let same = r#""kid":"a","#;
         let both = format!(r#"{{"keys":[{},{}]}}"#, jwk(Kind::P256, same), jwk(Kind::P384, same));
         written(&directory, "k.json", both.as_bytes());
@@ -296,32 +378,69 @@ mod tests {
     }
 
     #[test]
-    fn what_a_set_passes_over_is_noted_with_its_file() {
+    fn a_bad_key_of_a_set_is_named_and_one_for_another_purpose_is_noted() {
         let directory = TempDir::new().unwrap();
-        let path = written(&directory, "k.json", br#"{"keys":[{"kty":"XYZ"}]}"#);
+        let other = jwk(Kind::P256, r#""use":"enc","#);
+        let keys = format!(r#"{{"keys":[{{"kty":"XYZ"}},{other},{}]}}"#, jwk(Kind::P384, ""));
+        let path = written(&directory, "k.json", keys.as_bytes());
+        let said = unusable(&path);
+        assert!(said.ends_with("/k.json: key 1 of the set: its `kty` is not supported"), "{said}");
         let set = read_path(&path).unwrap();
-        assert_eq!(set.keys, []);
-        let note = format!("{}: key 1 passed over: its `kty` is not supported", path.display());
+        assert_eq!(ids(&directory), ["k.json"]);
+        let note = format!("{}: key 2 passed over: its `use` `enc` is not `sig`", path.display());
         assert_eq!(set.notes, [note]);
     }
 
     #[test]
-    fn one_bad_file_fails_the_directory_and_is_named() {
+    fn one_bad_file_costs_its_own_keys_and_is_named() {
         let directory = TempDir::new().unwrap();
         written(&directory, "a.pem", public_pem(Kind::P256).as_bytes());
-        let bad = written(&directory, "b.pem", b"-----BEGIN PUBLIC KEY-----\n");
-        assert!(refusal(directory.path()).starts_with(bad.to_str().unwrap()));
-        let private = fixture::private_pem(Kind::P256);
-        written(&directory, "b.pem", private.as_bytes());
-        let message = refusal(directory.path());
-        assert!(message.contains("a private key"), "{message}");
-        assert!(!message.contains(&private.lines().nth(1).unwrap()[..8]), "{message}");
+        let (private, good) = (fixture::private_pem(Kind::P256), public_pem(Kind::P384));
+        let small = fixture::openssl(
+            &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"],
+            b"",
+        );
+        let small = fixture::openssl(&["pkey", "-pubout"], &small);
+        let request = fixture::pem("CERTIFICATE REQUEST", public_der(Kind::P256));
+        let bad: [(&[u8], &str); 9] = [
+            (b"-----BEGIN PUBLIC KEY-----\n", "PEM"),
+            (b"garbage", "neither PEM"),
+            (b"", "empty"),
+            (&good.as_bytes()[..60], "PEM"),
+            (&public_der(Kind::P256)[..40], ""),
+            (b"{\"keys\":", "JSON Web Key Set"),
+            (private.as_bytes(), "a private key"),
+            (&small, "1024"),
+            (request.as_bytes(), "is not a public key"),
+        ];
+        for (bytes, says) in bad {
+            let bad = written(&directory, "b.pem", bytes);
+            let said = unusable(directory.path());
+            assert!(said.starts_with(&file_uri(&bad)) && said.contains(says), "{said}");
+            assert!(!said.contains(&private.lines().nth(1).unwrap()[..8]), "{said}");
+            assert_eq!(ids(&directory), ["a.pem"], "{said}");
+        }
         let large = vec![b' '; material::BYTES_MAX + 1];
-        written(&directory, "b.pem", &large);
-        assert!(refusal(directory.path()).contains("larger than"));
+        let bad = written(&directory, "b.pem", &large);
+        assert!(unusable(directory.path()).contains("larger than"));
         fs::remove_file(&bad).unwrap();
-        read_path(directory.path()).unwrap();
-        assert!(refusal(&bad).contains("cannot be read"));
+        assert_eq!(read_path(directory.path()).unwrap().unusable, []);
+        assert!(refusal(&bad).contains("cannot be read"), "it is the whole source");
+    }
+
+    #[test]
+    fn one_bad_block_costs_itself() {
+        let directory = TempDir::new().unwrap();
+        let bad = fixture::pem("PUBLIC KEY", b"no key");
+        let text = public_pem(Kind::P256) + &bad + &public_pem(Kind::P384);
+        let path = written(&directory, "a.pem", text.as_bytes());
+        assert_eq!(ids(&directory), ["a.pem#1", "a.pem#3"]);
+        assert!(unusable(&path).contains("/a.pem#2: "), "{}", unusable(&path));
+        written(&directory, "a.pem", bad.repeat(1_000).as_bytes());
+        let set = read_path(&path).unwrap();
+        assert_eq!(set.unusable.len(), UNUSABLE_SHOWN + 1);
+        let last = &set.unusable.last().unwrap().why;
+        assert_eq!(last, "980 more keys of this file cannot be used");
     }
 
     #[test]
@@ -338,13 +457,17 @@ mod tests {
 
         let link = mounted.path().join("out.pem");
         symlink(&key, &link).unwrap();
-        let message = refusal(mounted.path());
-        assert!(message.starts_with(link.to_str().unwrap()), "{message}");
+        let message = unusable(mounted.path());
+        assert!(message.starts_with(&file_uri(&link)), "{message}");
         assert!(message.ends_with("leads out of its directory"), "{message}");
+        assert_eq!(ids(&mounted), ["key.pem"]);
         read_path(&link).unwrap();
-        fs::remove_file(&link).unwrap();
-        symlink("nowhere", &link).unwrap();
-        assert!(refusal(mounted.path()).contains("cannot be read"));
+        for nowhere in ["nowhere", "out.pem"] {
+            fs::remove_file(&link).unwrap();
+            symlink(nowhere, &link).unwrap();
+            assert!(unusable(mounted.path()).contains("cannot be read"), "{nowhere}");
+            assert_eq!(ids(&mounted), ["key.pem"]);
+        }
     }
 
     #[test]

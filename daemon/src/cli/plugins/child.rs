@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use hallmark_core::attestor::SignatureAlgorithm;
+use hallmark_plugin_api::Algorithm;
 use hallmark_plugin_api::conformance::{self, Program};
-use hallmark_plugin_api::host::KeyRecord;
-use hallmark_plugin_api::{Algorithm, Caps};
+use hallmark_plugin_api::host::{KeyRecord, PluginInfo};
 
 use crate::cli::Outcome;
 use crate::{plugin, verifier};
@@ -26,8 +26,8 @@ pub(super) fn run() -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn judge(records: &[KeyRecord], caps: Caps) -> Vec<(String, String)> {
-    plugin::judge(records, caps).into_iter().map(|refused| (refused.id, refused.why)).collect()
+fn judge(records: &[KeyRecord], info: &PluginInfo) -> Vec<(String, String)> {
+    plugin::judge(records, info).into_iter().map(|refused| (refused.id, refused.why)).collect()
 }
 
 fn verifies(algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> bool {

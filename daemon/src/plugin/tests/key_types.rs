@@ -48,6 +48,7 @@ fn record(spki_der: &[u8]) -> KeyRecord {
         not_after: None,
         revoked_at: None,
         attrs_json: String::new(),
+        unusable: None,
     }
 }
 
@@ -59,7 +60,7 @@ fn convert(
 }
 
 fn source(verifies: bool) -> Source {
-    Source { plugin: "hsm".into(), decodes: false, verifies }
+    Source { plugin: "hsm".into(), decodes: false, verifies, schemes: Vec::new() }
 }
 
 fn pem(der: &[u8]) -> String {
@@ -243,5 +244,5 @@ fn flags_and_revocation_count() {
     assert_eq!(of(&plain, true).unwrap()[0].holder, None);
     // Nobody could say which key it is.
     let nameless = KeyRecord { spki_der: vec![1], ..held };
-    assert_eq!(of(&nameless, true), Ok(vec![]));
+    assert!(matches!(of(&nameless, true), Err(WrongKey::Type(_))), "{:?}", of(&nameless, true));
 }

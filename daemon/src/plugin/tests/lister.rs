@@ -22,16 +22,22 @@ impl Lister {
         let config = PluginConfig {
             path: Some(path),
             pins: vec![sum.into()],
-            secrets: BTreeMap::from([("keys".to_owned(), dir.path().join("keys"))]),
+            secrets: ["keys", "stuck"].map(|name| (name.to_owned(), dir.path().join(name))).into(),
             ..PluginConfig::bundled(name, serde_json::json!({}))
         };
         let lister = Self { dir, config };
         lister.list(keys);
+        lister.stay_in("nothing");
         lister
     }
 
     pub(super) fn list(&self, keys: &[String]) {
         std::fs::write(self.dir.path().join("keys"), keys.join("\n")).unwrap();
+    }
+
+    /// Has it stay in that call until told otherwise.
+    pub(super) fn stay_in(&self, call: &str) {
+        std::fs::write(self.dir.path().join("stuck"), call).unwrap();
     }
 
     /// Ends its source: what cannot be read is no key list.

@@ -8,6 +8,7 @@ mod key_versions;
 mod lister;
 mod refused;
 mod rotation;
+mod stuck;
 mod whose;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,5 @@
 //! One bad key takes nothing from the others, and holds up no removal.
 
-use hallmark_plugin_api::Caps;
-
 use super::super::convert::judge;
 use super::key_types::{ec, public_der};
 use super::lister::{HOST, Lister, SHARES_ID, line, p256, plugins};
@@ -100,7 +98,8 @@ fn the_tools_judge_as_the_daemon_does() {
         let lister = Lister::new("acme", &[], &bad);
         let catalog = load(std::slice::from_ref(&lister.config)).unwrap();
         let held = catalog.instances[0].held().unwrap();
-        let judged = judge(&held.snapshot.keys, Caps::KEYS);
+        let judged =
+            judge(&held.snapshot.keys, catalog.instances[0].instance().unwrap().image().info());
         assert_eq!(judged, catalog.instances()[0].refused, "{what}");
         assert_eq!(judged.len(), bad.len(), "{what}");
     }

@@ -29,13 +29,13 @@ fn the_last_good_keys_serve_for_the_grace_and_no_longer() {
     world.set_mode("fail");
     assert!(!catalog.refresh());
     let failed = Instant::now();
-    catalog.withdraw_overdue(failed + MINUTE - Duration::from_secs(5));
+    catalog.attend(failed + MINUTE - Duration::from_secs(5));
     assert!(!catalog.take_difference());
     assert_eq!(keys(catalog, "demo:keys/p256"), Ok(1));
     let status = &catalog.instances()[0];
     assert!(status.overdue.is_some() && !status.withdrawn);
 
-    catalog.withdraw_overdue(failed + MINUTE);
+    catalog.attend(failed + MINUTE);
     assert!(catalog.take_difference());
     let Err(KeyError::Unavailable(why)) = keys(catalog, "demo:keys/p256") else { panic!("keys") };
     let expected = "plugin `demo`: its last keys are more than 60 s out of date: the token is gone";
@@ -44,7 +44,7 @@ fn the_last_good_keys_serve_for_the_grace_and_no_longer() {
     assert!(matches!(error, SignError::Unavailable { .. }), "{error}");
     let status = &catalog.instances()[0];
     assert!(status.withdrawn && status.snapshot_age.is_some() && status.keys == 0);
-    catalog.withdraw_overdue(failed + MINUTE);
+    catalog.attend(failed + MINUTE);
     assert!(!catalog.take_difference(), "once");
 
     world.set_mode("");
@@ -59,9 +59,9 @@ fn the_last_good_keys_serve_for_the_grace_and_no_longer() {
 fn a_source_that_does_not_answer_is_overdue_from_the_end_of_its_time_to_live() {
     let world = World::rotating("", Rotation { stale_grace: MINUTE, ..Rotation::default() });
     let now = Instant::now();
-    world.catalog.withdraw_overdue(now + 2 * MINUTE - Duration::from_secs(5));
+    world.catalog.attend(now + 2 * MINUTE - Duration::from_secs(5));
     assert_eq!(keys(&world.catalog, "demo:keys/p256"), Ok(1));
-    world.catalog.withdraw_overdue(now + 2 * MINUTE);
+    world.catalog.attend(now + 2 * MINUTE);
     assert!(matches!(keys(&world.catalog, "demo:keys/p256"), Err(KeyError::Unavailable(_))));
 }
 

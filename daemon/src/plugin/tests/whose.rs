@@ -23,8 +23,10 @@ fn an_id_under_the_scheme_of_another_is_refused_and_said() {
         assert_eq!(plugins(&catalog, "acme:other"), [""; 0], "{id}");
         let said = &catalog.errors()["thief"];
         assert!(said.contains(id) && said.contains("belongs to plugin `owner`"), "{said}");
+        // Nor is an id of any use that nobody can name.
         let status = &catalog.instances()[1];
-        assert_eq!((status.keys, status.refused_keys), (2, 1), "{status:?}");
+        assert_eq!((status.keys, status.refused_keys), (2, 2), "{status:?}");
+        assert!(status.refused[1].why.contains("no attestor can name it"), "{status:?}");
         assert_eq!(catalog.errors().get("owner"), None);
     }
 }
@@ -81,4 +83,39 @@ fn an_id_that_is_a_hash_names_its_own_key_only() {
     let status = &catalog.instances()[0];
     assert_eq!(status.refused_keys, 1, "{status:?}");
     assert!(status.refused[0].why.contains("is the hash of another key"), "{status:?}");
+}
+
+/// The id of a plugin's key given to a key of text: it would be taken for what it is not.
+#[test]
+fn text_goes_by_no_id_of_another_key_that_a_plugin_lists() {
+    let (own, other) = (ec("P-256", &[]), ec("P-256", &[]));
+    let lister = Lister::new("acme", &[], &[p256(1, ID, &own)]);
+    let pkix_reader = Lister::new(
+        "reader",
+        &["-DLISTER_FORM=\"pkix\"", "-DLISTER_SCHEME=\"reader\""],
+        &[p256(1, "reader:x", &other)],
+    );
+    let catalog = two(&lister, &pkix_reader);
+    let text = |id: &str| PublicKey {
+        id: Some(KeyId::from(id)),
+        ..pkix("whatever the reader makes of it", SignatureAlgorithm::EcdsaP256Sha256)
+    };
+    for id in [ID, "ACME:release"] {
+        let Err(KeyError::Material(said)) = catalog.resolve(&text(id)) else { panic!("{id}") };
+        assert!(said.contains("`acme`") && said.contains(id), "{said}");
+        let sums = [&own, &other].map(|spki| super::super::convert::hex(&Sha256::digest(spki)));
+        assert!(sums.iter().all(|sum| said.contains(sum)), "{said}");
+        assert!(catalog.may_change(&text(id)));
+    }
+    catalog.resolve(&text("acme:other")).unwrap();
+    catalog.resolve(&text("https://keys.example.com/release")).unwrap();
+    assert!(!catalog.may_change(&text("https://keys.example.com/release")));
+
+    // The same key by the same id is no contradiction; nor is an id that the plugin gave up.
+    lister.list(&[p256(1, ID, &other)]);
+    assert!(catalog.refresh());
+    catalog.resolve(&text(ID)).unwrap();
+    lister.list(&[p256(1, "acme:new", &own)]);
+    assert!(catalog.refresh());
+    catalog.resolve(&text(ID)).unwrap();
 }

@@ -185,6 +185,10 @@ impl ResolveKeys for TestKeys {
         };
         Ok(ResolvedKey { default_id, keys: vec![key] })
     }
+
+    fn may_change(&self, key: &PublicKey) -> bool {
+        key.material == KeyMaterial::Reference
+    }
 }
 
 /// The embedded store, with faults to order.

@@ -17,6 +17,9 @@ pub(in crate::conformance) fn listed(kit: &Kit<'_>) -> Checked {
         let Some(open) = open else { return Err(Trouble::Skip("the plugin lists no keys")) };
         let info = live.plugin.image.info();
         for key in &open.keys {
+            if let Some(why) = &key.unusable {
+                return fail(format!("the daemon would not use key `{}`: {why}", key.id));
+            }
             let scheme = key.id.split(':').next().unwrap_or_default().to_lowercase();
             if !info.schemes.contains(&scheme) {
                 return fail(format!(
@@ -39,7 +42,7 @@ pub(in crate::conformance) fn listed(kit: &Kit<'_>) -> Checked {
                 return fail(format!("key `{}` signs, and the plugin does not", key.id));
             }
         }
-        if let Some((id, why)) = (kit.program.judge)(&open.keys, info.caps).first() {
+        if let Some((id, why)) = (kit.program.judge)(&open.keys, info).first() {
             return fail(format!("the daemon would not use key `{id}`: {why}"));
         }
         Ok(format!("{} keys", open.keys.len()))

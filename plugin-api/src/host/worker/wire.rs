@@ -4,7 +4,7 @@ use super::arena::Writer;
 use crate::borrowed::span;
 use crate::host::error::CallError;
 use crate::host::{KeyRecord, PluginInfo};
-use crate::{Algorithm, Decoded, ErrorKind, Item, abi};
+use crate::{Algorithm, Decoded, ErrorKind, Item, KeyFlags, abi};
 
 /// What the host asks of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,8 +177,13 @@ pub(super) fn item<'a>(from: &mut Reader<'a>) -> Option<Item<'a>> {
 }
 
 pub(super) fn put_key(to: &mut impl Put, key: &KeyRecord) -> Option<()> {
+    // As a plugin would say it.
+    let (flags, attrs) = match &key.unusable {
+        Some(why) => (KeyFlags::UNUSABLE, why),
+        None => (key.flags, &key.attrs_json),
+    };
     to.u64(key.handle)?;
-    to.u32(key.flags.bits())?;
+    to.u32(flags.bits())?;
     to.bytes(key.id.as_bytes())?;
     to.u32(key.other_ids.len() as u32)?;
     key.other_ids.iter().try_for_each(|id| to.bytes(id.as_bytes()))?;
@@ -189,7 +194,7 @@ pub(super) fn put_key(to: &mut impl Put, key: &KeyRecord) -> Option<()> {
     to.time(key.not_before)?;
     to.time(key.not_after)?;
     to.time(key.revoked_at)?;
-    to.bytes(key.attrs_json.as_bytes())
+    to.bytes(attrs.as_bytes())
 }
 
 /// A key as it crosses the ABI, and the arrays that it points at.

@@ -97,7 +97,11 @@ impl Plugin for Hsm {
             let signs = self.record(key, handle(position, Use::Sign), Use::Sign);
             std::iter::once(verifies).chain(key.signs.then_some(signs))
         });
-        Ok(records.collect())
+        let unusable = snapshot.unusable.iter().zip(snapshot.keys.len() as u64..);
+        let unusable = unusable.map(|((id, why), position)| {
+            Key::unusable(handle(position, Use::Verify), id.as_str(), why.as_str())
+        });
+        Ok(records.chain(unusable).collect())
     }
 
     fn verify(

@@ -140,13 +140,17 @@ fn options_of_a_key_restrict_it() {
         let (_, keys) = key(r#","algorithm":"RSA_SIGN_PKCS1_2048_SHA256""#);
         assert_eq!(keys[1].algorithms, [Algorithm::RsaPkcs1_2048Sha256]);
         let (set, keys) = key(r#","algorithm":"RSA_SIGN_PKCS1_4096_SHA256""#);
-        assert!(keys.is_empty() && set.notes[0].contains("RSA_SIGN_PKCS1_4096_SHA256"));
+        let [unusable] = keys.as_slice() else { panic!("{keys:?}") };
+        assert_eq!((unusable.flags, unusable.id.as_str()), (KeyFlags::UNUSABLE, uri));
+        assert!(unusable.attrs_json.contains("RSA_SIGN_PKCS1_4096_SHA256"), "{unusable:?}");
+        assert_eq!(set.notes, [""; 0]);
 
         use sha2::Digest;
         let sum = sha2::Sha256::digest(token.public_der("k", "01"));
         let pinned = |sum: &[u8]| {
             let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-            key(&format!(r#","spki_sha256":["{hex}"]"#)).1.len()
+            let (_, keys) = key(&format!(r#","spki_sha256":["{hex}"]"#));
+            keys.iter().filter(|key| key.flags != KeyFlags::UNUSABLE).count()
         };
         assert_eq!((pinned(&sum), pinned(&[0; 32])), (2, 0));
 
