@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hallmark_core::policy::WithoutPolicy;
+use hallmark_plugin_api::host::WorkerFiles;
+use hallmark_plugin_api::host::worker::{WORKER_FILE_BYTES_MAX, WORKER_FILES_MAX};
 use serde::Deserialize;
 
 use crate::tls::TlsFiles;
@@ -152,6 +154,15 @@ pub struct WorkerLimits {
     pub environment: Vec<String>,
     /// The user and group, by number, that they run as; `None`: as the daemon.
     pub user: Option<u32>,
+    /// The only files that they may open beside those of the system; `None`: as their user may.
+    pub files: Option<WorkerFiles>,
+}
+
+impl WorkerLimits {
+    /// Whether they hold in a process of its own only.
+    pub fn is_confined(&self) -> bool {
+        self.user.is_some() || self.files.is_some()
+    }
 }
 
 impl Default for WorkerLimits {
@@ -161,6 +172,7 @@ impl Default for WorkerLimits {
             memory_bytes: 1 << 30,
             environment: Vec::new(),
             user: None,
+            files: None,
         }
     }
 }
@@ -345,11 +357,18 @@ pub enum ConfigError {
     /// Two key versions of one name.
     #[error("kms_keys: `{0}` is there twice: give each key version one entry")]
     KmsKeyTwice(String),
-    /// A plugin in the daemon has the daemon's user.
+    /// A plugin in the daemon has the daemon's user and files.
     #[error(
-        "plugins.user: plugin `{0}` runs in the daemon; set `isolation = \"worker\"` or remove its user"
+        "plugins: plugin `{0}` runs in the daemon; set `isolation = \"worker\"` or remove its `user` \
+         and `files`"
     )]
-    UserInProcess(String),
+    ConfinedInProcess(String),
+    /// Files that a worker cannot be given.
+    #[error(
+        "plugins.files: give {WORKER_FILES_MAX} absolute paths at most in each list, of \
+         {WORKER_FILE_BYTES_MAX} bytes at most"
+    )]
+    WorkerFiles,
     /// No environment variable has this name.
     #[error("plugins.environment: `{0}` is no name of a variable; its value is the daemon's own")]
     VariableName(String),

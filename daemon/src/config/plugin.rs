@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hallmark_plugin_api::host::WorkerFiles;
+use hallmark_plugin_api::host::worker::{WORKER_FILE_BYTES_MAX, WORKER_FILES_MAX};
 use serde::Deserialize;
 
 use super::file::{MIB, within};
@@ -40,6 +42,9 @@ pub struct Plugin {
     /// Of a worker: the user and group, by number, that it runs as. Takes a daemon that runs as
     /// root. Default: the daemon's.
     pub user: Option<u32>,
+    /// Of a worker: the only files that it may open beside those of the system. Takes a kernel with
+    /// Landlock. Default: those that its user may.
+    pub files: Option<Files>,
     /// Default 86,400: how long the last good keys serve when their source fails.
     pub stale_grace_secs: Option<u64>,
     /// Whether a source that had keys may come to have none. Default: no.
@@ -54,6 +59,33 @@ pub struct Plugin {
     pub ids: Vec<String>,
 }
 
+/// Files and directories of a worker, absolute paths.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// To read.
+    #[serde(default)]
+    pub read: Vec<PathBuf>,
+    /// To read, write, make and remove.
+    #[serde(default)]
+    pub write: Vec<PathBuf>,
+}
+
+impl Files {
+    fn of_worker(&self) -> Result<WorkerFiles, ConfigError> {
+        let Self { read, write } = self;
+        let is_short = |path: &PathBuf| path.as_os_str().len() <= WORKER_FILE_BYTES_MAX;
+        let fits = |path: &PathBuf| path.is_absolute() && is_short(path);
+        let is_good = [read, write]
+            .iter()
+            .all(|list| list.len() <= WORKER_FILES_MAX && list.iter().all(fits));
+        match is_good {
+            true => Ok(WorkerFiles { read: read.clone(), write: write.clone() }),
+            false => Err(ConfigError::WorkerFiles),
+        }
+    }
+}
+
 impl Plugin {
     /// What its worker processes may use.
     pub fn worker_limits(&self) -> Result<WorkerLimits, ConfigError> {
@@ -65,8 +97,10 @@ impl Plugin {
         let user = self.user.map(u64::from);
         let user = user.map(|user| within("plugins.user", Some(user), 1, 1, 4_294_967_294, range));
         let user = user.transpose()?.and_then(|user| u32::try_from(user).ok());
-        if user.is_some() && self.isolation == Some(Isolation::InProcess) {
-            return Err(ConfigError::UserInProcess(self.name.clone()));
+        let files = self.files.as_ref().map(Files::of_worker).transpose()?;
+        let confined = user.is_some() || files.is_some();
+        if confined && self.isolation == Some(Isolation::InProcess) {
+            return Err(ConfigError::ConfinedInProcess(self.name.clone()));
         }
         let is_name = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
         if let Some(wrong) = self.environment.iter().find(|name| !is_name(name)) {
@@ -77,6 +111,7 @@ impl Plugin {
             memory_bytes: memory * MIB,
             environment: self.environment.clone(),
             user,
+            files,
         })
     }
 }

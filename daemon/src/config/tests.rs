@@ -164,10 +164,29 @@ fn a_plugin_says_where_it_runs_and_what_that_may_cost() {
         memory_bytes: 64 << 20,
         environment: vec!["SOFTHSM2_CONF".to_owned()],
         user: None,
+        files: None,
     };
     assert_eq!((isolation, limits), (Some(Isolation::InProcess), expected));
     assert_eq!(config("isolation = 'worker'").0, Some(Isolation::Worker));
     assert_eq!(config("user = 65532").1.user, Some(65_532));
+    let files = config("files = { read = ['/etc/acme'] }").1.files.expect("files");
+    assert_eq!((files.read, files.write), (vec!["/etc/acme".into()], Vec::<PathBuf>::new()));
+    assert!(config("files = {}").1.is_confined());
+}
+
+#[test]
+fn files_of_a_worker_are_few_absolute_paths_and_not_of_the_daemon() {
+    let refused = |lines: &str| {
+        let plugin = format!("data_dir = 'd'\n[[plugins]]\nname = 'acme'\n{lines}");
+        config(&plugin).expect_err(lines).to_string()
+    };
+    let many = format!("files.read = [{}]", "'/a', ".repeat(17));
+    let long = format!("files.write = ['/{}']", "a".repeat(1_024));
+    for lines in ["files.read = ['a']", "files.write = ['']", &many, &long] {
+        assert!(refused(lines).contains("plugins.files"), "{}", refused(lines));
+    }
+    let inside = refused("isolation = 'in-process'\nfiles = {}");
+    assert!(inside.contains("runs in the daemon"), "{inside}");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn load(path: &Path, config: &PluginConfig) -> Result<PluginImage, LoadError> {
             PluginImage::load(path, &pin)
         }
         (Some(Isolation::InProcess), Pin::BesideExecutable) => PluginImage::load(path, &pin),
-        (None, Pin::BesideExecutable) if config.limits.user.is_some() => in_worker(),
+        (None, Pin::BesideExecutable) if config.limits.is_confined() => in_worker(),
         (None, Pin::BesideExecutable) => match PluginImage::load(path, &pin) {
             Err(LoadError { reason: LoadReason::NeedsWorker, .. }) => in_worker(),
             image => image,
@@ -160,6 +160,7 @@ fn worker_options(limits: &WorkerLimits) -> WorkerOptions {
         memory_bytes: limits.memory_bytes,
         environment: limits.environment.clone(),
         user: limits.user,
+        files: limits.files.clone(),
     }
 }
 

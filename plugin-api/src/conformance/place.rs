@@ -27,6 +27,7 @@ pub(super) fn in_worker(subject: &Subject, program: Program) -> Result<PluginIma
         memory_bytes: MEMORY_BYTES,
         environment: subject.environment.clone(),
         user: None,
+        files: None,
     };
     let pin = Pin::Sha256(vec![subject.sha256]);
     let image = PluginImage::load_in_worker(&subject.file, &pin, options);

@@ -27,7 +27,7 @@ pub use instance::{Circumstances, Instance};
 pub use keys::{KeyRecord, KeySnapshot};
 pub use services::Services;
 pub use throttle::Throttle;
-pub use worker::{BreakerState, WorkerOptions, WorkerStatus};
+pub use worker::{BreakerState, WorkerFiles, WorkerOptions, WorkerStatus};
 
 /// Bounds on what a plugin may say, each far above what any known key or format needs.
 pub mod limits {

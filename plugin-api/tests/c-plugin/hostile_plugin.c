@@ -42,9 +42,9 @@ static void *nothing(void *argument) { return argument; }
 
 static hallmark_rc create(const hallmark_host *host, uint64_t id, hallmark_bytes config, hallmark_instance **out,
                           hallmark_error *error) {
-  (void)host, (void)id, (void)config, (void)out;
+  (void)host, (void)id, (void)out;
   pid_t host_pid = getppid();
-  char path[64], byte = 0;
+  char path[4096], byte = 0;
   siginfo_t info;
   struct rlimit limit = {1, 1};
   struct iovec here = {&byte, 1}, there = {&byte, 1};
@@ -77,6 +77,11 @@ static hallmark_rc create(const hallmark_host *host, uint64_t id, hallmark_bytes
   tell(error, "environ", open(path, O_RDONLY));
   tell(error, "prlimit", prlimit(host_pid, RLIMIT_CORE, &limit, NULL));
   tell(error, "priority", setpriority(PRIO_PROCESS, (id_t)host_pid, 0));
+  tell(error, "io-uring", syscall(425 /* SYS_io_uring_setup */, 1, NULL));
+#ifdef __x86_64__
+  tell(error, "x32", syscall(0x40000000 | 39 /* getpid */));
+#endif
+  tell(error, "terminal", open("/dev/tty", O_RDWR));
   tell(error, "setpgid", setpgid(0, 0));
   tell(error, "setsid", setsid());
   tell(error, "survive", prctl(PR_SET_PDEATHSIG, 0));
@@ -87,6 +92,14 @@ static hallmark_rc create(const hallmark_host *host, uint64_t id, hallmark_bytes
   tell_line(error, "CapBnd");
   tell_line(error, "Uid");
 
+  tell(error, "session", getsid(0) == getpid() ? (errno = EPERM, -1) : 0);
+
+  /* The file that its configuration names, and one beside it. */
+  snprintf(path, sizeof path, "%.*s", (int)config.len, (const char *)config.ptr);
+  tell(error, "read", open(path, O_RDONLY));
+  tell(error, "write", open(path, O_WRONLY));
+  strncat(path, ".new", sizeof path - strlen(path) - 1);
+  tell(error, "make", open(path, O_WRONLY | O_CREAT, 0600));
   tell(error, "own-kill", kill(getpid(), 0));
   tell(error, "own-raise", raise(SIGCONT) == 0 ? 0 : -1);
   tell(error, "own-limit", getrlimit(RLIMIT_NOFILE, &limit));

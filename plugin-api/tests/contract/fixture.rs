@@ -128,6 +128,7 @@ pub(crate) fn worker_options() -> WorkerOptions {
         memory_bytes: 512 << 20,
         environment: Vec::new(),
         user: None,
+        files: None,
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::fixture::{Recorder, at, compile, pin, worker_options};
-use hallmark_plugin_api::host::{CallError, Instance, PluginImage, WorkerOptions};
+use hallmark_plugin_api::host::{CallError, Instance, PluginImage, WorkerFiles, WorkerOptions};
 
-/// What the hostile plugin says of its attempts, by name.
-fn attempts(options: WorkerOptions) -> Vec<(String, String)> {
+/// What the hostile plugin says of its attempts, by name. It tries to open the file `config`.
+fn attempts(options: WorkerOptions, config: &str) -> Vec<(String, String)> {
     let dir = tempfile::tempdir().unwrap();
     let path = compile(dir.path(), "tests/c-plugin/hostile_plugin.c", &["_GNU_SOURCE"]);
     let image = Arc::new(PluginImage::load_in_worker(&path, &pin(&path), options).unwrap());
-    let made = Instance::create(&image, "{}", Arc::new(Recorder::default()));
+    let made = Instance::create(&image, config, Arc::new(Recorder::default()));
     let Err(CallError::Refused { text, .. }) = made else { panic!("{made:?}") };
     let attempt = |word: &str| {
         let (name, result) = word.split_once('=').unwrap();
@@ -35,8 +35,11 @@ fn assert_harmless(attempts: &[(String, String)]) {
 
 #[test]
 fn a_worker_reaches_no_other_process() {
-    let attempts = attempts(worker_options());
+    let attempts = attempts(worker_options(), "/nowhere/file");
     assert_harmless(&attempts);
+    // Not unknown to the kernel, but denied.
+    let x32 = attempts.iter().find(|(name, _)| name == "x32");
+    assert!(x32.is_none_or(|(_, errno)| errno == "1"), "{attempts:?}");
     // Without the right to, there is nothing that could be gained either: `no_new_privs`.
     let bound = attempts.iter().find(|(name, _)| name == "CapBnd").unwrap();
     assert!(bound.1 == "0" || !rustix::process::geteuid().is_root(), "{attempts:?}");
@@ -48,11 +51,41 @@ fn a_worker_has_a_user_of_its_own_where_it_is_given_one() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let attempts = attempts(WorkerOptions { user: Some(65_534), ..worker_options() });
+    let options = WorkerOptions { user: Some(65_534), ..worker_options() };
+    let attempts = attempts(options, "/nowhere/file");
     assert_harmless(&attempts);
     let uid = attempts.iter().find(|(name, _)| name == "Uid").unwrap();
     // The plugin reads the number as hexadecimal.
     assert_eq!(uid.1, "65534", "{attempts:?}");
+}
+
+/// Files that a worker is not given are closed to it; the machine must have Landlock.
+#[test]
+fn a_worker_opens_no_files_but_those_that_it_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let (given, other) = (dir.path().join("given"), dir.path().join("other"));
+    for dir in [&given, &other] {
+        std::fs::create_dir(dir).unwrap();
+        std::fs::write(dir.join("file"), "secret").unwrap();
+    }
+    let results = |files: Option<WorkerFiles>, file: &Path| {
+        let options = WorkerOptions { files, ..worker_options() };
+        let attempts = attempts(options, file.to_str().unwrap());
+        let result = |name| attempts.iter().find(|(it, _)| it == name).unwrap().1.clone();
+        std::fs::remove_file(file.with_extension("new")).unwrap_or_default();
+        ["read", "write", "make"].map(result).join(" ")
+    };
+    let only = |read: &[&Path], write: &[&Path]| {
+        let list = |paths: &[&Path]| paths.iter().map(|path| path.to_path_buf()).collect();
+        Some(WorkerFiles { read: list(read), write: list(write) })
+    };
+    let (mine, theirs) = (given.join("file"), other.join("file"));
+    assert_eq!(results(None, &theirs), "0 0 0");
+    assert_eq!(results(only(&[], &[]), &theirs), "13 13 13");
+    assert_eq!(results(only(&[], &[&given]), &theirs), "13 13 13");
+    assert_eq!(results(only(&[&given], &[]), &mine), "0 13 13");
+    assert_eq!(results(only(&[&mine], &[]), &mine), "0 13 13");
+    assert_eq!(results(only(&[], &[&given]), &mine), "0 0 0");
 }
 
 fn chatterbox(dir: &Path) -> std::path::PathBuf {

@@ -14,10 +14,11 @@ use rustix::process::Resource;
 
 use super::answer::Answer;
 use super::arena::{Arena, Writer};
-use super::confinement::{confine, limit};
+use super::confinement::{confine, fence, limit};
 use super::outbox::Outbox;
 use super::process::read_bell;
 use super::wire::{self, Op, Put, Reader};
+use super::{WORKER_FILE_BYTES_MAX, WORKER_FILES_MAX, WorkerFiles};
 use crate::host::error::CallError;
 use crate::host::file::Sealed;
 use crate::host::in_process::monotonic_ns;
@@ -27,8 +28,8 @@ use crate::host::services::Services;
 use crate::host::{PluginImage, Throttle, limits};
 use crate::{Algorithm, ErrorKind, LogLevel, Material};
 
-/// Bytes of the first message.
-const HELLO_BYTES: usize = 48;
+/// Bytes of the first message: numbers, and the files that the process may open.
+const HELLO_BYTES: usize = 64 + 2 * WORKER_FILES_MAX * (WORKER_FILE_BYTES_MAX + 4);
 /// Bytes of what the host says: a secret and one byte.
 const MESSAGE_BYTES: usize = (64 << 10) + 64;
 /// Descriptors in the first message.
@@ -63,6 +64,7 @@ fn run() -> io::Result<()> {
     close_all_but(&control)?;
     confine()?;
     let hello = Hello::receive(&control)?;
+    fence(hello.files.as_ref())?;
     let memory = hello.memory_bytes.saturating_add(hello.arena.bytes() as u64);
     limit(Resource::As, memory)?;
     let upward = Arc::new(Upward {
@@ -122,6 +124,7 @@ fn close_all_but(control: &OwnedFd) -> io::Result<()> {
 struct Hello {
     level: LogLevel,
     memory_bytes: u64,
+    files: Option<WorkerFiles>,
     sealed: Sealed,
     arena: Arena,
     bells: Vec<OwnedFd>,
@@ -129,7 +132,7 @@ struct Hello {
 
 impl Hello {
     fn receive(control: &OwnedFd) -> io::Result<Self> {
-        let mut text = [0; HELLO_BYTES + 1];
+        let mut text = vec![0; HELLO_BYTES + 1];
         let mut space = vec![MaybeUninit::uninit(); 64 + 8 * DESCRIPTORS];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [io::IoSliceMut::new(&mut text)];
@@ -145,12 +148,13 @@ impl Hello {
         let read = (|| {
             let (slots, level, memory_bytes) = (from.u32()?, from.u32()?, from.u64()?);
             let sha256 = from.take(32)?.try_into().ok()?;
-            Some((slots as usize, LogLevel::from_number(level), memory_bytes, sha256))
+            let files = wire::files(&mut from)?;
+            Some((slots as usize, LogLevel::from_number(level), memory_bytes, sha256, files))
         })();
-        let (slots, level, memory_bytes, sha256) = read.ok_or_else(no_host)?;
+        let (slots, level, memory_bytes, sha256, files) = read.ok_or_else(no_host)?;
         let arena = Arena::map(memory, slots)?;
         let sealed = Sealed { memory: File::from(plugin), sha256 };
-        Ok(Self { level, memory_bytes, sealed, arena, bells: descriptors.collect() })
+        Ok(Self { level, memory_bytes, files, sealed, arena, bells: descriptors.collect() })
     }
 }
 

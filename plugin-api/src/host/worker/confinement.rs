@@ -1,20 +1,27 @@
 //! What a worker process gives up before it loads a plugin.
 //!
 //! The plugin is a stranger, and runs with the rights of the daemon unless it is given a user of
-//! its own. So the process lets go of root's capabilities, closes its memory to others, and may
-//! no longer call what reaches out for another process. The filter lists what is denied: modules
-//! of tokens and other runtimes need too much to list what is permitted. `docs/security.md` says
-//! what remains.
+//! its own. So the process leaves the session of the daemon, lets go of root's capabilities, closes
+//! its memory to others, and may no longer call what reaches out for another process. The filter
+//! lists what is denied: modules of tokens and other runtimes need too much to list what is
+//! permitted. Which files it may open is said in the configuration, since nobody else knows what a
+//! token needs. `docs/security.md` says what remains.
 
 use std::collections::BTreeMap;
 use std::io;
 
+use landlock::{
+    ABI, Access, AccessFs, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope, path_beneath_rules,
+};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition,
-    SeccompFilter, SeccompRule,
+    SeccompFilter, SeccompRule, sock_filter,
 };
+
+use super::WorkerFiles;
 
 /// Files that a worker may have open: sessions of a token, a few sockets.
 const FILES: u64 = 1_024;
@@ -26,6 +33,8 @@ pub(super) fn confine() -> io::Result<()> {
         // SAFETY: no handler is given, so none runs.
         unsafe { libc::signal(number, libc::SIG_IGN) };
     }
+    // Neither a terminal nor a process group of the daemon's.
+    rustix::process::setsid()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::thread::set_no_new_privs(true)?;
     rustix::thread::set_name(c"hallmark-plugin")?;
@@ -56,6 +65,57 @@ fn drop_capabilities() -> io::Result<()> {
     Ok(rustix::thread::set_capabilities(None, none)?)
 }
 
+/// Leaves what Landlock can: no signals to others, and of files only those that are given. A kernel
+/// without it sends signals as before, and is refused where files are given.
+pub(super) fn fence(files: Option<&WorkerFiles>) -> io::Result<()> {
+    let status = fenced(files).map_err(io::Error::other)?;
+    if files.is_some() && status.ruleset == RulesetStatus::NotEnforced {
+        return Err(io::Error::other("this kernel has no Landlock to bound the files of a plugin"));
+    }
+    Ok(())
+}
+
+fn fenced(files: Option<&WorkerFiles>) -> Result<RestrictionStatus, RulesetError> {
+    let ruleset = Ruleset::default().scope(Scope::Signal)?;
+    let Some(files) = files else { return ruleset.create()?.restrict_self() };
+    let (all, read) = (AccessFs::from_all(ABI::V6), AccessFs::ReadFile | AccessFs::ReadDir);
+    let write = all & !AccessFs::Execute;
+    ruleset
+        .handle_access(all)?
+        .scope(Scope::AbstractUnixSocket)?
+        .create()?
+        .add_rules(path_beneath_rules(SYSTEM, read))?
+        .add_rules(path_beneath_rules(&files.read, read))?
+        .add_rules(path_beneath_rules(["/dev/null"], write))?
+        .add_rules(path_beneath_rules(&files.write, write))?
+        .restrict_self()
+}
+
+/// What libraries read of a system: themselves, names, times, certificates, random numbers.
+const SYSTEM: [&str; 21] = [
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/nix/store",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/etc/crypto-policies",
+    "/etc/pkcs11",
+    "/dev/zero",
+    "/dev/random",
+    "/dev/urandom",
+    "/proc",
+    "/sys/devices/system/cpu",
+];
+
 /// Makes the system calls that act upon other processes fail with EPERM. A kernel without seccomp
 /// permits them still.
 fn deny_reaching_out() -> io::Result<()> {
@@ -65,7 +125,7 @@ fn deny_reaching_out() -> io::Result<()> {
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, arch)?;
         BpfProgram::try_from(filter)
     });
-    let filter = filter.map_err(io::Error::other)?;
+    let filter = [deny_x32(), filter.map_err(io::Error::other)?].concat();
     match seccompiler::apply_filter(&filter) {
         Ok(()) => Ok(()),
         Err(seccompiler::Error::Seccomp(error) | seccompiler::Error::Prctl(error))
@@ -76,6 +136,24 @@ fn deny_reaching_out() -> io::Result<()> {
         Err(error) => Err(io::Error::other(error)),
     }
 }
+
+/// Denies the calls of x32, which are those of x86-64 by other numbers: no rule names them.
+fn deny_x32() -> BpfProgram {
+    if !cfg!(target_arch = "x86_64") {
+        return BpfProgram::new();
+    }
+    let denied = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    let instruction = |code: u32, jf, k| sock_filter { code: code as u16, jt: 0, jf, k };
+    vec![
+        // The number is the first of what a filter sees.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 1, X32_SYSCALL_BIT),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, denied),
+    ]
+}
+
+/// `arch/x86/include/uapi/asm/unistd.h`.
+const X32_SYSCALL_BIT: u32 = 0x4000_0000;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
@@ -113,7 +191,7 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
 }
 
 /// What acts upon another process only, or leaves the process group that is killed as a whole.
-const ALWAYS: [i64; 19] = [
+const ALWAYS: [i64; 22] = [
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -129,6 +207,10 @@ const ALWAYS: [i64; 19] = [
     libc::SYS_setns,
     libc::SYS_unshare,
     libc::SYS_bpf,
+    // Its requests are calls that no filter sees.
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
     libc::SYS_keyctl,

@@ -65,7 +65,24 @@ pub struct WorkerOptions {
     pub environment: Vec<String>,
     /// The user and group, by number, that the processes run as; `None`: as this one.
     pub user: Option<u32>,
+    /// The only files that they may open beside those of the system; `None`: as their user may.
+    pub files: Option<WorkerFiles>,
 }
+
+/// What a worker may open beside what programs need of the system: nothing else, and it starts no
+/// programs. Takes a kernel with Landlock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerFiles {
+    /// Files and directories that it may read. What is not there when it starts is passed over.
+    pub read: Vec<PathBuf>,
+    /// Those that it may also write, make and remove.
+    pub write: Vec<PathBuf>,
+}
+
+/// Paths in each list of a [`WorkerFiles`].
+pub const WORKER_FILES_MAX: usize = 16;
+/// Bytes of each.
+pub const WORKER_FILE_BYTES_MAX: usize = 1_024;
 
 /// A worker as metrics and people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]

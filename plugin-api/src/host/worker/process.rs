@@ -109,9 +109,7 @@ impl Process {
             .envs(environment)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
-            .stderr(Stdio::from(stderr))
-            // A group of its own: what the terminal tells the daemon is not for it.
-            .process_group(0);
+            .stderr(Stdio::from(stderr));
         if let Some(user) = options.user {
             // Its supplementary groups end with this, too.
             command.uid(user).gid(user);
@@ -144,7 +142,8 @@ impl Process {
             text.u32(bells.len() as u32)?;
             text.u32(level as u32)?;
             text.u64(blueprint.options.memory_bytes)?;
-            text.put(&blueprint.sealed.sha256)
+            text.put(&blueprint.sealed.sha256)?;
+            wire::put_files(&mut text, blueprint.options.files.as_ref())
         })();
         debug_assert!(put.is_some(), "a Vec has room");
         let mut descriptors = vec![blueprint.sealed.memory.as_fd(), self.arena.memory()];
@@ -336,7 +335,7 @@ impl Process {
         let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let id = child.as_ref().and_then(|child| Pid::from_raw(child.id().cast_signed()));
         if let Some(group) = id {
-            // Gone already is as good. By itself, too: it may have left its group.
+            // Gone already is as good. By itself, too: it may not have a group of its own yet.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
             let _ = rustix::process::kill_process(group, Signal::KILL);
         }

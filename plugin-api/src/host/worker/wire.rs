@@ -1,6 +1,10 @@
 //! The words between host and worker, little endian: numbers as they are, bytes after their length.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use super::arena::Writer;
+use super::{WORKER_FILES_MAX, WorkerFiles};
 use crate::borrowed::span;
 use crate::host::error::CallError;
 use crate::host::{KeyRecord, PluginInfo};
@@ -351,6 +355,27 @@ pub(super) fn info(from: &mut Reader<'_>) -> Option<PluginInfo> {
         extension: None,
     };
     crate::host::image::read_info(&table).ok()
+}
+
+pub(super) fn put_files(to: &mut impl Put, files: Option<&WorkerFiles>) -> Option<()> {
+    let lists = files.map(|files| [&files.read, &files.write]);
+    to.u32(lists.is_some().into())?;
+    for list in lists.into_iter().flatten() {
+        to.u32(list.len() as u32)?;
+        list.iter().try_for_each(|path| to.bytes(path.as_os_str().as_bytes()))?;
+    }
+    Some(())
+}
+
+pub(super) fn files(from: &mut Reader<'_>) -> Option<Option<WorkerFiles>> {
+    if from.u32()? == 0 {
+        return Some(None);
+    }
+    let mut list = || {
+        let path = |from: &mut Reader<'_>| Some(OsStr::from_bytes(from.bytes()?).into());
+        from.several(WORKER_FILES_MAX, path)
+    };
+    Some(Some(WorkerFiles { read: list()?, write: list()? }))
 }
 
 /// Which error a failed call has.
