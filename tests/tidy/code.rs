@@ -91,7 +91,7 @@ fn function(line: &Line) -> Option<String> {
 #[test]
 fn files_are_short() {
     let mut faults = Vec::new();
-    for source in sources().iter().filter(|source| !source.is_of_tests()) {
+    for source in sources().iter().filter(|source| !source.is_tests) {
         if LONG_FILES.contains(&source.path.as_str()) {
             continue;
         }
@@ -166,7 +166,7 @@ fn json_from_outside_is_read_strictly() {
 fn every_file_says_what_it_is() {
     let silent = |source: &Source| {
         let first = source.lines.first().is_some_and(|line| line.text.starts_with("//!"));
-        (!first && !source.is_of_tests()).then(|| format!("{}: begin with //!", source.path))
+        (!first && !source.is_tests).then(|| format!("{}: begin with //!", source.path))
     };
     none(&sources().iter().filter_map(silent).collect::<Vec<_>>());
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toml::Table;
 
-use super::source::{files, name, none};
+use super::source::{files, name, none, root, sources};
 
 /// What each package may depend on of ours. A plugin is loaded, never linked.
 const EDGES: [(&str, &[&str]); 11] = [
@@ -96,4 +96,72 @@ fn versions_are_those_of_the_workspace() {
         }
     }
     none(&faults);
+}
+
+/// Dependencies that no source line names, because something else does. Each with the reason.
+const UNNAMED: [(&str, &str); 0] = [];
+
+/// A dependency costs build time and trust; one that nothing names is dead.
+#[test]
+fn every_dependency_is_used() {
+    let sources = sources();
+    let mut faults = Vec::new();
+    for (path, table) in manifests() {
+        let folder = path.trim_end_matches("Cargo.toml");
+        let nested = |file: &str| {
+            ["core/", "lanes/"]
+                .iter()
+                .any(|inner| folder == "daemon/" && file[folder.len()..].starts_with(inner))
+        };
+        let own: Vec<_> = sources
+            .iter()
+            .filter(|one| one.path.starts_with(folder) && !nested(&one.path))
+            .collect();
+        for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for dependency in dependencies(&table, section) {
+                let name = dependency.replace('-', "_");
+                let for_all = section == "dependencies";
+                let named = own.iter().any(|source| {
+                    source.lines.iter().any(|line| {
+                        let counts = !for_all || !line.in_tests || folder == "tests/";
+                        counts && has_path(&line.code, &name)
+                    })
+                });
+                if !named && !UNNAMED.iter().any(|(known, _)| *known == dependency) {
+                    faults.push(format!("{path}: [{section}] {dependency} is not used"));
+                }
+            }
+        }
+    }
+    none(&faults);
+}
+
+/// True if the code names a path that begins with this crate.
+fn has_path(code: &str, name: &str) -> bool {
+    let inside = |letter: char| letter.is_alphanumeric() || letter == '_';
+    code.match_indices(name).any(|(at, _)| {
+        let after = &code[at + name.len()..];
+        let ends = after.starts_with("::")
+            || after.starts_with(';')
+            || after.starts_with(" as ")
+            || after.starts_with('!');
+        ends && !code[..at].ends_with(inside)
+    })
+}
+
+/// The workspace's table holds what its packages use, and no more.
+#[test]
+fn every_workspace_dependency_is_used() {
+    let text = std::fs::read_to_string(root().join("Cargo.toml")).expect("reads");
+    let workspace: Table = text.parse().expect("TOML");
+    let table = workspace["workspace"]["dependencies"].as_table().expect("a table");
+    let manifests = manifests();
+    let used = |name: &String| {
+        let sections = ["dependencies", "dev-dependencies", "build-dependencies"];
+        manifests.iter().any(|(_, table)| {
+            sections.iter().any(|section| dependencies(table, section).contains(name))
+        })
+    };
+    let dead: Vec<_> = table.keys().filter(|name| !used(name)).cloned().collect();
+    none(&dead);
 }

@@ -1,5 +1,6 @@
 //! The Rust files of the tree, cut into what the rules speak of.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// One Rust file.
@@ -8,6 +9,8 @@ pub(crate) struct Source {
     /// From the root of the tree, with `/` between.
     pub(crate) path: String,
     pub(crate) lines: Vec<Line>,
+    /// True if the whole file is tests: a test target, or a module under `#[cfg(test)]`.
+    pub(crate) is_tests: bool,
 }
 
 /// One line of a Rust file.
@@ -21,7 +24,7 @@ pub(crate) struct Line {
     pub(crate) code: String,
     /// The comment on it, where there is one.
     pub(crate) comment: String,
-    /// In a file of tests, or below the `#[cfg(test)]` of a module of tests.
+    /// True in a file of tests, and below the `#[cfg(test)]` of a module of tests.
     pub(crate) in_tests: bool,
 }
 
@@ -58,16 +61,44 @@ pub(crate) fn name(path: &Path) -> String {
 
 /// Every Rust file.
 pub(crate) fn sources() -> Vec<Source> {
-    let sources: Vec<_> = files("rs").iter().map(|path| Source::read(path)).collect();
+    let mut sources: Vec<_> = files("rs").iter().map(|path| Source::read(path)).collect();
     assert!(sources.len() > 100, "the tree was found: {} files", sources.len());
+    mark_tests(&mut sources);
     sources
+}
+
+/// Marks test targets, and the modules that are compiled for tests only, with all below them.
+fn mark_tests(sources: &mut [Source]) {
+    let known: BTreeSet<_> = sources.iter().map(|source| source.path.clone()).collect();
+    let targets = sources.iter().filter(|source| is_test_target(&source.path));
+    let mut tests: BTreeSet<_> = targets.map(|source| source.path.clone()).collect();
+    let mut open: Vec<_> = sources.iter().flat_map(|one| one.modules(&known, true)).collect();
+    while let Some(path) = open.pop() {
+        let below = sources.iter().find(|source| source.path == path);
+        open.extend(below.into_iter().flat_map(|source| source.modules(&known, false)));
+        tests.insert(path);
+    }
+    for source in sources.iter_mut().filter(|source| tests.contains(&source.path)) {
+        source.is_tests = true;
+        source.lines.iter_mut().for_each(|line| line.in_tests = true);
+    }
+}
+
+/// True for a file of a test target: below a `tests` folder that lies beside `src`, not in it.
+fn is_test_target(path: &str) -> bool {
+    let target = path.split("/src/").next().unwrap_or(path);
+    let helper = path.starts_with("tests/src/");
+    helper || (target == path && path.split('/').any(|part| part == "tests"))
 }
 
 impl Source {
     fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("reads");
-        let path = name(path);
-        let mut in_tests = is_of_tests(&path);
+        Self::of(name(path), &text)
+    }
+
+    pub(crate) fn of(path: String, text: &str) -> Self {
+        let mut in_tests = false;
         let mut scan = Scan::default();
         let mut lines = Vec::new();
         let texts: Vec<_> = text.lines().collect();
@@ -84,12 +115,34 @@ impl Source {
                 in_tests,
             });
         }
-        Self { path, lines }
+        Self { path, lines, is_tests: false }
     }
 
-    /// Whether the whole file is tests.
-    pub(crate) fn is_of_tests(&self) -> bool {
-        is_of_tests(&self.path)
+    /// The files of the modules that this file declares; only those for tests, if asked.
+    fn modules(&self, known: &BTreeSet<String>, for_tests_only: bool) -> Vec<String> {
+        let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let stem = self.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
+        let below = match stem {
+            "mod" | "lib" | "main" => folder.to_owned(),
+            stem => format!("{folder}/{stem}"),
+        };
+        let (mut found, mut for_tests, mut elsewhere) = (Vec::new(), false, None);
+        for line in &self.lines {
+            let code = line.code.trim();
+            if code.starts_with("#[") {
+                for_tests |= code == "#[cfg(test)]";
+                elsewhere = elsewhere.or_else(|| path_attribute(&line.text));
+                continue;
+            }
+            if let Some(name) = module_declared(code).filter(|_| for_tests || !for_tests_only) {
+                let beside = [format!("{below}/{name}.rs"), format!("{below}/{name}/mod.rs")];
+                found.extend(elsewhere.map(|path| resolved(folder, path)));
+                found.extend(beside);
+            }
+            (for_tests, elsewhere) = (false, None);
+        }
+        found.retain(|path| known.contains(path));
+        found
     }
 
     /// The lines that are not tests.
@@ -103,11 +156,30 @@ impl Source {
     }
 }
 
-fn is_of_tests(path: &str) -> bool {
-    let mut parts = path.split('/');
-    let helper =
-        ["conformance.rs", "samples.rs", "fixture.rs"].iter().any(|name| path.ends_with(name));
-    parts.any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs")) || helper
+/// The name in `mod name;`, whoever may see it.
+fn module_declared(code: &str) -> Option<&str> {
+    let (visibility, rest) = code.strip_suffix(';')?.split_once("mod ")?;
+    let visible = visibility.is_empty() || visibility.starts_with("pub");
+    let name = rest.trim();
+    let word = name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    (visible && word).then_some(name)
+}
+
+/// The file that `#[path = "…"]` names.
+fn path_attribute(text: &str) -> Option<&str> {
+    text.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]")
+}
+
+/// A path from a folder of the tree, its `..` resolved.
+fn resolved(folder: &str, path: &str) -> String {
+    let mut parts: Vec<_> = folder.split('/').collect();
+    for part in path.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 /// What a line leaves open for the next one.
@@ -222,4 +294,24 @@ fn code_is_told_from_comments_and_strings() {
     ] {
         assert_eq!(scan.line(text), (code.to_owned(), comment.to_owned()), "{text}");
     }
+}
+
+#[test]
+fn a_file_is_tests_where_its_module_says_so_and_not_by_its_name() {
+    let of = |path: &str, text| Source::of(path.to_owned(), text);
+    let mut sources = [
+        of(
+            "a/src/lib.rs",
+            "mod conformance;\nmod shared;\n#[cfg(test)]\n#[expect(dead_code)]\nmod samples;\n",
+        ),
+        of("a/src/conformance.rs", "fn f() {}\n#[cfg(test)]\nmod tests;\n"),
+        of("a/src/conformance/tests.rs", "#[path = \"../shared/fixture.rs\"]\nmod fixture;\n"),
+        of("a/src/shared/fixture.rs", ""),
+        of("a/src/samples.rs", ""),
+        of("a/src/tests/mod.rs", ""),
+        of("a/tests/outside.rs", ""),
+    ];
+    mark_tests(&mut sources);
+    let tests: Vec<_> = sources.iter().map(|source| source.is_tests).collect();
+    assert_eq!(tests, [false, false, true, true, true, false, true]);
 }
