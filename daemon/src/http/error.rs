@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
+use hallmark_core::excerpt::Excerpt;
 use serde::Serialize;
 
 use super::exchange::{Answer, JSON, answer};
@@ -135,9 +136,10 @@ impl HttpError {
 
     /// A body that is not the JSON it should be.
     pub fn json(error: &serde_json::Error) -> Self {
-        // The error may quote the body, at any length.
-        let error: String = error.to_string().chars().take(QUOTED_CHARS_MAX).collect();
-        Self::InvalidArgument(format!("the body is not the JSON expected: {error}"))
+        // The error may quote the body, at any length and with anything in it.
+        let error = error.to_string();
+        let shown = Excerpt::<QUOTED_CHARS_MAX>(&error);
+        Self::InvalidArgument(format!("the body is not the JSON expected: {shown}"))
     }
 
     /// HTTP status and the status word of Google's APIs.
