@@ -5,7 +5,6 @@
 pub mod cli;
 
 pub mod app;
-pub mod reload;
 
 pub mod http;
 

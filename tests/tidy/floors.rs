@@ -7,7 +7,7 @@ use super::source::{Line, Source, none, sources};
 /// Top floor first. `docs/ARCHITECTURE.md` has the same table.
 const FLOORS: [&[&str]; 6] = [
     &["main", "cli"],
-    &["app", "reload"],
+    &["app"],
     &["http"],
     &["admit", "snapshot", "resources"],
     &["verifier", "evidence", "cache", "store", "plugin", "audit", "auth", "decision_json"],

@@ -7,9 +7,11 @@ mod error;
 mod listeners;
 mod parts;
 pub mod permissions;
+mod reload;
+mod system_policy;
 
 pub use error::StartError;
-pub use parts::{Parts, decide_offline, plugins, system_policy};
+pub use parts::{Parts, decide_offline, plugins};
 
 use std::io::Write;
 use std::sync::Arc;
@@ -18,7 +20,6 @@ use std::time::Duration;
 use rustix::process::DumpableBehavior;
 
 use crate::config::Config;
-use crate::reload;
 use crate::tls::Tls;
 use listeners::{Listeners, StopSignals};
 

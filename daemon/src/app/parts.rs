@@ -5,17 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hallmark_core::document::{Document, DocumentLimits};
 use hallmark_core::evaluate::Request;
 use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
-use hallmark_core::policy::SystemPolicy;
-use hallmark_core::policy::parse::system_policy_from_document;
 use hallmark_lanes::Kernel;
 use prometheus::Registry;
 use serde_json::Value;
 
-use super::StartError;
+use super::{StartError, system_policy};
 use crate::admit::{Gate, Origin, admit};
 use crate::audit::Audit;
 use crate::audit::allowance::AllowanceLimits;
@@ -25,7 +22,6 @@ use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::config::plugin::Plugin;
 use crate::config::{self, Config, LaneEngine, Source};
 use crate::evidence::EvidenceSource;
-use crate::followed::Files;
 use crate::http::Doors;
 use crate::http::limits::ServerLimits;
 use crate::metrics::audit::AuditMetrics;
@@ -88,7 +84,7 @@ impl Parts {
         let (store, files) = open(&config.source, &registry)?;
         let snapshots = Arc::new(Snapshots::new(config.without_policy));
         let epochs = Arc::new(EvidenceEpochs::new());
-        let system = Arc::new(system_policy(config)?);
+        let system = Arc::new(system_policy::read(config)?);
         let generation = snapshots.rebuild_all(&*store, &*catalog, system)?;
         let gate = Arc::new(gate(config, &registry, &store, &catalog, &snapshots, &epochs)?);
         let resources = Resources::new(
@@ -221,21 +217,6 @@ fn open(source: &Source, registry: &Registry) -> Result<Opened, StartError> {
             Ok((Arc::clone(&files) as _, Some(files)))
         }
     }
-}
-
-/// The system policy that the configuration names, or the bundled one.
-pub fn system_policy(config: &Config) -> Result<SystemPolicy, StartError> {
-    let Some(path) = &config.system_policy else { return Ok(SystemPolicy::bundled()) };
-    let refused = |error: &dyn std::fmt::Display| StartError::SystemPolicy {
-        path: path.clone(),
-        error: error.to_string(),
-    };
-    let bytes_max = DocumentLimits::DEFAULT.bytes_max as u64;
-    let bytes = Files::default().read(path, bytes_max).map_err(|error| refused(&error))?;
-    let name = path.to_string_lossy();
-    let document = Document::from_file(&name, &bytes, &DocumentLimits::DEFAULT)
-        .map_err(|error| refused(&error))?;
-    system_policy_from_document(&document).map_err(|error| refused(&error))
 }
 
 fn gate(

@@ -4,9 +4,9 @@
 //! What goes out says what the caller can do. What is wrong inside goes to the log only.
 
 use bytes::Bytes;
+use hallmark_core::excerpt::Excerpt;
 use http::header::{ALLOW, CONNECTION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
-use hallmark_core::excerpt::Excerpt;
 use serde::Serialize;
 
 use super::exchange::{Answer, JSON, answer};

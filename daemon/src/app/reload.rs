@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::app::{self, Parts, StartError};
+use super::{Parts, StartError, permissions, system_policy};
 use crate::auth::AuthFileError;
 use crate::bounded::Bounded;
 use crate::cache::EvidenceEpochs;
@@ -25,14 +25,14 @@ use crate::tls::{Tls, TlsError};
 
 /// Whatever reloads, until stopped.
 #[derive(Debug)]
-pub struct Reloading {
+pub(super) struct Reloading {
     _files: Option<FilesWatch>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Reloading {
     /// Stops reloading.
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
@@ -45,7 +45,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts to follow everything that a snapshot is made of, the certificates and who may do what.
 /// Needs a Tokio runtime.
-pub fn start(
+pub(super) fn start(
     parts: &Parts,
     config: &Config,
     tls: Option<Arc<Tls>>,
@@ -99,7 +99,7 @@ impl Reload {
     /// Reads the system policy, every project and every key again; of the files, `next`. Blocks on
     /// the disk.
     fn everything(&self, next: Option<FilesStore>) {
-        let rebuilt = app::system_policy(&self.config).and_then(|system| {
+        let rebuilt = system_policy::read(&self.config).and_then(|system| {
             // All of it or nothing: not before everything else could be read.
             if let (Some(files), Some(next)) = (&self.files, next) {
                 files.replace(next);
@@ -153,7 +153,7 @@ impl Reload {
 
     /// Says again which files with secrets others may read. What they may write is not read again.
     fn judge_permissions(&self) {
-        let exposed = app::permissions::judge(&self.config);
+        let exposed = permissions::judge(&self.config);
         let exposed = exposed.unwrap_or_else(|error| vec![chain(&error)]);
         exposed.iter().for_each(|warning| tracing::warn!("{warning}"));
         self.doors.readiness.secrets_exposed(exposed);
