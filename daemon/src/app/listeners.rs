@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::StartError;
 use crate::config::Config;
 use crate::http::Doors;
-use crate::http::server::{self, Entrance, Reach};
+use crate::http::engine::server::{self, Entrance, Reach};
 use crate::tls::Tls;
 
 /// Bound, not yet accepting.

@@ -23,7 +23,7 @@ use crate::config::plugin::Plugin;
 use crate::config::{self, Config, LaneEngine, Source};
 use crate::evidence::EvidenceSource;
 use crate::http::Doors;
-use crate::http::limits::ServerLimits;
+use crate::http::engine::limits::ServerLimits;
 use crate::metrics::audit::AuditMetrics;
 use crate::metrics::cache::CacheMetrics;
 use crate::metrics::decision::DecisionMetrics;

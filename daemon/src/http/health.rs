@@ -11,12 +11,15 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Doors;
-use super::error::HttpError;
-use super::exchange::{Answer, Exchange, answer, json};
 use crate::audit::Report;
 use crate::auth::Place;
 use crate::auth::permission::Permission;
 use crate::followed::LookTime;
+use crate::http::engine::error::HttpError;
+use crate::http::engine::exchange::Answer;
+use crate::http::engine::exchange::Exchange;
+use crate::http::engine::exchange::answer;
+use crate::http::engine::exchange::json;
 
 /// Attestors that are named in one answer.
 const ATTESTORS_SHOWN: usize = 16;

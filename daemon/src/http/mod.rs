@@ -1,43 +1,17 @@
-//! The wire: one file per dialect, wire types live and die here.
+//! The wire: wire types live and die here.
 //!
-//! [`ROUTES`] is the contents page of the API; every route says what it takes to be used. `server` owns sockets, limits and draining and
-//! hands every request to `dispatch`, which finds its route, reads its body under the limits and
-//! calls its endpoint. An endpoint is a function of the [`Doors`] and one [`Exchange`]; it answers
-//! or fails with an [`HttpError`], which is rendered in one place.
+//! [`ROUTES`] is the contents page of the API; every route says what it takes to be used. The
+//! [`engine`] owns sockets, limits and draining; it finds the route of each request, reads the body
+//! under the limits and calls the endpoint. An endpoint is a function of the [`Doors`] and one
+//! [`Exchange`]; it answers or fails with an [`HttpError`], which is rendered in one place. Endpoints
+//! live with their dialect: `google`, `kubernetes`, [`decisions`], [`health`].
 
-pub mod access;
-pub mod browser_guard;
 pub mod decisions;
-pub mod error;
-pub mod exchange;
+pub mod engine;
 pub mod health;
-pub mod limits;
-pub mod routes;
-pub mod server;
 
-mod admission_review;
-mod answer_body;
-mod binaryauthorization;
-mod body;
-mod cloudkms;
-mod connections;
-mod containeranalysis;
-mod containeranalysis_v1beta1;
-mod dispatch;
-mod enums;
-mod external_data;
-mod flow;
 mod google;
-mod guarded_io;
-mod holder;
-mod iam;
-mod image_review;
-mod pace;
-mod platforms;
-mod room;
-mod slots;
-mod webhook;
-mod writing;
+mod kubernetes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,85 +42,85 @@ use crate::metrics::look::LookMetrics;
 use crate::metrics::tls::TlsMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
-use answer_body::StreamBroken;
-use body::Bodies;
-use browser_guard::BrowserGuard;
-use error::HttpError;
-use exchange::{Answer, Exchange};
-use flow::Flows;
+use engine::answer_body::StreamBroken;
+use engine::body::Bodies;
+use engine::browser_guard::BrowserGuard;
+use engine::error::HttpError;
+use engine::exchange::{Answer, Exchange};
+use engine::flow::Flows;
+use engine::holder::Holder;
+use engine::limits::ServerLimits;
+use engine::pace::Pace;
+use engine::room::{GivesWay, Room};
+use engine::routes::routes;
+use engine::slots::Slots;
+use engine::writing::Nameless;
 use health::Readiness;
-use holder::Holder;
-use limits::ServerLimits;
-use pace::Pace;
-use room::{GivesWay, Room};
-use routes::routes;
-use slots::Slots;
-use writing::Nameless;
 
 routes! {
     Decisions {
         POST "/v1/decisions" [in_body DecisionsCreate] => decisions::decide, ndjson decisions::stream, forms true;
     }
     AdmissionReview {
-        POST "/k8s/projects/{project}/clusters/{cluster}/admission" [DecisionsCreate] => admission_review::review, full admission_review::deny;
+        POST "/k8s/projects/{project}/clusters/{cluster}/admission" [DecisionsCreate] => kubernetes::admission_review::review, full kubernetes::admission_review::deny;
     }
     ImageReview {
-        POST "/k8s/projects/{project}/clusters/{cluster}/imagereview" [DecisionsCreate] => image_review::review, full image_review::deny;
+        POST "/k8s/projects/{project}/clusters/{cluster}/imagereview" [DecisionsCreate] => kubernetes::image_review::review, full kubernetes::image_review::deny;
     }
     ExternalData {
-        POST "/gatekeeper/projects/{project}/clusters/{cluster}/validate" [DecisionsCreate] => external_data::validate, full external_data::deny;
+        POST "/gatekeeper/projects/{project}/clusters/{cluster}/validate" [DecisionsCreate] => kubernetes::external_data::validate, full kubernetes::external_data::deny;
     }
     BinaryAuthorization {
-        GET "/v1/projects/{project}/policy" [PolicyGet] => binaryauthorization::get_policy;
-        PUT "/v1/projects/{project}/policy" [PolicyUpdate] => binaryauthorization::update_policy;
-        GET "/v1/projects/{project}/policy:getIamPolicy" [PolicyGetIamPolicy] => iam::get_iam_policy;
-        POST "/v1/projects/{project}/policy:setIamPolicy" [PolicySetIamPolicy] => iam::set_iam_policy;
-        POST "/v1/projects/{project}/policy:testIamPermissions" [authenticated] => iam::test_iam_permissions;
-        GET "/v1/locations/{location}/policy" [authenticated] => ready binaryauthorization::get_system_policy;
-        POST "/v1/projects/{project}/attestors" [AttestorsCreate] => binaryauthorization::create_attestor;
-        GET "/v1/projects/{project}/attestors" [AttestorsList] => binaryauthorization::list_attestors;
-        GET "/v1/projects/{project}/attestors/{attestor}" [AttestorsGet] => binaryauthorization::get_attestor;
-        PUT "/v1/projects/{project}/attestors/{attestor}" [AttestorsUpdate] => binaryauthorization::update_attestor;
-        DELETE "/v1/projects/{project}/attestors/{attestor}" [AttestorsDelete] => binaryauthorization::delete_attestor;
-        POST "/v1/projects/{project}/attestors/{attestor}:validateAttestationOccurrence" [AttestorsVerifyImageAttested] => binaryauthorization::validate_attestation_occurrence;
-        GET "/v1/projects/{project}/attestors/{attestor}:getIamPolicy" [AttestorsGetIamPolicy] => iam::get_iam_policy;
-        POST "/v1/projects/{project}/attestors/{attestor}:setIamPolicy" [AttestorsSetIamPolicy] => iam::set_iam_policy;
-        POST "/v1/projects/{project}/attestors/{attestor}:testIamPermissions" [authenticated] => iam::test_iam_permissions;
-        GET "/v1/projects/{project}/platforms" [PlatformPoliciesList] => ready platforms::list_platforms;
-        POST "/v1/projects/{project}/platforms/{platform}/policies" [PlatformPoliciesCreate] => platforms::create_platform_policy;
-        GET "/v1/projects/{project}/platforms/{platform}/policies" [PlatformPoliciesList] => platforms::list_platform_policies;
-        GET "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesGet] => platforms::get_platform_policy;
-        PUT "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesReplace] => platforms::replace_platform_policy;
-        DELETE "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesDelete] => platforms::delete_platform_policy;
-        POST "/v1/projects/{project}/platforms/{platform}/policies/{policy}:evaluate" [PlatformPoliciesEvaluate] => platforms::evaluate;
+        GET "/v1/projects/{project}/policy" [PolicyGet] => google::binaryauthorization::get_policy;
+        PUT "/v1/projects/{project}/policy" [PolicyUpdate] => google::binaryauthorization::update_policy;
+        GET "/v1/projects/{project}/policy:getIamPolicy" [PolicyGetIamPolicy] => google::iam::get_iam_policy;
+        POST "/v1/projects/{project}/policy:setIamPolicy" [PolicySetIamPolicy] => google::iam::set_iam_policy;
+        POST "/v1/projects/{project}/policy:testIamPermissions" [authenticated] => google::iam::test_iam_permissions;
+        GET "/v1/locations/{location}/policy" [authenticated] => ready google::binaryauthorization::get_system_policy;
+        POST "/v1/projects/{project}/attestors" [AttestorsCreate] => google::binaryauthorization::create_attestor;
+        GET "/v1/projects/{project}/attestors" [AttestorsList] => google::binaryauthorization::list_attestors;
+        GET "/v1/projects/{project}/attestors/{attestor}" [AttestorsGet] => google::binaryauthorization::get_attestor;
+        PUT "/v1/projects/{project}/attestors/{attestor}" [AttestorsUpdate] => google::binaryauthorization::update_attestor;
+        DELETE "/v1/projects/{project}/attestors/{attestor}" [AttestorsDelete] => google::binaryauthorization::delete_attestor;
+        POST "/v1/projects/{project}/attestors/{attestor}:validateAttestationOccurrence" [AttestorsVerifyImageAttested] => google::binaryauthorization::validate_attestation_occurrence;
+        GET "/v1/projects/{project}/attestors/{attestor}:getIamPolicy" [AttestorsGetIamPolicy] => google::iam::get_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:setIamPolicy" [AttestorsSetIamPolicy] => google::iam::set_iam_policy;
+        POST "/v1/projects/{project}/attestors/{attestor}:testIamPermissions" [authenticated] => google::iam::test_iam_permissions;
+        GET "/v1/projects/{project}/platforms" [PlatformPoliciesList] => ready google::platforms::list_platforms;
+        POST "/v1/projects/{project}/platforms/{platform}/policies" [PlatformPoliciesCreate] => google::platforms::create_platform_policy;
+        GET "/v1/projects/{project}/platforms/{platform}/policies" [PlatformPoliciesList] => google::platforms::list_platform_policies;
+        GET "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesGet] => google::platforms::get_platform_policy;
+        PUT "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesReplace] => google::platforms::replace_platform_policy;
+        DELETE "/v1/projects/{project}/platforms/{platform}/policies/{policy}" [PlatformPoliciesDelete] => google::platforms::delete_platform_policy;
+        POST "/v1/projects/{project}/platforms/{platform}/policies/{policy}:evaluate" [PlatformPoliciesEvaluate] => google::platforms::evaluate;
     }
     ContainerAnalysis {
-        POST "/v1/projects/{project}/notes" [NotesCreate] => containeranalysis::create_note;
-        POST "/v1/projects/{project}/notes:batchCreate" [NotesCreate] => containeranalysis::create_notes;
-        GET "/v1/projects/{project}/notes" [NotesList] => containeranalysis::list_notes;
-        GET "/v1/projects/{project}/notes/{note}" [NotesGet] => containeranalysis::get_note;
-        PATCH "/v1/projects/{project}/notes/{note}" [NotesUpdate] => containeranalysis::patch_note;
-        DELETE "/v1/projects/{project}/notes/{note}" [NotesDelete] => containeranalysis::delete_note;
-        POST "/v1/projects/{project}/notes/{note}:getIamPolicy" [NotesGetIamPolicy] => iam::get_iam_policy;
-        POST "/v1/projects/{project}/notes/{note}:setIamPolicy" [NotesSetIamPolicy] => iam::set_iam_policy;
-        POST "/v1/projects/{project}/notes/{note}:testIamPermissions" [authenticated] => iam::test_iam_permissions;
-        GET "/v1/projects/{project}/notes/{note}/occurrences" [NotesListOccurrences] => containeranalysis::list_note_occurrences;
-        POST "/v1/projects/{project}/occurrences" [OccurrencesCreate] => containeranalysis::create_occurrence;
-        POST "/v1/projects/{project}/occurrences:batchCreate" [OccurrencesCreate] => containeranalysis::create_occurrences;
-        GET "/v1/projects/{project}/occurrences" [OccurrencesList] => containeranalysis::list_occurrences;
-        GET "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesGet] => containeranalysis::get_occurrence;
-        PATCH "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesUpdate] => containeranalysis::patch_occurrence;
-        DELETE "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesDelete] => containeranalysis::delete_occurrence;
-        GET "/v1/projects/{project}/occurrences/{occurrence}/notes" [OccurrencesGet] => containeranalysis::get_occurrence_note;
-        GET "/v1/projects/{project}/occurrences:vulnerabilitySummary" [OccurrencesList] => ready containeranalysis::summarize_vulnerabilities;
-        POST "/v1/projects/{project}/occurrences/{occurrence}:getIamPolicy" [OccurrencesGetIamPolicy] => ready containeranalysis::no_occurrence_iam;
-        POST "/v1/projects/{project}/occurrences/{occurrence}:setIamPolicy" [OccurrencesSetIamPolicy] => ready containeranalysis::no_occurrence_iam;
-        POST "/v1/projects/{project}/occurrences/{occurrence}:testIamPermissions" [authenticated] => ready containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/notes" [NotesCreate] => google::containeranalysis::create_note;
+        POST "/v1/projects/{project}/notes:batchCreate" [NotesCreate] => google::containeranalysis::create_notes;
+        GET "/v1/projects/{project}/notes" [NotesList] => google::containeranalysis::list_notes;
+        GET "/v1/projects/{project}/notes/{note}" [NotesGet] => google::containeranalysis::get_note;
+        PATCH "/v1/projects/{project}/notes/{note}" [NotesUpdate] => google::containeranalysis::patch_note;
+        DELETE "/v1/projects/{project}/notes/{note}" [NotesDelete] => google::containeranalysis::delete_note;
+        POST "/v1/projects/{project}/notes/{note}:getIamPolicy" [NotesGetIamPolicy] => google::iam::get_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:setIamPolicy" [NotesSetIamPolicy] => google::iam::set_iam_policy;
+        POST "/v1/projects/{project}/notes/{note}:testIamPermissions" [authenticated] => google::iam::test_iam_permissions;
+        GET "/v1/projects/{project}/notes/{note}/occurrences" [NotesListOccurrences] => google::containeranalysis::list_note_occurrences;
+        POST "/v1/projects/{project}/occurrences" [OccurrencesCreate] => google::containeranalysis::create_occurrence;
+        POST "/v1/projects/{project}/occurrences:batchCreate" [OccurrencesCreate] => google::containeranalysis::create_occurrences;
+        GET "/v1/projects/{project}/occurrences" [OccurrencesList] => google::containeranalysis::list_occurrences;
+        GET "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesGet] => google::containeranalysis::get_occurrence;
+        PATCH "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesUpdate] => google::containeranalysis::patch_occurrence;
+        DELETE "/v1/projects/{project}/occurrences/{occurrence}" [OccurrencesDelete] => google::containeranalysis::delete_occurrence;
+        GET "/v1/projects/{project}/occurrences/{occurrence}/notes" [OccurrencesGet] => google::containeranalysis::get_occurrence_note;
+        GET "/v1/projects/{project}/occurrences:vulnerabilitySummary" [OccurrencesList] => ready google::containeranalysis::summarize_vulnerabilities;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:getIamPolicy" [OccurrencesGetIamPolicy] => ready google::containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:setIamPolicy" [OccurrencesSetIamPolicy] => ready google::containeranalysis::no_occurrence_iam;
+        POST "/v1/projects/{project}/occurrences/{occurrence}:testIamPermissions" [authenticated] => ready google::containeranalysis::no_occurrence_iam;
     }
     CloudKms {
-        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}" [CryptoKeyVersionsViewPublicKey] => ready cloudkms::get_key_version;
-        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}/publicKey" [CryptoKeyVersionsViewPublicKey] => ready cloudkms::get_public_key;
-        POST "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}:asymmetricSign" [CryptoKeyVersionsUseToSign] => cloudkms::asymmetric_sign;
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}" [CryptoKeyVersionsViewPublicKey] => ready google::cloudkms::get_key_version;
+        GET "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}/publicKey" [CryptoKeyVersionsViewPublicKey] => ready google::cloudkms::get_public_key;
+        POST "/v1/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions/{version}:asymmetricSign" [CryptoKeyVersionsUseToSign] => google::cloudkms::asymmetric_sign;
     }
     Operations {
         GET "/livez" [anybody] => ready health::livez;

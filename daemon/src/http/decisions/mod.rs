@@ -12,11 +12,14 @@ use hallmark_core::evaluate::Request;
 use http::StatusCode;
 
 use super::Doors;
-use super::error::HttpError;
-use super::exchange::{Answer, Exchange, JSON, answer};
 use crate::admit::{Origin, Recorded};
 use crate::auth::permission::Permission;
 use crate::auth::{Caller, Place};
+use crate::http::engine::error::HttpError;
+use crate::http::engine::exchange::Answer;
+use crate::http::engine::exchange::Exchange;
+use crate::http::engine::exchange::JSON;
+use crate::http::engine::exchange::answer;
 use crate::metrics::http::Door;
 
 pub use request::parse;

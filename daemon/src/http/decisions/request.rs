@@ -10,7 +10,7 @@ use hallmark_core::limits::Limits;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use crate::http::error::HttpError;
+use crate::http::engine::error::HttpError;
 
 /// Reads one request.
 pub fn parse(json: &[u8]) -> Result<Request, HttpError> {

@@ -25,13 +25,13 @@ use super::request;
 use crate::admit::{Origin, Recorded};
 use crate::auth::{Caller, Credentials};
 use crate::http::Doors;
-use crate::http::answer_body::StreamBroken;
-use crate::http::dispatch::GRACE;
-use crate::http::error::HttpError;
-use crate::http::holder::Holder;
-use crate::http::limits::{BATCH_BYTES, BATCH_LINES, ServerLimits};
-use crate::http::room::Place;
-use crate::http::slots::NoSlot;
+use crate::http::engine::answer_body::StreamBroken;
+use crate::http::engine::dispatch::GRACE;
+use crate::http::engine::error::HttpError;
+use crate::http::engine::holder::Holder;
+use crate::http::engine::limits::{BATCH_BYTES, BATCH_LINES, ServerLimits};
+use crate::http::engine::room::Place;
+use crate::http::engine::slots::NoSlot;
 use crate::metrics::http::ShedCause;
 
 /// Batches that wait for their turn to be written, decided or being decided.

@@ -6,7 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{Server, ServerLimits, allowed};
+use super::Server;
+use super::ServerLimits;
+use super::allowed;
 use crate::resources::tests::fixture::{World, world};
 
 const DIGEST: &str = "sha256:02115bc7409dc044f700a729cacc1648dc4e445572e5765fbcc77029b0adba67";

@@ -3,7 +3,7 @@
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::http::limits::BODY_BYTES_FREE;
+use crate::http::engine::limits::BODY_BYTES_FREE;
 
 const DECISIONS: &str = "/v1/decisions";
 const SOON: Duration = Duration::from_millis(50);

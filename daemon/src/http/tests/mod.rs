@@ -26,9 +26,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::limits::ServerLimits;
-use super::server::{Drained, Entrance, Reach, serve};
-use super::{Decider, Doors};
+use super::Decider;
+use super::Doors;
+use crate::http::engine::limits::ServerLimits;
+use crate::http::engine::server::Drained;
+use crate::http::engine::server::Entrance;
+use crate::http::engine::server::Reach;
+use crate::http::engine::server::serve;
 use crate::resources::Resources;
 use crate::resources::tests::fixture::world;
 use crate::tls::Tls;

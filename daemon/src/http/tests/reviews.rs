@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Server, ServerLimits};
+use super::Server;
+use super::ServerLimits;
 
 /// What comes back of a body, and how long it took.
 async fn posted(server: &Server, path: &str, body: &Value) -> (u16, Value, Duration) {

@@ -6,9 +6,9 @@ use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::http::holder::Holder;
-use crate::http::limits::BATCH_BYTES;
-use crate::http::room::Place;
+use crate::http::engine::holder::Holder;
+use crate::http::engine::limits::BATCH_BYTES;
+use crate::http::engine::room::Place;
 
 const HEAD: &str = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
     content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";

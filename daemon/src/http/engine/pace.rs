@@ -1,0 +1,96 @@
+//! Answers to those who were not let in, at a pace.
+//!
+//! A refusal costs nearly what a decision from the cache costs. So an address that earns one after
+//! the other waits for them, and its next requests over the same connections with it: it takes
+//! little of the time of those who may ask.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::holder::Holder;
+
+/// Answers of one address each second that are not held back, and at once: far more than probes and
+/// misconfigured clients ask for.
+const PER_SECOND: u32 = 100;
+const BURST: u32 = 200;
+
+/// How long an answer is held back at most: a probe of Kubernetes waits for a second.
+const DELAY_MAX: Duration = Duration::from_millis(500);
+
+/// Interval at which addresses are forgotten that earned nothing lately.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
+
+/// Holds answers back so that each address has so many a second.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Pace(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// When the answers of an address would all be due at its rate (GCRA).
+    due: HashMap<Holder, Instant>,
+    forgotten: Option<Instant>,
+}
+
+impl Pace {
+    /// Returns when an answer to this address is due.
+    pub(in crate::http) async fn wait(&self, address: IpAddr) {
+        let delay = self.delay(Holder::at(address), Instant::now());
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+    }
+
+    fn delay(&self, holder: Holder, now: Instant) -> Duration {
+        let interval = Duration::from_secs(1) / PER_SECOND;
+        let ahead = interval * BURST;
+        let mut state = self.state();
+        state.forget(now);
+        let due = state.due.entry(holder).or_insert(now);
+        *due = (*due).max(now) + interval;
+        *due = (*due).min(now + ahead + DELAY_MAX);
+        due.saturating_duration_since(now + ahead)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn forget(&mut self, now: Instant) {
+        let last = *self.forgotten.get_or_insert(now);
+        if now.saturating_duration_since(last) >= FORGET_EVERY {
+            self.due.retain(|_, due| *due > now);
+            self.forgotten = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_is_held_back_and_others_are_not() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        let holder = |number| Holder::at(Ipv4Addr::new(192, 0, 2, number).into());
+        for _ in 0..BURST {
+            assert_eq!(pace.delay(holder(1), now), Duration::ZERO);
+        }
+        assert_eq!(pace.delay(holder(1), now), Duration::from_millis(10));
+        assert_eq!(pace.delay(holder(1), now), Duration::from_millis(20));
+        for _ in 0..1_000 {
+            assert!(pace.delay(holder(1), now) <= DELAY_MAX);
+        }
+        assert_eq!(pace.delay(holder(2), now), Duration::ZERO);
+        let later = now + Duration::from_secs(3);
+        assert_eq!(pace.delay(holder(1), later), Duration::ZERO);
+        assert_eq!(pace.state().due.len(), 1, "the other is forgotten");
+    }
+}

@@ -1,0 +1,263 @@
+//! What the doors for Kubernetes share: whose cluster it is, how long there is to answer, and how a
+//! denial is put.
+
+use std::fmt::{self, Write};
+use std::time::{Duration, Instant};
+
+use hallmark_core::attributes::{ClusterName, Namespace};
+use hallmark_core::decision::{Decision, ImageDecision, Reason};
+use hallmark_core::evaluate::Request;
+use hallmark_core::excerpt::is_hidden;
+use hallmark_core::names::ProjectId;
+use tokio::time::timeout_at;
+
+use crate::admit::{Origin, Recorded};
+use crate::http::Doors;
+use crate::http::engine::dispatch::GRACE;
+use crate::http::engine::error::HttpError;
+use crate::http::engine::exchange::Exchange;
+use crate::http::google::shared::project;
+use crate::metrics::http::Door;
+
+/// Keys of audit annotations; the API server puts the name of the webhook and `/` before them.
+pub(in crate::http) const BREAK_GLASS_KEY: &str = "break-glass";
+pub(in crate::http) const DRY_RUN_KEY: &str = "dry-run";
+pub(in crate::http) const OVERRIDDEN_KEY: &str = "overridden-verification-result";
+
+/// Most bytes of a denial in one text. An event, where it surfaces, shows 1,024 of them; the whole
+/// explanation is in the audit log.
+const TEXT_BYTES_MAX: usize = 8 << 10;
+
+/// The characters of an image that are shown of its beginning and of its end.
+const SHOWN_HEAD: usize = 96;
+const SHOWN_TAIL: usize = 24;
+
+/// The project and the cluster that the path names.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Cluster {
+    pub(in crate::http) project: ProjectId,
+    pub(in crate::http) name: ClusterName,
+    principal: Option<String>,
+}
+
+impl Cluster {
+    pub(in crate::http) fn of(exchange: &Exchange) -> Result<Self, HttpError> {
+        Ok(Self {
+            project: project(exchange)?,
+            name: exchange.param("cluster").parse()?,
+            principal: exchange.caller.principal().map(str::to_owned),
+        })
+    }
+
+    /// Who asks through this door.
+    pub(in crate::http) fn origin(&self, door: Door) -> Origin {
+        Origin { door: door.name(), principal: self.principal.clone(), review: None }
+    }
+
+    /// A request of this cluster for images, by nobody in particular in this namespace.
+    pub(in crate::http) fn request(
+        &self,
+        namespace: Option<Namespace>,
+        images: Vec<Box<str>>,
+    ) -> Request {
+        Request {
+            project: self.project.clone(),
+            cluster: Some(self.name.clone()),
+            namespace,
+            service_account: None,
+            istio_identity: None,
+            images,
+            break_glass: false,
+        }
+    }
+}
+
+/// When an answer is of use.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) struct Time {
+    /// What is not determined by then is denied as such.
+    deadline: Instant,
+    /// When the denial must be on its way, whatever happens.
+    latest: Instant,
+}
+
+impl Time {
+    /// As long as the server gives a request, or as long as its `?timeout=` says, less a margin for
+    /// the answer to arrive: a tenth, half of which is kept for what runs late.
+    pub(in crate::http) fn of(exchange: &Exchange) -> Result<Self, HttpError> {
+        let own = Self { deadline: exchange.deadline, latest: exchange.deadline + GRACE / 2 };
+        let Some(written) = exchange.query("timeout")? else { return Ok(own) };
+        let timeout = go_duration(&written).ok_or_else(|| {
+            let written: String = written.chars().take(SHOWN_HEAD).collect();
+            HttpError::InvalidArgument(format!(
+                "query parameter `timeout` is no duration, such as `10s`: {written}"
+            ))
+        })?;
+        // A timeout of centuries is as good as none.
+        let Some(end) = exchange.received.checked_add(timeout) else { return Ok(own) };
+        let margin = timeout / 10;
+        let theirs = Self { deadline: end - margin, latest: end - margin / 2 };
+        Ok(if theirs.latest < own.latest { theirs } else { own })
+    }
+}
+
+/// A Go duration, as the API server writes them: `10s`, `1m30s`, `2.5s`, `500ms`.
+fn go_duration(written: &str) -> Option<Duration> {
+    let mut rest = written;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let number =
+            rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let (value, unit) = rest.split_at(number);
+        let end = unit.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(unit.len());
+        let (unit, after) = unit.split_at(end);
+        let each = match unit {
+            "h" => 3_600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" | "μs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        seconds += value.parse::<f64>().ok()? * each;
+        rest = after;
+    }
+    (!written.is_empty()).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
+}
+
+/// Decides in time: `None` where that could not be done.
+pub(in crate::http) async fn decide(
+    doors: &Doors,
+    origin: &Origin,
+    requests: Vec<Request>,
+    time: Time,
+) -> Option<Vec<Recorded>> {
+    let asked = requests.len();
+    let decided = timeout_at(time.latest.into(), doors.admit(origin, requests, time.deadline));
+    decided.await.ok().filter(|decisions| decisions.len() == asked)
+}
+
+/// Why there is no decision to tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::http) enum Undecided {
+    /// [`decide`] came to nothing.
+    #[error("the deadline of the review passed")]
+    Late,
+    /// There was no room for it.
+    #[error("more reviews arrive than can be decided")]
+    Overloaded,
+}
+
+impl Undecided {
+    /// For whoever wanted to run something.
+    pub(in crate::http) fn denial(self) -> String {
+        format!("denied by Binary Authorization: Could not be determined: {self}")
+    }
+}
+
+/// The images that do not conform, whatever became of that.
+pub(in crate::http) fn denied(decision: &Decision) -> impl Iterator<Item = &ImageDecision> {
+    decision.images.iter().filter(|image| !image.allowed)
+}
+
+/// The messages of all images that do not conform, as far as there is room.
+pub(in crate::http) fn message(decision: &Decision) -> String {
+    joined(denied(decision).map(|image| image.message.clone()), ". ")
+}
+
+/// The causes of all images that do not conform, as far as there is room.
+pub(in crate::http) fn causes(decision: &Decision) -> String {
+    joined(denied(decision).map(cause), "")
+}
+
+fn joined(texts: impl Iterator<Item = String>, between: &str) -> String {
+    let mut out = String::new();
+    let mut left_out = 0_usize;
+    for text in texts {
+        if !out.is_empty() && out.len() + text.len() > TEXT_BYTES_MAX {
+            left_out += 1;
+            continue;
+        }
+        if !out.is_empty() {
+            out.push_str(between);
+        }
+        out.push_str(&text);
+    }
+    if left_out > 0 {
+        write!(out, "{between}{left_out} more images denied").expect("a String takes every write");
+    }
+    out
+}
+
+/// One image's cause, as Google's service writes it: `'IMAGE' : …` and a line break.
+pub(in crate::http) fn cause(image: &ImageDecision) -> String {
+    let why = if image.reason == Reason::AlwaysDeny {
+        "Denied by an ALWAYS_DENY admission rule"
+    } else {
+        why(image)
+    };
+    format!("'{}' : {why}\n", Shown(&image.image))
+}
+
+/// The message without what a cause or a warning says already: the image and the rule.
+fn why(image: &ImageDecision) -> &str {
+    let after_image = format!("Image {} denied by Binary Authorization", image.image);
+    let rest = image.message.strip_prefix(&after_image).unwrap_or(&image.message);
+    let after_rule = image.rule.as_ref().map(|rule| format!(" {rule}. "));
+    let rest = after_rule.and_then(|rule| rest.strip_prefix(rule.as_str())).unwrap_or(rest);
+    rest.strip_prefix(": ").unwrap_or(rest)
+}
+
+/// An image for people: no control characters, and where it is long, its two ends.
+pub(in crate::http) struct Shown<'a>(pub(in crate::http) &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.chars().count();
+        for (index, character) in self.0.chars().enumerate() {
+            match character {
+                _ if index == SHOWN_HEAD && count > SHOWN_HEAD + SHOWN_TAIL => f.write_char('…')?,
+                _ if index > SHOWN_HEAD && index + SHOWN_TAIL < count => {}
+                hidden if is_hidden(hidden) => write!(f, "{}", hidden.escape_default())?,
+                plain => f.write_char(plain)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        let seconds = |written| go_duration(written).map(|read| read.as_secs_f64());
+        for (written, expected) in [
+            ("10s", 10.0),
+            ("1m30s", 90.0),
+            ("2.5s", 2.5),
+            ("500ms", 0.5),
+            ("1h0m1s", 3_601.0),
+            ("30µs", 3e-5),
+            ("0s", 0.0),
+        ] {
+            assert_eq!(seconds(written), Some(expected), "{written}");
+        }
+        for written in ["", "10", "s", "-1s", "1d", "1s!", "1.2.3s", "1e3s", "NaNs", " 1s"] {
+            assert_eq!(seconds(written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_long_image_is_shown_by_its_ends() {
+        let image = format!("registry/{}@sha256:{}", "x".repeat(900), "a".repeat(64));
+        let shown = Shown(&image).to_string();
+        assert_eq!(shown.chars().count(), SHOWN_HEAD + 1 + SHOWN_TAIL);
+        assert!(shown.starts_with("registry/x") && shown.ends_with("aaa"), "{shown}");
+        let whole = format!("registry.example.com/a/b@sha256:{}", "a".repeat(64));
+        assert_eq!(Shown(&whole).to_string(), whole);
+        assert_eq!(Shown("a\nb").to_string(), "a\\nb");
+    }
+}
