@@ -172,6 +172,11 @@ async fn a_disk_that_fills_is_announced_and_then_turns_balancers_away() {
     assert_eq!(metric(client, "hallmark_audit_reserve_bytes").await, f64::from(4 << 20));
 
     drop(std::fs::write(&filler, vec![0; 9 << 20]));
+    eventually("a turn to others before anything is denied", || async {
+        let ready = client.get("/readyz").await;
+        (ready.status == 503 && ready.text.contains("KiB left")).then_some(())
+    })
+    .await;
     eventually("an end of room", || async {
         (reason(&decide(client, &[&image("x")]).await) == "AUDIT_UNAVAILABLE").then_some(())
     })
@@ -241,13 +246,16 @@ async fn who_fills_the_log_is_refused_and_nobody_else() {
     assert!(refused["line"].is_u64(), "{refused}");
     let one = loud.post("/v1/decisions", &line).await;
     let message = one.refused(429, "RESOURCE_EXHAUSTED").to_string();
-    assert!(message.contains("audit.principal_kib_per_second"), "{message}");
+    assert!(
+        message.contains("AUDIT_LIMIT_EXCEEDED") && message.contains("audit.principal_kib_per_second"),
+        "{message}"
+    );
     // Break-glass is a record, too.
     let object = creation(&pod(&[&image("x")]));
     let reviewed = review(&loud, &object).await;
     assert_eq!(
-        (&reviewed["allowed"], &reviewed["status"]["code"]),
-        (&json!(false), &json!(429)),
+        (&reviewed["allowed"], &reviewed["status"]["code"], &reviewed["status"]["reason"]),
+        (&json!(false), &json!(429), &json!("AUDIT_LIMIT_EXCEEDED")),
         "{reviewed}"
     );
     assert!(reviewed["status"]["message"].to_string().contains("used up"), "{reviewed}");

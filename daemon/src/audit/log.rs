@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -21,6 +21,10 @@ pub const LINE_BYTES_MAX: usize = 64 << 20;
 /// Bytes that the members of the chain add to a body: their names, a number of 20 digits, a time
 /// and a hash make 139.
 const CHAIN_BYTES_MAX: usize = 160;
+
+/// Bytes at the end of the last append that the next one reads back: some ten records, in about a
+/// microsecond. The rest is read back every second.
+const END_BYTES_MAX: usize = 16 << 10;
 
 /// What a line holds beside its place in the chain: a JSON object with at least one member, short
 /// enough for a line that the verifier reads.
@@ -69,7 +73,10 @@ pub struct Log {
     uncut: u64,
     /// The file is damaged: the next append begins another.
     is_left: bool,
+    /// The lines that were appended last, if this process did.
     buffer: Vec<u8>,
+    /// What is read back of them.
+    read_back: Vec<u8>,
 }
 
 /// How a damaged log became good again.
@@ -119,6 +126,7 @@ impl Log {
             uncut: 0,
             is_left: false,
             buffer: Vec::new(),
+            read_back: Vec::new(),
         })
     }
 
@@ -134,6 +142,9 @@ impl Log {
         time: jiff::Timestamp,
         bodies: impl IntoIterator<Item = &'a Body>,
     ) -> Result<(), LogFault> {
+        if !self.is_left && self.uncut == 0 {
+            self.check_end()?;
+        }
         let (mut seq, mut prev) = (self.next_seq, self.prev);
         let time = format!("{time:.6}");
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -152,6 +163,9 @@ impl Log {
             (false, true) => self.sync().and_then(|()| self.begin(&buffer)),
             (true, _) => self.begin(&buffer),
         };
+        if written.is_err() {
+            buffer.clear();
+        }
         self.buffer = buffer;
         written?;
         (self.next_seq, self.prev) = (seq, prev);
@@ -224,6 +238,20 @@ impl Log {
         (self.file, self.path, self.first_seq) = (file, path, self.next_seq);
         (self.bytes, self.uncut, self.is_left) = (buffer.len() as u64, 0, false);
         self.settle(0, Ok(()))
+    }
+
+    /// Looks whether the file still ends as the last append left it: no record is chained to a line
+    /// that is not there any more.
+    fn check_end(&mut self) -> Result<(), LogFault> {
+        let end = &self.buffer[self.buffer.len().saturating_sub(END_BYTES_MAX)..];
+        let Some(start) = self.bytes.checked_sub(end.len() as u64) else { return Ok(()) };
+        self.read_back.resize(end.len(), 0);
+        match self.file.read_exact_at(&mut self.read_back, start) {
+            Ok(()) if self.read_back == end => Ok(()),
+            Ok(()) => Err(LogFault::Changed { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.check(),
+            Err(error) => Err(self.refused(error)),
+        }
     }
 
     /// Looks whether the file is under its name, and as long as it was made.

@@ -26,6 +26,8 @@ fn spoils() -> Vec<Spoil> {
         ("truncated", |path| cut(path, 0), "was truncated"),
         ("cut by a line", |path| cut(path, 40), "was truncated"),
         ("replaced by a copy", replace_by_a_copy, "was replaced"),
+        ("changed in its last line", change_last_line, "does not end with"),
+        ("cut and grown again", cut_and_grow, "does not end with"),
         ("written by another", |path| write_foreign(path), "something else writes it"),
         (
             "with its directory",
@@ -145,6 +147,18 @@ fn replace_by_a_copy(path: &Path) {
     std::fs::remove_file(path).expect("removes");
     std::fs::write(path, text.replace(r#""n":1"#, r#""n":8"#).replace(r#""n":0"#, r#""n":9"#))
         .expect("writes");
+}
+
+fn change_last_line(path: &Path) {
+    let text = std::fs::read_to_string(path).expect("reads");
+    std::fs::write(path, text.replace(r#""n":1"#, r#""n":8"#).replace(r#""n":0"#, r#""n":9"#))
+        .expect("writes");
+}
+
+fn cut_and_grow(path: &Path) {
+    let len = std::fs::metadata(path).expect("a file").len();
+    let file = OpenOptions::new().write(true).open(path).expect("opens");
+    file.set_len(10).and_then(|()| file.set_len(len)).expect("resizes");
 }
 
 fn write_foreign(path: &Path) {

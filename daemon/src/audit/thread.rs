@@ -33,6 +33,10 @@ const RESERVE_PART: u64 = 10;
 /// 17 minutes; at 10 decisions a second, of a day.
 const RESERVE_BYTES_MAX: u64 = 1 << 30;
 
+/// Free bytes below which the daemon is not ready, although small records may still be taken: some
+/// seven hundred records of usual length, and less than the longest may have.
+const FULL_BYTES: u64 = 1 << 20;
+
 /// The thread's state.
 pub(super) struct Writer {
     log: Log,
@@ -231,6 +235,14 @@ impl Writer {
         let reserve = self.config.reserve_bytes.unwrap_or(part);
         self.metrics.room(room.free, reserve);
         self.allowances.set_free(room.free);
+        self.health.set_full((room.free < FULL_BYTES).then(|| {
+            format!(
+                "the disk of {} has {} KiB left, so long records cannot be written: ship old files and \
+                 remove them",
+                self.config.dir.display(),
+                room.free >> 10
+            )
+        }));
         // Some more than the reserve ends the warning, so that it does not come and go.
         let enough = if self.is_low { reserve + reserve / 10 } else { reserve };
         let is_low = room.free < enough;

@@ -300,6 +300,9 @@ fn content(headers: &HeaderMap, route: &Route, is_empty: bool) -> Result<Content
         let needed = !is_empty || (route.access.writes() && route.method != Method::DELETE);
         return if needed { Err(unread(b"a body of no type")) } else { Ok(Content::Json) };
     };
+    if headers.get_all(CONTENT_TYPE).iter().nth(1).is_some() {
+        return Err(unread(b"a body of two types"));
+    }
     let value = value.as_bytes();
     let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     let is = |known: &[u8]| essence.eq_ignore_ascii_case(known);

@@ -88,8 +88,8 @@ pub enum HttpError {
     ResourceExhausted(String),
     /// The caller has used up what it may write to the audit log; nothing was done.
     #[error(
-        "you have used up what you may write to the audit log, and nothing goes unrecorded: ask less \
-         often; the operator sets audit.principal_kib_per_second"
+        "AUDIT_LIMIT_EXCEEDED: you have used up what you may write to the audit log, and nothing goes \
+         unrecorded: ask less often; the operator sets audit.principal_kib_per_second"
     )]
     AuditLimitExceeded,
     /// More work than the daemon takes at a time; nothing was done.

@@ -55,6 +55,8 @@ async fn a_simple_request_of_another_page_writes_nothing() {
         ("content-type: application/x-www-form-urlencoded\r\n", "415"),
         ("content-type: multipart/form-data; boundary=application/json\r\n", "415"),
         ("content-type: text/plain; application/json\r\n", "415"),
+        ("content-type: application/json\r\ncontent-type: text/plain\r\n", "415"),
+        ("content-type: application/json\r\ncontent-type: application/json\r\n", "415"),
         ("content-type: application/json\r\norigin: http://evil.example\r\n", "403"),
         ("content-type: application/json\r\norigin: null\r\n", "403"),
         ("content-type: application/json\r\nsec-fetch-site: cross-site\r\n", "403"),

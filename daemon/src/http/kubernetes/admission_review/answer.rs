@@ -144,7 +144,10 @@ impl Reviewed<'_> {
         let limited = denied(decision).any(|image| image.reason == Reason::AuditLimitExceeded);
         let mut status = match (refused, limited) {
             (true, _) => Status::new(400, VIOLATES_POLICY, text),
-            (false, true) => Status { code: 429, ..Status::undetermined(text) },
+            (false, true) => {
+                let reason = Reason::AuditLimitExceeded.code();
+                Status { code: 429, reason, ..Status::undetermined(text) }
+            }
             (false, false) => Status::undetermined(text),
         };
         let mut fields = HashMap::new();
