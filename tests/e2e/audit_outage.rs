@@ -247,7 +247,8 @@ async fn who_fills_the_log_is_refused_and_nobody_else() {
     let one = loud.post("/v1/decisions", &line).await;
     let message = one.refused(429, "RESOURCE_EXHAUSTED").to_string();
     assert!(
-        message.contains("AUDIT_LIMIT_EXCEEDED") && message.contains("audit.principal_kib_per_second"),
+        message.contains("AUDIT_LIMIT_EXCEEDED")
+            && message.contains("audit.principal_kib_per_second"),
         "{message}"
     );
     // Break-glass is a record, too.

@@ -104,11 +104,9 @@ impl Default for ServiceAccount {
 }
 
 fn is_cluster(text: &str) -> bool {
-    let name = |text: &str| {
-        let legal =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-        (1..=SUBDOMAIN_BYTES_MAX).contains(&text.len()) && text.bytes().all(legal)
-    };
+    // Names of clusters elsewhere hold underscores.
+    let part = |part: &str| is_dns_word(&part.replace('_', "-"));
+    let name = |text: &str| text.len() <= SUBDOMAIN_BYTES_MAX && text.split('.').all(part);
     text.split_once('.').is_some_and(|(location, cluster)| is_label(location) && name(cluster))
 }
 
@@ -168,7 +166,8 @@ mod tests {
         takes::<ClusterName>(&[&long[..255]]);
         refuses::<ClusterName>(&[
             "", " ", "foo", "l.", ".c", ".", "l.c ", " l.c", "l .c", "l.c\n", "l.c\0", "\0", "L.C",
-            "L.c", "l.C", "us/x.c", "l.c/d", "l.ä", "l_1.c", "-l.c", &long,
+            "L.c", "l.C", "l..c", "l.c.", "l.-c", "l.c-", "l._c", "l.c_", "l.c..d", "l.c.-d",
+            "us/x.c", "l.c/d", "l.ä", "l_1.c", "-l.c", &long,
         ]);
         let error = "L.C".parse::<ClusterName>().unwrap_err().to_string();
         assert_eq!(error, "\"L.C\" is not LOCATION.CLUSTER in lower case, such as us-east1-a.prod");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::client::Target;
-use super::output::{self, Format, string};
+use super::output::{self, Format, shown};
 
 /// Ask whether images may run.
 ///
@@ -103,13 +103,13 @@ fn explain(decision: &Value) -> String {
     for image in items(decision, "images") {
         let verdict = if image["allowed"] == json!(true) { "conforms" } else { "does not conform" };
         let cached = if image["cached"] == json!(true) { ", from the cache" } else { "" };
-        out += &format!("  {}\n", string(image, "image"));
-        out += &format!("    {verdict}: {}{cached}\n", string(image, "reason"));
-        if let Some(rule) = image["rule"].as_str() {
-            out += &format!("    rule: {rule}\n");
+        out += &format!("  {}\n", shown(image, "image"));
+        out += &format!("    {verdict}: {}{cached}\n", shown(image, "reason"));
+        if image["rule"].is_string() {
+            out += &format!("    rule: {}\n", shown(image, "rule"));
         }
         if image["allowed"] != json!(true) {
-            out += &format!("    {}\n", string(image, "message"));
+            out += &format!("    {}\n", shown(image, "message"));
         }
         for attestor in items(image, "attestors") {
             out += &attestor_lines(attestor);
@@ -120,14 +120,14 @@ fn explain(decision: &Value) -> String {
 
 fn attestor_lines(attestor: &Value) -> String {
     let mut out =
-        format!("    attestor {}: {}\n", string(attestor, "attestor"), string(attestor, "reason"));
+        format!("    attestor {}: {}\n", shown(attestor, "attestor"), shown(attestor, "reason"));
     for trial in items(attestor, "trials") {
-        let detail = trial["detail"].as_str().map(|detail| format!(" ({detail})"));
+        let detail = trial["detail"].is_string().then(|| format!(" ({})", shown(trial, "detail")));
         out += &format!(
             "      key {} on {}: {}{}\n",
-            string(trial, "keyId"),
-            string(trial, "occurrence"),
-            string(trial, "outcome"),
+            shown(trial, "keyId"),
+            shown(trial, "occurrence"),
+            shown(trial, "outcome"),
             detail.unwrap_or_default(),
         );
     }
@@ -139,4 +139,24 @@ fn attestor_lines(attestor: &Value) -> String {
 
 fn items<'a>(value: &'a Value, member: &str) -> &'a [Value] {
     value[member].as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_wrote_begins_no_line_and_moves_no_cursor() {
+        let forged = "a:x\nALLOWED\n\u{1b}[2J\u{9b}1m\u{202e}";
+        let decision = json!({"allowed": false, "images": [{
+            "image": forged, "reason": forged, "rule": forged, "message": forged,
+            "attestors": [{"attestor": forged, "reason": forged, "trials": [
+                {"keyId": forged, "occurrence": forged, "outcome": forged, "detail": forged}
+            ]}],
+        }]});
+        let shown = explain(&decision);
+        assert_eq!(shown.lines().count(), 7, "{shown}");
+        assert!(shown.lines().skip(1).all(|line| line.starts_with("  ")), "{shown}");
+        assert!(!shown.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{shown}");
+    }
 }

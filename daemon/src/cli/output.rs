@@ -6,6 +6,7 @@ use std::io::Write;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParserFactory};
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
+use hallmark_core::excerpt::Excerpt;
 use serde_json::Value;
 
 /// How results are printed.
@@ -95,7 +96,8 @@ pub(super) fn print_list(
 
 fn table(items: &[Value], columns: &[Column]) -> String {
     let mut rows = vec![columns.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>()];
-    rows.extend(items.iter().map(|item| columns.iter().map(|(_, cell)| cell(item)).collect()));
+    let cells = |item| columns.iter().map(|(_, cell)| escaped(&cell(item))).collect();
+    rows.extend(items.iter().map(cells));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<_> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
     let mut out = String::new();
@@ -130,7 +132,31 @@ pub(super) fn id(resource: &Value) -> String {
     string(resource, "name").rsplit('/').next().unwrap_or_default().to_owned()
 }
 
+/// A string member as people are shown it, or nothing.
+pub(super) fn shown(value: &Value, member: &str) -> String {
+    escaped(&string(value, member))
+}
+
+/// Text from outside on one line of a terminal: it begins no line and moves no cursor.
+fn escaped(text: &str) -> String {
+    Excerpt::<{ usize::MAX }>(text).to_string()
+}
+
 /// A string member, or nothing.
 pub(super) fn string(value: &Value, member: &str) -> String {
     value[member].as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_row_of_a_table_is_one_line() {
+        let items = [json!({"name": "a\nb\u{1b}[2J"}), json!({"name": "c"})];
+        let table = table(&items, &[("NAME", |item| string(item, "name"))]);
+        assert_eq!(table, "NAME\na\\nb\\u{1b}[2J\nc\n");
+    }
 }

@@ -205,6 +205,20 @@ fn keys_that_cannot_be_are_refused_with_their_path() {
         error.contains(r#"unknown value "ECDSA_P256_SHA265"; did you mean "ECDSA_P256_SHA256"?"#),
         "{error}"
     );
+    // A key in the place of its algorithm is not repeated.
+    let secrets = [
+        "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg",
+        "0b5d3f3e6a9c4a11",
+        "kQ7xPzR2mWvTbYcA",
+    ];
+    for secret in secrets {
+        misspelt["pkixPublicKey"]["signatureAlgorithm"] = secret.into();
+        let error = read(&with_keys(json!([misspelt]))).unwrap_err();
+        assert!(
+            error.contains("unknown value; one of ") && !error.contains(&secret[..6]),
+            "{error}"
+        );
+    }
 }
 
 #[test]

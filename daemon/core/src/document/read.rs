@@ -210,8 +210,8 @@ impl<'a> Field<'a> {
         if found.is_none() {
             let names: Vec<_> = values.iter().map(|(name, _, _)| *name).collect();
             let hint = closest(text, names.iter().copied());
-            let (given, known) = (excerpt(text), names.join(", "));
-            self.fail(format!("unknown value {given:?}{hint}; one of {known}"));
+            let (given, known) = (constant(text), names.join(", "));
+            self.fail(format!("unknown value{given}{hint}; one of {known}"));
         }
         found.map(|&(_, _, value)| value)
     }
@@ -397,6 +397,20 @@ fn to_json(node: &Node) -> Option<Json> {
 /// The author's own text, short enough for an error.
 pub(crate) fn excerpt(text: &str) -> String {
     Excerpt::<EXCERPT_CHARS_MAX>(text).to_string()
+}
+
+/// The name of a constant, for an error; nothing of a text that could not be meant for one. A key or
+/// a token in the wrong field has letters of both cases, or many digits, and is longer.
+fn constant(text: &str) -> String {
+    const CHARS_MAX: usize = 40;
+    const DIGITS_MAX: usize = 8;
+    let count = |is: fn(&char) -> bool| text.chars().filter(is).count();
+    let (lower, upper) = (count(char::is_ascii_lowercase), count(char::is_ascii_uppercase));
+    let (mixed, digits) = (lower.min(upper) > 2, count(char::is_ascii_digit));
+    match text.chars().count() > CHARS_MAX || mixed || digits > DIGITS_MAX {
+        true => String::new(),
+        false => format!(" {:?}", excerpt(text)),
+    }
 }
 
 /// `require_attestations_by` to `requireAttestationsBy`; camelCase stays as it is.
