@@ -88,7 +88,7 @@ impl Plugin for Toy {
             algorithm: Algorithm::Ed25519,
             message: [item.message, b"trailer"].concat(),
             signature: signature.to_vec(),
-            payload: Vec::new(),
+            payload: [].into(),
             signed_at: Some(1),
             expires_at: None,
         })])

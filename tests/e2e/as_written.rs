@@ -87,6 +87,9 @@ async fn a_malformed_cluster_or_namespace_is_never_the_default_rule() {
             assert_eq!(line["error"]["status"], "INVALID_ARGUMENT", "{line}");
         }
     }
+    let message = client.post("/v1/decisions", &decide("serviceAccount", "web")).await;
+    let message = message.refused(400, "INVALID_ARGUMENT");
+    assert!(message.starts_with("`serviceAccount` needs `namespace`"), "{message}");
     let review = creation(&pod(&[&image("x")]));
     let image_review = |namespace: &str| {
         json!({"apiVersion": "imagepolicy.k8s.io/v1alpha1", "kind": "ImageReview",

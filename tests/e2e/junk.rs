@@ -65,8 +65,32 @@ async fn a_good_attestation_stays_good_when_junk_comes_after_it() {
             file(client, &junk(&image, &format!("https://junk/{number}"), 333)).await;
         }
     }
+    // What is good is not counted: there is room for one more.
+    file(client, &junk(&image, "https://junk/last", 1)).await;
     assert_allowed(&decide(client, &[&image]).await, "ATTESTED");
     refused_for_limit(client, &junk(&image, KEY_ID, 1)).await;
+    assert_allowed(&decide(client, &[&image]).await, "ATTESTED");
+}
+
+/// Whoever may write into a project may make notes elsewhere, as many as they like.
+#[tokio::test]
+async fn junk_under_many_notes_of_a_project_keeps_nothing_out() {
+    let world = World::new().await;
+    let (client, image) = (world.client(), image("notes"));
+    for note in 0..5 {
+        let note = format!("n{note}");
+        hallmark_tests::project::note(client, &note).await;
+        let mut junk = junk(&image, KEY_ID, SIGNATURES_MAX);
+        junk["noteName"] = json!(format!("projects/p/notes/{note}"));
+        let answer = client.post("/v1/projects/p/occurrences", &junk).await;
+        if note != "n4" {
+            answer.ok();
+            continue;
+        }
+        let error = answer.refused(429, "RESOURCE_EXHAUSTED");
+        assert!(error.contains("in projects/p") && error.contains("limit is 4000"), "{error}");
+    }
+    world.attest(&image).await;
     assert_allowed(&decide(client, &[&image]).await, "ATTESTED");
 }
 

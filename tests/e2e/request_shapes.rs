@@ -47,7 +47,8 @@ async fn answered(client: &Client, path: &str, headers: &str, body: &[u8]) -> St
     wire.read_to_end().await
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+/// As `gzip` makes it.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut child = Command::new("gzip")
         .arg("-c")
         .stdin(Stdio::piped())

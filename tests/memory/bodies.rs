@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hallmark_tests::admission::{creation, pod};
 use hallmark_tests::client::Client;
 use hallmark_tests::daemon::Daemon;
 use hallmark_tests::gpg::{DAY, Gpg, MADE};
@@ -18,23 +19,22 @@ use tokio::time::timeout;
 
 const MIB: usize = 1 << 20;
 
-/// Each of a kind that is sent at once.
-const AT_ONCE: usize = 64;
-
 /// For all of one kind.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends all of them.
-pub(crate) async fn send(daemon: &Daemon, client: &Client) {
+pub(crate) async fn send(daemon: &Daemon, client: &Client, at_once: usize) {
     let project = "/v1/projects/p";
     let decisions = "/v1/decisions".to_owned();
     let occurrences = format!("{project}/occurrences");
     let validate = format!("{project}/attestors/pgp:validateAttestationOccurrence");
+    let admission = "/k8s/projects/p/clusters/l.c/admission".to_owned();
     let junk = junk_occurrence("junk", 1_000, 8);
     let large_ids = junk_occurrence("large ids", 3, MIB);
-    let kinds: [(&str, String, Bytes); 8] = [
+    let kinds: [(&str, String, Bytes); 9] = [
         ("bodies of 4 MiB", decisions.clone(), large()),
         ("deep JSON", decisions.clone(), "[".repeat(4 * MIB - 64).into()),
+        ("pods of nothing but containers", admission, containers()),
         ("images by the thousand", decisions.clone(), tags("junk")),
         ("a thousand junk signatures", occurrences.clone(), text(&junk)),
         ("key ids of 1 MiB", occurrences.clone(), text(&large_ids)),
@@ -44,14 +44,14 @@ pub(crate) async fn send(daemon: &Daemon, client: &Client) {
     ];
     for (kind, path, body) in kinds {
         let method = if path.ends_with("/policy") { Method::PUT } else { Method::POST };
-        at_once(client, &method, &path, &body).await;
-        super::say(daemon, &format!("after {AT_ONCE} of {kind}"));
+        all_at_once(client, at_once, &method, &path, &body).await;
+        super::say(daemon, &format!("after {at_once} of {kind}"));
     }
 }
 
-async fn at_once(client: &Client, method: &Method, path: &str, body: &Bytes) {
+async fn all_at_once(client: &Client, count: usize, method: &Method, path: &str, body: &Bytes) {
     let mut tasks = JoinSet::new();
-    for _ in 0..AT_ONCE {
+    for _ in 0..count {
         let (client, method, path, body) =
             (client.clone(), method.clone(), path.to_owned(), body.clone());
         tasks.spawn(async move {
@@ -71,6 +71,14 @@ fn text(body: &Value) -> Bytes {
 fn large() -> Bytes {
     let image = "x".repeat(4 * MIB - 100);
     format!(r#"{{"project":"p","images":["{image}"]}}"#).into()
+}
+
+/// A review of a pod with as many containers as a body holds.
+fn containers() -> Bytes {
+    let mut review = creation(&pod(&["i"]));
+    review["request"]["object"]["spec"]["containers"] = json!("CONTAINERS");
+    let containers = vec!["{}"; (4 * MIB - 4_096) / 3].join(",");
+    review.to_string().replace("\"CONTAINERS\"", &format!("[{containers}]")).into()
 }
 
 /// One image under 300 tags: its evidence is explained for each.

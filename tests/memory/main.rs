@@ -13,17 +13,19 @@ use std::process::ExitCode;
 use hallmark_tests::client::Client;
 use hallmark_tests::daemon::Daemon;
 use hallmark_tests::keys::Key;
-use hallmark_tests::memory_bound::BOUND_MIB;
+use hallmark_tests::memory_bound::bound_mib;
 use hallmark_tests::project::{KEY_ID, attestor, policy, put_policy, sha256_hex};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-const USAGE: &str = "usage: memory [--digests N] [--connections N]";
+const USAGE: &str = "usage: memory [--digests N] [--connections N] [--at-once N]";
 
 /// How much is thrown at the daemon.
 #[derive(Clone, Copy, Debug)]
 struct Options {
     digests: usize,
     connections: usize,
+    /// Of each hostile body.
+    at_once: usize,
 }
 
 /// Descriptors that client and daemon need beside the connections.
@@ -49,18 +51,20 @@ fn main() -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
     let peak = runtime.block_on(measure(options));
-    eprintln!("memory: {peak} MiB resident at most, {BOUND_MIB} MiB promised");
-    if peak <= BOUND_MIB { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let bound = bound_mib(options.connections as u64);
+    eprintln!("memory: {peak} MiB resident at most, {bound} MiB promised");
+    if peak <= bound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { digests: 600_000, connections: 10_000 };
+    let mut options = Options { digests: 600_000, connections: 10_000, at_once: 64 };
     while let Some(option) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
         let number = value.parse().map_err(|_| format!("{option} {value}? {USAGE}"))?;
         match option.as_str() {
             "--digests" => options.digests = number,
             "--connections" => options.connections = number,
+            "--at-once" => options.at_once = number,
             _ => return Err(format!("{option}? {USAGE}")),
         }
     }
@@ -72,7 +76,8 @@ async fn measure(options: Options) -> u64 {
     let connections = raise_descriptors(options.connections);
     let dir = tempfile::tempdir().expect("a directory");
     let token = sha256_hex(b"the token of everybody who may");
-    let daemon = Daemon::start_configured(dir.path(), &configuration(&token));
+    let toml = configuration(&token, options.connections);
+    let daemon = Daemon::start_configured(dir.path(), &toml);
     let client = daemon.client.bearing(&token);
     let key = Key::shared("ECDSA_P256_SHA256");
     attestor(&client, "build", &[(KEY_ID, &key)]).await;
@@ -82,7 +87,7 @@ async fn measure(options: Options) -> u64 {
     say(&daemon, &format!("after {} unique digests", options.digests));
     strangers::come(&daemon, &token, connections).await;
     say(&daemon, &format!("after {connections} connections of strangers"));
-    bodies::send(&daemon, &client).await;
+    bodies::send(&daemon, &client, options.at_once).await;
     say(&daemon, "after every hostile body");
     assert_serves(&client).await;
     daemon.peak_memory_mib()
@@ -93,10 +98,11 @@ fn say(daemon: &Daemon, when: &str) {
 }
 
 /// Where strangers are told from those who may ask.
-fn configuration(token: &str) -> String {
+fn configuration(token: &str, connections: usize) -> String {
     let hash = sha256_hex(token.as_bytes());
     // One principal asks about everything: what it may have recorded is not what is measured.
     let mut toml = "audit.principal_kib_per_second = 1048576\n".to_owned();
+    toml += &format!("limits.connections = {connections}\n");
     toml += &format!("[[auth.tokens]]\nprincipal = 'user:all'\nsha256 = '{hash}'\n");
     for role in ROLES {
         toml += &format!(

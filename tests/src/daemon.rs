@@ -98,6 +98,12 @@ impl Daemon {
         kib >> 10
     }
 
+    /// Begins to look for [`Daemon::peak_memory_mib`] from here on.
+    pub fn forget_peak_memory(&self) {
+        let path = format!("/proc/{}/clear_refs", self.pid());
+        std::fs::write(path, "5").expect("Linux, and a daemon of our own");
+    }
+
     /// True until it ends, for whatever reason.
     pub fn is_running(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));

@@ -14,8 +14,11 @@ const REQUESTS_MIB: u64 = (1_024 + 1_024 + 2_048) * 64 / 1_024;
 /// All answers at once that are not yet taken: `answer_bytes_max`.
 const ANSWERS_MIB: u64 = 128;
 
-/// 10,000 connections of 32 KiB: one whole header, `header_bytes_max`, each.
-const CONNECTIONS_MIB: u64 = 10_000 * 32 / 1_024;
+/// `limits.connections`.
+pub const CONNECTIONS: u64 = 10_000;
+
+/// One whole header for each connection: `header_bytes_max`.
+const CONNECTION_KIB: u64 = 32;
 
 /// The program, its plugins, the page cache of the database (64 MiB) and threads.
 const PROGRAM_MIB: u64 = 192;
@@ -24,7 +27,12 @@ const PROGRAM_MIB: u64 = 192;
 const SLACK_PERCENT: u64 = 25;
 
 /// The bound in MiB, with the default configuration.
-pub const BOUND_MIB: u64 =
-    (CACHES_MIB + BODIES_MIB + REQUESTS_MIB + ANSWERS_MIB + CONNECTIONS_MIB + PROGRAM_MIB)
-        * (100 + SLACK_PERCENT)
-        / 100;
+pub const BOUND_MIB: u64 = bound_mib(CONNECTIONS);
+
+/// The bound in MiB, with so many connections and else the default configuration.
+pub const fn bound_mib(connections: u64) -> u64 {
+    let connections_mib = connections * CONNECTION_KIB / 1_024;
+    let limited =
+        CACHES_MIB + BODIES_MIB + REQUESTS_MIB + ANSWERS_MIB + connections_mib + PROGRAM_MIB;
+    limited * (100 + SLACK_PERCENT) / 100
+}

@@ -18,6 +18,9 @@ pub struct Limits {
     /// Bytes of all attestations that anybody who may attach can file for one note and digest: as
     /// many as one read of the store holds.
     pub evidence_bytes_max: usize,
+    /// What may be filed in one project for one digest under all notes together: so many times what
+    /// one note takes. A project has a note for each step of its pipeline that signs.
+    pub notes_in_project_max: usize,
     /// Attestations beyond these limits that are accepted for one note, digest and key, because the
     /// key verifies them at the write. Each is of another message, so only the key's owner makes
     /// them.
@@ -34,6 +37,7 @@ impl Limits {
         occurrences_max: 1_000,
         signatures_max: 1_000,
         evidence_bytes_max: 16 << 20,
+        notes_in_project_max: 4,
         reserved_per_key_max: 1_000,
         payload_bytes_max: 65_536,
     };

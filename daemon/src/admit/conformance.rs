@@ -13,7 +13,7 @@ use hallmark_core::platform::result::{Conformance, PodResult};
 use hallmark_core::time::UnixTime;
 
 use super::Gate;
-use crate::store::Lookup;
+use crate::store::{EvidenceQuery, Lookup};
 
 /// Whether each pod conforms to the policy, all with one read of the store and one batch of
 /// checks as a rule, and with more where one portion of the evidence does not show it. What cannot
@@ -30,7 +30,8 @@ pub async fn conformance(
     let lookups: Vec<_> =
         lookups.map(|(project, digest)| Lookup::InProject(project, digest)).collect();
     let places = 0..lookups.len();
-    let mut gathering = gate.evidence.gather(lookups);
+    let queries = lookups.into_iter().map(EvidenceQuery::of).collect();
+    let mut gathering = gate.evidence.gather(queries);
     let mut found: Option<Vec<PodResult>> = None;
     loop {
         let more: HashSet<_> = places.clone().filter(|&place| gathering.has_more(place)).collect();

@@ -47,7 +47,7 @@ pub async fn validate(
         Ok(attestation) => attestation,
         Err(error) => return Validation::Undetermined(error.to_string()),
     };
-    let gathering = gate.evidence.unstored(attestation, &enveloped_ids(trusted));
+    let gathering = gate.evidence.unstored(vec![attestation], &enveloped_ids(trusted));
     let now = UnixTime(jiff::Timestamp::now().as_second());
     let work = Work { gate, snapshot: &snapshot, now, deadline };
     let required = std::slice::from_ref(attestor);

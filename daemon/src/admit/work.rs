@@ -24,7 +24,7 @@ use hallmark_core::verdict::Verdict;
 use super::Gate;
 use crate::evidence::Gathering;
 use crate::snapshot::Snapshot;
-use crate::store::Lookup;
+use crate::store::{EvidenceQuery, Lookup};
 
 /// Keys that nobody knows, told to their sources in one round. One is enough for a source to look.
 const UNKNOWN_KEYS_TOLD_MAX: usize = 100;
@@ -224,7 +224,7 @@ impl<'a> Work<'a> {
 
 /// The notes and digests to read, each once, however many questions need it.
 struct Wanted<'a> {
-    list: Vec<Lookup>,
+    list: Vec<EvidenceQuery>,
     index: HashMap<(&'a NoteName, Digest), usize>,
 }
 
@@ -235,12 +235,19 @@ impl<'a> Wanted<'a> {
             let attestors = question.required.iter().filter_map(|name| snapshot.attestor(name));
             for attestor in attestors {
                 let Self { list, index } = &mut wanted;
-                index.entry((&attestor.note, question.digest)).or_insert_with(|| {
-                    list.push(Lookup::UnderNote(attestor.note.clone(), question.digest));
+                let place = index.entry((&attestor.note, question.digest)).or_insert_with(|| {
+                    let lookup = Lookup::UnderNote(attestor.note.clone(), question.digest);
+                    list.push(EvidenceQuery::of(lookup));
                     list.len() - 1
                 });
+                let keys = attestor.keys.iter().flatten().map(|key| key.fingerprint);
+                list[*place].keys.extend(keys);
             }
         }
+        wanted.list.iter_mut().for_each(|query| {
+            query.keys.sort_unstable();
+            query.keys.dedup();
+        });
         wanted
     }
 

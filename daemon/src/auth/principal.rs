@@ -52,3 +52,17 @@ impl FromStr for Principal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_principal_has_an_end() {
+        let name = |bytes: usize| format!("user:{}", "n".repeat(bytes - "user:".len()));
+        let longest = name(PRINCIPAL_BYTES_MAX);
+        assert_eq!(longest.parse::<Principal>().expect("a principal").to_string(), longest);
+        let error = name(PRINCIPAL_BYTES_MAX + 1).parse::<Principal>().expect_err("too long");
+        assert!(error.to_string().len() < 600, "it is not repeated at length: {error}");
+    }
+}

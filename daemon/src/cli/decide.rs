@@ -34,8 +34,8 @@ pub(super) struct Question {
     /// Kubernetes namespace.
     #[arg(long)]
     namespace: Option<String>,
-    /// Kubernetes service account, without its namespace.
-    #[arg(long)]
+    /// Kubernetes service account of that namespace.
+    #[arg(long, requires = "namespace")]
     service_account: Option<String>,
     /// Lift enforcement for this request. The decision is recorded as such.
     #[arg(long)]

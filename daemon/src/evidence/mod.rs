@@ -17,7 +17,7 @@ use hallmark_core::evaluate::portion::{self, Portion, portions};
 use hallmark_core::occurrence::{Attestation, Evidence, EvidenceError};
 
 use crate::bounded::{Bounded, Unfinished};
-use crate::store::{Cursor, EvidencePage, EvidenceQuery, Lookup, Store};
+use crate::store::{EvidencePage, EvidenceQuery, Store};
 
 /// Reads at the store at once. A read is CPU and page cache as a rule; more than this many wait
 /// for a disk that is slow or gone, and more threads would not make it faster.
@@ -43,19 +43,20 @@ impl EvidenceSource {
         Self { store, reads: Bounded::new(READS_MAX) }
     }
 
-    /// The evidence of each lookup, from its beginning. Nothing is read yet.
-    pub fn gather(&self, lookups: Vec<Lookup>) -> Gathering<'_> {
-        let unread = |lookup| {
-            let next = Some((lookup, Cursor::default()));
-            Pending { portions: VecDeque::new(), next }
-        };
-        Gathering { source: self, pending: lookups.into_iter().map(unread).collect() }
+    /// The evidence of each query. Nothing is read yet.
+    pub fn gather(&self, queries: Vec<EvidenceQuery>) -> Gathering<'_> {
+        let unread = |query| Pending { portions: VecDeque::new(), next: Some(query) };
+        Gathering { source: self, pending: queries.into_iter().map(unread).collect() }
     }
 
-    /// Evidence that is not stored, as if it were that of the only lookup.
-    pub fn unstored(&self, attestation: Attestation, enveloped: &HashSet<&KeyId>) -> Gathering<'_> {
-        let pending = Pending { portions: portions(vec![attestation], enveloped), next: None };
-        Gathering { source: self, pending: vec![pending] }
+    /// Evidence that is not stored, as if each attestation were that of a lookup.
+    pub fn unstored(
+        &self,
+        attestations: Vec<Attestation>,
+        enveloped: &HashSet<&KeyId>,
+    ) -> Gathering<'_> {
+        let pending = |one| Pending { portions: portions(vec![one], enveloped), next: None };
+        Gathering { source: self, pending: attestations.into_iter().map(pending).collect() }
     }
 
     async fn read(
@@ -95,7 +96,7 @@ pub struct Gathering<'s> {
 struct Pending {
     portions: VecDeque<Portion>,
     /// What to read and where to go on; `None` after the last page.
-    next: Option<(Lookup, Cursor)>,
+    next: Option<EvidenceQuery>,
 }
 
 impl Gathering<'_> {
@@ -141,21 +142,16 @@ impl Gathering<'_> {
             let used_up = wanted.contains(&index) && pending.portions.is_empty();
             Some((index, pending.next.take_if(|_| used_up)?))
         });
-        let (unread, places): (Vec<_>, Vec<_>) = unread.unzip();
+        let (unread, queries): (Vec<_>, Vec<_>) = unread.unzip();
         if unread.is_empty() {
             return None;
         }
-        let query = |(lookup, from): &(Lookup, Cursor)| EvidenceQuery {
-            lookup: lookup.clone(),
-            from: from.clone(),
-        };
-        let queries = places.iter().map(query).collect();
-        match self.source.read(queries, deadline).await {
+        match self.source.read(queries.clone(), deadline).await {
             Ok(pages) => {
-                for ((&index, (lookup, _)), page) in unread.iter().zip(places).zip(pages) {
+                for ((&index, query), page) in unread.iter().zip(queries).zip(pages) {
                     let pending = &mut self.pending[index];
                     pending.portions = portions(page.attestations, enveloped);
-                    pending.next = page.next.map(|next| (lookup, next));
+                    pending.next = page.next.map(|from| EvidenceQuery { from, ..query });
                 }
                 None
             }

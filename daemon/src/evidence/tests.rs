@@ -10,7 +10,7 @@ use hallmark_core::platform::PlatformPolicy;
 
 use super::*;
 use crate::store::iam::{IamPolicy, IamResource};
-use crate::store::{OccurrenceQuery, ProjectResources, StoreError, Write};
+use crate::store::{Cursor, Lookup, OccurrenceQuery, ProjectResources, StoreError, Write};
 
 /// A store that answers evidence as told, and nothing else.
 #[derive(Debug)]
@@ -101,10 +101,11 @@ fn source(
     (EvidenceSource::new(Arc::new(store)), gate)
 }
 
-fn wanted(count: usize) -> Vec<Lookup> {
+fn wanted(count: usize) -> Vec<EvidenceQuery> {
     let lookup =
         |byte| Lookup::UnderNote("projects/p/notes/n".parse().expect("a name"), Digest([byte; 32]));
-    (0..count).map(|number| lookup(u8::try_from(number).expect("a byte"))).collect()
+    let query = |number| EvidenceQuery::of(lookup(u8::try_from(number).expect("a byte")));
+    (0..count).map(query).collect()
 }
 
 /// The next portion of every lookup.

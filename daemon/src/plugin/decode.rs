@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hallmark_core::attestor::SignatureAlgorithm;
 use hallmark_core::envelope::{Enclosed, EnclosedSignature, Envelopes, Opened, Refusal, Sealed};
 use hallmark_core::time::UnixTime;
@@ -117,7 +118,7 @@ fn enclosed(decoded: Decoded, held: Option<&Held>) -> Result<Enclosed, Unavailab
         algorithm,
         message: message.into(),
         signature: signature.into(),
-        payload: Some(payload).filter(|payload| !payload.is_empty()).map(Into::into),
+        payload: Some(payload).filter(|payload| !payload.is_empty()).map(Bytes::from_owner),
         signed_at: signed_at.map(UnixTime),
         expires_at: expires_at.map(UnixTime),
     }))

@@ -57,10 +57,10 @@ impl From<StoreError> for ResourceError {
             StoreError::NotFound(name) => Self::NotFound(name),
             StoreError::AlreadyExists(name) => Self::AlreadyExists(name),
             StoreError::EtagMismatch { name, .. } => Self::EtagMismatch { name },
-            StoreError::Exhausted { what, limit, note, digest } => {
+            StoreError::Exhausted { what, limit, of } => {
                 let what = format!(
-                    "{what} of {digest} under {note}, but for what a key of an attestor of the \
-                     note has newly signed; delete occurrences that are not needed"
+                    "{what} of {of}, but for what a key of an attestor of the note has newly \
+                     signed; delete occurrences that are not needed"
                 );
                 Self::LimitExceeded { what, limit }
             }

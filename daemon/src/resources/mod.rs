@@ -50,7 +50,7 @@ const WORK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Finds out what trusted keys have signed.
 pub trait Prove: Debug + Send + Sync {
     /// What was verified of each occurrence, by keys that an attestor of its note trusts now.
-    fn of(&self, occurrences: Vec<Occurrence>) -> BoxFuture<'_, Vec<Vec<Proof>>>;
+    fn of<'a>(&'a self, occurrences: &'a [Occurrence]) -> BoxFuture<'a, Vec<Vec<Proof>>>;
 }
 
 /// A future of a trait object.

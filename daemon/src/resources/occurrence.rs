@@ -16,7 +16,7 @@ use super::note::text;
 use super::page::{Cursor, Page, PageRequest, text_bytes};
 use super::patch::Patch;
 use super::{Inner, Resources, etag, filter};
-use crate::store::{OccurrenceQuery, OccurrenceScope, StoreError, Write};
+use crate::store::{OccurrenceQuery, OccurrenceScope, Proof, StoreError, Write};
 
 /// The maximum that Google documents for `batchCreate`.
 pub const OCCURRENCES_PER_BATCH_MAX: usize = 1_000;
@@ -32,7 +32,7 @@ impl Resources {
         occurrence: Occurrence,
     ) -> Result<Occurrence, ResourceError> {
         let path = |_, field: &str| field.to_owned();
-        let mut created = self.create_or_prove(project, vec![occurrence], path).await?;
+        let mut created = self.create(project, vec![occurrence], path).await?;
         created
             .pop()
             .ok_or_else(|| ResourceError::Unavailable("no occurrence was created".to_owned()))
@@ -52,35 +52,21 @@ impl Resources {
             ));
         }
         let path = |i, field: &str| format!("occurrences[{i}].{field}");
-        self.create_or_prove(project, occurrences, path).await
+        self.create(project, occurrences, path).await
     }
 
-    /// Creates what the limits allow, and beyond them what a trusted key has signed. Whether one
-    /// has is asked only then: it costs arithmetic.
-    async fn create_or_prove(
+    /// Creates them, each with what trusted keys have signed of it: that is found first, and taken
+    /// beyond the limits.
+    async fn create(
         &self,
         project: ProjectId,
         occurrences: Vec<Occurrence>,
         path: fn(usize, &str) -> String,
     ) -> Result<Vec<Occurrence>, ResourceError> {
-        let (of, unproven) = (project.clone(), occurrences.clone());
-        let write = move |inner: &Inner| {
-            inner.create_occurrences(&of, unproven, path, Write::CreateOccurrences)
-        };
-        let exhausted = match self.blocking(write).await {
-            Err(exhausted @ ResourceError::LimitExceeded { .. }) => exhausted,
-            answer => return answer,
-        };
-        let proofs = self.0.proofs.of(occurrences.clone()).await;
-        if proofs.iter().all(Vec::is_empty) {
-            return Err(exhausted);
-        }
-        self.blocking(move |inner| {
-            let proven =
-                |created: Vec<_>| Write::CreateProven(created.into_iter().zip(proofs).collect());
-            inner.create_occurrences(&project, occurrences, path, proven)
-        })
-        .await
+        self.0.writable()?;
+        let proofs = self.0.proofs.of(&occurrences).await;
+        self.blocking(move |inner| inner.create_occurrences(&project, occurrences, proofs, path))
+            .await
     }
 
     /// One occurrence.
@@ -148,10 +134,9 @@ impl Inner {
         &self,
         project: &ProjectId,
         occurrences: Vec<Occurrence>,
+        proofs: Vec<Vec<Proof>>,
         path: impl Fn(usize, &str) -> String,
-        write: impl FnOnce(Vec<Occurrence>) -> Write,
     ) -> Result<Vec<Occurrence>, ResourceError> {
-        self.writable()?;
         self.check_notes(&occurrences, path)?;
         let now = etag::now();
         let created = occurrences
@@ -162,7 +147,8 @@ impl Inner {
         if let Some(twice) = created.iter().find(|occurrence| !names.insert(&occurrence.name)) {
             return Err(taken(twice.name.id()));
         }
-        let committed = self.store.apply(write(created.clone()));
+        let proven = created.iter().cloned().zip(proofs).collect();
+        let committed = self.store.apply(Write::CreateOccurrences(proven));
         self.bump(created.iter().filter_map(|occurrence| occurrence.digest));
         committed.map_err(conflict)?;
         self.publish_if_unknown(project)?;

@@ -6,7 +6,7 @@ use hallmark_core::occurrence::Occurrence;
 use super::evidence::{PAGE_SIGNATURES_MAX, READ_BYTES_MAX};
 use super::iam::{IamBinding, IamPolicy, IamResource};
 use super::samples::{
-    attestation, attestor, digest, note, platform_policy, policy, uri, vulnerability,
+    attestation, attestor, digest, note, platform_policy, policy, unproven, uri, vulnerability,
 };
 use super::{
     Cursor, EvidencePage, EvidenceQuery, Lookup, OccurrenceQuery, OccurrenceScope, Store,
@@ -82,7 +82,7 @@ pub(super) fn resources() -> Vec<Write> {
         expected_etag: None,
     }));
     // Written in another order than they are listed in.
-    writes.extend(occurrences().into_iter().rev().map(|one| Write::CreateOccurrences(vec![one])));
+    writes.extend(occurrences().into_iter().rev().map(|one| unproven(vec![one])));
     writes
 }
 
@@ -143,7 +143,7 @@ fn single_resources(store: &dyn Store) {
 
 /// The next page of a lookup: the names on it, and where to go on.
 fn page(store: &dyn Store, lookup: &Lookup, from: Cursor) -> (Vec<String>, Option<Cursor>) {
-    let query = EvidenceQuery { lookup: lookup.clone(), from };
+    let query = EvidenceQuery { from, ..EvidenceQuery::of(lookup.clone()) };
     let mut pages = store.evidence(&[query]).unwrap();
     let page = pages.pop().unwrap();
     let names = page.attestations.iter().map(|found| found.occurrence.to_string());
@@ -152,7 +152,7 @@ fn page(store: &dyn Store, lookup: &Lookup, from: Cursor) -> (Vec<String>, Optio
 
 /// The names on all pages of each lookup, read together.
 fn found(store: &dyn Store, lookups: &[Lookup]) -> Vec<Vec<String>> {
-    let query = |lookup: &Lookup| EvidenceQuery { lookup: lookup.clone(), from: Cursor::default() };
+    let query = |lookup: &Lookup| EvidenceQuery::of(lookup.clone());
     let pages = store.evidence(&lookups.iter().map(query).collect::<Vec<_>>()).unwrap();
     let whole = |(lookup, first): (&Lookup, EvidencePage)| {
         let names = first.attestations.iter().map(|found| found.occurrence.to_string());
@@ -184,7 +184,7 @@ fn evidence(store: &dyn Store) {
     let expected = [of_note_1.as_slice(), &[], &of_other, &["projects/p/occurrences/3"]];
     assert_eq!(found(store, &wanted), expected);
 
-    let query = EvidenceQuery { lookup: under(NOTE, 2), from: Cursor::default() };
+    let query = EvidenceQuery::of(under(NOTE, 2));
     let pages = store.evidence(&[query]).unwrap();
     let expected = occurrences()[4].attestation.clone().unwrap();
     let read = &pages[0].attestations[0];

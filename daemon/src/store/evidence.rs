@@ -1,5 +1,7 @@
 //! Evidence in pages: what is asked for, what is answered, and how much one read may hold.
 
+use std::fmt;
+
 use bytes::Bytes;
 use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
@@ -25,13 +27,35 @@ pub enum Lookup {
     InProject(ProjectId, Digest),
 }
 
+impl fmt::Display for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnderNote(note, digest) => write!(f, "{digest} under {note}"),
+            Self::InProject(project, digest) => write!(f, "{digest} in projects/{project}"),
+        }
+    }
+}
+
+/// SHA-256 of a key's SubjectPublicKeyInfo.
+pub type KeyFingerprint = [u8; 32];
+
 /// Evidence to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidenceQuery {
     /// Of what.
     pub lookup: Lookup,
+    /// The keys that it is held against. What a note has that they were seen to sign at the write
+    /// comes first, so that nothing filed beside it delays it. A store may answer without that order.
+    pub keys: Vec<KeyFingerprint>,
     /// Where to begin, or to go on.
     pub from: Cursor,
+}
+
+impl EvidenceQuery {
+    /// All of a lookup, in whatever order.
+    pub fn of(lookup: Lookup) -> Self {
+        Self { lookup, keys: Vec::new(), from: Cursor::default() }
+    }
 }
 
 /// A place in the evidence of one lookup. Only the store that gave it can read it; the default is
@@ -67,13 +91,13 @@ pub struct EvidencePage {
 /// makes no new proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Proof {
-    /// Of the SubjectPublicKeyInfo.
-    pub key: [u8; 32],
+    /// The key.
+    pub key: KeyFingerprint,
     /// Of the exact bytes signed.
     pub message: [u8; 32],
 }
 
-/// How much is filed for one note and digest.
+/// How much is filed of one lookup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     pub(super) occurrences: usize,
@@ -91,17 +115,17 @@ impl Usage {
         }
     }
 
-    /// Without one attestation of these.
-    pub(super) fn without(self, other: Self) -> Self {
+    /// Both together.
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
-            occurrences: self.occurrences.saturating_sub(other.occurrences),
-            signatures: self.signatures.saturating_sub(other.signatures),
-            bytes: self.bytes.saturating_sub(other.bytes),
+            occurrences: self.occurrences + other.occurrences,
+            signatures: self.signatures + other.signatures,
+            bytes: self.bytes + other.bytes,
         }
     }
 
-    /// The first limit that is passed, and what it limits.
-    pub(super) fn passed(self) -> Option<(&'static str, usize)> {
+    /// The first limit of a note, or of so many together, that is passed, and what it limits.
+    pub(super) fn passed(self, notes: usize) -> Option<(&'static str, usize)> {
         let limits = Limits::DEFAULT;
         [
             (self.occurrences, "attestations", limits.occurrences_max),
@@ -109,7 +133,7 @@ impl Usage {
             (self.bytes, "bytes of attestations", limits.evidence_bytes_max),
         ]
         .into_iter()
-        .find_map(|(used, what, limit)| (used > limit).then_some((what, limit)))
+        .find_map(|(used, what, limit)| (used > notes * limit).then_some((what, notes * limit)))
     }
 }
 

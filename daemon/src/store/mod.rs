@@ -19,7 +19,6 @@ mod tests;
 use std::fmt::Debug;
 
 use hallmark_core::attestor::Attestor;
-use hallmark_core::image::Digest;
 use hallmark_core::names::{
     AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
 };
@@ -28,7 +27,7 @@ use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
 
 use crate::metrics::store::StoreFailure;
-pub use evidence::{Cursor, EvidencePage, EvidenceQuery, Lookup, Proof};
+pub use evidence::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint, Lookup, Proof};
 use iam::{IamPolicy, IamResource};
 
 /// Reads and writes resources.
@@ -160,14 +159,12 @@ pub enum Write {
     /// Its occurrences stay, and are evidence of nothing as long as there is no note of this name.
     /// Fails with [`StoreError::NotFound`] where it does not exist.
     DeleteNote(NoteName),
-    /// All or none. Fails with [`StoreError::AlreadyExists`] where a name is taken, and with
-    /// [`StoreError::Exhausted`] where more would be filed for a note and a digest than
-    /// [`hallmark_core::limits::Limits`] allow.
-    CreateOccurrences(Vec<Occurrence>),
-    /// As [`Write::CreateOccurrences`], each with what was verified of it. Beyond the limits, an
-    /// attestation with a proof that no other one there brought is accepted all the same, so that
-    /// nothing that anybody files keeps out what a trusted key has signed.
-    CreateProven(Vec<(Occurrence, Vec<Proof>)>),
+    /// All or none, each with what was verified of it. Fails with [`StoreError::AlreadyExists`] where
+    /// a name is taken, and with [`StoreError::Exhausted`] where more would be filed for a digest
+    /// under a note or in a project than [`hallmark_core::limits::Limits`] allow. An attestation with a
+    /// proof that no other one there brought is not counted and always accepted, so that nothing
+    /// that anybody files keeps out what a trusted key has signed.
+    CreateOccurrences(Vec<(Occurrence, Vec<Proof>)>),
     /// Replaces an occurrence. Fails with [`StoreError::NotFound`] where it does not exist, and
     /// with [`StoreError::Exhausted`] where it grows beyond the limits.
     UpdateOccurrence(Occurrence),
@@ -217,17 +214,15 @@ pub enum StoreError {
         /// Its etag now.
         current: String,
     },
-    /// As much is filed for a note and a digest as may be.
-    #[error("{what} of {digest} under {note}: the limit is {limit}")]
+    /// As much is filed of a lookup as may be.
+    #[error("{what} of {of}: the limit is {limit}")]
     Exhausted {
         /// What there are too many of.
         what: &'static str,
         /// How many there may be.
         limit: usize,
-        /// Under which note.
-        note: NoteName,
-        /// Of which image.
-        digest: Digest,
+        /// Of which image, and where.
+        of: Lookup,
     },
     /// This store is fed from files; change those.
     #[error("resources are read from --config-dir: change the files there, not through the API")]

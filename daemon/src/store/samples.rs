@@ -14,6 +14,7 @@ use hallmark_core::policy::{
 };
 use serde_json::{Map, Value, json};
 
+use super::Write;
 use super::query::digest_at_end;
 
 pub(super) fn digest(seed: u8) -> Digest {
@@ -131,4 +132,9 @@ pub(super) fn policy(attestor: &str, etag: &str) -> Policy {
         etag: etag.to_owned(),
         update_time: "2026-11-20T18:20:52Z".to_owned(),
     }
+}
+
+/// Creates occurrences of which nothing was verified.
+pub(super) fn unproven(occurrences: Vec<Occurrence>) -> Write {
+    Write::CreateOccurrences(occurrences.into_iter().map(|one| (one, Vec::new())).collect())
 }

@@ -18,6 +18,7 @@ use hallmark_core::attributes::{AttributeError, Namespace, ServiceAccount};
 
 pub use kind::{Kind, MAKE_PODS};
 pub use object::{Object, objects};
+pub use wire::{Annotations, Few};
 
 /// The label of a pod that asks for break-glass, where it is [`BREAK_GLASS_VALUE`].
 pub const BREAK_GLASS_LABEL: &str = "image-policy.k8s.io/break-glass";

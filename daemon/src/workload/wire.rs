@@ -4,11 +4,16 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use hallmark_json::AtMost;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{BREAK_GLASS_ANNOTATION, BREAK_GLASS_LABEL, BREAK_GLASS_VALUE};
+
+/// A list of what is small in JSON and larger in memory. A pod of 1.5 MiB (etcd's object limit) that
+/// can run has far fewer of anything.
+pub type Few<T> = AtMost<T, 10_000>;
 
 /// What says what an object is.
 #[derive(Deserialize)]
@@ -19,7 +24,7 @@ pub(super) struct Head<'a> {
     #[serde(borrow, default)]
     pub(super) kind: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    pub(super) items: Option<Vec<&'a RawValue>>,
+    pub(super) items: Option<Few<&'a RawValue>>,
 }
 
 /// An object that is a pod or makes pods.
@@ -41,14 +46,14 @@ pub(super) struct Metadata {
     pub(super) name: Option<Box<str>>,
     pub(super) namespace: Option<Box<str>>,
     labels: Option<Asks<Label>>,
-    annotations: Option<Asks<Annotation>>,
+    annotations: Option<Annotations>,
 }
 
 impl Metadata {
     /// Whether its labels or annotations ask for break-glass.
     pub(super) fn asks_for_break_glass(&self) -> bool {
         self.labels.as_ref().is_some_and(|labels| labels.0)
-            || self.annotations.as_ref().is_some_and(|annotations| annotations.0)
+            || self.annotations.as_ref().is_some_and(Annotations::ask_for_break_glass)
     }
 }
 
@@ -56,10 +61,10 @@ impl Metadata {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Spec {
-    pub(super) containers: Option<Vec<Container>>,
-    pub(super) init_containers: Option<Vec<Container>>,
-    pub(super) ephemeral_containers: Option<Vec<Container>>,
-    pub(super) volumes: Option<Vec<Volume>>,
+    pub(super) containers: Option<Few<Container>>,
+    pub(super) init_containers: Option<Few<Container>>,
+    pub(super) ephemeral_containers: Option<Few<Container>>,
+    pub(super) volumes: Option<Few<Volume>>,
     pub(super) service_account_name: Option<Box<str>>,
     pub(super) service_account: Option<Box<str>>,
     pub(super) template: Option<Box<Template>>,
@@ -88,15 +93,31 @@ pub(super) struct ImageVolume {
     pub(super) reference: Option<Box<str>>,
 }
 
-/// Whether labels or annotations ask for break-glass; nothing else of them is kept.
-struct Asks<K>(bool, PhantomData<K>);
+/// Annotations of a pod.
+pub type Annotations = Asks<Annotation>;
 
+/// Labels or annotations that may ask for break-glass; nothing else of them is kept.
+#[derive(Debug)]
+pub struct Asks<K>(bool, PhantomData<K>);
+
+impl<K> Asks<K> {
+    /// Whether they do.
+    pub fn ask_for_break_glass(&self) -> bool {
+        self.0
+    }
+}
+
+/// The key that asks.
 trait Key {
     const KEY: &'static str;
 }
 
+/// Of labels.
+#[derive(Debug)]
 struct Label;
-struct Annotation;
+/// Of annotations.
+#[derive(Debug)]
+pub struct Annotation;
 
 impl Key for Label {
     const KEY: &'static str = BREAK_GLASS_LABEL;

@@ -5,9 +5,12 @@
 //! through what the author of a body cannot have meant. [`from_slice`] and [`from_str`] read as
 //! `serde_json` does, and refuse it at every depth.
 
+mod list;
 mod strict;
 
 use serde::Deserialize;
+
+pub use list::AtMost;
 
 use strict::Strict;
 

@@ -2,6 +2,7 @@
 
 use core::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::error::CallError;
 use super::instance::{Circumstances, Instance};
@@ -214,13 +215,27 @@ impl Output for Blob {
 impl Blob {
     /// Takes one more. A blob that comes to too much keeps nothing but a refusal: its writer is at
     /// fault, and neither the plugin nor the blobs beside it are.
-    fn take(&mut self, decoded: Decoded) {
+    fn take(&mut self, mut decoded: Decoded) {
         self.bytes += size(&decoded);
+        if let (Decoded::Signed(signed), Some(last)) = (&mut decoded, self.last_payload())
+            && signed.payload == last
+        {
+            self.bytes -= last.len();
+            signed.payload = last;
+        }
         if self.bytes <= limits::BLOB_BYTES {
             return self.decoded.push(decoded);
         }
         let text = format!("it comes to more than {} bytes", limits::BLOB_BYTES);
         self.decoded = vec![Decoded::Refused(Refusal::new(Failure::Malformed, text))];
+    }
+
+    /// The payload that the blob carries, as far as is known.
+    fn last_payload(&self) -> Option<Arc<[u8]>> {
+        match self.decoded.last()? {
+            Decoded::Signed(signed) => Some(Arc::clone(&signed.payload)),
+            Decoded::Refused(_) => None,
+        }
     }
 }
 
@@ -289,8 +304,47 @@ pub(crate) unsafe fn read_decoded(decoded: &abi::Decoded) -> Result<Decoded, &'s
             .ok_or("a decoded signature is of an unknown algorithm")?,
         message: message.ok_or("a decoded message is too long")?,
         signature: signature.ok_or("a signature is too long")?,
-        payload: payload.ok_or("a decoded payload is too long")?,
+        payload: payload.ok_or("a decoded payload is too long")?.into(),
         signed_at: time(decoded.signed_at),
         expires_at: time(decoded.expires_at),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed(payload: &[u8]) -> Decoded {
+        Decoded::Signed(Signed {
+            key_handle: 0,
+            key_id: "k".to_owned(),
+            algorithm: Algorithm::Ed25519,
+            message: payload.to_vec(),
+            signature: vec![1; 64],
+            payload: payload.into(),
+            signed_at: None,
+            expires_at: None,
+        })
+    }
+
+    fn payloads(blob: &Blob) -> Vec<&Arc<[u8]>> {
+        let payloads = blob.decoded.iter().filter_map(|one| match one {
+            Decoded::Signed(signed) => Some(&signed.payload),
+            Decoded::Refused(_) => None,
+        });
+        payloads.collect()
+    }
+
+    #[test]
+    fn the_payload_of_a_blob_is_held_once_and_counted_once() {
+        let mut blob = Blob::default();
+        (0..limits::SIGNATURES).for_each(|_| blob.take(signed(&[7; 64 << 10])));
+        let held = payloads(&blob);
+        assert_eq!(held.len(), limits::SIGNATURES);
+        assert!(held.iter().all(|one| Arc::ptr_eq(one, held[0])));
+
+        let mut blob = Blob::default();
+        (0..limits::SIGNATURES).for_each(|n| blob.take(signed(&[n as u8; 64 << 10])));
+        assert!(matches!(&blob.decoded[..], [Decoded::Refused(_)]), "each is another");
+    }
 }

@@ -53,10 +53,10 @@ pub mod limits {
     pub const SIGNATURES: usize = 16;
     /// Bytes of one decoded message or payload.
     pub const MESSAGE_BYTES: usize = 1 << 20;
-    /// Bytes of all that is taken out of one blob: 64 KiB of payload, the longest that is stored,
-    /// once by itself and once in what was signed, and 8 KiB beside, for each of its signatures. A
-    /// blob that comes to more is refused, and nothing that came with it in the same call.
-    pub const BLOB_BYTES: usize = SIGNATURES * ((64 + 64 + 8) << 10);
+    /// Bytes of all that is taken out of one blob: 64 KiB of payload, the longest that is stored, once
+    /// by itself and once in what was signed for each of its signatures, with 8 KiB beside. A blob
+    /// that comes to more is refused, and nothing that came with it in the same call.
+    pub const BLOB_BYTES: usize = (64 << 10) + SIGNATURES * ((64 + 8) << 10);
     /// Bytes of an error text or a log line; what is longer is cut.
     pub const TEXT_BYTES: usize = 2_048;
     /// Bytes of the configuration schema.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::BitOr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Algorithm;
@@ -268,8 +269,9 @@ pub struct Signed {
     pub message: Vec<u8>,
     /// The raw signature, in the form that the algorithm defines.
     pub signature: Vec<u8>,
-    /// The payload that the blob itself carries; empty for a detached signature.
-    pub payload: Vec<u8>,
+    /// The payload that the blob itself carries; empty for a detached signature. All signatures of a
+    /// blob share one.
+    pub payload: Arc<[u8]>,
     /// When the signature says it was made, Unix time.
     pub signed_at: Option<i64>,
     /// When the signature says it ends, Unix time.

@@ -5,6 +5,7 @@
 //! is signed in another shape than it is read in.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use hallmark_plugin_api::{Decoded, Failure, Refusal, Signed};
 use pgp::armor::BlockType;
@@ -65,7 +66,8 @@ pub(crate) fn decode(blob: &[u8], payload: &[u8]) -> Result<Vec<Decoded>, Messag
     let packets = unpack(blob)?;
     let message = Message::of(&packets)?;
     let signed = message.literal.unwrap_or(payload);
-    let decode = |packet: &&Packet| one(packet, signed, message.literal.is_some());
+    let attached: Arc<[u8]> = message.literal.unwrap_or_default().into();
+    let decode = |packet: &&Packet| one(packet, signed, &attached);
     Ok(message.signatures.iter().map(decode).collect())
 }
 
@@ -162,7 +164,7 @@ fn literal_data(body: &[u8]) -> Result<&[u8], MessageError> {
     Ok(data)
 }
 
-fn one(packet: &Packet, signed: &[u8], attached: bool) -> Decoded {
+fn one(packet: &Packet, signed: &[u8], attached: &Arc<[u8]>) -> Decoded {
     let refused = |key_id: String, error: &SignatureError| {
         Decoded::Refused(Refusal { failure: failure(error), key_id, text: error.to_string() })
     };
@@ -179,7 +181,7 @@ fn one(packet: &Packet, signed: &[u8], attached: bool) -> Decoded {
             algorithm: host.algorithm,
             message: host.message,
             signature: host.signature,
-            payload: if attached { signed.to_vec() } else { Vec::new() },
+            payload: Arc::clone(attached),
             signed_at: Some(dates.created),
             expires_at: dates.expires,
         }),

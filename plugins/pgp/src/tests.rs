@@ -89,7 +89,7 @@ fn version_6_and_both_forms_of_ed25519_give_what_a_library_verifies() {
         let [signer] = certificate.signing_keys.as_slice() else { panic!("{certificate:?}") };
         let mut found = decoded(&signed(&key));
         assert_eq!((found.algorithm, &found.key_id), (Algorithm::Ed25519, &certificate.id));
-        assert_eq!(found.payload, PAYLOAD);
+        assert_eq!(*found.payload, *PAYLOAD);
         assert!(verifies(&signer.key.spki_der, &found));
         found.signature[7] ^= 1;
         assert!(!verifies(&signer.key.spki_der, &found));

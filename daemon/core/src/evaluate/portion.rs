@@ -13,7 +13,7 @@ use crate::occurrence::{Attestation, Signature};
 pub const SIGNATURES_MAX: usize = 1_000;
 
 /// Signatures of one portion that a plugin takes apart. Each may come to
-/// `hallmark_plugin_api::host::limits::BLOB_BYTES`, so these are 34 MiB.
+/// `hallmark_plugin_api::host::limits::BLOB_BYTES`, so these are 19 MiB.
 pub const ENVELOPES_MAX: usize = 16;
 
 /// Some attestations of one digest, examined together.

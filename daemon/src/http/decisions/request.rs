@@ -19,7 +19,7 @@ pub fn parse(json: &[u8]) -> Result<Request, HttpError> {
     let project = wire.project.parse().map_err(|error| {
         HttpError::InvalidArgument(format!("`project` is not a project id: {error}"))
     })?;
-    Ok(Request {
+    let request = Request {
         project,
         cluster: attribute("cluster", wire.cluster.as_deref())?,
         namespace: attribute("namespace", wire.namespace.as_deref())?,
@@ -27,7 +27,13 @@ pub fn parse(json: &[u8]) -> Result<Request, HttpError> {
         istio_identity: attribute("istioIdentity", wire.istio_identity.as_deref())?,
         images: wire.images,
         break_glass: wire.break_glass,
-    })
+    };
+    if request.service_account.is_some() && request.namespace.is_none() {
+        // No rule is for an account of any namespace, so the default one would decide.
+        let why = "`serviceAccount` needs `namespace`: an account is one of its namespace";
+        return Err(HttpError::InvalidArgument(why.to_owned()));
+    }
+    Ok(request)
 }
 
 /// What a member says of who asks, where it says anything.
@@ -154,6 +160,12 @@ mod tests {
             let message = refusal(json);
             assert!(message.contains(reason), "{message} lacks {reason}");
         }
+    }
+
+    #[test]
+    fn a_service_account_without_its_namespace_is_refused() {
+        let message = refusal(br#"{"project":"p","serviceAccount":"web","images":["i"]}"#);
+        assert!(message.starts_with("`serviceAccount` needs `namespace`"), "{message}");
     }
 
     #[test]

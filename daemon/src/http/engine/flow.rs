@@ -26,6 +26,10 @@ const ANSWER_BYTES_FREE: usize = 64 << 10;
 /// others. Who reads takes a piece of an answer in less.
 const STANDING_STILL: Duration = Duration::from_secs(1);
 
+/// How often a small answer looks for connections to end. Each look goes through all answers, of
+/// which strangers may have half a million; a connection stands still for 20 looks before it ends.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Requests that a client may call off at once and each second, before its connection is ended: as
 /// nghttp2 has it. Rapid reset (CVE-2023-44487) is more; an API server that gives up is less.
 const CANCELLED_BURST: f64 = 1_000.0;
@@ -38,6 +42,8 @@ pub(in crate::http) struct Flows {
     held: AtomicUsize,
     next_id: AtomicUsize,
     open: Mutex<HashMap<usize, Weak<Flow>>>,
+    /// When a small answer looks for room again.
+    look_at: Mutex<Instant>,
 }
 
 /// What one connection has under way.
@@ -74,6 +80,7 @@ impl Flows {
             held: AtomicUsize::new(0),
             next_id: AtomicUsize::new(0),
             open: Mutex::default(),
+            look_at: Mutex::new(Instant::now()),
         })
     }
 
@@ -100,6 +107,16 @@ impl Flows {
     /// Bytes of answers held now.
     pub(in crate::http) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// True if it is time to look for room; then the next time is later.
+    fn is_due(&self, now: Instant) -> bool {
+        let mut look_at = self.look_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = *look_at <= now;
+        if due {
+            *look_at = now + LOOK_EVERY;
+        }
+        due
     }
 
     /// Ends connections whose answers stand still, the longest first, until there is room again.
@@ -145,15 +162,19 @@ impl Flow {
         state.bytes += size;
         state.answers.insert(id, (size, now));
         let over = state.bytes > self.all.limits.answer_bytes_per_connection_max;
-        let still = state.stands_still(now).is_some();
+        let still = over && state.stands_still(now).is_some();
         drop(state);
         self.all.held.fetch_add(size, Ordering::Relaxed);
         let held = Bytes::from_owner(HeldAnswer { bytes, flow: Arc::clone(self), id });
-        if over && still {
+        if still {
             self.cut(ClosedCause::Room);
         }
+        let is_small = held.len() <= ANSWER_BYTES_FREE;
+        if is_small && !self.all.is_due(now) {
+            return Ok((held, AnswerId(id)));
+        }
         match self.all.make_room(now) {
-            Err(NoRoom) if held.len() > ANSWER_BYTES_FREE => Err(NoRoom),
+            Err(NoRoom) if !is_small => Err(NoRoom),
             _ => Ok((held, AnswerId(id))),
         }
     }
@@ -336,6 +357,22 @@ mod tests {
         let held_after = reader.hold(answer()).expect("room is made");
         drop(held_after);
         assert_eq!((is_cut(&older), is_cut(&old), is_cut(&reader)), (true, false, false));
+        drop(held);
+    }
+
+    /// Else a look at all answers for each answer would hold up everybody.
+    #[test]
+    fn small_answers_look_for_room_now_and_then() {
+        let flows = flows(0);
+        let (old, reader) = (flows.open(), flows.open());
+        let small = |flow: &Arc<Flow>| flow.hold(Bytes::from_static(b"small")).expect("room");
+        let held = [small(&old), small(&reader)];
+        age(&old, Duration::from_secs(2));
+        drop(small(&reader));
+        assert!(!is_cut(&old), "looked just now");
+        *flows.look_at.lock().expect("lock") = Instant::now();
+        drop(small(&reader));
+        assert!(is_cut(&old));
         drop(held);
     }
 

@@ -21,6 +21,7 @@ use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Exchange;
 use crate::http::engine::exchange::json;
 use crate::metrics::http::Door;
+use crate::workload::Few;
 use hallmark_core::limits::Limits;
 
 const API_VERSION: &str = "externaldata.gatekeeper.sh/v1beta1";
@@ -76,7 +77,7 @@ fn keys(json: &[u8]) -> Result<Vec<Box<str>>, HttpError> {
     }
     #[derive(Deserialize)]
     struct Keys {
-        keys: Option<Vec<Box<str>>>,
+        keys: Option<Few<Box<str>>>,
     }
     let asked: ProviderRequest<'_> =
         hallmark_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
@@ -84,7 +85,7 @@ fn keys(json: &[u8]) -> Result<Vec<Box<str>>, HttpError> {
     if asked.api_version != API_VERSION || asked.kind != "ProviderRequest" {
         return refused(format!("this is not a ProviderRequest of {API_VERSION}"));
     }
-    let keys = asked.request.keys.unwrap_or_default();
+    let keys = asked.request.keys.map_or_else(Vec::new, |keys| keys.0);
     let max = Limits::DEFAULT.images_max;
     if keys.len() > max {
         return refused(format!(

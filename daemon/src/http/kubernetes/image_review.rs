@@ -28,7 +28,7 @@ use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Exchange;
 use crate::http::engine::exchange::json;
 use crate::metrics::http::Door;
-use crate::workload::{BREAK_GLASS_ANNOTATION, BREAK_GLASS_VALUE};
+use crate::workload::{Annotations, Few};
 
 const API_VERSION: &str = "imagepolicy.k8s.io/v1alpha1";
 const KIND: &str = "ImageReview";
@@ -73,8 +73,8 @@ struct Review<'a> {
 
 #[derive(Deserialize)]
 struct Spec {
-    containers: Option<Vec<Container>>,
-    annotations: Option<BTreeMap<Box<str>, Box<str>>>,
+    containers: Option<Few<Container>>,
+    annotations: Option<Annotations>,
     namespace: Option<Box<str>>,
 }
 
@@ -101,10 +101,9 @@ fn request(cluster: &Cluster, json: &[u8]) -> Result<Request, HttpError> {
         return refused("the review names no namespace");
     };
     let namespace = namespace.parse()?;
-    let annotations = spec.annotations.unwrap_or_default();
-    let break_glass = annotations.get(BREAK_GLASS_ANNOTATION).map(AsRef::as_ref);
+    let annotations = spec.annotations.as_ref();
     Ok(Request {
-        break_glass: break_glass == Some(BREAK_GLASS_VALUE),
+        break_glass: annotations.is_some_and(Annotations::ask_for_break_glass),
         ..cluster.request(Some(namespace), images)
     })
 }

@@ -228,11 +228,9 @@ async fn a_write_beyond_a_limit_is_refused_unless_a_trusted_key_signed_it() {
     let world = with_note().await;
     let create = |one| world.resources.create_occurrence(project("p"), one);
     create(junk()).await.unwrap();
-    assert_eq!(world.proofs.asked.load(Ordering::Relaxed), 0, "nothing is proven in vain");
     let error = create(signed_by("bad", "a")).await.unwrap_err();
     let ResourceError::LimitExceeded { what, limit: 1_000 } = &error else { panic!("{error}") };
     assert!(what.starts_with("signatures of sha256:0101"), "{what}");
-    assert_eq!(world.proofs.asked.load(Ordering::Relaxed), 1);
     create(signed_by("good", "a")).await.unwrap();
     let again = create(signed_by("good", "a")).await;
     assert!(matches!(again, Err(ResourceError::AlreadyExists(_))), "{again:?}");

@@ -10,7 +10,8 @@ use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase a
 
 use super::disk::{DatabaseFile, Disk, RESERVE_BYTES, Reserve};
 use super::fault::Fault;
-use super::tables::{FORMAT, META, RESERVED, Tables};
+use super::migrate::migrate;
+use super::tables::{FORMAT, FORMAT_BEFORE, META, Tables};
 
 /// Pages kept in memory beside the operating system's own cache.
 const CACHE_BYTES: usize = 128 << 20;
@@ -129,10 +130,8 @@ fn open(path: &Path, disk: &dyn Disk, reserve: &Arc<Reserve>) -> Result<Database
         error => say(&error),
     })?;
     match format_of(&database)? {
-        Some(FORMAT) => match is_complete(&database)? {
-            true => Ok(database),
-            false => initialise(&database).map(|()| database),
-        },
+        Some(FORMAT) => Ok(database),
+        Some(FORMAT_BEFORE) => migrate(&database).map(|()| database),
         Some(other) => Err(say(&format_args!(
             "its format is {other} and this daemon reads format {FORMAT}: use the daemon that wrote it, \
              or an empty --data-dir"
@@ -146,15 +145,6 @@ fn format_of(database: &Database) -> Result<Option<u64>, Fault> {
     match database.begin_read()?.open_table(META) {
         Ok(meta) => Ok(Some(meta.get("format")?.map_or(0, |format| format.value()))),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Whether it has the tables that its format has gained since its first day. This is the last one.
-fn is_complete(database: &Database) -> Result<bool, Fault> {
-    match database.begin_read()?.open_table(RESERVED) {
-        Ok(_) => Ok(true),
-        Err(TableError::TableDoesNotExist(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

@@ -145,11 +145,51 @@ fn take_attestation(
 }
 
 /// How many signatures are in what [`encode_attestation`] wrote.
-pub(super) fn count_signatures(record: Bytes) -> Result<usize, Damaged> {
-    let mut fields = Fields(record);
-    fields.byte()?;
-    fields.bytes()?;
-    fields.number()
+pub(super) fn count_signatures(record: &[u8]) -> Result<usize, Damaged> {
+    let mut head = head(record);
+    let whole = head.0.len();
+    head.byte()?;
+    let payload_bytes = head.number()?;
+    let before = whole - head.0.len() + payload_bytes;
+    self::head(record.get(before..).ok_or("a payload is cut short")?).number()
+}
+
+/// As much of a record as a byte and a number take.
+fn head(record: &[u8]) -> Fields {
+    let bytes = record.len().min(1 + usize::BITS.div_ceil(7) as usize);
+    Fields(Bytes::copy_from_slice(&record[..bytes]))
+}
+
+/// What the entry of a project says of evidence that lives there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Filed {
+    /// A key was seen to sign it at the write: it counts against no limit.
+    pub(super) proven: bool,
+    /// Its signatures.
+    pub(super) signatures: usize,
+    /// The length of its record.
+    pub(super) bytes: usize,
+    /// The key of its note.
+    pub(super) note: Bytes,
+}
+
+impl Filed {
+    /// As the evidence table holds it.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut record = vec![u8::from(self.proven)];
+        put_number(&mut record, self.signatures);
+        put_number(&mut record, self.bytes);
+        record.extend_from_slice(&self.note);
+        record
+    }
+
+    /// Reads what [`Filed::encode`] wrote.
+    pub(super) fn decode(record: Bytes) -> Result<Self, Damaged> {
+        let mut fields = Fields(record);
+        let proven = fields.byte()? != 0;
+        let (signatures, bytes) = (fields.number()?, fields.number()?);
+        Ok(Self { proven, signatures, bytes, note: fields.0 })
+    }
 }
 
 /// Whether the evidence table holds the attestation of `occurrence`.

@@ -1,12 +1,12 @@
-//! How much may be filed for one note and digest, and by whom: counted inside the transaction that
-//! files it.
+//! How much may be filed for one digest under a note and in a project, and by whom: counted inside
+//! the transaction that files it.
 //!
-//! The general limits are anybody's who may attach. Beyond them a place is reserved for each proof:
-//! a key that the caller has verified, and the bytes that it signed. No variant of an attestation
-//! that is there brings a new one, so junk neither fills the reserve nor keeps out what is good.
-//! Databases from before the limits may hold more: that stays, and is read.
+//! The general limits are anybody's who may attach. What is proven is not counted against them: a
+//! place is reserved for each key that the caller has verified, and the bytes that it signed. No
+//! variant of an attestation that is there brings a new one, so junk neither fills the reserve nor
+//! keeps out what is good. Databases from before the limits may hold more: that stays, and is read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -14,8 +14,10 @@ use hallmark_core::limits::Limits;
 use redb::ReadableTable as _;
 
 use super::fault::Fault;
-use super::occurrence::count_signatures;
-use super::tables::{Tables, place_of_evidence, reserved_key, reserved_prefix, successor};
+use super::occurrence::{Filed, count_signatures};
+use super::tables::{
+    Tables, occurrence_in_evidence_key, place_of, reserved_key, reserved_prefix, successor,
+};
 use super::write::{PreparedOccurrence, RawTable};
 use crate::store::evidence::Usage;
 use crate::store::{Proof, StoreError};
@@ -23,8 +25,7 @@ use crate::store::{Proof, StoreError};
 /// A place in the reserve, and the occurrence that takes it.
 type Reserved = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Whether there is room for all of `occurrences`. Answers the places in the reserve that those
-/// beyond the general limits take.
+/// Whether there is room for all of `occurrences`. Answers the places in the reserve that they take.
 pub(super) fn admit(
     tables: &Tables<'_>,
     occurrences: &[(PreparedOccurrence, Vec<Proof>)],
@@ -32,18 +33,21 @@ pub(super) fn admit(
     let mut usages: HashMap<&[u8], Usage> = HashMap::new();
     let mut reserve = Reserve { table: &tables.reserved, taken: Vec::new() };
     for (one, proofs) in occurrences {
-        let Some((key, signatures, bytes)) = one.filed() else { continue };
-        let place = place_of_evidence(key);
-        let before = match usages.get(place) {
-            Some(usage) => *usage,
-            None => usage(&tables.evidence, place)?,
-        };
-        let after = before.and(signatures, bytes);
-        usages.insert(place, after);
-        if let Some(passed) = after.passed()
-            && !reserve.take(place, proofs, one.own_key())?
-        {
-            return Ok(Err(one.exhausted(passed)));
+        let Some(filing) = one.filing() else { continue };
+        let [note, project] = filing.keys.map(place_of);
+        if reserve.take(note, proofs, one.own_key())? {
+            continue;
+        }
+        for place in [Place::Note(note), Place::Project(project)] {
+            let before = match usages.get(place.prefix()) {
+                Some(usage) => *usage,
+                None => place.usage(tables, None)?,
+            };
+            let after = before.and(filing.signatures, filing.bytes);
+            usages.insert(place.prefix(), after);
+            if let Some(passed) = place.passed(after) {
+                return Ok(Err(one.exhausted(&place, passed)));
+            }
         }
     }
     Ok(Ok(reserve.taken))
@@ -54,15 +58,22 @@ pub(super) fn outgrown(
     tables: &Tables<'_>,
     one: &PreparedOccurrence,
 ) -> Result<Option<StoreError>, Fault> {
-    let Some((key, signatures, bytes)) = one.filed() else { return Ok(None) };
-    let before = match tables.evidence.get(key)? {
+    let Some(filing) = one.filing() else { return Ok(None) };
+    let [evidence, filed] = filing.keys;
+    let before = match tables.evidence.get(evidence)? {
         Some(record) => of_record(record.value())?,
         None => Usage::default(),
     };
-    let all = usage(&tables.evidence, place_of_evidence(key))?;
-    let after = all.without(before).and(signatures, bytes);
-    let grows = signatures > before.signatures || bytes > before.bytes;
-    Ok(after.passed().filter(|_| grows).map(|passed| one.exhausted(passed)))
+    if filing.signatures <= before.signatures && filing.bytes <= before.bytes {
+        return Ok(None);
+    }
+    for place in [Place::Note(place_of(evidence)), Place::Project(place_of(filed))] {
+        let others = place.usage(tables, Some(one.own_key()))?;
+        if let Some(passed) = place.passed(others.and(filing.signatures, filing.bytes)) {
+            return Ok(Some(one.exhausted(&place, passed)));
+        }
+    }
+    Ok(None)
 }
 
 /// Gives back what a deleted occurrence had in the reserve.
@@ -72,7 +83,7 @@ pub(super) fn release(
     occurrence: &[u8],
 ) -> Result<(), Fault> {
     let mut held = Vec::new();
-    for entry in range(&tables.reserved, place_of_evidence(evidence_key))? {
+    for entry in range(&tables.reserved, place_of(evidence_key))? {
         let (key, holder) = entry?;
         if holder.value() == occurrence {
             held.push(key.value().to_vec());
@@ -84,22 +95,77 @@ pub(super) fn release(
     Ok(())
 }
 
-/// What is filed in a place: all of it, or as much as passes a limit.
-fn usage(table: &RawTable<'_>, place: &[u8]) -> Result<Usage, Fault> {
-    let mut usage = Usage::default();
-    for entry in range(table, place)? {
-        let of = of_record(entry?.1.value())?;
-        usage = usage.and(of.signatures, of.bytes);
-        if usage.passed().is_some() {
-            break;
+/// Where the evidence of one digest is counted.
+pub(super) enum Place<'k> {
+    /// Under a note: what the keys of evidence begin with.
+    Note(&'k [u8]),
+    /// In a project: what the keys of its entries begin with.
+    Project(&'k [u8]),
+}
+
+impl<'k> Place<'k> {
+    fn prefix(&self) -> &'k [u8] {
+        let (Self::Note(prefix) | Self::Project(prefix)) = self;
+        prefix
+    }
+
+    fn notes(&self) -> usize {
+        match self {
+            Self::Note(_) => 1,
+            Self::Project(_) => Limits::DEFAULT.notes_in_project_max,
         }
     }
-    Ok(usage)
+
+    fn passed(&self, usage: Usage) -> Option<(&'static str, usize)> {
+        usage.passed(self.notes())
+    }
+
+    /// What is filed here and not proven, but for one occurrence: all of it, or as much as passes a
+    /// limit.
+    fn usage(&self, tables: &Tables<'_>, except: Option<&[u8]>) -> Result<Usage, Fault> {
+        let proven = match self {
+            Self::Note(place) => holders(&tables.reserved, place)?,
+            Self::Project(_) => HashSet::new(),
+        };
+        let mut usage = Usage::default();
+        for entry in range(&tables.evidence, self.prefix())? {
+            let (key, record) = entry?;
+            let occurrence = occurrence_in_evidence_key(key.value())?;
+            if except == Some(occurrence) || proven.contains(occurrence) {
+                continue;
+            }
+            let of = match self {
+                Self::Note(_) => of_record(record.value())?,
+                Self::Project(_) => of_entry(record.value())?,
+            };
+            usage = usage.plus(of);
+            if self.passed(usage).is_some() {
+                break;
+            }
+        }
+        Ok(usage)
+    }
+}
+
+/// The occurrences that hold something in the reserve of a note and digest.
+fn holders(reserved: &RawTable<'_>, place: &[u8]) -> Result<HashSet<Vec<u8>>, Fault> {
+    let mut holders = HashSet::new();
+    for entry in range(reserved, place)? {
+        holders.insert(entry?.1.value().to_vec());
+    }
+    Ok(holders)
 }
 
 fn of_record(record: &[u8]) -> Result<Usage, Fault> {
-    let signatures = count_signatures(Bytes::copy_from_slice(record))?;
-    Ok(Usage::default().and(signatures, record.len()))
+    Ok(Usage::default().and(count_signatures(record)?, record.len()))
+}
+
+fn of_entry(record: &[u8]) -> Result<Usage, Fault> {
+    let filed = Filed::decode(Bytes::copy_from_slice(record))?;
+    Ok(match filed.proven {
+        true => Usage::default(),
+        false => Usage::default().and(filed.signatures, filed.bytes),
+    })
 }
 
 struct Reserve<'t, 'txn> {
@@ -123,7 +189,7 @@ impl Reserve<'_, '_> {
     }
 
     fn held_by_key(&self, place: &[u8], proof: &Proof) -> Result<usize, Fault> {
-        let prefix = reserved_prefix(place, proof);
+        let prefix = reserved_prefix(place, &proof.key);
         let taken = self.taken.iter().filter(|(key, _)| key.starts_with(&prefix)).count();
         Ok(taken + range(self.table, &prefix)?.count())
     }

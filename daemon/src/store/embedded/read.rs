@@ -8,26 +8,25 @@ use hallmark_core::image::Digest;
 use hallmark_core::names::{
     AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
 };
-use hallmark_core::occurrence::{Attestation, AttestationBody, Note, Occurrence};
+use hallmark_core::occurrence::{Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use redb::ReadTransaction;
 
 use super::fault::Fault;
 use super::fields::Damaged;
 use super::occurrence::{Stored, decode_attestation};
-use super::record;
 use super::tables::{
     ATTESTORS, BY_NOTE, EVIDENCE, IAM, NOTES, OCCURRENCES, OF_PROJECTS, PLATFORM_POLICIES,
-    POLICIES, RawTable, digest_prefix, evidence_key, evidence_prefix, iam_key, key, note_key,
-    note_prefix, occurrence_in_evidence_key, occurrence_in_note_key, occurrence_key,
-    occurrence_name, platform_policy_key, platform_policy_name, platform_prefix, project_key, scan,
-    split,
+    POLICIES, RawTable, evidence_key, iam_key, key, key_of_note, listing_prefix, note_key,
+    note_place, note_prefix, occurrence_in_evidence_key, occurrence_in_note_key, occurrence_key,
+    occurrence_name, platform_policy_key, platform_policy_name, platform_prefix, project_key,
+    project_place, scan, split,
 };
-use crate::store::evidence::Room;
+use super::{evidence, record};
 use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::query::{matches, wanted_digest};
 use crate::store::{
-    Cursor, EvidencePage, EvidenceQuery, Lookup, OccurrenceQuery, OccurrenceScope, ProjectResources,
+    EvidencePage, EvidenceQuery, OccurrenceQuery, OccurrenceScope, ProjectResources,
 };
 
 /// Every project that some key begins with; skips from one project to the next.
@@ -74,7 +73,7 @@ pub(super) fn project(
 
 /// One note.
 pub(super) fn note(view: &ReadTransaction, name: &NoteName) -> Result<Option<Note>, Fault> {
-    let record = view.open_table(NOTES)?.get(key(name.project(), name.id()).as_slice())?;
+    let record = view.open_table(NOTES)?.get(key_of_note(name).as_slice())?;
     Ok(record.map(|record| record::decode_note(name, record.value())).transpose()?)
 }
 
@@ -111,48 +110,7 @@ pub(super) fn evidence(
     view: &ReadTransaction,
     wanted: &[EvidenceQuery],
 ) -> Result<Vec<EvidencePage>, Fault> {
-    let (table, notes) = (view.open_table(EVIDENCE)?, view.open_table(NOTES)?);
-    let occurrences = view.open_table(OCCURRENCES)?;
-    let mut room = Room::default();
-    let one = |EvidenceQuery { lookup, from }: &EvidenceQuery| {
-        let (prefix, digest, project) = match lookup {
-            Lookup::UnderNote(note, _) if !exists(&notes, note)? => {
-                return Ok(EvidencePage::default());
-            }
-            Lookup::UnderNote(note, digest) => (evidence_prefix(note, digest), digest, None),
-            Lookup::InProject(project, digest) => {
-                (digest_prefix(digest), digest, Some(project_key(project)))
-            }
-        };
-        let entries = scan(&table, &prefix, Some(from.0.as_ref()))?.map(|entry| {
-            let (key, record) = entry?;
-            let occurrence = occurrence_in_evidence_key(&key)?;
-            let asked = match &project {
-                None => true,
-                Some(project) => {
-                    occurrence.starts_with(project) && has_note(&occurrences, &notes, occurrence)?
-                }
-            };
-            let name = asked.then(|| occurrence_name(occurrence)).transpose()?;
-            let found = name.map(|name| attestation(name, record, *digest)).transpose()?;
-            Ok((Cursor(key), found))
-        });
-        room.page(from, entries)
-    };
-    wanted.iter().map(one).collect()
-}
-
-/// False for a note that was deleted: it vouches for nothing.
-fn exists(notes: &RawTable, note: &NoteName) -> Result<bool, Fault> {
-    Ok(notes.get(key(note.project(), note.id()).as_slice())?.is_some())
-}
-
-/// True if the note of the occurrence under `key` exists.
-fn has_note(occurrences: &RawTable, notes: &RawTable, key: &[u8]) -> Result<bool, Fault> {
-    let record = occurrences.get(key)?;
-    let record = record.ok_or_else(|| Damaged::from("an occurrence is in an index only"))?;
-    let stored = Stored::decode(occurrence_name(key)?, Bytes::copy_from_slice(record.value()))?;
-    exists(notes, &stored.head().note)
+    evidence::Tables::open(view)?.pages(wanted)
 }
 
 /// One platform policy.
@@ -181,15 +139,6 @@ pub(super) fn platform_policies(
         Ok(record::decode_platform_policy(&platform_policy_name(&key)?, &record)?)
     };
     entries.take(limit).map(policy).collect()
-}
-
-fn attestation(
-    occurrence: OccurrenceName,
-    record: Bytes,
-    digest: Digest,
-) -> Result<Attestation, Damaged> {
-    let AttestationBody { payload, signatures } = decode_attestation(record, digest)?;
-    Ok(Attestation { occurrence, payload, signatures, first_signature: 0 })
 }
 
 /// The two tables that an occurrence is put together from.
@@ -239,8 +188,8 @@ impl Occurrences {
     ) -> Result<Vec<Occurrence>, Fault> {
         let after_key = after.map(occurrence_key);
         if let Some(digest) = wanted_digest(query) {
-            let names = self.names_of_digest(&digest, after)?;
-            return self.page(names.into_iter().map(Ok), query, limit);
+            let names = self.names_of_digest(&digest, &query.scope, after_key.as_deref())?;
+            return self.page(names, query, limit);
         }
         let of_note = match &query.scope {
             OccurrenceScope::Note(note) => Some(note),
@@ -259,19 +208,31 @@ impl Occurrences {
         self.page(names, query, limit)
     }
 
+    /// Those in scope that name a digest, in the order of their names.
     fn names_of_digest(
         &self,
         digest: &Digest,
-        after: Option<&OccurrenceName>,
-    ) -> Result<BTreeSet<OccurrenceName>, Fault> {
-        let mut names = BTreeSet::new();
-        for entry in scan(&self.evidence, &digest.0, None)? {
-            let name = occurrence_name(occurrence_in_evidence_key(&entry?.0)?)?;
-            if after.is_none_or(|after| name > *after) {
-                names.insert(name);
+        scope: &OccurrenceScope,
+        after: Option<&[u8]>,
+    ) -> Result<impl Iterator<Item = Result<OccurrenceName, Fault>> + use<>, Fault> {
+        let listing = listing_prefix(digest);
+        let (evidence, others) = match scope {
+            OccurrenceScope::Project(project) => {
+                (project_place(project, digest), [listing.clone(), project_key(project)].concat())
             }
-        }
-        Ok(names)
+            OccurrenceScope::Note(note) => {
+                (note_place(&key_of_note(note), digest), listing.clone())
+            }
+        };
+        let run = |prefix: &[u8], place: &[u8]| {
+            let after = after.map(|after| [place, after].concat());
+            let entries = scan(&self.evidence, prefix, after.as_deref())?;
+            Ok::<_, Fault>(entries.map(|entry| {
+                let (key, _) = entry?;
+                Ok(occurrence_name(occurrence_in_evidence_key(&key)?)?)
+            }))
+        };
+        Ok(merged([run(&evidence, &evidence)?, run(&others, &listing)?]))
     }
 
     fn page(
@@ -296,4 +257,16 @@ impl Occurrences {
         }
         Ok(page)
     }
+}
+
+/// Two runs of names as one, in the order of the names. A failure comes first.
+fn merged(
+    runs: [impl Iterator<Item = Result<OccurrenceName, Fault>>; 2],
+) -> impl Iterator<Item = Result<OccurrenceName, Fault>> {
+    let [mut one, mut other] = runs.map(Iterator::peekable);
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(Ok(first)), Some(Ok(second))) if second < first => other.next(),
+        (Some(Ok(_)), Some(Err(_))) | (None, _) => other.next(),
+        _ => one.next(),
+    })
 }

@@ -1,7 +1,7 @@
 //! The tables of the database and the keys in them.
 //!
 //! A resource's key is `PROJECT 0x00 ID`: no id holds a zero byte, so keys sort as names do.
-//! Notes enter the keys of indexes as the first half of the SHA-256 of their key.
+//! Notes and projects enter the keys of indexes as the first half of the SHA-256 of their key.
 
 use std::ops::Bound;
 
@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::fault::Fault;
 use super::fields::Damaged;
-use crate::store::Proof;
 use crate::store::iam::IamResource;
+use crate::store::{KeyFingerprint, Proof};
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -23,8 +23,10 @@ pub(super) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// `format` → [`FORMAT`].
 pub(super) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
-/// The version of keys and records. Another one is another program's.
-pub(super) const FORMAT: u64 = 1;
+/// The version of keys and records. Another one is another program's, but for [`FORMAT_BEFORE`].
+pub(super) const FORMAT: u64 = 2;
+/// The version without entries of projects in [`EVIDENCE`]; [`super::migrate`] adds them.
+pub(super) const FORMAT_BEFORE: u64 = 1;
 
 /// `PROJECT 0x00` → policy record.
 pub(super) const POLICIES: Definition = TableDefinition::new("policies");
@@ -34,7 +36,8 @@ pub(super) const ATTESTORS: Definition = TableDefinition::new("attestors");
 pub(super) const NOTES: Definition = TableDefinition::new("notes");
 /// Occurrence key → what is left of the resource beside its evidence.
 pub(super) const OCCURRENCES: Definition = TableDefinition::new("occurrences");
-/// By digest: [`evidence_key`] → payload and signatures, [`listing_key`] → nothing.
+/// By digest: [`evidence_key`] → payload and signatures, [`filed_key`] → what is filed there,
+/// [`listing_key`] → nothing.
 pub(super) const EVIDENCE: Definition = TableDefinition::new("evidence");
 /// Note hash, occurrence key → nothing.
 pub(super) const BY_NOTE: Definition = TableDefinition::new("by_note");
@@ -52,12 +55,16 @@ pub(super) const RESERVED: Definition = TableDefinition::new("reserved");
 pub(super) const OF_PROJECTS: [Definition; 5] =
     [POLICIES, ATTESTORS, NOTES, OCCURRENCES, PLATFORM_POLICIES];
 
-const NOTE_HASH_BYTES: usize = 16;
+const HASH_BYTES: usize = 16;
 const DIGEST_BYTES: usize = 32;
 /// Follows the digest where the entry is evidence of a note.
 const TAG_EVIDENCE: u8 = 0;
 /// Follows the digest where the entry only says that an occurrence names the digest.
 const TAG_LISTING: u8 = 1;
+/// Follows the digest where the entry says which evidence lives in a project.
+const TAG_PROJECT: u8 = 2;
+/// Bytes before the occurrence in the key of evidence, and in that of its entry for the project.
+const PLACE_BYTES: usize = DIGEST_BYTES + 1 + HASH_BYTES;
 
 /// Everything that a write may touch.
 #[derive(Debug)]
@@ -127,51 +134,64 @@ pub(super) fn platform_policy_name(key: &[u8]) -> Result<PlatformPolicyName, Dam
     PlatformPolicyName::new(project, platform, id).map_err(|_| "a policy id is malformed".into())
 }
 
-/// What the keys of all evidence for `digest` begin with, whatever its note.
-pub(super) fn digest_prefix(digest: &Digest) -> Vec<u8> {
-    [digest.0.as_slice(), &[TAG_EVIDENCE]].concat()
-}
-
 /// The key of an occurrence.
 pub(super) fn occurrence_key(name: &OccurrenceName) -> Vec<u8> {
     key(name.project(), name.id())
 }
 
-fn note_hash(note: &NoteName) -> [u8; NOTE_HASH_BYTES] {
-    let whole: [u8; 32] = Sha256::digest(key(note.project(), note.id())).into();
-    let mut half = [0; NOTE_HASH_BYTES];
-    half.copy_from_slice(&whole[..NOTE_HASH_BYTES]);
-    half
+/// The first half of the SHA-256 of a key.
+fn hash(key: &[u8]) -> Vec<u8> {
+    Sha256::digest(key)[..HASH_BYTES].to_vec()
 }
 
-/// What the keys of all evidence for `note` and `digest` begin with.
-pub(super) fn evidence_prefix(note: &NoteName, digest: &Digest) -> Vec<u8> {
-    [digest.0.as_slice(), &[TAG_EVIDENCE], &note_hash(note)].concat()
+/// The key of a note.
+pub(super) fn key_of_note(note: &NoteName) -> Vec<u8> {
+    key(note.project(), note.id())
+}
+
+/// What the keys of all evidence for `digest` begin with under the note of this key.
+pub(super) fn note_place(key_of_note: &[u8], digest: &Digest) -> Vec<u8> {
+    [digest.0.as_slice(), &[TAG_EVIDENCE], &hash(key_of_note)].concat()
+}
+
+/// What the keys of all entries begin with that say which evidence for `digest` lives in `project`.
+pub(super) fn project_place(project: &ProjectId, digest: &Digest) -> Vec<u8> {
+    [digest.0.as_slice(), &[TAG_PROJECT], &hash(&project_key(project))].concat()
 }
 
 /// The key of one piece of evidence.
 pub(super) fn evidence_key(note: &NoteName, digest: &Digest, occurrence: &[u8]) -> Vec<u8> {
-    [&evidence_prefix(note, digest), occurrence].concat()
+    [&note_place(&key_of_note(note), digest), occurrence].concat()
 }
 
-/// The note and the digest of a key of evidence: what it begins with.
-pub(super) fn place_of_evidence(evidence_key: &[u8]) -> &[u8] {
-    &evidence_key[..evidence_key.len().min(DIGEST_BYTES + 1 + NOTE_HASH_BYTES)]
+/// The key of the entry that says which evidence the occurrence of a project is.
+pub(super) fn filed_key(project: &ProjectId, digest: &Digest, occurrence: &[u8]) -> Vec<u8> {
+    [&project_place(project, digest), occurrence].concat()
+}
+
+/// The digest, and the note or the project, of a key of evidence or of its entry for the project.
+pub(super) fn place_of(key: &[u8]) -> &[u8] {
+    &key[..key.len().min(PLACE_BYTES)]
 }
 
 /// What the keys of all places begin with that are reserved for a key, given where evidence is.
-pub(super) fn reserved_prefix(place: &[u8], proof: &Proof) -> Vec<u8> {
-    [place, half(&proof.key)].concat()
+pub(super) fn reserved_prefix(place: &[u8], key: &KeyFingerprint) -> Vec<u8> {
+    [place, half(key)].concat()
 }
 
 /// The key of a place that is reserved for a proof, given where evidence is.
 pub(super) fn reserved_key(place: &[u8], proof: &Proof) -> Vec<u8> {
-    [&reserved_prefix(place, proof), half(&proof.message)].concat()
+    [&reserved_prefix(place, &proof.key), half(&proof.message)].concat()
 }
 
 /// As much of a SHA-256 as is needed for nobody to find another of it.
 fn half(hash: &[u8; 32]) -> &[u8] {
-    &hash[..NOTE_HASH_BYTES]
+    &hash[..HASH_BYTES]
+}
+
+/// What the keys of all occurrences that are no evidence begin with, by digest.
+pub(super) fn listing_prefix(digest: &Digest) -> Vec<u8> {
+    listing_key(digest, &[])
 }
 
 /// The key by which an occurrence that is no evidence is found by digest.
@@ -181,23 +201,23 @@ pub(super) fn listing_key(digest: &Digest, occurrence: &[u8]) -> Vec<u8> {
 
 /// What the keys of all occurrences of `note` begin with in [`BY_NOTE`].
 pub(super) fn note_prefix(note: &NoteName) -> Vec<u8> {
-    note_hash(note).to_vec()
+    hash(&key_of_note(note))
 }
 
 /// The key by which an occurrence is found by its note.
 pub(super) fn note_key(note: &NoteName, occurrence: &[u8]) -> Vec<u8> {
-    [&note_hash(note), occurrence].concat()
+    [&note_prefix(note), occurrence].concat()
 }
 
 /// The occurrence key at the end of a [`BY_NOTE`] key.
 pub(super) fn occurrence_in_note_key(key: &[u8]) -> Result<&[u8], Damaged> {
-    key.get(NOTE_HASH_BYTES..).ok_or_else(|| "an index key is cut short".into())
+    key.get(HASH_BYTES..).ok_or_else(|| "an index key is cut short".into())
 }
 
 /// The occurrence key at the end of an [`EVIDENCE`] key.
 pub(super) fn occurrence_in_evidence_key(key: &[u8]) -> Result<&[u8], Damaged> {
     let before = match key.get(DIGEST_BYTES) {
-        Some(&TAG_EVIDENCE) => DIGEST_BYTES + 1 + NOTE_HASH_BYTES,
+        Some(&TAG_EVIDENCE | &TAG_PROJECT) => PLACE_BYTES,
         Some(&TAG_LISTING) => DIGEST_BYTES + 1,
         _ => return Err("an index key has an unknown tag".into()),
     };

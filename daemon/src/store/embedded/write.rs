@@ -1,5 +1,7 @@
 //! One write: encoded on its caller's thread, carried out in the committer's transaction.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use hallmark_core::image::Digest;
 use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, PlatformPolicyName};
@@ -7,16 +9,16 @@ use hallmark_core::occurrence::{Note, Occurrence};
 use redb::{ReadableTable as _, Table};
 
 use super::fault::Fault;
-use super::occurrence::{self, Stored};
-use super::quota;
+use super::occurrence::{self, Filed, Stored};
+use super::quota::{self, Place};
 use super::record;
 use super::tables::{
-    Tables, evidence_key, iam_key, key, listing_key, note_key, occurrence_key, platform_policy_key,
-    project_key,
+    Tables, evidence_key, filed_key, iam_key, key, key_of_note, listing_key, note_key,
+    occurrence_key, platform_policy_key, project_key,
 };
 use crate::store::iam::IamResource;
 use crate::store::query::digest_at_end;
-use crate::store::{Proof, StoreError, Write};
+use crate::store::{Lookup, Proof, StoreError, Write};
 
 pub(super) type RawTable<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
 
@@ -79,11 +81,7 @@ pub(super) struct PreparedNote {
 
 impl From<Note> for PreparedNote {
     fn from(note: Note) -> Self {
-        Self {
-            key: key(note.name.project(), note.name.id()),
-            record: record::encode_note(&note),
-            name: note.name,
-        }
+        Self { key: key_of_note(&note.name), record: record::encode_note(&note), name: note.name }
     }
 }
 
@@ -105,11 +103,20 @@ pub(super) struct Keys {
     own: Vec<u8>,
     pub(super) note: Vec<u8>,
     pub(super) evidence: Option<Vec<u8>>,
+    pub(super) filed: Option<Vec<u8>>,
     pub(super) listing: Option<Vec<u8>>,
 }
 
+/// Evidence that is to be filed.
+pub(super) struct Filing<'o> {
+    /// Its own key, and that of its entry for the project.
+    pub(super) keys: [&'o [u8]; 2],
+    pub(super) signatures: usize,
+    pub(super) bytes: usize,
+}
+
 impl Keys {
-    fn of(occurrence: &Occurrence, is_evidence: bool) -> Self {
+    pub(super) fn of(occurrence: &Occurrence, is_evidence: bool) -> Self {
         let own = occurrence_key(&occurrence.name);
         let evidence = occurrence.digest.filter(|_| is_evidence);
         let listing =
@@ -117,6 +124,7 @@ impl Keys {
         Self {
             note: note_key(&occurrence.note, &own),
             evidence: evidence.map(|digest| evidence_key(&occurrence.note, &digest, &own)),
+            filed: evidence.map(|digest| filed_key(occurrence.name.project(), &digest, &own)),
             listing: listing.map(|digest| listing_key(&digest, &own)),
             own,
         }
@@ -149,12 +157,8 @@ impl From<Write> for Prepared {
             Write::UpdateNote(note) => Self::UpdateNote(note.into()),
             Write::DeleteNote(name) => Self::DeleteNote(name),
             Write::CreateOccurrences(occurrences) => {
-                let unproven = occurrences.into_iter().map(|one| (one.into(), Vec::new()));
-                Self::CreateOccurrences(unproven.collect())
-            }
-            Write::CreateProven(occurrences) => {
-                let proven = occurrences.into_iter().map(|(one, proofs)| (one.into(), proofs));
-                Self::CreateOccurrences(proven.collect())
+                let prepared = occurrences.into_iter().map(|(one, proofs)| (one.into(), proofs));
+                Self::CreateOccurrences(prepared.collect())
             }
             Write::UpdateOccurrence(occurrence) => Self::UpdateOccurrence(occurrence.into()),
             Write::DeleteOccurrence(name) => Self::DeleteOccurrence(name),
@@ -197,15 +201,31 @@ impl From<Occurrence> for PreparedOccurrence {
 
 impl PreparedOccurrence {
     /// Where it is evidence, and how much.
-    pub(super) fn filed(&self) -> Option<(&[u8], usize, usize)> {
-        let (key, record) = (self.keys.evidence.as_ref()?, self.evidence.as_ref()?);
-        Some((key, self.signatures, record.len()))
+    pub(super) fn filing(&self) -> Option<Filing<'_>> {
+        let keys = [self.keys.evidence.as_deref()?, self.keys.filed.as_deref()?];
+        let bytes = self.evidence.as_ref()?.len();
+        Some(Filing { keys, signatures: self.signatures, bytes })
     }
 
-    /// The refusal where `what` is filed there as often as it may be.
-    pub(super) fn exhausted(&self, (what, limit): (&'static str, usize)) -> StoreError {
+    /// What the entry of its project says of it.
+    pub(super) fn entry(&self, proven: bool) -> Option<Vec<u8>> {
+        let Filing { signatures, bytes, .. } = self.filing()?;
+        let note = key_of_note(&self.note).into();
+        Some(Filed { proven, signatures, bytes, note }.encode())
+    }
+
+    /// The refusal where `what` is filed in a place as often as it may be.
+    pub(super) fn exhausted(
+        &self,
+        place: &Place<'_>,
+        (what, limit): (&'static str, usize),
+    ) -> StoreError {
         let digest = self.digest.unwrap_or(Digest([0; 32]));
-        StoreError::Exhausted { what, limit, note: self.note.clone(), digest }
+        let of = match place {
+            Place::Note(_) => Lookup::UnderNote(self.note.clone(), digest),
+            Place::Project(_) => Lookup::InProject(self.name.project().clone(), digest),
+        };
+        StoreError::Exhausted { what, limit, of }
     }
 
     pub(super) fn own_key(&self) -> &[u8] {
@@ -393,7 +413,7 @@ fn create_occurrences(
     tables: &mut Tables<'_>,
     occurrences: &[(PreparedOccurrence, Vec<Proof>)],
 ) -> Outcome {
-    let mut taken = std::collections::HashSet::new();
+    let mut taken = HashSet::new();
     for (one, _) in occurrences {
         if !taken.insert(&one.name) || tables.occurrences.get(one.keys.own.as_slice())?.is_some() {
             return Ok(Err(StoreError::AlreadyExists(one.name.to_string())));
@@ -403,10 +423,11 @@ fn create_occurrences(
         Ok(reserved) => reserved,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    let proven: HashSet<_> = reserved.iter().map(|(_, occurrence)| occurrence.as_slice()).collect();
     for (one, _) in occurrences {
-        insert_occurrence(tables, one)?;
+        insert_occurrence(tables, one, proven.contains(one.own_key()))?;
     }
-    for (place, occurrence) in reserved {
+    for (place, occurrence) in &reserved {
         tables.reserved.insert(place.as_slice(), occurrence.as_slice())?;
     }
     Ok(Ok(()))
@@ -418,7 +439,7 @@ fn update_occurrence(tables: &mut Tables<'_>, one: &PreparedOccurrence) -> Outco
         return Ok(Err(refusal));
     }
     match remove_occurrence(tables, &one.name)? {
-        Ok(_) => insert_occurrence(tables, one).map(Ok),
+        Ok((_, proven)) => insert_occurrence(tables, one, proven).map(Ok),
         Err(refusal) => Ok(Err(refusal)),
     }
 }
@@ -426,12 +447,16 @@ fn update_occurrence(tables: &mut Tables<'_>, one: &PreparedOccurrence) -> Outco
 pub(super) fn insert_occurrence(
     tables: &mut Tables<'_>,
     one: &PreparedOccurrence,
+    proven: bool,
 ) -> Result<(), Fault> {
     let nothing: &[u8] = &[];
     tables.occurrences.insert(one.keys.own.as_slice(), one.record.as_slice())?;
     tables.by_note.insert(one.keys.note.as_slice(), nothing)?;
     if let (Some(key), Some(record)) = (&one.keys.evidence, &one.evidence) {
         tables.evidence.insert(key.as_slice(), record.as_slice())?;
+    }
+    if let (Some(key), Some(entry)) = (&one.keys.filed, one.entry(proven)) {
+        tables.evidence.insert(key.as_slice(), entry.as_slice())?;
     }
     if let Some(key) = &one.keys.listing {
         tables.evidence.insert(key.as_slice(), nothing)?;
@@ -441,7 +466,7 @@ pub(super) fn insert_occurrence(
 
 fn delete_occurrence(tables: &mut Tables<'_>, name: &OccurrenceName) -> Outcome {
     let keys = match remove_occurrence(tables, name)? {
-        Ok(keys) => keys,
+        Ok((keys, _)) => keys,
         Err(refusal) => return Ok(Err(refusal)),
     };
     if let Some(evidence) = keys.evidence {
@@ -450,11 +475,11 @@ fn delete_occurrence(tables: &mut Tables<'_>, name: &OccurrenceName) -> Outcome 
     Ok(Ok(()))
 }
 
-/// Answers where it was filed.
+/// Answers where it was filed, and whether as proven.
 fn remove_occurrence(
     tables: &mut Tables<'_>,
     name: &OccurrenceName,
-) -> Result<Result<Keys, StoreError>, Fault> {
+) -> Result<Result<(Keys, bool), StoreError>, Fault> {
     let Some(record) = stored(&tables.occurrences, &occurrence_key(name))? else {
         return Ok(Err(StoreError::NotFound(name.to_string())));
     };
@@ -462,8 +487,14 @@ fn remove_occurrence(
     let keys = Keys::of(stored.head(), stored.evidence().is_some());
     tables.occurrences.remove(keys.own.as_slice())?;
     tables.by_note.remove(keys.note.as_slice())?;
+    let mut proven = false;
+    if let Some(key) = &keys.filed
+        && let Some(entry) = tables.evidence.remove(key.as_slice())?
+    {
+        proven = Filed::decode(Bytes::copy_from_slice(entry.value()))?.proven;
+    }
     for key in [&keys.evidence, &keys.listing].into_iter().flatten() {
         tables.evidence.remove(key.as_slice())?;
     }
-    Ok(Ok(keys))
+    Ok(Ok((keys, proven)))
 }

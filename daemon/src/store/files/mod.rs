@@ -84,7 +84,7 @@ impl FilesStore {
     }
 
     fn page(&self, room: &mut Room, query: &EvidenceQuery) -> Result<EvidencePage, StoreError> {
-        let EvidenceQuery { lookup, from } = query;
+        let EvidenceQuery { lookup, from, .. } = query;
         let names = match lookup {
             Lookup::UnderNote(note, digest) => self.evidence.get(&(note.clone(), *digest)),
             Lookup::InProject(_, digest) => self.by_digest.get(digest),

@@ -61,7 +61,7 @@ fn put_resources(dir: &Path, writes: Vec<Write>) {
                 put_json(dir, &format!("{file}.json"), &platform_policy_to_json(&policy));
             }
             Write::CreateOccurrences(occurrences) => {
-                for one in occurrences {
+                for (one, _) in occurrences {
                     put_json(dir, &format!("{}.json", one.name), &Value::Object(one.json));
                 }
             }

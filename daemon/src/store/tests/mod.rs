@@ -8,7 +8,7 @@ use hallmark_core::occurrence::{Attestation, Occurrence};
 
 use self::model::Model;
 use super::iam::IamResource;
-use super::samples::{attestation, attestor, digest, note, uri, vulnerability};
+use super::samples::{attestation, attestor, digest, note, unproven, uri, vulnerability};
 use super::{
     Cursor, EvidenceQuery, Lookup, OccurrenceQuery, OccurrenceScope, Store, Write, conformance,
 };
@@ -77,7 +77,7 @@ impl State {
         let odd = format!("gcr.io/p/i:{}", digest(1));
         writes.extend([
             Write::CreateNote(note(NOTES[1])),
-            Write::CreateOccurrences(vec![
+            unproven(vec![
                 // In files they may be of any kind of note; in a database since before it was checked.
                 attestation("projects/p/occurrences/7", NOTES[1], &uri(1)),
                 vulnerability("projects/p/occurrences/8", NOTES[1], &uri(2)),
@@ -258,7 +258,7 @@ fn queries() -> Vec<OccurrenceQuery> {
 fn all_pages(store: &dyn Store, lookup: &Lookup) -> Vec<Attestation> {
     let (mut found, mut next) = (Vec::new(), Some(Cursor::default()));
     while let Some(from) = next {
-        let query = EvidenceQuery { lookup: lookup.clone(), from };
+        let query = EvidenceQuery { from, ..EvidenceQuery::of(lookup.clone()) };
         let page = store.evidence(&[query]).unwrap().pop().unwrap();
         found.extend(page.attestations);
         next = page.next;

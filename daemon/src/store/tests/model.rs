@@ -10,6 +10,7 @@ use hallmark_core::policy::Policy;
 
 use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::query::matches;
+use crate::store::samples::unproven;
 use crate::store::{
     EvidencePage, EvidenceQuery, Lookup, OccurrenceQuery, ProjectResources, Store, StoreError,
     Write,
@@ -50,7 +51,7 @@ impl Model {
         }));
         creates.extend(self.attestors.iter().cloned().map(Write::CreateAttestor));
         creates.extend(self.notes.iter().cloned().map(Write::CreateNote));
-        creates.push(Write::CreateOccurrences(self.occurrences.clone()));
+        creates.push(unproven(self.occurrences.clone()));
         creates.extend(self.platform_policies.iter().cloned().map(Write::CreatePlatformPolicy));
         creates.extend(self.iam.iter().cloned().map(|(resource, policy)| Write::PutIamPolicy {
             resource,
@@ -80,8 +81,7 @@ impl Model {
                 self.notes.retain(|held| held.name != name);
                 self.iam.retain(|(held, _)| *held != IamResource::Note(name.clone()));
             }
-            Write::CreateOccurrences(new) => new.into_iter().for_each(|one| self.put(one)),
-            Write::CreateProven(new) => new.into_iter().for_each(|(one, _)| self.put(one)),
+            Write::CreateOccurrences(new) => new.into_iter().for_each(|(one, _)| self.put(one)),
             Write::UpdateOccurrence(occurrence) => self.put(occurrence),
             Write::DeleteOccurrence(name) => self.occurrences.retain(|held| held.name != name),
             Write::CreatePlatformPolicy(policy) | Write::ReplacePlatformPolicy { policy, .. } => {

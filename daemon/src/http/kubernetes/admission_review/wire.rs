@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::audit::record::User;
 use crate::http::engine::error::HttpError;
+use crate::workload::Few;
 
 /// The versions that are understood, which say the same in the same places. An answer is of the
 /// version that was asked in.
@@ -55,7 +56,7 @@ pub(super) struct GroupKind<'a> {
 pub(super) struct UserInfo {
     username: Option<Box<str>>,
     uid: Option<Box<str>>,
-    groups: Option<Vec<Box<str>>>,
+    groups: Option<Few<Box<str>>>,
 }
 
 impl From<UserInfo> for User {
@@ -63,7 +64,7 @@ impl From<UserInfo> for User {
         Self {
             username: info.username.unwrap_or_default(),
             uid: info.uid,
-            groups: info.groups.unwrap_or_default(),
+            groups: info.groups.map_or_else(Vec::new, |groups| groups.0),
         }
     }
 }
@@ -103,4 +104,27 @@ pub(super) fn parse(json: &[u8]) -> Result<AdmissionRequest<'_>, HttpError> {
 
 fn shortened(text: &str) -> String {
     Excerpt::<64>(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn review(uid: &str) -> Vec<u8> {
+        format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{
+            "uid":"{uid}","kind":{{"kind":"Pod"}},"operation":"CREATE"}}}}"#
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn a_uid_is_given_back_up_to_its_limit() {
+        let longest = "u".repeat(UID_BYTES_MAX);
+        assert_eq!(&*parse(&review(&longest)).expect("a review").uid, longest);
+        for uid in ["", &"u".repeat(UID_BYTES_MAX + 1)] {
+            let error = parse(&review(uid)).expect_err("refused").to_string();
+            assert!(error.contains("`request.uid` is empty or too long"), "{error}");
+        }
+    }
 }

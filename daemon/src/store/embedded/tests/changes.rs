@@ -4,7 +4,7 @@ use hallmark_core::names::PlatformPolicyName;
 
 use super::*;
 use crate::store::iam::{IamBinding, IamPolicy, IamResource};
-use crate::store::samples::{attestation, attestor, digest, note, platform_policy, uri};
+use crate::store::samples::{attestation, attestor, digest, note, platform_policy, unproven, uri};
 
 const NOTE: &str = "projects/p/notes/n";
 const ATTESTOR: &str = "projects/p/attestors/a";
@@ -43,7 +43,7 @@ fn a_deleted_note_takes_its_evidence_out_of_force() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     store.apply(Write::CreateNote(note(NOTE))).unwrap();
-    store.apply(Write::CreateOccurrences(vec![attestation(OCCURRENCE, NOTE, &uri(1))])).unwrap();
+    store.apply(unproven(vec![attestation(OCCURRENCE, NOTE, &uri(1))])).unwrap();
     assert_eq!(evidence(&store, 1), 1);
     store.apply(Write::DeleteNote(NOTE.parse().unwrap())).unwrap();
     assert_eq!(evidence(&store, 1), 0);
@@ -59,7 +59,7 @@ fn a_changed_occurrence_is_filed_anew() {
     let (before, after) =
         (attestation(OCCURRENCE, NOTE, &uri(1)), attestation(OCCURRENCE, NOTE, &uri(2)));
     assert_eq!(store.apply(Write::UpdateOccurrence(before.clone())), missing(OCCURRENCE));
-    store.apply(Write::CreateOccurrences(vec![before])).unwrap();
+    store.apply(unproven(vec![before])).unwrap();
     store.apply(Write::UpdateOccurrence(after.clone())).unwrap();
     assert_eq!((evidence(&store, 1), evidence(&store, 2)), (0, 1));
     assert_eq!(store.occurrence(&after.name), Ok(Some(after)));

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use super::*;
-use crate::store::samples::{attestation, policy, uri};
+use crate::store::samples::{attestation, policy, unproven, uri};
 
 const DIR: &str = "HALLMARK_TEST_STORE_CRASH_DIR";
 const ROUND: &str = "HALLMARK_TEST_STORE_CRASH_ROUND";
@@ -45,7 +45,7 @@ fn write_until_killed(store: &EmbeddedStore, writer: &str) {
         let digest = |position| uri((number % 80 * 3 + position) as u8);
         let all =
             (0..3).map(|position| attestation(&name(&batch, position), NOTE, &digest(position)));
-        store.apply(Write::CreateOccurrences(all.collect())).unwrap();
+        store.apply(unproven(all.collect())).unwrap();
         println!("\n{CREATED}{batch}");
         if number % 4 == 3 {
             println!("\n{DELETING}{batch}");

@@ -7,7 +7,7 @@ use redb::StorageBackend;
 
 use super::super::disk::RESERVE_BYTES;
 use super::*;
-use crate::store::samples::{attestation, digest, note, uri};
+use crate::store::samples::{attestation, digest, note, unproven, uri};
 
 const NOTE: &str = "projects/p/notes/n";
 
@@ -106,7 +106,7 @@ fn open_on(dir: &Path) -> (EmbeddedStore, Arc<State>) {
 
 fn create(store: &EmbeddedStore, id: u32) -> Result<(), StoreError> {
     let name = format!("projects/p/occurrences/{id}");
-    store.apply(Write::CreateOccurrences(vec![attestation(&name, NOTE, &uri(1))]))
+    store.apply(unproven(vec![attestation(&name, NOTE, &uri(1))]))
 }
 
 fn names(store: &EmbeddedStore) -> Vec<String> {

@@ -15,7 +15,7 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _};
 use super::tables::{BY_NOTE, EVIDENCE, OCCURRENCES};
 use super::*;
 use crate::store::tests::states;
-use crate::store::{Cursor, Lookup, conformance};
+use crate::store::{Lookup, conformance};
 use hallmark_core::image::Digest;
 
 fn metrics() -> StoreMetrics {
@@ -53,8 +53,9 @@ fn assert_consistent(store: &EmbeddedStore) {
 impl write::PreparedOccurrence {
     /// How many entries of the evidence table are its own; all must be there.
     fn assert_filed(&self, shared: &Shared) -> u64 {
-        let write::Keys { note, evidence, listing, .. } = &self.keys;
+        let write::Keys { note, evidence, filed, listing, .. } = &self.keys;
         let record = self.evidence.clone().unwrap_or_default();
+        let entries = [true, false].map(|proven| self.entry(proven));
         let filed = shared.read(|view| {
             let (by_note, by_digest) = (view.open_table(BY_NOTE)?, view.open_table(EVIDENCE)?);
             assert!(by_note.get(note.as_slice())?.is_some(), "{self:?}");
@@ -63,7 +64,12 @@ impl write::PreparedOccurrence {
                 let found = by_digest.get(key.as_slice())?.map(|found| found.value().to_vec());
                 assert_eq!(found, Some(record), "{self:?}");
             }
-            Ok(u64::from(evidence.is_some()) + u64::from(listing.is_some()))
+            if let Some(key) = filed {
+                let found = by_digest.get(key.as_slice())?.map(|found| found.value().to_vec());
+                assert!(found.is_some() && entries.contains(&found), "{self:?}");
+            }
+            let keys = [evidence, filed, listing];
+            Ok(keys.into_iter().flatten().count() as u64)
         });
         filed.unwrap()
     }
@@ -72,14 +78,20 @@ impl write::PreparedOccurrence {
 /// The occurrences with attestations of a digest under a note, on all pages.
 fn evidence(store: &EmbeddedStore, note: &str, digest: Digest) -> Vec<OccurrenceName> {
     let lookup = Lookup::UnderNote(note.parse().unwrap(), digest);
-    let (mut names, mut next) = (Vec::new(), Some(Cursor::default()));
-    while let Some(from) = next {
-        let query = EvidenceQuery { lookup: lookup.clone(), from };
-        let page = store.evidence(&[query]).unwrap().pop().unwrap();
+    all_pages(store, EvidenceQuery::of(lookup))
+}
+
+/// The occurrences that a query finds, in its order, on all pages.
+fn all_pages(store: &EmbeddedStore, mut query: EvidenceQuery) -> Vec<OccurrenceName> {
+    let mut names = Vec::new();
+    loop {
+        let page = store.evidence(std::slice::from_ref(&query)).unwrap().pop().unwrap();
         names.extend(page.attestations.into_iter().map(|one| one.occurrence));
-        next = page.next;
+        match page.next {
+            Some(next) => query.from = next,
+            None => return names,
+        }
     }
-    names
 }
 
 /// Files occurrences as a daemon did that knew no limits.
@@ -88,7 +100,7 @@ fn file_without_limits(store: &EmbeddedStore, occurrences: Vec<Occurrence>) {
         let transaction = database.begin_write()?;
         let mut tables = tables::Tables::open(&transaction)?;
         for one in occurrences {
-            write::insert_occurrence(&mut tables, &write::PreparedOccurrence::from(one))?;
+            write::insert_occurrence(&mut tables, &write::PreparedOccurrence::from(one), false)?;
         }
         drop(tables);
         Ok(transaction.commit()?)

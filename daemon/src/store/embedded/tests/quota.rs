@@ -1,10 +1,12 @@
-//! What is filed for one note and digest, up to the limits and beyond them.
+//! What is filed for one digest under a note and in a project, up to the limits and beyond them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use hallmark_core::limits::Limits;
 
 use super::*;
 use crate::store::Proof;
-use crate::store::samples::{attestation, digest, note, uri};
+use crate::store::samples::{attestation, digest, note, unproven, uri};
 
 const NOTE: &str = "projects/p/notes/n";
 const OTHER_NOTE: &str = "projects/p/notes/o";
@@ -32,16 +34,16 @@ fn proof(key: u8, message: usize) -> Proof {
 }
 
 fn create(store: &EmbeddedStore, one: Occurrence) -> Result<(), StoreError> {
-    store.apply(Write::CreateOccurrences(vec![one]))
+    store.apply(unproven(vec![one]))
 }
 
 fn prove(store: &EmbeddedStore, id: &str, proofs: &[Proof]) -> Result<(), StoreError> {
-    store.apply(Write::CreateProven(vec![(signed(id, NOTE, 1), proofs.to_vec())]))
+    store.apply(Write::CreateOccurrences(vec![(signed(id, NOTE, 1), proofs.to_vec())]))
 }
 
 fn exhausted(what: &'static str, limit: usize) -> Result<(), StoreError> {
-    let (note, digest) = (NOTE.parse().unwrap(), digest(1));
-    Err(StoreError::Exhausted { what, limit, note, digest })
+    let of = Lookup::UnderNote(NOTE.parse().unwrap(), digest(1));
+    Err(StoreError::Exhausted { what, limit, of })
 }
 
 /// Fills the general limits of [`NOTE`] and the first digest.
@@ -72,7 +74,7 @@ fn attestations_and_bytes_have_limits_of_their_own() {
     let store = store_with_notes(dir.path());
     let each = |count| (0..count).map(|n| signed(&format!("n{n}"), NOTE, 0)).collect();
     let beyond = exhausted("attestations", LIMITS.occurrences_max);
-    let write = |count| store.apply(Write::CreateOccurrences(each(count)));
+    let write = |count| store.apply(unproven(each(count)));
     assert_eq!(write(LIMITS.occurrences_max + 1), beyond, "a batch is refused whole");
     assert_eq!(evidence(&store, NOTE, digest(1)), []);
     write(LIMITS.occurrences_max).unwrap();
@@ -96,7 +98,11 @@ fn what_a_trusted_key_has_newly_signed_is_filed_whatever_else_is() {
     prove(&store, "b", &[proof(1, 2)]).unwrap();
     prove(&store, "c", &[proof(1, 1), proof(2, 1)]).unwrap();
     let twice = ["d", "e"].map(|id| (signed(id, NOTE, 1), vec![proof(3, 1)]));
-    assert_eq!(store.apply(Write::CreateProven(twice.to_vec())), beyond, "within a batch, too");
+    assert_eq!(
+        store.apply(Write::CreateOccurrences(twice.to_vec())),
+        beyond,
+        "within a batch, too"
+    );
     assert_eq!(evidence(&store, NOTE, digest(1)).len(), 4);
     assert_consistent(&store);
 }
@@ -108,7 +114,7 @@ fn no_key_takes_the_places_of_another() {
     fill(&store);
     let many = |from: usize, count| {
         let one = |n| (signed(&format!("n{n}"), NOTE, 1), vec![proof(1, n)]);
-        store.apply(Write::CreateProven((from..from + count).map(one).collect()))
+        store.apply(Write::CreateOccurrences((from..from + count).map(one).collect()))
     };
     many(0, LIMITS.reserved_per_key_max).unwrap();
     let beyond = exhausted("signatures", LIMITS.signatures_max);
@@ -156,4 +162,184 @@ fn a_database_from_before_the_limits_goes_on() {
     store.apply(Write::DeleteOccurrence("projects/p/occurrences/old".parse().unwrap())).unwrap();
     create(&store, signed("b", NOTE, 1)).unwrap();
     assert_consistent(&store);
+}
+
+#[test]
+fn a_project_takes_no_more_than_some_notes_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_with_notes(dir.path());
+    let notes: Vec<_> =
+        (0..=LIMITS.notes_in_project_max).map(|n| format!("projects/q/notes/{n}")).collect();
+    store.apply(Write::CreateNotes(notes.iter().map(|name| note(name)).collect())).unwrap();
+    let (last, full) = notes.split_last().unwrap();
+    for (number, note) in full.iter().enumerate() {
+        create(&store, signed(&format!("junk{number}"), note, LIMITS.signatures_max)).unwrap();
+    }
+    let of = Lookup::InProject("p".parse().unwrap(), digest(1));
+    let limit = LIMITS.notes_in_project_max * LIMITS.signatures_max;
+    let beyond = Err(StoreError::Exhausted { what: "signatures", limit, of });
+    assert_eq!(create(&store, signed("a", last, 1)), beyond);
+    let mut grown = signed("junk0", &notes[0], 1);
+    store.apply(Write::UpdateOccurrence(grown.clone())).unwrap();
+    create(&store, signed("b", last, LIMITS.signatures_max - 1)).unwrap();
+    grown.attestation = signed("junk0", &notes[0], 2).attestation;
+    assert_eq!(store.apply(Write::UpdateOccurrence(grown)), beyond);
+
+    let proven = vec![(signed("c", last, 1), vec![proof(1, 1)])];
+    store.apply(Write::CreateOccurrences(proven)).unwrap();
+    let mut elsewhere = signed("d", last, 1);
+    elsewhere.name = "projects/q/occurrences/d".parse().unwrap();
+    create(&store, elsewhere).unwrap();
+    assert_consistent(&store);
+}
+
+/// In the order of names the junk is on both sides of it.
+#[test]
+fn what_a_key_was_seen_to_sign_comes_first_and_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_with_notes(dir.path());
+    let junk = |range: std::ops::Range<usize>| {
+        let junk = range.map(|n| signed(&format!("n{n:04}"), NOTE, 2));
+        store.apply(unproven(junk.collect())).unwrap();
+    };
+    junk(0..250);
+    prove(&store, "n0250", &[proof(1, 1), proof(1, 2), proof(2, 1)]).unwrap();
+    prove(&store, "n0251", &[proof(3, 1)]).unwrap();
+    junk(252..501);
+    let under = Lookup::UnderNote(NOTE.parse().unwrap(), digest(1));
+    let within = Lookup::InProject("p".parse().unwrap(), digest(1));
+    let name = |id: &str| format!("projects/p/occurrences/{id}").parse::<OccurrenceName>().unwrap();
+    for (lookup, keys, first) in [
+        (&under, vec![1, 2], vec!["n0250", "n0000"]),
+        (&under, vec![3], vec!["n0251", "n0000"]),
+        (&under, vec![4], vec!["n0000", "n0001"]),
+        (&under, vec![3, 1], vec!["n0250", "n0251"]),
+        (&within, vec![], vec!["n0250", "n0251"]),
+    ] {
+        let keys = keys.into_iter().map(|key| [key; 32]).collect();
+        let found = all_pages(&store, EvidenceQuery { keys, ..EvidenceQuery::of(lookup.clone()) });
+        assert_eq!(found[..2], first.iter().map(|id| name(id)).collect::<Vec<_>>(), "{lookup}");
+        let unique: HashSet<_> = found.iter().collect();
+        assert_eq!((found.len(), unique.len()), (501, 501), "{lookup}");
+    }
+}
+
+/// What the limits mean, as counts over a plain list.
+#[derive(Default)]
+struct Filed {
+    /// By name: note, signatures, and whether it was accepted as proven.
+    all: BTreeMap<String, (&'static str, usize, bool)>,
+    /// Who holds a proof under a note.
+    held: HashMap<(&'static str, u8, usize), String>,
+}
+
+impl Filed {
+    fn signatures(&self, is_counted: impl Fn(&str) -> bool) -> usize {
+        let unproven = self.all.values().filter(|(note, _, proven)| !proven && is_counted(note));
+        unproven.map(|(_, signatures, _)| signatures).sum()
+    }
+
+    /// Whether a new one is accepted, and then files it.
+    fn create(
+        &mut self,
+        id: &str,
+        note: &'static str,
+        signatures: usize,
+        proofs: &[(u8, usize)],
+    ) -> bool {
+        let new: Vec<_> = proofs
+            .iter()
+            .filter(|(key, message)| !self.held.contains_key(&(note, *key, *message)))
+            .collect();
+        let proven = !new.is_empty();
+        let fits = self.signatures(|other| other == note) + signatures <= LIMITS.signatures_max
+            && self.signatures(|_| true) + signatures
+                <= LIMITS.notes_in_project_max * LIMITS.signatures_max;
+        if !proven && !fits {
+            return false;
+        }
+        for (key, message) in new {
+            self.held.insert((note, *key, *message), id.to_owned());
+        }
+        self.all.insert(id.to_owned(), (note, signatures, proven));
+        true
+    }
+
+    fn delete(&mut self, id: &str) {
+        self.all.remove(id);
+        self.held.retain(|_, holder| holder != id);
+    }
+}
+
+const MANY_NOTES: [&str; 6] = [
+    NOTE,
+    OTHER_NOTE,
+    "projects/q/notes/a",
+    "projects/q/notes/b",
+    "projects/q/notes/c",
+    "projects/q/notes/d",
+];
+
+/// Junk and good evidence in any order: what is proven is always accepted, junk is refused exactly
+/// at the limits, and all that was accepted is found once, the proven first.
+#[test]
+fn no_mix_of_junk_hides_or_keeps_out_what_is_good() {
+    for seed in 0..8 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        store.apply(Write::CreateNotes(MANY_NOTES.map(note).to_vec())).unwrap();
+        let mut filed = Filed::default();
+        let mut refused = 0;
+        for number in 0..60 {
+            let (id, note) =
+                (format!("{:03}", random.usize(..60)), *random.choice(MANY_NOTES.iter()).unwrap());
+            if filed.all.contains_key(&id) {
+                filed.delete(&id);
+                let name = format!("projects/p/occurrences/{id}");
+                store.apply(Write::DeleteOccurrence(name.parse().unwrap())).unwrap();
+                continue;
+            }
+            let signatures = random.usize(1..=LIMITS.signatures_max);
+            let proofs: Vec<_> = match number % 3 {
+                0 => vec![(random.u8(1..=2), random.usize(..6)), (3, random.usize(..6))],
+                _ => Vec::new(),
+            };
+            let accepted = filed.create(&id, note, signatures, &proofs);
+            let proofs = proofs.into_iter().map(|(key, message)| proof(key, message)).collect();
+            let write = vec![(signed(&id, note, signatures), proofs)];
+            let answer = store.apply(Write::CreateOccurrences(write));
+            assert_eq!(answer.is_ok(), accepted, "{seed}/{number}: {answer:?}");
+            refused += usize::from(!accepted);
+        }
+        assert!(refused > 5, "{seed}: the limits are met");
+        assert_all_found(&store, &filed, seed);
+        assert_consistent(&store);
+    }
+}
+
+fn assert_all_found(store: &EmbeddedStore, filed: &Filed, seed: u64) {
+    for note in MANY_NOTES {
+        for key in 1..=3 {
+            let lookup = Lookup::UnderNote(note.parse().unwrap(), digest(1));
+            let query = EvidenceQuery { keys: vec![[key; 32]], ..EvidenceQuery::of(lookup) };
+            let found: Vec<_> =
+                all_pages(store, query).iter().map(|name| name.id().to_owned()).collect();
+            let holders = filed.held.iter().filter(|((of, by, _), _)| (*of, *by) == (note, key));
+            let first: HashSet<_> = holders.map(|(_, holder)| holder.clone()).collect();
+            let at_front: HashSet<_> = found[..first.len()].iter().cloned().collect();
+            assert_eq!(at_front, first, "{seed}: {note}");
+            let mut found = found;
+            found.sort();
+            let of_note = filed.all.iter().filter(|(_, (of, ..))| *of == note);
+            assert_eq!(found, of_note.map(|(id, _)| id.clone()).collect::<Vec<_>>(), "{seed}");
+        }
+    }
+    let within = EvidenceQuery::of(Lookup::InProject("p".parse().unwrap(), digest(1)));
+    let mut found: Vec<_> =
+        all_pages(store, within).iter().map(|name| name.id().to_owned()).collect();
+    let proven = found.iter().map(|id| filed.all[id].2);
+    assert!(proven.is_sorted_by(|one, other| one >= other), "{seed}: the proven come first");
+    found.sort();
+    assert_eq!(found, filed.all.keys().cloned().collect::<Vec<_>>(), "{seed}");
 }

@@ -4,7 +4,9 @@ use hallmark_core::names::AttestorName;
 
 use super::super::tables::{ATTESTORS, POLICIES, key, project_key};
 use super::*;
-use crate::store::samples::{attestation, attestor, digest, note, policy, uri, vulnerability};
+use crate::store::samples::{
+    attestation, attestor, digest, note, policy, unproven, uri, vulnerability,
+};
 
 const ATTESTOR: &str = "projects/p/attestors/a";
 const NOTE: &str = "projects/p/notes/n";
@@ -56,7 +58,7 @@ fn a_taken_name_and_a_missing_one_are_refused() {
     for (write, name) in [
         (Write::CreateAttestor(attestor(ATTESTOR, NOTE, "1")), ATTESTOR),
         (Write::CreateNote(note(NOTE)), NOTE),
-        (Write::CreateOccurrences(vec![attestation(occurrence, NOTE, &uri(1))]), occurrence),
+        (unproven(vec![attestation(occurrence, NOTE, &uri(1))]), occurrence),
     ] {
         assert_eq!(store.apply(write.clone()), Ok(()));
         assert_eq!(store.apply(write), taken(name));
@@ -73,9 +75,9 @@ fn a_batch_is_created_whole_or_not_at_all() {
     let store = open(dir.path());
     store.apply(Write::CreateNote(note(NOTE))).unwrap();
     let one = |id: &str| attestation(&format!("projects/p/occurrences/{id}"), NOTE, &uri(1));
-    assert_eq!(store.apply(Write::CreateOccurrences(vec![one("b")])), Ok(()));
+    assert_eq!(store.apply(unproven(vec![one("b")])), Ok(()));
     for batch in [vec![one("a"), one("b")], vec![one("c"), one("d"), one("c")]] {
-        let refused = store.apply(Write::CreateOccurrences(batch));
+        let refused = store.apply(unproven(batch));
         assert!(matches!(refused, Err(StoreError::AlreadyExists(_))), "{refused:?}");
     }
     assert_eq!(evidence(&store, NOTE, digest(1)).len(), 1);
@@ -91,7 +93,7 @@ fn a_deleted_occurrence_is_gone_from_every_index() {
     }
     let mut apart = vulnerability("projects/p/occurrences/apart", NOTE, &uri(3));
     apart.digest = Some(digest(4));
-    store.apply(Write::CreateOccurrences(vec![apart.clone()])).unwrap();
+    store.apply(unproven(vec![apart.clone()])).unwrap();
     let mut all = conformance::occurrences();
     all.push(apart);
     while let Some(occurrence) = all.pop() {
@@ -115,10 +117,10 @@ fn of_many_writers_of_one_name_exactly_one_wins_and_none_spoils_another() {
                 scope.spawn(move || {
                     let own =
                         attestation(&format!("projects/p/occurrences/{writer}"), NOTE, &uri(2));
-                    store.apply(Write::CreateOccurrences(vec![own.clone()])).unwrap();
+                    store.apply(unproven(vec![own.clone()])).unwrap();
                     // What was acknowledged is read at once.
                     assert_eq!(store.occurrence(&own.name), Ok(Some(own)));
-                    store.apply(Write::CreateOccurrences(vec![contested]))
+                    store.apply(unproven(vec![contested]))
                 })
             })
             .collect();
@@ -226,7 +228,7 @@ fn a_write_that_meets_a_damaged_record_spoils_no_other() {
                 let refused = store.apply(update("2", Some("1")));
                 assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
                 let own = attestation(&format!("projects/p/occurrences/{writer}"), NOTE, &uri(1));
-                assert_eq!(store.apply(Write::CreateOccurrences(vec![own])), Ok(()));
+                assert_eq!(store.apply(unproven(vec![own])), Ok(()));
             });
         }
     });
