@@ -39,9 +39,17 @@ impl Recorder {
     }
 
     pub(crate) fn wait_for_push(&self) {
+        Self::wait_for("a push", || self.pushes() > 0);
+    }
+
+    pub(crate) fn wait_for_line(&self, part: &str) {
+        Self::wait_for(part, || self.log_text().contains(part));
+    }
+
+    fn wait_for(what: &str, seen: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.pushes() == 0 {
-            assert!(Instant::now() < deadline, "no push");
+        while !seen() {
+            assert!(Instant::now() < deadline, "no {what}");
             std::thread::yield_now();
         }
     }

@@ -38,8 +38,12 @@ fn a_worker_reaches_no_other_process() {
     let attempts = attempts(worker_options(), "/nowhere/file");
     assert_harmless(&attempts);
     // Not unknown to the kernel, but denied.
-    let x32 = attempts.iter().find(|(name, _)| name == "x32");
-    assert!(x32.is_none_or(|(_, errno)| errno == "1"), "{attempts:?}");
+    let errno = |of: &str| attempts.iter().find(|(name, _)| name == of).map(|(_, errno)| &**errno);
+    assert!(errno("x32").is_none_or(|errno| errno == "1"), "{attempts:?}");
+    for call in ["priority", "priority-group", "priority-user", "io-priority", "namespace"] {
+        assert_eq!(errno(call), Some("1"), "{call}: {attempts:?}");
+    }
+    assert_eq!(errno("clone3"), Some("38"), "as if the kernel had none");
     // Without the right to, there is nothing that could be gained either: `no_new_privs`.
     let bound = attempts.iter().find(|(name, _)| name == "CapBnd").unwrap();
     assert!(bound.1 == "0" || !rustix::process::geteuid().is_root(), "{attempts:?}");
@@ -109,6 +113,7 @@ fn a_plugin_that_talks_much_is_neither_late_nor_heard_out() {
     let worker = instance.worker().unwrap();
     assert_eq!((worker.restarts, worker.last_fault), (0, None));
     recorder.wait_for_push();
+    recorder.wait_for_line("Warn chatter");
     let seconds = started.elapsed().as_secs() as u32 + 1;
     assert!(recorder.pushes() <= 10 * seconds + 1, "{} pushes", recorder.pushes());
     drop(instance);

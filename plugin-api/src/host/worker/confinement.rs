@@ -125,7 +125,7 @@ fn deny_reaching_out() -> io::Result<()> {
         let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, arch)?;
         BpfProgram::try_from(filter)
     });
-    let filter = [deny_x32(), filter.map_err(io::Error::other)?].concat();
+    let filter = [by_number(), filter.map_err(io::Error::other)?].concat();
     match seccompiler::apply_filter(&filter) {
         Ok(()) => Ok(()),
         Err(seccompiler::Error::Seccomp(error) | seccompiler::Error::Prctl(error))
@@ -137,19 +137,24 @@ fn deny_reaching_out() -> io::Result<()> {
     }
 }
 
-/// Denies the calls of x32, which are those of x86-64 by other numbers: no rule names them.
-fn deny_x32() -> BpfProgram {
-    if !cfg!(target_arch = "x86_64") {
-        return BpfProgram::new();
-    }
-    let denied = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+/// Denies what no rule can: `clone3`, whose flags lie in memory, and the calls of x32, which are
+/// those of x86-64 by other numbers. C libraries take `clone` for a `clone3` that is not there.
+fn by_number() -> BpfProgram {
+    let refuse = |errno: i32| libc::SECCOMP_RET_ERRNO | errno as u32;
     let instruction = |code: u32, jf, k| sock_filter { code: code as u16, jt: 0, jf, k };
-    vec![
+    let mut program = vec![
         // The number is the first of what a filter sees.
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
-        instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 1, X32_SYSCALL_BIT),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, denied),
-    ]
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, libc::SYS_clone3 as u32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, refuse(libc::ENOSYS)),
+    ];
+    if cfg!(target_arch = "x86_64") {
+        program.extend([
+            instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 1, X32_SYSCALL_BIT),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, refuse(libc::EPERM)),
+        ]);
+    }
+    program
 }
 
 /// `arch/x86/include/uapi/asm/unistd.h`.
@@ -170,9 +175,15 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
     for call in OF_ITSELF_OR_NOBODY {
         rules.insert(call, vec![rule([arg(0, Op::Ne, 0), arg(0, Op::Ne, own)])?]);
     }
-    for call in [libc::SYS_setpriority, libc::SYS_ioprio_set] {
-        rules.insert(call, vec![rule([arg(1, Op::Ne, 0)])?]);
+    // Of this thread; not of a group, nor of all processes of its user.
+    let priorities =
+        [(libc::SYS_setpriority, PRIO_PROCESS), (libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS)];
+    for (call, process) in priorities {
+        rules.insert(call, vec![rule([arg(0, Op::Ne, process)])?, rule([arg(1, Op::Ne, 0)])?]);
     }
+    // In namespaces of its own it would have every capability again.
+    let namespaces = NAMESPACES.map(|flag| rule([arg(0, Op::MaskedEq(flag), flag)]));
+    rules.insert(libc::SYS_clone, namespaces.into_iter().collect::<Result<_, _>>()?);
     // Who owns a descriptor is sent a signal of choice.
     let is = |nth, value: i64| arg(nth, Op::Eq, value as u64);
     let fcntl = [
@@ -237,6 +248,15 @@ const OF_ITSELF_OR_NOBODY: [i64; 7] = [
     libc::SYS_migrate_pages,
     libc::SYS_move_pages,
 ];
+
+/// `include/uapi/linux/resource.h` and `ioprio.h`.
+const PRIO_PROCESS: u64 = 0;
+const IOPRIO_WHO_PROCESS: u64 = 1;
+
+/// The flags of `clone` that make a namespace, `include/uapi/linux/sched.h`: mounts, control groups,
+/// names of the host, System V IPC, users, processes, network.
+const NAMESPACES: [u64; 7] =
+    [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 
 /// `include/uapi/asm-generic/fcntl.h`, `ioctls.h` and `sockios.h`.
 const F_SETOWN_EX: i64 = 15;

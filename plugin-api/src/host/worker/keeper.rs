@@ -20,8 +20,9 @@ use crate::host::instance::Circumstances;
 use crate::host::limits;
 use crate::host::services::Services;
 
-/// How long a process may take to load the plugin and make the instance: a token is opened then.
-pub(super) const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a process may take to load the plugin and make the instance: a token is opened then, or a
+/// network asked. Nobody waits for it but those who need its keys.
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a process may take to end by itself.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages of one process that are heard in one second. What comes faster waits, and so does
