@@ -79,7 +79,7 @@ impl Table {
     }
 
     /// Whether a daemon as it is configured can be in this state: nothing is down or full, keys are
-    /// plain, projects without a policy are denied, and the API takes the images.
+    /// plain, projects without a policy are denied, and the API takes the request.
     fn can_be_put(&self, row: &Value) -> bool {
         let plain = |attestor: &Value| {
             attestor["unavailable"].is_null()
@@ -91,6 +91,8 @@ impl Table {
         ["faults", "limits", "auditLost"].iter().all(|key| is_empty(&row[key]))
             && !list(&row["images"]).is_empty()
             && row["policy"] != "absent, allowed"
+            && (is_empty(&row["request"]["serviceAccount"])
+                || !is_empty(&row["request"]["namespace"]))
             && self.attestors(row).iter().all(|(_, attestor)| plain(attestor))
             && self.every_attestor_is_there(row)
             && signed.clone().all(|sign| DONE.iter().any(|done| sign.ends_with(done)))
