@@ -42,13 +42,15 @@ struct Life {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_and_nothing_is_half_written() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut ledger = Ledger { policy: vec![String::new()], ..Ledger::default() };
+    let mut ledger = Ledger::default();
     let mut number = 0;
     for kill in 0..KILLS {
         let daemon = Daemon::start(dir.path());
         let client = daemon.client.clone();
         if kill == 0 {
             note(&client, "n").await;
+            // Of a policy that nobody has written yet: so it stays if the first write is cut off.
+            ledger.policy.push(description(&client).await);
         } else {
             check(&client, &mut ledger).await;
         }
@@ -206,8 +208,7 @@ async fn check(client: &Client, ledger: &mut Ledger) {
     ledger.occurrences = there;
     ledger.perhaps_deleted.clear();
 
-    let policy = client.get("/v1/projects/p/policy").await.ok();
-    let description = policy["description"].as_str().unwrap_or_default().to_owned();
+    let description = description(client).await;
     let possible = &ledger.policy;
     assert!(possible.contains(&description), "{description}: {possible:?}");
     ledger.policy = vec![description];
@@ -220,6 +221,12 @@ async fn check(client: &Client, ledger: &mut Ledger) {
         assert!(possible.contains(&found), "{id} is {found:?}, of {possible:?}");
         *possible = vec![found];
     }
+}
+
+/// The description of the policy.
+async fn description(client: &Client) -> String {
+    let policy = client.get("/v1/projects/p/policy").await.ok();
+    policy["description"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Of each batch all are there but those that were deleted since.
