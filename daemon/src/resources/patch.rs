@@ -1,5 +1,6 @@
 //! Changing some fields of a note or an occurrence: `PATCH` with an `updateMask`.
 
+use hallmark_core::document::DocumentLimits;
 use hallmark_core::document::read::camel_case;
 use serde_json::{Map, Value};
 
@@ -7,6 +8,9 @@ use super::error::ResourceError;
 
 /// Paths in one mask: a note has some twenty members.
 const PATHS_MAX: usize = 100;
+/// Members that one path leads through: what lies deeper is in no document. What comes of a path is
+/// walked by recursion.
+const SEGMENTS_MAX: usize = DocumentLimits::OCCURRENCE.depth_max;
 
 /// Some fields of a resource, as a client sends them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,6 +66,10 @@ impl Patch {
             return Ok(());
         }
         let segments: Vec<_> = path.split('.').map(camel_case).collect();
+        if segments.len() > SEGMENTS_MAX {
+            let problem = format!("a path of {} segments; at most {SEGMENTS_MAX}", segments.len());
+            return Err(ResourceError::invalid("updateMask", problem));
+        }
         if segments.iter().any(String::is_empty) {
             return Err(ResourceError::invalid("updateMask", format!("`{path}` is no path")));
         }
@@ -163,5 +171,9 @@ mod tests {
         assert!(onto(json!({}), "a..b").unwrap_err().to_string().contains("`a..b` is no path"));
         let many = "x,".repeat(PATHS_MAX) + "x";
         assert!(onto(json!({}), &many).unwrap_err().to_string().contains("101 paths"));
+        let deep = |segments: usize| vec!["a"; segments].join(".");
+        onto(json!({}), &deep(SEGMENTS_MAX)).unwrap();
+        let error = onto(json!({}), &deep(SEGMENTS_MAX + 1)).unwrap_err();
+        assert!(error.to_string().contains("a path of 33 segments"), "{error}");
     }
 }

@@ -91,11 +91,16 @@ fn name(text: &str) -> Option<Name> {
     let host = authority.host();
     let port = match text.strip_prefix(host)? {
         "" => None,
-        rest => Some(rest.strip_prefix(':')?.parse().ok()?),
+        rest => Some(port(rest.strip_prefix(':')?)?),
     };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     (!host.is_empty()).then_some(Name { host, port })
+}
+
+/// Digits and nothing else, RFC 3986 §3.2.3: numbers are parsed from `+80`, too.
+fn port(text: &str) -> Option<u16> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// Programs send neither header; browsers send one of them, or both.
@@ -220,6 +225,7 @@ mod tests {
             ":80",
             "localhost:",
             "localhost:x",
+            "localhost:+80",
             "localhost:99999",
             "localhost/x",
             "a b",
