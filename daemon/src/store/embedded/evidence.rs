@@ -70,21 +70,24 @@ impl Tables {
         let place = note_place(&note, digest);
         let proven = self.proven(&place, &query.keys)?;
         let (part, after) = part(&query.from);
-        let unread = |occurrence: &&Bytes| {
-            part == PROVEN && after.as_ref().is_none_or(|after| *occurrence > after)
-        };
-        let first = proven.iter().filter(unread).map(|occurrence| -> Entry {
-            Ok((cursor(PROVEN, occurrence), self.attestation(&place, occurrence, digest)?))
-        });
-        let from = after.as_deref().filter(|_| part == REST);
-        let rest = scan(&self.evidence, &place, from)?.map(|entry| -> Entry {
+        if part == PROVEN {
+            let unread = |one: &&Bytes| after.as_ref().is_none_or(|after| *one > after);
+            let first = proven.iter().filter(unread).map(|occurrence| -> Entry {
+                Ok((cursor(PROVEN, occurrence), self.attestation(&place, occurrence, digest)?))
+            });
+            if let Some(page) = apart(room.page(&query.from, first)?) {
+                return Ok(page);
+            }
+        }
+        let after = after.as_deref().filter(|_| part == REST);
+        let rest = scan(&self.evidence, &place, after)?.map(|entry| -> Entry {
             let (key, record) = entry?;
             let occurrence = occurrence_in_evidence_key(&key)?;
             let is_new = !proven.contains(occurrence);
             let found = is_new.then(|| attestation(occurrence, record, digest)).transpose()?;
             Ok((cursor(REST, &key), found))
         });
-        room.page(&query.from, first.chain(rest))
+        room.page(&query.from, rest)
     }
 
     fn in_project(
@@ -95,25 +98,28 @@ impl Tables {
         room: &mut Room,
     ) -> Result<EvidencePage, Fault> {
         let place = project_place(project, digest);
-        let (begun, after) = part(from);
-        let mut parts = Vec::new();
-        for part in begun..=REST {
-            let after = after.as_deref().filter(|_| part == begun);
+        let (part, after) = part(from);
+        let entries = |wanted: u8, after: Option<&[u8]>| {
             let entries = scan(&self.evidence, &place, after)?;
-            parts.push(entries.map(move |entry| -> Entry {
+            Ok::<_, Fault>(entries.map(move |entry| -> Entry {
                 let (key, record) = entry?;
                 let filed = Filed::decode(record)?;
-                let found = match filed.proven == (part == PROVEN) && self.exists(&filed.note)? {
+                let found = match filed.proven == (wanted == PROVEN) && self.exists(&filed.note)? {
                     true => {
                         let occurrence = occurrence_in_evidence_key(&key)?;
                         self.attestation(&note_place(&filed.note, digest), occurrence, digest)?
                     }
                     false => None,
                 };
-                Ok((cursor(part, &key), found))
-            }));
+                Ok((cursor(wanted, &key), found))
+            }))
+        };
+        if part == PROVEN
+            && let Some(page) = apart(room.page(from, entries(PROVEN, after.as_deref())?)?)
+        {
+            return Ok(page);
         }
-        room.page(from, parts.into_iter().flatten())
+        room.page(from, entries(REST, after.as_deref().filter(|_| part == REST))?)
     }
 
     /// The occurrences that hold a place in the reserve of one of these keys.
@@ -150,6 +156,16 @@ fn part(from: &Cursor) -> (u8, Option<Bytes>) {
         Some(&part) => (part.min(REST), Some(from.0.slice(1..))),
         None => (PROVEN, None),
     }
+}
+
+/// A page of what is proven, if there is one: the rest is for later, since it costs more and is
+/// rarely needed.
+fn apart(mut page: EvidencePage) -> Option<EvidencePage> {
+    if page.next.is_none() && page.attestations.is_empty() {
+        return None;
+    }
+    page.next.get_or_insert_with(|| cursor(REST, &[]));
+    Some(page)
 }
 
 fn cursor(part: u8, key: &[u8]) -> Cursor {

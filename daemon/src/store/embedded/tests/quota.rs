@@ -209,15 +209,19 @@ fn what_a_key_was_seen_to_sign_comes_first_and_once() {
     let under = Lookup::UnderNote(NOTE.parse().unwrap(), digest(1));
     let within = Lookup::InProject("p".parse().unwrap(), digest(1));
     let name = |id: &str| format!("projects/p/occurrences/{id}").parse::<OccurrenceName>().unwrap();
-    for (lookup, keys, first) in [
-        (&under, vec![1, 2], vec!["n0250", "n0000"]),
-        (&under, vec![3], vec!["n0251", "n0000"]),
-        (&under, vec![4], vec!["n0000", "n0001"]),
-        (&under, vec![3, 1], vec!["n0250", "n0251"]),
-        (&within, vec![], vec!["n0250", "n0251"]),
+    for (lookup, keys, first, alone) in [
+        (&under, vec![1, 2], ["n0250", "n0000"], Some(1)),
+        (&under, vec![3], ["n0251", "n0000"], Some(1)),
+        (&under, vec![4], ["n0000", "n0001"], None),
+        (&under, vec![3, 1], ["n0250", "n0251"], Some(2)),
+        (&within, vec![], ["n0250", "n0251"], Some(2)),
     ] {
         let keys = keys.into_iter().map(|key| [key; 32]).collect();
-        let found = all_pages(&store, EvidenceQuery { keys, ..EvidenceQuery::of(lookup.clone()) });
+        let query = EvidenceQuery { keys, ..EvidenceQuery::of(lookup.clone()) };
+        let first_page =
+            store.evidence(std::slice::from_ref(&query)).unwrap().remove(0).attestations;
+        assert_eq!(first_page.len(), alone.unwrap_or(501), "{lookup}: junk is not read with it");
+        let found = all_pages(&store, query);
         assert_eq!(found[..2], first.iter().map(|id| name(id)).collect::<Vec<_>>(), "{lookup}");
         let unique: HashSet<_> = found.iter().collect();
         assert_eq!((found.len(), unique.len()), (501, 501), "{lookup}");
