@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::connection::{Connection, request};
-use crate::corpus::Signer;
-use crate::daemon::{Caches, Daemon, allows, ask};
+use crate::corpus::{Signer, ask};
+use crate::daemon::{Caches, Daemon, allows};
 use crate::report::Line;
 use crate::server::Server;
 use crate::stats::{Pairs, Rate};

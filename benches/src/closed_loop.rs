@@ -21,7 +21,6 @@ pub(crate) struct Connections {
     epoll: OwnedFd,
     all: Vec<Connection>,
     events: Vec<epoll::Event>,
-    status: u16,
 }
 
 impl Connections {
@@ -34,12 +33,7 @@ impl Connections {
             epoll::add(&epoll, &connection, data, epoll::EventFlags::IN)?;
             all.push(connection);
         }
-        Ok(Self { epoll, all, events: Vec::with_capacity(count), status: 200 })
-    }
-
-    /// The same, to be answered with this status.
-    pub(crate) fn expecting(self, status: u16) -> Self {
-        Self { status, ..self }
+        Ok(Self { epoll, all, events: Vec::with_capacity(count) })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,8 +44,8 @@ impl Connections {
         Ok(self.all[index].send(request)?)
     }
 
-    /// Looks for answers and gives the index of each connection that has one. Fails where an
-    /// answer has another status than is expected, which is 200, or `good` does not hold of its body.
+    /// Looks for answers and gives the index of each connection that has one. Fails if an
+    /// answer has another status than 200, or `good` does not hold of its body.
     pub(crate) fn poll(
         &mut self,
         good: fn(&[u8]) -> bool,
@@ -64,7 +58,7 @@ impl Connections {
             if let Some(answer) = self.all[index].receive()? {
                 let text = || String::from_utf8_lossy(answer.body).into_owned();
                 anyhow::ensure!(
-                    answer.status == self.status && good(answer.body),
+                    answer.status == 200 && good(answer.body),
                     "answered {}: {}",
                     answer.status,
                     text()

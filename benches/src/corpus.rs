@@ -13,6 +13,8 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::connection::request;
+
 /// The project that is asked for.
 pub(crate) const PROJECT: &str = "bench";
 /// The repository of every image.
@@ -153,6 +155,18 @@ pub(crate) fn question(image: &str) -> String {
         "serviceAccount": "web", "images": [image],
     })
     .to_string()
+}
+
+/// The request that asks for one image.
+pub(crate) fn ask(image: &str) -> Vec<u8> {
+    request("POST", "/v1/decisions", question(image).as_bytes())
+}
+
+/// The request with a token, which is the name of its principal.
+pub(crate) fn bearing(token: &str, request: &[u8]) -> Vec<u8> {
+    let line = request.windows(2).position(|two| two == b"\r\n").map_or(0, |at| at + 2);
+    let header = format!("authorization: Bearer {token}\r\n");
+    [&request[..line], header.as_bytes(), &request[line..]].concat()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::connection::{Connection, request};
 use crate::corpus::{Attested, PROJECT};
 use crate::server::Server;
-use crate::{cores, corpus, ndjson};
+use crate::{cores, ndjson};
 
 /// Occurrences in one `batchCreate`: the limit of the API.
 const BATCH: usize = 1_000;
@@ -86,11 +86,6 @@ impl Daemon {
     fn connect(&self) -> anyhow::Result<Connection> {
         Connection::open(self.server.address, false)
     }
-}
-
-/// The request that asks for one image.
-pub(crate) fn ask(image: &str) -> Vec<u8> {
-    request("POST", "/v1/decisions", corpus::question(image).as_bytes())
 }
 
 /// Whether the body of an answer allows. The decision says so first.

@@ -3,7 +3,8 @@
 //! machine.
 
 use crate::cached::Rivals;
-use crate::daemon::{allows, ask};
+use crate::corpus::ask;
+use crate::daemon::allows;
 use crate::report::Line;
 use crate::server::Server;
 use crate::stats::Sample;

@@ -7,6 +7,7 @@
 //! method and the results.
 
 mod attack;
+mod attackers;
 mod cached;
 mod closed_loop;
 mod cold;
@@ -24,6 +25,8 @@ mod report;
 mod server;
 mod stats;
 mod worker;
+
+use std::net::SocketAddr;
 
 use clap::{Parser, ValueEnum};
 
@@ -53,6 +56,9 @@ struct Options {
     /// A quick look: 3 pairs, 1 second, 10,000 images, 50,000 occurrences.
     #[arg(long)]
     quick: bool,
+    /// Be the attackers of `attack`, against this address, until standard input ends.
+    #[arg(long, hide = true)]
+    attack: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,6 +80,9 @@ fn main() -> anyhow::Result<()> {
     }
     if options.benchmarks.is_empty() {
         options.benchmarks = Benchmark::value_variants().to_vec();
+    }
+    if let Some(address) = options.attack {
+        return attackers::run(address);
     }
     cores::check()?;
     cores::pin(cores::LOAD)?;

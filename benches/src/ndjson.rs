@@ -52,25 +52,28 @@ fn receive(socket: TcpStream) -> anyhow::Result<(usize, usize)> {
         line.clear();
         reader.read_line(&mut line)?;
     }
-    let (mut chunk, mut answers, mut cached) = (Vec::new(), 0, 0);
-    while read_chunk(&mut reader, &mut chunk)? {
-        for answer in chunk.split(|&byte| byte == b'\n').filter(|answer| !answer.is_empty()) {
-            let text = || String::from_utf8_lossy(answer).into_owned();
-            anyhow::ensure!(allows(answer), "not allowed: {}", text());
+    let (mut text, mut answers, mut cached) = (Vec::new(), 0, 0);
+    while read_chunk(&mut reader, &mut text)? {
+        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        for answer in text[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            let said = || String::from_utf8_lossy(answer).into_owned();
+            anyhow::ensure!(allows(answer), "not allowed: {}", said());
             answers += 1;
             cached += usize::from(answer.ends_with(br#""cached":true}]}"#));
         }
+        text.drain(..whole);
     }
     Ok((answers, cached))
 }
 
-/// Reads one chunk: the daemon's are whole lines. The last one is empty.
-fn read_chunk(reader: &mut impl BufRead, chunk: &mut Vec<u8>) -> anyhow::Result<bool> {
+/// Reads one chunk behind what is there; false if it was the last, which is empty.
+fn read_chunk(reader: &mut impl BufRead, text: &mut Vec<u8>) -> anyhow::Result<bool> {
     let mut size = String::new();
     reader.read_line(&mut size)?;
     let size = usize::from_str_radix(size.trim(), 16).context("the stream broke off")?;
-    chunk.resize(size + 2, 0);
-    reader.read_exact(chunk)?;
-    chunk.truncate(size);
+    let before = text.len();
+    text.resize(before + size + 2, 0);
+    reader.read_exact(&mut text[before..])?;
+    text.truncate(before + size);
     Ok(size > 0)
 }

@@ -19,17 +19,6 @@ pub(crate) fn run(
     per_second: u32,
     good: fn(&[u8]) -> bool,
 ) -> anyhow::Result<Sample> {
-    run_beside(address, requests, per_second, good, || Ok(()))
-}
-
-/// The same, with something else done again and again `beside`.
-pub(crate) fn run_beside(
-    address: SocketAddr,
-    requests: &[Vec<u8>],
-    per_second: u32,
-    good: fn(&[u8]) -> bool,
-    mut beside: impl FnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<Sample> {
     let mut connections = Connections::open(address, CONNECTIONS)?;
     let interval = Duration::from_secs(1) / per_second;
     let mut free: Vec<usize> = (0..connections.len()).collect();
@@ -50,7 +39,6 @@ pub(crate) fn run_beside(
             free.pop();
         }
         connections.poll(good, &mut answered)?;
-        beside()?;
         let now = Instant::now();
         for index in answered.drain(..) {
             latencies.push((now - due_of[index]).as_secs_f64() * 1e6);

@@ -50,7 +50,7 @@ use engine::exchange::{Answer, Exchange};
 use engine::flow::Flows;
 use engine::holder::Holder;
 use engine::limits::ServerLimits;
-use engine::pace::Pace;
+use engine::pace::{PROBE_DELAY_MAX, Pace, REFUSAL_DELAY_MAX};
 use engine::room::{GivesWay, Room};
 use engine::routes::routes;
 use engine::slots::Slots;
@@ -235,8 +235,8 @@ impl Doors {
             bodies: Bodies::new(limits),
             streams: Room::new(GivesWay::ToSmaller),
             flows: Flows::new(limits),
-            probes: Pace::default(),
-            refusals: Pace::default(),
+            probes: Pace::new(PROBE_DELAY_MAX),
+            refusals: Pace::new(REFUSAL_DELAY_MAX),
             before_scrape: None,
             plugin_errors: None,
             key_versions: None,

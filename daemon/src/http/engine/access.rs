@@ -8,6 +8,7 @@ use http::HeaderMap;
 use super::connections::Standing;
 use super::error::HttpError;
 use super::exchange::Params;
+use super::flow::Flow;
 use super::holder::Holder;
 use super::routes::Route;
 use super::server::Reach;
@@ -56,6 +57,8 @@ pub(in crate::http) struct Peer {
     pub(in crate::http) address: IpAddr,
     /// The place of the connection among others.
     pub(in crate::http) standing: Arc<Standing>,
+    /// What the connection has under way.
+    pub(in crate::http) flow: Arc<Flow>,
 }
 
 impl Peer {
@@ -71,6 +74,7 @@ impl Peer {
         let holder = Holder::of(caller, self.address);
         if !matches!(access, Access::Anybody | Access::Authenticated) {
             self.standing.let_in(&holder);
+            self.flow.let_in();
         }
         holder
     }

@@ -60,7 +60,10 @@ pub(in crate::http) async fn dispatch(
     let door = found.as_ref().map_or(Door::Unknown, |(route, _)| route.door);
     let access = found.as_ref().ok().map(|(route, _)| route.access);
     let answered = match found {
-        Ok((route, params)) => answer(&doors, &peer, route, params, request, started).await,
+        // Boxed, so that an answer which nobody takes does not hold what making it needed.
+        Ok((route, params)) => {
+            Box::pin(answer(&doors, &peer, route, params, request, started)).await
+        }
         Err(error) => Err(error),
     };
     let pace = doors.pace(access, answered.as_ref().err());

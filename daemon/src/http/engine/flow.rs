@@ -17,7 +17,7 @@ use super::limits::ServerLimits;
 use crate::metrics::http::ClosedCause;
 
 /// What an answer costs beside its bytes: the stream, its task and its headers, measured.
-const ANSWER_OVERHEAD: usize = 2 << 10;
+const ANSWER_OVERHEAD: usize = 4 << 10;
 
 /// Bytes of an answer that is made room for in any case: nearly every one is smaller.
 const ANSWER_BYTES_FREE: usize = 64 << 10;
@@ -40,6 +40,8 @@ const CANCELLED_PER_SECOND: f64 = 33.0;
 pub(in crate::http) struct Flows {
     limits: ServerLimits,
     held: AtomicUsize,
+    /// Requests under way on connections over which nobody was let in yet.
+    of_strangers: AtomicUsize,
     next_id: AtomicUsize,
     open: Mutex<HashMap<usize, Weak<Flow>>>,
     /// When a small answer looks for room again.
@@ -57,6 +59,7 @@ pub(in crate::http) struct Flow {
 
 #[derive(Debug)]
 struct State {
+    is_known: bool,
     requests: usize,
     idle_since: Instant,
     next_id: u64,
@@ -69,6 +72,16 @@ struct State {
     cancelled_at: Instant,
 }
 
+/// How much of a connection may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Reading {
+    Freely,
+    /// A few bytes at a time, until they are a request: a stranger who asks once is heard.
+    Piecemeal,
+    /// Nothing until what the connection asked for is done, or strangers ask for less.
+    Later,
+}
+
 /// There is no room for an answer of this size now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) struct NoRoom;
@@ -78,6 +91,7 @@ impl Flows {
         Arc::new(Self {
             limits,
             held: AtomicUsize::new(0),
+            of_strangers: AtomicUsize::new(0),
             next_id: AtomicUsize::new(0),
             open: Mutex::default(),
             look_at: Mutex::new(Instant::now()),
@@ -88,6 +102,7 @@ impl Flows {
     pub(in crate::http) fn open(self: &Arc<Self>) -> Arc<Flow> {
         let now = Instant::now();
         let state = State {
+            is_known: false,
             requests: 0,
             idle_since: now,
             next_id: 0,
@@ -146,8 +161,37 @@ impl Flows {
 impl Flow {
     /// Counts a request as under way until the guard is dropped.
     pub(in crate::http) fn begin(self: &Arc<Self>) -> UnderWay {
-        self.state().requests += 1;
+        let mut state = self.state();
+        state.requests += 1;
+        if !state.is_known {
+            self.all.of_strangers.fetch_add(1, Ordering::Relaxed);
+        }
         UnderWay { flow: Arc::clone(self), answered: false }
+    }
+
+    /// Somebody was let in over the connection: it is no stranger's any more.
+    pub(in crate::http) fn let_in(&self) {
+        let mut state = self.state();
+        if !state.is_known {
+            state.is_known = true;
+            self.all.of_strangers.fetch_sub(state.requests, Ordering::Relaxed);
+        }
+    }
+
+    /// How much of the connection may be read now.
+    ///
+    /// One read may begin as many requests as HTTP/2 allows at once, each with its task, before any
+    /// of them is looked at. So it is decided at the read.
+    pub(in crate::http) fn reading(&self) -> Reading {
+        if self.all.of_strangers.load(Ordering::Relaxed) < self.all.limits.stranger_requests_max {
+            return Reading::Freely;
+        }
+        let state = self.state();
+        match (state.is_known, state.requests) {
+            (true, _) => Reading::Freely,
+            (false, 0) => Reading::Piecemeal,
+            (false, _) => Reading::Later,
+        }
     }
 
     /// Counts an answer until its last byte is written. A large one is refused without room for it.
@@ -298,6 +342,9 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let (now, mut state) = (Instant::now(), self.flow.state());
         state.requests -= 1;
+        if !state.is_known {
+            self.flow.all.of_strangers.fetch_sub(1, Ordering::Relaxed);
+        }
         state.idle_since = now;
         let too_many = !self.answered && state.call_off(now);
         drop(state);
@@ -374,6 +421,25 @@ mod tests {
         drop(small(&reader));
         assert!(is_cut(&old));
         drop(held);
+    }
+
+    #[test]
+    fn strangers_are_read_request_by_request_once_they_ask_for_too_much() {
+        let limits = ServerLimits { stranger_requests_max: 2, ..ServerLimits::DEFAULT };
+        let flows = Flows::new(limits);
+        let (greedy, known, new) = (flows.open(), flows.open(), flows.open());
+        let asked = known.begin();
+        known.let_in();
+        known.let_in();
+        let first = greedy.begin();
+        assert_eq!(greedy.reading(), Reading::Freely, "those who were let in do not count");
+        let second = greedy.begin();
+        let read = [&greedy, &known, &new].map(|flow| flow.reading());
+        assert_eq!(read, [Reading::Later, Reading::Freely, Reading::Piecemeal]);
+        drop((first, asked));
+        assert_eq!(greedy.reading(), Reading::Freely);
+        drop(second);
+        assert_eq!(flows.of_strangers.load(Ordering::Relaxed), 0);
     }
 
     #[test]

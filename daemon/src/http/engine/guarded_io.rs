@@ -4,12 +4,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::flow::{Flow, Reading};
 use super::limits::ServerLimits;
 
 /// What an HTTP/2 client with prior knowledge says first, RFC 9113 §3.4. The server waits for as
@@ -21,10 +23,27 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(in crate::http) struct GuardedIo<T> {
     io: T,
     limits: ServerLimits,
+    flow: Arc<Flow>,
+    held_back: HeldBack,
     opening: Option<Opening>,
     stalled: Option<Stalled>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
+
+/// While strangers ask for too much.
+#[derive(Debug, Default)]
+struct HeldBack {
+    /// A piece was read; before the next, what it asks for must have begun.
+    read_piece: bool,
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+/// Bytes that are read at a time of a stranger who has nothing under way: a few requests of HTTP/2,
+/// once its tables hold their headers.
+const PIECE_BYTES: usize = 64;
+
+/// How long a stranger with something under way rests before it is looked at again.
+const REST: Duration = Duration::from_millis(250);
 
 /// Until it is clear which HTTP is spoken.
 #[derive(Debug)]
@@ -45,9 +64,43 @@ const TAKEN_BYTES_MIN: usize = 4 << 10;
 
 impl<T> GuardedIo<T> {
     /// Guards a connection that has just been opened.
-    pub(in crate::http) fn new(io: T, limits: ServerLimits) -> Self {
+    pub(in crate::http) fn new(io: T, limits: ServerLimits, flow: Arc<Flow>) -> Self {
         let opening = Opening { matched: 0, deadline: timer(limits.first_byte_timeout) };
-        Self { io, limits, opening: Some(opening), stalled: None, lingering: None }
+        let held_back = HeldBack::default();
+        Self { io, limits, flow, held_back, opening: Some(opening), stalled: None, lingering: None }
+    }
+
+    /// Reads as much as the connection may now.
+    fn poll_read_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>>
+    where
+        T: AsyncRead + Unpin,
+    {
+        if std::mem::take(&mut self.held_back.read_piece) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        loop {
+            match self.flow.reading() {
+                Reading::Freely => return Pin::new(&mut self.io).poll_read(cx, buffer),
+                Reading::Piecemeal => break,
+                Reading::Later => {
+                    let until = self.held_back.until.get_or_insert_with(|| timer(REST));
+                    ready!(until.as_mut().poll(cx));
+                    self.held_back.until = None;
+                }
+            }
+        }
+        let mut piece = [0; PIECE_BYTES];
+        let length = piece.len().min(buffer.remaining());
+        let mut piece = ReadBuf::new(&mut piece[..length]);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut piece))?;
+        buffer.put_slice(piece.filled());
+        self.held_back.read_piece = true;
+        Poll::Ready(Ok(()))
     }
 
     fn heard(&mut self, bytes: &[u8]) {
@@ -106,7 +159,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for GuardedIo<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        let read = self.poll_read_some(cx, buffer);
         if read.is_ready() {
             self.heard(&buffer.filled()[before..]);
             return read;

@@ -26,6 +26,10 @@ pub struct ServerLimits {
     pub answer_bytes_max: usize,
     /// The same of one connection: as many as its largest answers.
     pub answer_bytes_per_connection_max: usize,
+    /// Requests under way at once on connections over which nobody was let in yet, all together. Beyond
+    /// them, such a connection is read no further while it has one under way. Each costs some 4 KiB:
+    /// together 16 MiB.
+    pub stranger_requests_max: usize,
     /// Bytes of one body, 413 beyond. AdmissionReview carries an object (etcd's limit of 1.5 MiB)
     /// and its old form; batchCreate carries 1,000 occurrences of some 2 KiB.
     pub body_bytes_max: usize,
@@ -87,6 +91,7 @@ impl ServerLimits {
         body_bytes_in_flight_max: 256 << 20,
         answer_bytes_max: 128 << 20,
         answer_bytes_per_connection_max: 8 << 20,
+        stranger_requests_max: 4_096,
         body_bytes_max: 4 << 20,
         streams_max: 64,
         line_bytes_max: 1 << 20,

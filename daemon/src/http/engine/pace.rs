@@ -18,15 +18,22 @@ use super::holder::Holder;
 const PER_SECOND: u32 = 100;
 const BURST: u32 = 200;
 
-/// How long an answer is held back at most: a probe of Kubernetes waits for a second.
-const DELAY_MAX: Duration = Duration::from_millis(500);
+/// How long the answer to a probe is held back at most: Kubernetes waits for a second.
+pub(in crate::http) const PROBE_DELAY_MAX: Duration = Duration::from_millis(500);
+
+/// How long a refusal is held back at most: API servers wait for 10 s. As many strangers as have room
+/// for a connection get a thousand refusals a second among them.
+pub(in crate::http) const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// Interval at which addresses are forgotten that earned nothing lately.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// Holds answers back so that each address has so many a second.
-#[derive(Debug, Default)]
-pub(in crate::http) struct Pace(Mutex<State>);
+#[derive(Debug)]
+pub(in crate::http) struct Pace {
+    delay_max: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -36,6 +43,11 @@ struct State {
 }
 
 impl Pace {
+    /// Holds no answer back for longer than `delay_max`.
+    pub(in crate::http) fn new(delay_max: Duration) -> Self {
+        Self { delay_max, state: Mutex::default() }
+    }
+
     /// Returns when an answer to this address is due.
     pub(in crate::http) async fn wait(&self, address: IpAddr) {
         let delay = self.delay(Holder::at(address), Instant::now());
@@ -51,12 +63,12 @@ impl Pace {
         state.forget(now);
         let due = state.due.entry(holder).or_insert(now);
         *due = (*due).max(now) + interval;
-        *due = (*due).min(now + ahead + DELAY_MAX);
+        *due = (*due).min(now + ahead + self.delay_max);
         due.saturating_duration_since(now + ahead)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_held_back_and_others_are_not() {
-        let (pace, now) = (Pace::default(), Instant::now());
+        let (pace, now) = (Pace::new(PROBE_DELAY_MAX), Instant::now());
         let holder = |number| Holder::at(Ipv4Addr::new(192, 0, 2, number).into());
         for _ in 0..BURST {
             assert_eq!(pace.delay(holder(1), now), Duration::ZERO);
@@ -86,7 +98,7 @@ mod tests {
         assert_eq!(pace.delay(holder(1), now), Duration::from_millis(10));
         assert_eq!(pace.delay(holder(1), now), Duration::from_millis(20));
         for _ in 0..1_000 {
-            assert!(pace.delay(holder(1), now) <= DELAY_MAX);
+            assert!(pace.delay(holder(1), now) <= PROBE_DELAY_MAX);
         }
         assert_eq!(pace.delay(holder(2), now), Duration::ZERO);
         let later = now + Duration::from_secs(3);

@@ -248,13 +248,14 @@ impl Connection {
         certificate: Option<Arc<ClientCertificate>>,
     ) {
         let _open = Open::new(&self.doors);
-        let io = TokioIo::new(GuardedIo::new(io, self.doors.limits));
         let flow = self.doors.flows.open();
+        let io = TokioIo::new(GuardedIo::new(io, self.doors.limits, Arc::clone(&flow)));
         let peer = Arc::new(Peer {
             certificate,
             reach: self.reach,
             address: self.address,
             standing: self.standing,
+            flow: Arc::clone(&flow),
         });
         let service = service_fn(|request| {
             dispatch(Arc::clone(&self.doors), Arc::clone(&peer), flow.begin(), request)

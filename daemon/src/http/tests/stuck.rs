@@ -205,7 +205,8 @@ async fn floods_of_settings_and_of_continuations_end_or_are_paced_and_hold_up_no
 async fn a_byte_now_and_then_is_no_reading() {
     let limits = ServerLimits { write_timeout: 2 * SOON, ..ServerLimits::DEFAULT };
     let (server, mut client) = tokio::io::duplex(8);
-    let mut guarded = crate::http::engine::guarded_io::GuardedIo::new(server, limits);
+    let flow = crate::http::engine::flow::Flows::new(limits).open();
+    let mut guarded = crate::http::engine::guarded_io::GuardedIo::new(server, limits, flow);
     let reading = tokio::spawn(async move {
         let mut pace = tokio::time::interval(Duration::from_millis(2));
         while client.read_u8().await.is_ok() {
