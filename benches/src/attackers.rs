@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread;
 
 use anyhow::Context;
@@ -61,30 +62,48 @@ impl Attackers {
     }
 }
 
-/// What the process does, until its standard input ends.
+/// What the process does, until its standard input ends or one of them is not refused.
 pub(crate) fn run(address: SocketAddr) -> anyhow::Result<()> {
     let body = corpus::question(&corpus::image(0));
     let asked = corpus::ask(&corpus::image(0));
     let half = asked[..asked.len() - body.len() / 2].to_vec();
+    let asked = corpus::bearing(TOKEN, &asked);
+    let (ends, end) = mpsc::channel();
     for _ in 0..STRANGERS {
         let half = half.clone();
-        thread::spawn(move || {
+        start(&ends, move || {
             loop {
-                stranger(address, &half).unwrap_or_else(|error| fail(&error));
+                stranger(address, &half)?
             }
         });
     }
     for _ in 0..ROLELESS {
-        let asked = corpus::bearing(TOKEN, &asked);
-        thread::spawn(move || roleless(address, &asked).unwrap_or_else(|error| fail(&error)));
+        let asked = asked.clone();
+        start(&ends, move || roleless(address, &asked));
     }
     while REFUSED.load(Ordering::Relaxed) < (STRANGERS + ROLELESS) as u64 {
+        if let Ok(ended) = end.try_recv() {
+            return ended;
+        }
         thread::yield_now();
     }
     println!("{BEGUN}");
-    std::io::stdin().read_to_end(&mut Vec::new())?;
+    start(&ends, || {
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+        Ok(())
+    });
+    end.recv()??;
     println!("{}", REFUSED.load(Ordering::Relaxed));
     Ok(())
+}
+
+/// Runs `work` on a thread of its own, and says how it ended.
+fn start(
+    ends: &mpsc::Sender<anyhow::Result<()>>,
+    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) {
+    let ends = ends.clone();
+    thread::spawn(move || drop(ends.send(work())));
 }
 
 /// One connection of a stranger. That it is closed without an answer is part of the game.
@@ -110,10 +129,4 @@ fn refused(status: u16, expected: u16) -> anyhow::Result<()> {
     anyhow::ensure!(status == expected, "answered {status} instead of {expected}");
     REFUSED.fetch_add(1, Ordering::Relaxed);
     Ok(())
-}
-
-/// An attack that is not refused measures nothing.
-fn fail(error: &anyhow::Error) -> ! {
-    eprintln!("attackers: {error:#}");
-    std::process::exit(1)
 }

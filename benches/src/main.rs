@@ -24,6 +24,7 @@ mod openpgp;
 mod report;
 mod server;
 mod stats;
+mod unrelated;
 mod worker;
 
 use std::net::SocketAddr;
@@ -41,7 +42,8 @@ struct Options {
     /// Interleaved pairs, or rounds.
     #[arg(long, default_value_t = 7)]
     pairs: usize,
-    /// Seconds of one side of a pair of `cached` and `attack`, and of one round of `latency`.
+    /// Seconds of one side of a pair of `cached` and `attack`, of one round of `latency`, and of
+    /// `unrelated`.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
     /// Images of one side of a pair of `cold`.
@@ -69,6 +71,7 @@ enum Benchmark {
     Latency,
     Memory,
     Openpgp,
+    Unrelated,
     Worker,
 }
 
@@ -104,6 +107,7 @@ impl Benchmark {
             Self::Latency => latency::run(options),
             Self::Memory => Ok(vec![memory::run(options)?]),
             Self::Openpgp => openpgp::run(options),
+            Self::Unrelated => Ok(vec![unrelated::run(options)?]),
             Self::Worker => worker::run(options),
         }
     }

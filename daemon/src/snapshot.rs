@@ -11,11 +11,17 @@
 //!    a total order, each read after the one before it was swapped in: a slow publication that
 //!    read before the write cannot overwrite a fast one that read after it.
 //! 3. Only then the write is acknowledged. A request that starts afterwards loads the new
-//!    snapshot or a later one. Cached decisions carry the generation they were made in, so none
-//!    of an older generation is found.
+//!    snapshot or a later one. It plans anew, which is cheap, and finds a cached evaluation only by
+//!    the identities of the attestors that its rule requires. An attestor has another identity, one
+//!    that was never given before, as soon as it resolves to something else or its note comes or
+//!    goes. So nothing is found that rests on what the write replaced, and everything that rests on
+//!    other attestors still is.
 //! 4. Should the project not be readable after its write, its last picture may be out of date:
 //!    it is withdrawn, so that its requests are denied until it was read again, and the write is
 //!    not acknowledged.
+//!
+//! An attestor that does not exist has no identity. What is cached of it says so and nothing else:
+//! it holds whenever the attestor does not exist.
 //!
 //! Occurrences are not part of the snapshot. Their writers bump the evidence epoch of the digest
 //! after the commit and before the acknowledgement, to the same effect.
@@ -29,7 +35,7 @@ use arc_swap::ArcSwap;
 use hallmark_core::attestor::{
     Attestor, KeyId, KeyMaterial, PublicKey, TrustedAttestor, VerificationKey,
 };
-use hallmark_core::names::{AttestorName, ProjectId};
+use hallmark_core::names::{AttestorName, NoteName, ProjectId};
 use hallmark_core::policy::{Policies, Policy, ProjectPolicy, SystemPolicy, WithoutPolicy};
 
 use crate::plugin::{Catalog, KeyError, ResolvedKey};
@@ -38,7 +44,7 @@ use crate::store::{ProjectResources, Store, StoreError};
 /// Everything a decision depends on, evidence aside.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// Grows by one with every change of policy, attestor or key; part of every decision's key.
+    /// Grows by one with every change of policy, attestor, key or note; part of every record.
     pub generation: u64,
     /// Per project.
     pub projects: HashMap<ProjectId, Arc<ProjectSnapshot>>,
@@ -56,7 +62,17 @@ pub struct ProjectSnapshot {
     /// The policy, where one was written.
     pub policy: Option<Policy>,
     /// Its attestors with their keys resolved.
-    pub attestors: HashMap<AttestorName, Arc<TrustedAttestor>>,
+    pub attestors: HashMap<AttestorName, KnownAttestor>,
+}
+
+/// An attestor in a snapshot.
+#[derive(Clone, Debug)]
+pub struct KnownAttestor {
+    /// Its note and keys.
+    pub trusted: Arc<TrustedAttestor>,
+    /// Stays as long as nothing changes that an evaluation under this attestor rests on, the
+    /// evidence aside: its note, whether that exists, and its keys. Never given twice.
+    pub identity: u64,
 }
 
 impl Snapshot {
@@ -74,8 +90,8 @@ impl Snapshot {
     /// `max` of them by name, and how many there are.
     pub fn attestor_errors(&self, max: usize) -> (BTreeMap<String, String>, usize) {
         let attestors = self.projects.values().flat_map(|project| project.attestors.values());
-        let wrong = |attestor: &Arc<TrustedAttestor>| {
-            Some((attestor.name.to_string(), attestor.missing.clone()?))
+        let wrong = |KnownAttestor { trusted, .. }: &KnownAttestor| {
+            Some((trusted.name.to_string(), trusted.missing.clone()?))
         };
         let mut errors: BTreeMap<_, _> = attestors.filter_map(wrong).collect();
         let count = errors.len();
@@ -87,7 +103,25 @@ impl Snapshot {
 
     /// An attestor of any project.
     pub fn attestor(&self, name: &AttestorName) -> Option<&Arc<TrustedAttestor>> {
+        self.known(name).map(|known| &known.trusted)
+    }
+
+    /// The identity of an attestor; `None` if there is no such attestor.
+    pub fn identity(&self, name: &AttestorName) -> Option<u64> {
+        self.known(name).map(|known| known.identity)
+    }
+
+    fn known(&self, name: &AttestorName) -> Option<&KnownAttestor> {
         self.projects.get(name.project())?.attestors.get(name)
+    }
+
+    fn put(&mut self, attestors: Vec<KnownAttestor>) {
+        for attestor in attestors {
+            let name = attestor.trusted.name.clone();
+            if let Some(project) = self.projects.get_mut(name.project()) {
+                Arc::make_mut(project).attestors.insert(name, attestor);
+            }
+        }
     }
 }
 
@@ -114,16 +148,33 @@ impl ResolveKeys for Catalog {
 #[derive(Debug, Default)]
 pub struct Snapshots {
     current: ArcSwap<Snapshot>,
-    publication: Mutex<Resolved>,
+    publication: Mutex<Publication>,
 }
 
-/// What the attestors of the snapshot in force were made of.
+/// What the snapshot in force was made of.
+#[derive(Debug, Default)]
+struct Publication {
+    resolved: Resolved,
+    identities: Identities,
+}
+
 type Resolved = HashMap<AttestorName, ResolvedAttestor>;
+
+/// Identities given so far.
+#[derive(Debug, Default)]
+struct Identities(u64);
+
+impl Identities {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
 
 #[derive(Clone, Debug)]
 struct ResolvedAttestor {
     written: Attestor,
-    trusted: Arc<TrustedAttestor>,
+    known: KnownAttestor,
 }
 
 impl ResolvedAttestor {
@@ -136,7 +187,7 @@ impl ResolvedAttestor {
 
     fn may_change(&self, keys: &dyn ResolveKeys) -> bool {
         let may_change = |key| keys.may_change(key);
-        self.trusted.missing.is_some() || self.written.public_keys.iter().any(may_change)
+        self.known.trusted.missing.is_some() || self.written.public_keys.iter().any(may_change)
     }
 }
 
@@ -161,13 +212,14 @@ impl Snapshots {
         keys: &dyn ResolveKeys,
         system: Arc<SystemPolicy>,
     ) -> Result<u64, StoreError> {
-        let mut resolved = self.lock();
+        let mut publication = self.lock();
+        let Publication { resolved, identities } = &mut *publication;
         let mut projects = HashMap::new();
         let mut all = Resolved::new();
         for project in store.projects()? {
             let resources = store.project(&project)?;
             if resources.known {
-                projects.insert(project, resolve(resources, keys, &resolved, &mut all));
+                projects.insert(project, resolve(resources, keys, resolved, identities, &mut all));
             }
         }
         *resolved = all;
@@ -177,33 +229,39 @@ impl Snapshots {
         }))
     }
 
-    /// Takes up what was written to `project`. Call it after the commit and before the
-    /// acknowledgement. Answers the new generation; on an error the project is withdrawn. A project
-    /// that holds nothing, and did not before, changes nothing.
+    /// Takes up what was written to `project`, `notes` among it that came or went. Call it after the
+    /// commit and before the acknowledgement. Answers the new generation; on an error the project
+    /// is withdrawn. A project that holds nothing, and did not before, changes nothing.
     pub fn republish(
         &self,
         store: &dyn Store,
         keys: &dyn ResolveKeys,
         project: &ProjectId,
+        notes: &[NoteName],
     ) -> Result<u64, StoreError> {
-        let mut resolved = self.lock();
+        let mut publication = self.lock();
+        let Publication { resolved, identities } = &mut *publication;
         let resources = store.project(project);
         let mut fresh = Resolved::new();
         let published = match &resources {
-            Ok(found) if found.known => Some(resolve(found.clone(), keys, &resolved, &mut fresh)),
+            Ok(found) if found.known => {
+                Some(resolve(found.clone(), keys, resolved, identities, &mut fresh))
+            }
             _ => None,
         };
-        let is_known = self.current.load().projects.contains_key(project);
-        if published.is_none() && !is_known {
-            return resources.map(|_| self.current.load().generation);
-        }
         resolved.retain(|name, _| name.project() != project);
         resolved.extend(fresh);
+        let renewed = renew(resolved, identities, notes);
+        let is_known = self.current.load().projects.contains_key(project);
+        if published.is_none() && !is_known && renewed.is_empty() {
+            return resources.map(|_| self.current.load().generation);
+        }
         let generation = self.swap(|snapshot| {
             match published {
                 Some(published) => snapshot.projects.insert(project.clone(), published),
                 None => snapshot.projects.remove(project),
             };
+            snapshot.put(renewed);
         });
         resources.map(|_| generation)
     }
@@ -212,29 +270,20 @@ impl Snapshots {
     /// when a source says that its keys changed or went away. Answers the generation in force,
     /// which grows only where a key did change.
     pub fn keys_changed(&self, keys: &dyn ResolveKeys) -> u64 {
-        let mut resolved = self.lock();
+        let mut publication = self.lock();
+        let Publication { resolved, identities } = &mut *publication;
         let mut changed = Vec::new();
-        for attestor in resolved.values_mut() {
-            if !attestor.may_change(keys) {
-                continue;
-            }
-            let trusted = trust(&attestor.written, keys);
-            tell_missing(Some(&attestor.trusted), &trusted);
-            if trusted != *attestor.trusted {
-                attestor.trusted = Arc::new(trusted);
-                changed.push(Arc::clone(&attestor.trusted));
+        for attestor in resolved.values_mut().filter(|attestor| attestor.may_change(keys)) {
+            let known = know(&attestor.written, keys, Some(&attestor.known), identities);
+            if known.identity != attestor.known.identity {
+                attestor.known = known.clone();
+                changed.push(known);
             }
         }
-        if changed.is_empty() {
-            return self.current.load().generation;
+        match changed.is_empty() {
+            true => self.current.load().generation,
+            false => self.swap(|snapshot| snapshot.put(changed)),
         }
-        self.swap(|snapshot| {
-            for attestor in changed {
-                if let Some(project) = snapshot.projects.get_mut(attestor.name.project()) {
-                    Arc::make_mut(project).attestors.insert(attestor.name.clone(), attestor);
-                }
-            }
-        })
     }
 
     /// Only with the publication lock held.
@@ -249,7 +298,7 @@ impl Snapshots {
     }
 
     /// A panic while the lock is held leaves the map as it was: it is changed in one step, last.
-    fn lock(&self) -> MutexGuard<'_, Resolved> {
+    fn lock(&self) -> MutexGuard<'_, Publication> {
         self.publication.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -258,23 +307,50 @@ impl Snapshots {
 fn resolve(
     resources: ProjectResources,
     keys: &dyn ResolveKeys,
-    known: &Resolved,
+    before: &Resolved,
+    identities: &mut Identities,
     fresh: &mut Resolved,
 ) -> Arc<ProjectSnapshot> {
     let mut attestors = HashMap::with_capacity(resources.attestors.len());
     for written in resources.attestors {
-        let trusted = match known.get(&written.name) {
-            Some(known) if known.holds_for(&written, keys) => Arc::clone(&known.trusted),
-            known => {
-                let trusted = trust(&written, keys);
-                tell_missing(known.map(|known| &*known.trusted), &trusted);
-                Arc::new(trusted)
-            }
+        let known = match before.get(&written.name) {
+            Some(before) if before.holds_for(&written, keys) => before.known.clone(),
+            before => know(&written, keys, before.map(|before| &before.known), identities),
         };
-        attestors.insert(written.name.clone(), Arc::clone(&trusted));
-        fresh.insert(written.name.clone(), ResolvedAttestor { written, trusted });
+        attestors.insert(written.name.clone(), known.clone());
+        fresh.insert(written.name.clone(), ResolvedAttestor { written, known });
     }
     Arc::new(ProjectSnapshot { policy: resources.policy, attestors })
+}
+
+/// The attestor as written, the same as `before` if it resolves to the same.
+fn know(
+    written: &Attestor,
+    keys: &dyn ResolveKeys,
+    before: Option<&KnownAttestor>,
+    identities: &mut Identities,
+) -> KnownAttestor {
+    let trusted = trust(written, keys);
+    tell_missing(before.map(|before| &*before.trusted), &trusted);
+    match before {
+        Some(before) if *before.trusted == trusted => before.clone(),
+        _ => KnownAttestor { trusted: Arc::new(trusted), identity: identities.next() },
+    }
+}
+
+/// Gives the attestors of these notes, of whatever project, other identities.
+fn renew(
+    resolved: &mut Resolved,
+    identities: &mut Identities,
+    notes: &[NoteName],
+) -> Vec<KnownAttestor> {
+    let attestors = resolved.values_mut().map(|attestor| &mut attestor.known);
+    let concerned = attestors.filter(|known| notes.contains(&known.trusted.note));
+    let renew = |known: &mut KnownAttestor| {
+        known.identity = identities.next();
+        known.clone()
+    };
+    concerned.map(renew).collect()
 }
 
 /// The attestor to decide with. A key that cannot be had takes nothing from the others; the

@@ -15,7 +15,6 @@ use hallmark_core::decision::{
 };
 use hallmark_core::evaluate::decide::Evaluation;
 use hallmark_core::image::Digest;
-use hallmark_core::policy::RuleMatch;
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::{Check, SignedForm, Verdict};
 use prometheus::{Registry, TextEncoder};
@@ -77,8 +76,8 @@ fn accounted(registry: &Registry, cache: &str) -> u64 {
 }
 
 fn fill_evaluations(cache: &EvaluationCache) {
-    let project = "my-app-prod".parse().expect("project");
-    let scope = EvaluationScope::new(1, &project, &RuleMatch::Default);
+    let attestor = "projects/my-app-prod/attestors/built".parse().expect("attestor");
+    let scope = EvaluationScope::new([(&attestor, Some(1))]);
     let epochs = EvidenceEpochs::new();
     for number in 0..ENTRIES {
         let mut digest = Digest([0; 32]);

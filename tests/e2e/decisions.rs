@@ -5,8 +5,8 @@ use hallmark_tests::daemon::Daemon;
 use hallmark_tests::keys::Key;
 use hallmark_tests::project::{
     KEY_ID, REPOSITORY, World, ask, assert_allowed, assert_denied, attest, attestor, decide,
-    digest, dry_run, file, image, occurrence, outcome, payload, policy, put_attestor, put_policy,
-    reason, rule,
+    digest, dry_run, file, image, note, occurrence, outcome, payload, policy, put_attestor,
+    put_policy, reason, rule,
 };
 use serde_json::{Value, json};
 
@@ -404,18 +404,32 @@ async fn an_answer_given_before_is_cached_and_the_same() {
     }
 }
 
-/// The verdicts outlive a change of policy, the decisions do not.
+/// Decisions outlive every write but those to what they rest on.
 #[tokio::test]
-async fn a_change_of_policy_empties_the_decision_cache() {
+async fn a_decision_is_worked_out_again_when_what_it_rests_on_changes_and_not_before() {
     let world = World::new().await;
-    let image = image("attested");
+    let (client, image) = (world.client(), image("attested"));
     world.attest(&image).await;
-    let before = decide(world.client(), &[&image]).await;
-    put_policy(world.client(), &policy("REQUIRE_ATTESTATION", &["build"])).await;
-    let after = decide(world.client(), &[&image]).await;
+    let first = decide(client, &[&image]).await;
+    put_policy(client, &policy("REQUIRE_ATTESTATION", &["build"])).await;
+    let key = Key::shared("ECDSA_P256_SHA256");
+    attestor(client, "other", &[(KEY_ID, &key)]).await;
+    note(client, "unrelated").await;
+    let after = decide(client, &[&image]).await;
     assert_allowed(&after, "ATTESTED");
-    assert_eq!(after["images"][0]["cached"], false);
-    assert!(after["generation"].as_u64() > before["generation"].as_u64());
+    assert_eq!(after["images"][0]["cached"], true, "{after:#}");
+    assert!(after["generation"].as_u64() > first["generation"].as_u64());
+
+    put_policy(client, &policy("REQUIRE_ATTESTATION", &["build", "other"])).await;
+    let stricter = decide(client, &[&image]).await;
+    assert_eq!((reason(&stricter), &stricter["allowed"]), ("NOT_ATTESTED", &json!(false)));
+    put_policy(client, &policy("REQUIRE_ATTESTATION", &["build"])).await;
+    let path = "/v1/projects/p/attestors/build";
+    let mut written = client.get(path).await.ok();
+    written["userOwnedGrafeasNote"]["publicKeys"] = json!([]);
+    assert_eq!(client.put(path, &written).await.status, 200);
+    let keyless = decide(client, &[&image]).await;
+    assert_eq!(keyless["allowed"], false, "{keyless:#}");
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! The middle of the one path, for the images that the policy alone does not decide: look up, or
-//! work out. Each digest of each rule is worked out by one request at a time, whoever else asks.
+//! work out. Each digest under the same attestors is worked out by one request at a time, whoever
+//! else asks.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use hallmark_core::evaluate::Request;
 use hallmark_core::evaluate::decide::Evaluation;
 use hallmark_core::evaluate::plan::Plan;
 use tokio::time::timeout_at;
@@ -43,25 +43,25 @@ struct Keyed<'a> {
 
 impl<'a> Batch<'a> {
     /// Answers every digest that the plans need, by the deadline.
-    pub(super) async fn run(&self, requests: &[Request], plans: &'a [Plan]) -> Answers {
+    pub(super) async fn run(&self, plans: &'a [Plan]) -> Answers {
         let mut questions = Vec::new();
         let mut counts = Vec::with_capacity(plans.len());
-        for (request, plan) in requests.iter().zip(plans) {
+        for plan in plans {
             let before = questions.len();
-            self.ask(request, plan, &mut questions);
+            self.ask(plan, &mut questions);
             counts.push(questions.len() - before);
         }
         let answers = self.answer(&questions).await;
         Answers { answers: answers.into_iter(), counts: counts.into_iter() }
     }
 
-    fn ask(&self, request: &Request, plan: &'a Plan, questions: &mut Vec<Keyed<'a>>) {
-        let Some(rule) = &plan.rule else { return };
+    fn ask(&self, plan: &'a Plan, questions: &mut Vec<Keyed<'a>>) {
         let mut digests = plan.digests().peekable();
         if digests.peek().is_none() {
             return;
         }
-        let scope = EvaluationScope::new(self.work.snapshot.generation, &request.project, rule);
+        let identity = |name| (name, self.work.snapshot.identity(name));
+        let scope = EvaluationScope::new(plan.required.iter().map(identity));
         questions.extend(digests.map(|digest| {
             let epoch = self.work.gate.epochs.of(&digest);
             let asked = Question { digest, required: &plan.required };

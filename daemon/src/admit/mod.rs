@@ -153,7 +153,7 @@ pub async fn admit(
     }
     let late = deadline - deadline.saturating_duration_since(started) / KEPT_BACK;
     let work = work::Work { gate, snapshot: &snapshot, now, deadline: late };
-    let mut evaluations = evaluate::Batch { work }.run(&requests, &plans).await;
+    let mut evaluations = evaluate::Batch { work }.run(&plans).await;
     let decide = |(request, plan): (&Request, _)| {
         decide(request, plan, evaluations.next_request(), snapshot.generation)
     };

@@ -72,7 +72,7 @@ fn candidates<'a>(occurrences: &'a [Occurrence], snapshot: &'a Snapshot) -> Vec<
 
 fn of_note<'a>(snapshot: &'a Snapshot, note: &NoteName) -> Arc<[&'a TrustedAttestor]> {
     let attestors = snapshot.projects.values().flat_map(|project| project.attestors.values());
-    attestors.map(Arc::as_ref).filter(|attestor| attestor.note == *note).collect()
+    attestors.map(|known| &*known.trusted).filter(|attestor| attestor.note == *note).collect()
 }
 
 impl Gate {

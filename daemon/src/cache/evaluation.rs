@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hallmark_core::decision::{AttestorReason, AttestorResult, Trial};
 use hallmark_core::evaluate::decide::Evaluation;
 use hallmark_core::image::Digest;
-use hallmark_core::names::ProjectId;
-use hallmark_core::policy::RuleMatch;
+use hallmark_core::names::AttestorName;
 use hallmark_core::time::UnixTime;
 use moka::sync::Cache;
 use sha2::Digest as _;
@@ -17,29 +16,27 @@ use tokio::sync::watch;
 use super::Epoch;
 use crate::metrics::cache::CacheCounters;
 
-/// The part of an [`EvaluationKey`] that the images of one request share: under which rule of
-/// which project in which snapshot. Hashed, so that a key is fixed-size and free to copy.
+/// The part of an [`EvaluationKey`] that the images of one request share: which attestors must have
+/// attested, and as which of their states. Hashed, so that a key is fixed-size and free to copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EvaluationScope([u8; 32]);
 
 impl EvaluationScope {
-    /// The scope of `rule` of `project` in the snapshot of this generation. The attestors that
-    /// the rule requires, and their keys, follow from the generation.
-    pub fn new(generation: u64, project: &ProjectId, rule: &RuleMatch) -> Self {
-        let (kind, key) = match rule {
-            RuleMatch::Default => (0, ""),
-            RuleMatch::Cluster(key) => (1, key.as_str()),
-            RuleMatch::KubernetesNamespace(key) => (2, key.as_str()),
-            RuleMatch::KubernetesServiceAccount(key) => (3, key.as_str()),
-            RuleMatch::IstioServiceIdentity(key) => (4, key.as_str()),
-        };
-        let project = project.as_str();
-        let hash = sha2::Sha256::new()
-            .chain_update(generation.to_be_bytes())
-            .chain_update((project.len() as u64).to_be_bytes())
-            .chain_update(project)
-            .chain_update([kind])
-            .chain_update(key);
+    /// The scope of the attestors that a rule requires, in their order, each with its identity in
+    /// the snapshot, if it exists.
+    pub fn new<'a>(required: impl IntoIterator<Item = (&'a AttestorName, Option<u64>)>) -> Self {
+        let mut hash = sha2::Sha256::new();
+        for (name, identity) in required {
+            match identity {
+                Some(identity) => hash.update(identity.to_be_bytes()),
+                None => {
+                    // No identity is 0, and no id holds a slash.
+                    hash.update(0_u64.to_be_bytes());
+                    let (project, id) = (name.project().as_str(), name.id());
+                    [project, "/", id, "/"].iter().for_each(|part| hash.update(part));
+                }
+            }
+        }
         Self(hash.finalize().into())
     }
 }
@@ -47,7 +44,7 @@ impl EvaluationScope {
 /// Everything that an evaluation rests on, the clock aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EvaluationKey {
-    /// Under which rule.
+    /// Under which attestors.
     pub scope: EvaluationScope,
     /// Of which image.
     pub digest: Digest,

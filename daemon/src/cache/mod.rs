@@ -1,7 +1,8 @@
-//! The decision cache: what a rule said of a digest, for as long as nothing it rests on changes.
+//! The decision cache: what attestors say of a digest, for as long as nothing it rests on changes.
 //!
-//! An evaluation rests on the snapshot, on the evidence stored for the digest, and on the clock.
-//! The first two are in its key ([`EvaluationKey`]), as a generation and an epoch, so a change
+//! An evaluation rests on the attestors that are required, on the evidence stored for the digest,
+//! and on the clock. The first two are in its key ([`EvaluationKey`]), as identities that the
+//! snapshot gives ([`crate::snapshot`]) and an epoch, so a change
 //! makes old entries unreachable in O(1); the third is checked against the entry's own validity
 //! at every use. What could not be determined is never kept. Concurrent requests for one key are
 //! evaluated once.

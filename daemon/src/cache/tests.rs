@@ -10,8 +10,7 @@ use hallmark_core::decision::{
 };
 use hallmark_core::evaluate::decide::Evaluation;
 use hallmark_core::image::Digest;
-use hallmark_core::names::ProjectId;
-use hallmark_core::policy::RuleMatch;
+use hallmark_core::names::AttestorName;
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::{SignedForm, Unavailable};
 use prometheus::Registry;
@@ -34,16 +33,19 @@ fn roomy() -> EvaluationCache {
     cache(1 << 20).0
 }
 
-fn scope(generation: u64, project: &str, rule: &RuleMatch) -> EvaluationScope {
-    let project: ProjectId = project.parse().expect("project");
-    EvaluationScope::new(generation, &project, rule)
+fn scope(required: &[(&str, Option<u64>)]) -> EvaluationScope {
+    let named = |&(name, identity): &(&str, _)| (name.parse().expect("attestor"), identity);
+    let required: Vec<(AttestorName, _)> = required.iter().map(named).collect();
+    EvaluationScope::new(required.iter().map(|(name, identity)| (name, *identity)))
 }
+
+const BUILT: &str = "projects/p/attestors/built";
 
 fn key(digest: u32) -> EvaluationKey {
     let mut bytes = [0; 32];
     bytes[..4].copy_from_slice(&digest.to_be_bytes());
     EvaluationKey {
-        scope: scope(1, "p", &RuleMatch::Default),
+        scope: scope(&[(BUILT, Some(1))]),
         digest: Digest(bytes),
         epoch: EPOCHS.of(&Digest(bytes)),
     }
@@ -262,15 +264,16 @@ async fn whatever_an_evaluation_rests_on_is_in_its_key() {
     answer(&cache, key(1), NOW, async { attested() }).await;
     let epochs = EvidenceEpochs::new();
     epochs.bump(&key(1).digest);
-    let namespace = |name: &str| RuleMatch::KubernetesNamespace(name.to_owned());
     let scopes = [
-        scope(2, "p", &RuleMatch::Default),
-        scope(1, "q", &RuleMatch::Default),
-        scope(1, "p", &namespace("n")),
-        scope(1, "p", &namespace("m")),
-        scope(1, "p", &RuleMatch::Cluster("n".to_owned())),
-        scope(1, "p", &RuleMatch::KubernetesServiceAccount("n".to_owned())),
-        scope(1, "p", &RuleMatch::IstioServiceIdentity("n".to_owned())),
+        scope(&[]),
+        scope(&[(BUILT, None)]),
+        scope(&[(BUILT, Some(2))]),
+        scope(&[("projects/p/attestors/tested", None)]),
+        scope(&[("projects/pb/attestors/uilt", None)]),
+        scope(&[(BUILT, Some(1)), ("projects/p/attestors/tested", Some(2))]),
+        scope(&[("projects/p/attestors/tested", Some(2)), (BUILT, Some(1))]),
+        scope(&[(BUILT, Some(1)), ("projects/p/attestors/tested", None)]),
+        scope(&[("projects/p/attestors/tested", None), (BUILT, Some(1))]),
     ];
     let mut others: Vec<_> =
         scopes.iter().map(|&scope| EvaluationKey { scope, ..key(1) }).collect();
@@ -293,7 +296,7 @@ fn result(reason: AttestorReason, outcome: TrialOutcome) -> AttestorResult {
         algorithm: None,
         outcome,
     };
-    let attestor = "projects/p/attestors/built".parse().expect("name");
+    let attestor = BUILT.parse().expect("name");
     AttestorResult { attestor, reason, trials: vec![trial], others: OtherOutcomes::default() }
 }
 

@@ -26,7 +26,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hallmark_core::names::ProjectId;
+use hallmark_core::names::{NoteName, ProjectId};
 use hallmark_core::occurrence::Occurrence;
 
 pub use error::ResourceError;
@@ -119,7 +119,7 @@ impl Resources {
         self.blocking(move |inner| {
             let _one_at_a_time = inner.writes.lock().unwrap_or_else(PoisonError::into_inner);
             if !inner.is_known(&project) {
-                inner.snapshots.republish(&*inner.store, &*inner.keys, &project)?;
+                inner.snapshots.republish(&*inner.store, &*inner.keys, &project, &[])?;
             }
             work(inner)
         })
@@ -138,7 +138,12 @@ impl Inner {
 
     /// Puts in force what was committed to `project`.
     fn publish(&self, project: &ProjectId) -> Result<(), ResourceError> {
-        let published = self.snapshots.republish(&*self.store, &*self.keys, project);
+        self.publish_notes(project, &[])
+    }
+
+    /// The same if notes came or went: no evaluation that rests on them is answered again.
+    fn publish_notes(&self, project: &ProjectId, notes: &[NoteName]) -> Result<(), ResourceError> {
+        let published = self.snapshots.republish(&*self.store, &*self.keys, project, notes);
         published.map(drop).map_err(|error| {
             ResourceError::Unavailable(format!(
                 "written but not in force, {project} is denied everything until it can be read: {error}"

@@ -44,10 +44,8 @@ impl Resources {
     /// Deletes a note. The occurrences under it attest nothing from then on.
     pub async fn delete_note(&self, name: NoteName) -> Result<(), ResourceError> {
         self.writing(name.project().clone(), move |inner| {
-            let project = name.project().clone();
-            inner.store.apply(Write::DeleteNote(name))?;
-            // A new generation: no evaluation that rests on the note is answered again.
-            inner.publish(&project)
+            inner.store.apply(Write::DeleteNote(name.clone()))?;
+            inner.publish_notes(name.project(), std::slice::from_ref(&name))
         })
         .await
     }
@@ -74,8 +72,8 @@ impl Inner {
         let now = etag::now();
         note.stamp(&now, &now);
         self.store.apply(Write::CreateNote(note.clone()))?;
-        // Occurrences of a deleted note of the same name are evidence again: a new generation.
-        self.publish(note.name.project())?;
+        // Occurrences of a deleted note of the same name are evidence again.
+        self.publish_notes(note.name.project(), std::slice::from_ref(&note.name))?;
         Ok(note)
     }
 
@@ -88,7 +86,8 @@ impl Inner {
         let now = etag::now();
         notes.iter_mut().for_each(|note| note.stamp(&now, &now));
         self.store.apply(Write::CreateNotes(notes.clone()))?;
-        self.publish(project)?;
+        let names: Vec<_> = notes.iter().map(|note| note.name.clone()).collect();
+        self.publish_notes(project, &names)?;
         Ok(notes)
     }
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hallmark_core::attestor::TrustedAttestor;
+use hallmark_core::occurrence::Note;
 use hallmark_core::policy::{Policy, ProjectPolicy, SystemPolicy};
 
 use super::fixture::*;
@@ -132,6 +133,74 @@ async fn a_changed_reference_is_in_force_and_an_unchanged_one_costs_nothing() {
     world.keys.references.lock().unwrap().clear();
     world.snapshots.keys_changed(&*world.keys);
     world.snapshots.current().attestor(&name).unwrap().keys.as_ref().unwrap_err();
+}
+
+/// What cached evaluations are found by: it changes exactly when their attestor does.
+#[tokio::test]
+async fn an_attestor_keeps_its_identity_through_every_write_that_does_not_concern_it() {
+    let world = world();
+    let snapshots = &world.snapshots;
+    let identity = |id: &str| snapshots.current().identity(&attestor(id, vec![]).name);
+    assert_eq!(identity("a"), None);
+    world.keys.references.lock().unwrap().insert("acmekms://k".into(), "first");
+    world.resources.create_note(note("n", "ATTESTATION")).await.unwrap();
+    let a = world.resources.create_attestor(attestor("a", vec![pkix("one", None)])).await.unwrap();
+    let first = identity("a");
+    assert!(first.is_some());
+
+    world.resources.put_policy(project("p"), Policy::google_default()).await.unwrap();
+    world.resources.put_policy(project("q"), Policy::google_default()).await.unwrap();
+    world.resources.create_note(note("other", "ATTESTATION")).await.unwrap();
+    world.resources.create_note(note("third", "ATTESTATION")).await.unwrap();
+    let mut held = attestor("b", vec![reference("acmekms://k")]);
+    held.note = "projects/p/notes/other".parse().unwrap();
+    world.resources.create_attestor(held).await.unwrap();
+    let mut described = a;
+    described.description = "of the same keys".to_owned();
+    world.resources.update_attestor(described).await.unwrap();
+    world.resources.delete_note("projects/p/notes/third".parse().unwrap()).await.unwrap();
+    world.keys.references.lock().unwrap().insert("acmekms://k".into(), "second");
+    let before = identity("b");
+    snapshots.keys_changed(&*world.keys);
+    assert_ne!(identity("b"), before);
+    snapshots.rebuild_all(&*world.store, &*world.keys, Arc::default()).unwrap();
+    assert_eq!(identity("a"), first);
+}
+
+#[tokio::test]
+async fn an_attestor_has_another_identity_once_its_keys_or_its_note_change() {
+    let world = world();
+    let name = attestor("a", vec![]).name;
+    let mut given = vec![None];
+    let is_new = |given: &mut Vec<Option<u64>>, after: &str| {
+        let identity = world.snapshots.current().identity(&name);
+        assert!(!given.contains(&identity), "the same after {after}");
+        given.push(identity);
+    };
+    let mut written = attestor("a", vec![pkix("one", None)]);
+    written.note = "projects/q/notes/n".parse().unwrap();
+    world.resources.create_attestor(written.clone()).await.unwrap();
+    is_new(&mut given, "its first writing");
+    let foreign = Note { name: written.note.clone(), ..note("n", "ATTESTATION") };
+    world.resources.create_note(foreign.clone()).await.unwrap();
+    is_new(&mut given, "its note came, in another project");
+    world.resources.delete_note(foreign.name.clone()).await.unwrap();
+    is_new(&mut given, "its note went");
+    world.resources.create_notes(project("q"), vec![foreign]).await.unwrap();
+    is_new(&mut given, "its note came back in a batch");
+    written.public_keys = vec![pkix("two", None)];
+    world.resources.update_attestor(written.clone()).await.unwrap();
+    is_new(&mut given, "another key");
+    world.resources.delete_attestor(name.clone()).await.unwrap();
+    assert_eq!(world.snapshots.current().identity(&name), None);
+    world.resources.create_attestor(written.clone()).await.unwrap();
+    is_new(&mut given, "its deletion and return");
+    world.store.fail_reads.store(true, Ordering::Relaxed);
+    world.resources.delete_attestor(name.clone()).await.unwrap_err();
+    assert_eq!(world.snapshots.current().identity(&name), None, "withdrawn");
+    world.store.fail_reads.store(false, Ordering::Relaxed);
+    world.resources.create_attestor(written).await.unwrap();
+    is_new(&mut given, "its project was withdrawn");
 }
 
 #[tokio::test]
