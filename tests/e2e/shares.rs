@@ -1,12 +1,18 @@
 //! Whoever may not decide, and whoever wants all of it, costs a cluster that asks nothing.
 
+use std::time::Duration;
+
 use hallmark_tests::client::Client;
 use hallmark_tests::daemon::{Daemon, eventually};
+use hallmark_tests::http2::opening;
 use hallmark_tests::keys::write;
 use hallmark_tests::project::{image, policy, put_policy, sha256_hex};
 use hallmark_tests::wire::Wire;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// `user:admin` may do everything; `user:cluster` and `user:greedy` may decide; `user:roleless` is
 /// known and may nothing.
@@ -57,6 +63,34 @@ async fn slow(client: &Client, token: Option<&str>, kind: &str) -> Wire {
     );
     assert!(wire.send(head.as_bytes()).await, "nobody listens");
     wire
+}
+
+/// MiB that the requests of any number of strangers may add: 4,096 of them at some 8 KiB in a debug
+/// build, what each connection reads ahead, and what the allocator keeps.
+const STRANGERS_MIB: u64 = 128;
+
+/// 80,000 requests on 400 connections, of which nobody takes an answer.
+#[tokio::test]
+async fn strangers_who_ask_for_much_at_once_are_read_no_faster_than_they_are_answered() {
+    let (_dir, daemon) = start("").await;
+    let client = &daemon.client;
+    let at_rest = daemon.peak_memory_mib();
+    let mut held = Vec::new();
+    for number in 0..400 {
+        let mut wire = TcpStream::connect(client.address()).await.expect("a listener");
+        let token = (number % 2 == 0).then_some("roleless");
+        // What the daemon does not read may stay unsent.
+        let asked = opening(client.address(), token, 0, 200);
+        drop(timeout(Duration::from_secs(5), wire.write_all(&asked)).await);
+        held.push(wire);
+    }
+    let question = json!({"project": "p", "images": [image("a")]});
+    let answer = client.bearing("cluster").post("/v1/decisions", &question).await.ok();
+    assert_eq!(answer["allowed"], true, "{answer:#}");
+    assert_eq!(client.get("/v1/projects/p/policy").await.status, 401, "a new stranger is heard");
+    let peak = daemon.peak_memory_mib();
+    assert!(peak <= at_rest + STRANGERS_MIB, "{peak} MiB, {at_rest} at rest");
+    drop(held);
 }
 
 /// Each is refused before the rest of the body comes, and records of it are none.
