@@ -7,6 +7,7 @@
 //! live with their dialect: `google`, `kubernetes`, [`decisions`], [`health`].
 
 pub mod decisions;
+pub mod dialect;
 pub mod engine;
 pub mod health;
 
@@ -37,7 +38,6 @@ use crate::audit;
 use crate::auth::{Credentials, Guard};
 use crate::config::Kubernetes;
 use crate::metrics::auth::AuthMetrics;
-use crate::metrics::http::HttpMetrics;
 use crate::metrics::look::LookMetrics;
 use crate::metrics::tls::TlsMetrics;
 use crate::plugin::KeyVersions;
@@ -50,6 +50,7 @@ use engine::exchange::{Answer, Exchange};
 use engine::flow::Flows;
 use engine::holder::Holder;
 use engine::limits::ServerLimits;
+use engine::metrics::HttpMetrics;
 use engine::pace::{PROBE_DELAY_MAX, Pace, REFUSAL_DELAY_MAX};
 use engine::room::{GivesWay, Room};
 use engine::routes::routes;

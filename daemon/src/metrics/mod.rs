@@ -1,11 +1,11 @@
-//! Every metric of the daemon, in groups beside what they measure. Names, units and labels are
-//! registered here and nowhere else; no label holds an image or a digest.
+//! The metrics of the daemon, in groups. Those of the server stand beside it, in
+//! `http::engine::metrics`; names, units and labels are registered here and there and nowhere else.
+//! No label holds an image or a digest.
 
 pub mod audit;
 pub mod auth;
 pub mod cache;
 pub mod decision;
-pub mod http;
 pub mod lanes;
 pub mod look;
 pub mod plugin;

@@ -15,12 +15,12 @@ use super::Doors;
 use crate::admit::{Origin, Recorded};
 use crate::auth::permission::Permission;
 use crate::auth::{Caller, Place};
+use crate::http::dialect::Dialect;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Exchange;
 use crate::http::engine::exchange::JSON;
 use crate::http::engine::exchange::answer;
-use crate::metrics::http::Door;
 
 pub use request::parse;
 pub(super) use stream::stream;
@@ -53,5 +53,5 @@ fn may_ask(doors: &Doors, caller: &Caller, request: &Request) -> Result<(), Http
 
 fn origin(caller: &Caller) -> Origin {
     let principal = caller.principal().map(str::to_owned);
-    Origin { door: Door::Decisions.name(), principal, review: None }
+    Origin { door: Dialect::Decisions.name(), principal, review: None }
 }

@@ -29,10 +29,9 @@ use crate::http::engine::answer_body::StreamBroken;
 use crate::http::engine::dispatch::GRACE;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::holder::Holder;
-use crate::http::engine::limits::{BATCH_BYTES, BATCH_LINES, ServerLimits};
+use crate::http::engine::limits::{BATCH_BYTES, BATCH_LINES, ServerLimits, ShedCause};
 use crate::http::engine::room::Place;
 use crate::http::engine::slots::NoSlot;
-use crate::metrics::http::ShedCause;
 
 /// Batches that wait for their turn to be written, decided or being decided.
 const BATCHES_AHEAD: usize = 2;

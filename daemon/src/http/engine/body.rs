@@ -20,10 +20,10 @@ use super::error::HttpError;
 use super::holder::Holder;
 use super::limits::BODY_BYTES_FREE;
 use super::limits::ServerLimits;
+use super::limits::ShedCause;
 use super::room::GivesWay;
 use super::room::Place;
 use super::room::Room;
-use crate::metrics::http::ShedCause;
 
 /// Bytes that are decompressed before others have their turn: some 0.2 ms.
 const INFLATED_AT_ONCE: u64 = 64 << 10;

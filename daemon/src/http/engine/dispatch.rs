@@ -26,6 +26,7 @@ use super::exchange::Params;
 use super::flow::NoRoom;
 use super::flow::UnderWay;
 use super::holder::Holder;
+use super::limits::ShedCause;
 use super::pace::Pace;
 use super::routes;
 use super::routes::Route;
@@ -35,7 +36,7 @@ use super::writing;
 use crate::auth::{Caller, Credentials};
 use crate::http::Doors;
 use crate::http::Endpoint;
-use crate::metrics::http::{Door, ShedCause};
+use crate::http::dialect::Dialect;
 
 /// How long past its deadline an endpoint that keeps deadlines itself has to say so better.
 pub(in crate::http) const GRACE: Duration = Duration::from_millis(250);
@@ -53,11 +54,11 @@ pub(in crate::http) async fn dispatch(
     override_method(&mut request);
     let ours = doors.browser_guard.check(&request, !doors.guard.asks());
     let found = ours.and_then(|()| routes::find(request.method(), request.uri().path()));
-    let found = found.and_then(|(route, params)| match (peer.reach, route.door) {
-        (Reach::Everything, _) | (_, Door::Operations) => Ok((route, params)),
+    let found = found.and_then(|(route, params)| match (peer.reach, route.dialect) {
+        (Reach::Everything, _) | (_, Dialect::Operations) => Ok((route, params)),
         _ => Err(HttpError::NotFound("this listener is for operations only".to_owned())),
     });
-    let door = found.as_ref().map_or(Door::Unknown, |(route, _)| route.door);
+    let dialect = found.as_ref().map_or(Dialect::Unknown, |(route, _)| route.dialect);
     let access = found.as_ref().ok().map(|(route, _)| route.access);
     let answered = match found {
         // Boxed, so that an answer which nobody takes does not hold what making it needed.
@@ -71,9 +72,9 @@ pub(in crate::http) async fn dispatch(
     let answer = if is_head { without_body(answer) } else { answer };
     let answer = AnswerBody::counted(answer, under_way.flow(), multiplexed)
         .unwrap_or_else(|NoRoom| refusal(&doors, &HttpError::AnswerShed));
-    doors.metrics.answered(door, answer.status().as_u16());
+    doors.metrics.answered(dialect, answer.status().as_u16());
     if !answer.body().is_streamed() {
-        doors.metrics.took(door, started.elapsed());
+        doors.metrics.took(dialect, started.elapsed());
     }
     if let Some(pace) = pace {
         pace.wait(peer.address).await;
@@ -170,7 +171,7 @@ async fn at_work(
         return Err(unread(FORM));
     }
     let request = Request::from_parts(head, ());
-    if asked.route.door == Door::Operations {
+    if asked.route.dialect == Dialect::Operations {
         return carry_out(doors, asked, request, read.bytes).await;
     }
     let slot = doors.slots.take(holder.clone(), doors.limits.slot_patience).await;

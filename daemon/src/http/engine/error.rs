@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::exchange::Answer;
 use super::exchange::JSON;
 use super::exchange::answer;
+use super::limits::ShedCause;
 use crate::auth::AuthError;
-use crate::metrics::http::ShedCause;
 
 /// As much of a caller's text as an error repeats.
 const QUOTED_CHARS_MAX: usize = 512;

@@ -14,7 +14,6 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::limits::ServerLimits;
-use crate::metrics::http::ClosedCause;
 
 /// What an answer costs beside its bytes: the stream, its task and its headers, measured.
 const ANSWER_OVERHEAD: usize = 4 << 10;
@@ -70,6 +69,37 @@ struct State {
     cut: Option<ClosedCause>,
     cancelled: f64,
     cancelled_at: Instant,
+}
+
+/// Why the server ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedCause {
+    /// Nobody was let in over it, and another needed the room.
+    Stranger,
+    /// Nothing was asked over it for long.
+    Idle,
+    /// An answer was not taken in time.
+    Stuck,
+    /// Its answers stood still, and the room was needed.
+    Room,
+    /// Its client called off one request after the other.
+    Cancelling,
+}
+
+impl ClosedCause {
+    pub(in crate::http) const ALL: [Self; 5] =
+        [Self::Stranger, Self::Idle, Self::Stuck, Self::Room, Self::Cancelling];
+
+    /// The word in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stranger => "stranger",
+            Self::Idle => "idle",
+            Self::Stuck => "stuck",
+            Self::Room => "room",
+            Self::Cancelling => "cancelling",
+        }
+    }
 }
 
 /// How much of a connection may be read.

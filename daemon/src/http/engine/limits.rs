@@ -116,3 +116,43 @@ impl Default for ServerLimits {
         Self::DEFAULT
     }
 }
+
+/// Why work was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShedCause {
+    /// Too many connections.
+    Connections,
+    /// Too many requests at work.
+    Requests,
+    /// Too many ndjson streams.
+    Streams,
+    /// Too many bodies on their way in.
+    Bodies,
+    /// Too many bytes of bodies.
+    BodyBytes,
+    /// Too many bytes of answers on their way out.
+    AnswerBytes,
+}
+
+impl ShedCause {
+    pub(in crate::http) const ALL: [Self; 6] = [
+        Self::Connections,
+        Self::Requests,
+        Self::Streams,
+        Self::Bodies,
+        Self::BodyBytes,
+        Self::AnswerBytes,
+    ];
+
+    /// The word in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Requests => "requests",
+            Self::Streams => "streams",
+            Self::Bodies => "bodies",
+            Self::BodyBytes => "body_bytes",
+            Self::AnswerBytes => "answer_bytes",
+        }
+    }
+}

@@ -6,6 +6,7 @@ pub mod browser_guard;
 pub mod error;
 pub mod exchange;
 pub mod limits;
+pub mod metrics;
 pub mod routes;
 pub mod server;
 

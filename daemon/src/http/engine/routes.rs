@@ -13,13 +13,13 @@ use super::exchange::Params;
 use crate::http::Endpoint;
 use crate::http::ROUTES;
 use crate::http::StreamEndpoint;
-use crate::metrics::http::Door;
+use crate::http::dialect::Dialect;
 
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The dialect it belongs to, for metrics.
-    pub door: Door,
+    /// The dialect it belongs to.
+    pub dialect: Dialect,
     /// `GET` answers `HEAD` as well.
     pub method: Method,
     /// matchit 0.9 syntax: `{name}` is one segment or the part of it before a `:verb`.
@@ -41,15 +41,15 @@ impl Route {
     /// Its paths: Binary Authorization answers `v1beta1` and `v1alpha2` where it answers `v1`,
     /// Container Analysis `v1beta1`, and under the one location that there is.
     fn paths(&self) -> Vec<String> {
-        let versions: &[&str] = match self.door {
-            Door::BinaryAuthorization => &["v1", "v1beta1", "v1alpha2"],
-            Door::ContainerAnalysis => &["v1", "v1beta1"],
+        let versions: &[&str] = match self.dialect {
+            Dialect::BinaryAuthorization => &["v1", "v1beta1", "v1alpha2"],
+            Dialect::ContainerAnalysis => &["v1", "v1beta1"],
             _ => return vec![self.path.to_owned()],
         };
         let rest = self.path.strip_prefix("/v1/").unwrap_or(self.path);
         let mut paths: Vec<_> =
             versions.iter().map(|version| format!("/{version}/{rest}")).collect();
-        if self.door == Door::ContainerAnalysis {
+        if self.dialect == Dialect::ContainerAnalysis {
             let located =
                 |path: &String| path.replacen("{project}/", "{project}/locations/{location}/", 1);
             paths.extend(paths.iter().map(located).collect::<Vec<_>>());
@@ -58,18 +58,18 @@ impl Route {
     }
 }
 
-/// Writes `ROUTES`: per door, `METHOD "path" [access] => endpoint;`, where access is a permission,
+/// Writes `ROUTES`: per dialect, `METHOD "path" [access] => endpoint;`, where access is a permission,
 /// `in_body` and a permission, `authenticated` or `anybody` (see [`Access`]), and an endpoint is an
 /// `async fn(&Doors, Exchange) -> Result<Answer, HttpError>`, or after `ready` a plain
 /// `fn(&Doors, &Exchange) -> …` that never waits. After `, ndjson` comes a [`StreamEndpoint`], after
 /// `, forms` if JSON is read as a form, too, after `, full` such a plain function for when there is
 /// no room.
 macro_rules! routes {
-    ($($door:ident { $($method:ident $path:literal [$($access:ident)+] => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)? $(, forms $forms:literal)? $(, full $denial:path)?;)* })*) => {
+    ($($dialect:ident { $($method:ident $path:literal [$($access:ident)+] => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)? $(, forms $forms:literal)? $(, full $denial:path)?;)* })*) => {
         /// Every route of the API.
         pub static ROUTES: &[$crate::http::engine::routes::Route] = &[$($(
             $crate::http::engine::routes::Route {
-                door: $crate::metrics::http::Door::$door,
+                dialect: $crate::http::dialect::Dialect::$dialect,
                 method: http::Method::$method,
                 path: $path,
                 access: $crate::http::engine::routes::access!($($access)+),
@@ -230,8 +230,8 @@ mod tests {
 
     #[test]
     fn the_documentation_tells_every_method_of_googles_and_no_other() {
-        let google = [Door::BinaryAuthorization, Door::ContainerAnalysis, Door::CloudKms];
-        let routes = ROUTES.iter().filter(|route| google.contains(&route.door));
+        let google = [Dialect::BinaryAuthorization, Dialect::ContainerAnalysis, Dialect::CloudKms];
+        let routes = ROUTES.iter().filter(|route| google.contains(&route.dialect));
         let mut there: Vec<_> = routes
             .map(|route| {
                 let segments =

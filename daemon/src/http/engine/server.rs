@@ -30,12 +30,13 @@ use super::connections::Connections;
 use super::connections::Standing;
 use super::dispatch::GRACE;
 use super::dispatch::dispatch;
+use super::flow::ClosedCause;
 use super::flow::Flow;
 use super::guarded_io::GuardedIo;
 use super::limits::ServerLimits;
+use super::limits::ShedCause;
 use crate::auth::certificate::ClientCertificate;
 use crate::http::Doors;
-use crate::metrics::http::{ClosedCause, ShedCause};
 use crate::tls::Tls;
 
 /// What is said to one connection too many.

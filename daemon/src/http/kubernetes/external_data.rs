@@ -16,11 +16,11 @@ use super::webhook::Undecided;
 use super::webhook::decide;
 use super::webhook::message;
 use crate::http::Doors;
+use crate::http::dialect::Dialect;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Exchange;
 use crate::http::engine::exchange::json;
-use crate::metrics::http::Door;
 use crate::workload::Few;
 use hallmark_core::limits::Limits;
 
@@ -39,7 +39,7 @@ pub(in crate::http) async fn validate(
     let time = Time::of(&exchange)?;
     let keys = keys(&exchange.body)?;
     let requests = keys.iter().map(|key| cluster.request(None, vec![key.clone()])).collect();
-    let origin = cluster.origin(Door::ExternalData);
+    let origin = cluster.origin(Dialect::ExternalData);
     let (items, system_error) = match decide(doors, &origin, requests, time).await {
         Some(decided) => {
             let decisions = decided.iter().map(|recorded| &recorded.decision);

@@ -23,11 +23,11 @@ use super::webhook::decide;
 use super::webhook::denied;
 use super::webhook::message;
 use crate::http::Doors;
+use crate::http::dialect::Dialect;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Exchange;
 use crate::http::engine::exchange::json;
-use crate::metrics::http::Door;
 use crate::workload::{Annotations, Few};
 
 const API_VERSION: &str = "imagepolicy.k8s.io/v1alpha1";
@@ -45,7 +45,7 @@ pub(in crate::http) async fn review(
     let cluster = Cluster::of(&exchange)?;
     let time = Time::of(&exchange)?;
     let request = request(&cluster, &exchange.body)?;
-    let origin = cluster.origin(Door::ImageReview);
+    let origin = cluster.origin(Dialect::ImageReview);
     let decided = decide(doors, &origin, vec![request], time).await;
     let status = match decided.as_deref() {
         Some([recorded, ..]) => Status::of(&recorded.decision),

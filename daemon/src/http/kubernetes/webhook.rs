@@ -1,4 +1,4 @@
-//! What the doors for Kubernetes share: whose cluster it is, how long there is to answer, and how a
+//! What the dialects of Kubernetes share: whose cluster it is, how long there is to answer, and how a
 //! denial is put.
 
 use std::fmt::{self, Write};
@@ -13,11 +13,11 @@ use tokio::time::timeout_at;
 
 use crate::admit::{Origin, Recorded};
 use crate::http::Doors;
+use crate::http::dialect::Dialect;
 use crate::http::engine::dispatch::GRACE;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Exchange;
 use crate::http::google::shared::project;
-use crate::metrics::http::Door;
 
 /// Keys of audit annotations; the API server puts the name of the webhook and `/` before them.
 pub(in crate::http) const BREAK_GLASS_KEY: &str = "break-glass";
@@ -49,9 +49,9 @@ impl Cluster {
         })
     }
 
-    /// Who asks through this door.
-    pub(in crate::http) fn origin(&self, door: Door) -> Origin {
-        Origin { door: door.name(), principal: self.principal.clone(), review: None }
+    /// Who asks in this dialect.
+    pub(in crate::http) fn origin(&self, dialect: Dialect) -> Origin {
+        Origin { door: dialect.name(), principal: self.principal.clone(), review: None }
     }
 
     /// A request of this cluster for images, by nobody in particular in this namespace.

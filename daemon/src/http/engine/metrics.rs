@@ -4,129 +4,10 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use super::latency;
-
-/// The dialect that a request speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// `/v1/decisions`.
-    Decisions,
-    /// AdmissionReview, from a Kubernetes API server.
-    AdmissionReview,
-    /// ImageReview, from a Kubernetes API server.
-    ImageReview,
-    /// Gatekeeper's external data provider.
-    ExternalData,
-    /// Google's Binary Authorization API.
-    BinaryAuthorization,
-    /// Google's Container Analysis API.
-    ContainerAnalysis,
-    /// The sliver of Google's Cloud KMS API.
-    CloudKms,
-    /// `/livez`, `/readyz`, `/version`, `/metrics`.
-    Operations,
-    /// No route was found.
-    Unknown,
-}
-
-impl Door {
-    const ALL: [Self; 9] = [
-        Self::Decisions,
-        Self::AdmissionReview,
-        Self::ImageReview,
-        Self::ExternalData,
-        Self::BinaryAuthorization,
-        Self::ContainerAnalysis,
-        Self::CloudKms,
-        Self::Operations,
-        Self::Unknown,
-    ];
-
-    /// The word in metrics and audit records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Decisions => "decisions",
-            Self::AdmissionReview => "admission_review",
-            Self::ImageReview => "image_review",
-            Self::ExternalData => "external_data",
-            Self::BinaryAuthorization => "binaryauthorization",
-            Self::ContainerAnalysis => "containeranalysis",
-            Self::CloudKms => "cloudkms",
-            Self::Operations => "operations",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// Why work was turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShedCause {
-    /// Too many connections.
-    Connections,
-    /// Too many requests at work.
-    Requests,
-    /// Too many ndjson streams.
-    Streams,
-    /// Too many bodies on their way in.
-    Bodies,
-    /// Too many bytes of bodies.
-    BodyBytes,
-    /// Too many bytes of answers on their way out.
-    AnswerBytes,
-}
-
-impl ShedCause {
-    const ALL: [Self; 6] = [
-        Self::Connections,
-        Self::Requests,
-        Self::Streams,
-        Self::Bodies,
-        Self::BodyBytes,
-        Self::AnswerBytes,
-    ];
-
-    /// The word in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::Requests => "requests",
-            Self::Streams => "streams",
-            Self::Bodies => "bodies",
-            Self::BodyBytes => "body_bytes",
-            Self::AnswerBytes => "answer_bytes",
-        }
-    }
-}
-
-/// Why the server ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClosedCause {
-    /// Nobody was let in over it, and another needed the room.
-    Stranger,
-    /// Nothing was asked over it for long.
-    Idle,
-    /// An answer was not taken in time.
-    Stuck,
-    /// Its answers stood still, and the room was needed.
-    Room,
-    /// Its client called off one request after the other.
-    Cancelling,
-}
-
-impl ClosedCause {
-    const ALL: [Self; 5] = [Self::Stranger, Self::Idle, Self::Stuck, Self::Room, Self::Cancelling];
-
-    /// The word in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Stranger => "stranger",
-            Self::Idle => "idle",
-            Self::Stuck => "stuck",
-            Self::Room => "room",
-            Self::Cancelling => "cancelling",
-        }
-    }
-}
+use super::flow::ClosedCause;
+use super::limits::ShedCause;
+use crate::http::dialect::Dialect;
+use crate::metrics::latency;
 
 /// Every status that the daemon answers with.
 const CODES: [u16; 16] =
@@ -135,8 +16,8 @@ const CODES: [u16; 16] =
 /// The metrics of the server.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
-    requests: [[IntCounter; CODES.len()]; Door::ALL.len()],
-    seconds: [Histogram; Door::ALL.len()],
+    requests: [[IntCounter; CODES.len()]; Dialect::ALL.len()],
+    seconds: [Histogram; Dialect::ALL.len()],
     sheds: [IntCounter; ShedCause::ALL.len()],
     closed: [IntCounter; ClosedCause::ALL.len()],
     /// Requests at work, operations aside.
@@ -182,15 +63,15 @@ impl HttpMetrics {
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(sheds.clone()))?;
         registry.register(Box::new(closed.clone()))?;
-        let of_door = |door: Door| {
+        let of_dialect = |dialect: Dialect| {
             CODES.map(|code| {
                 let code = if code == 0 { "other".to_owned() } else { code.to_string() };
-                requests.with_label_values(&[door.name(), &code])
+                requests.with_label_values(&[dialect.name(), &code])
             })
         };
         Ok(Self {
-            requests: Door::ALL.map(of_door),
-            seconds: Door::ALL.map(|door| seconds.with_label_values(&[door.name()])),
+            requests: Dialect::ALL.map(of_dialect),
+            seconds: Dialect::ALL.map(|dialect| seconds.with_label_values(&[dialect.name()])),
             sheds: ShedCause::ALL.map(|cause| sheds.with_label_values(&[cause.name()])),
             closed: ClosedCause::ALL.map(|cause| closed.with_label_values(&[cause.name()])),
             in_flight: gauge("hallmark_http_in_flight", "Requests at work.")?,
@@ -202,14 +83,14 @@ impl HttpMetrics {
     }
 
     /// Counts one answered request.
-    pub fn answered(&self, door: Door, code: u16) {
+    pub fn answered(&self, dialect: Dialect, code: u16) {
         let place = CODES.iter().position(|&known| known == code).unwrap_or(CODES.len() - 1);
-        self.requests[door as usize][place].inc();
+        self.requests[dialect as usize][place].inc();
     }
 
     /// Times one request that was answered whole.
-    pub fn took(&self, door: Door, time: Duration) {
-        self.seconds[door as usize].observe(time.as_secs_f64());
+    pub fn took(&self, dialect: Dialect, time: Duration) {
+        self.seconds[dialect as usize].observe(time.as_secs_f64());
     }
 
     /// Counts work turned away.
@@ -231,11 +112,11 @@ mod tests {
     fn a_request_is_counted_under_its_door_and_code() {
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).expect("fresh registry");
-        for door in Door::ALL {
-            metrics.answered(door, 404);
-            metrics.took(door, Duration::from_micros(30));
+        for dialect in Dialect::ALL {
+            metrics.answered(dialect, 404);
+            metrics.took(dialect, Duration::from_micros(30));
         }
-        metrics.answered(Door::Unknown, 418);
+        metrics.answered(Dialect::Unknown, 418);
         metrics.shed(ShedCause::BodyBytes);
         let text = prometheus::TextEncoder::new()
             .encode_to_string(&registry.gather())
