@@ -206,7 +206,7 @@ fn every_import_is_seen() {
         seen("use crate::{\n    app::{Parts, x::{Y}},\n    log, // crate::no\n};\nuse b;"),
         "app log"
     );
-    assert_eq!(seen("fn f(x: crate::http::Doors) -> crate::admit::Gate {"), "http admit");
+    assert_eq!(seen("fn f(x: crate::http::Api) -> crate::admit::Gate {"), "http admit");
     assert_eq!(seen("use hallmark_core::crates::x; $crate::y::z"), "");
 }
 

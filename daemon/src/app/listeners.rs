@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::StartError;
 use crate::config::Config;
-use crate::http::Doors;
+use crate::http::Api;
 use crate::http::engine::server::{self, Entrance, Reach};
 use crate::tls::Tls;
 
@@ -40,7 +40,7 @@ impl Listeners {
     /// Serves until SIGTERM or SIGINT, then drains.
     pub(super) async fn serve(
         self,
-        doors: &Arc<Doors>,
+        api: &Arc<Api>,
         mut signals: StopSignals,
     ) -> Result<(), StartError> {
         let main = listen(self.main)?;
@@ -48,17 +48,17 @@ impl Listeners {
         let stop = async {
             signals.received().await;
             tracing::info!("draining");
-            doors.readiness.start_draining();
+            api.engine.readiness.start_draining();
         };
         let metrics = async {
             if let Some(listener) = metrics {
                 let entrance = Entrance { tls: self.tls.clone(), reach: Reach::Operations };
-                let drained = doors.readiness.drained();
-                server::serve(listener, Arc::clone(doors), entrance, drained).await;
+                let drained = api.engine.readiness.drained();
+                server::serve(listener, Arc::clone(api), entrance, drained).await;
             }
         };
         let entrance = Entrance { tls: self.tls.clone(), reach: Reach::Everything };
-        let main = server::serve(main, Arc::clone(doors), entrance, stop);
+        let main = server::serve(main, Arc::clone(api), entrance, stop);
         let (drained, ()) = tokio::join!(main, metrics);
         tracing::info!(cut_off = drained.cut_off, "stopped");
         Ok(())

@@ -35,8 +35,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
     let listeners = Listeners::bind(config, tls.clone())?;
     let parts = Parts::build(config)?;
-    let doors = Arc::clone(&parts.doors);
-    doors.readiness.secrets_exposed(exposed);
+    parts.api.engine.readiness.secrets_exposed(exposed);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.serve_threads)
         .thread_name("serve")
@@ -48,7 +47,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         // Whoever reads the address may send a signal at once.
         let signals = StopSignals::expect()?;
         announce(config, listeners.address())?;
-        listeners.serve(&doors, signals).await?;
+        listeners.serve(&parts.api, signals).await?;
         reloading.stop();
         Ok(())
     });

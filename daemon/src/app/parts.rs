@@ -22,15 +22,25 @@ use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::config::plugin::Plugin;
 use crate::config::{self, Config, LaneEngine, Source};
 use crate::evidence::EvidenceSource;
-use crate::http::Doors;
+use crate::http::Api;
+use crate::http::engine::Engine;
+use crate::http::engine::access::Authorizer;
+use crate::http::engine::browser_guard::BrowserGuard;
+use crate::http::engine::capacity::Capacity;
 use crate::http::engine::limits::ServerLimits;
+use crate::http::engine::metrics::HttpMetrics;
+use crate::http::engine::readiness::Readiness;
+use crate::http::engine::writing::WriteLog;
 use crate::metrics::audit::AuditMetrics;
+use crate::metrics::auth::AuthMetrics;
 use crate::metrics::cache::CacheMetrics;
 use crate::metrics::decision::DecisionMetrics;
+use crate::metrics::look::LookMetrics;
 use crate::metrics::plugin::{PluginMetrics, PluginReading};
 use crate::metrics::plugin_worker::WorkerMetrics;
 use crate::metrics::reload::ReloadMetrics;
 use crate::metrics::store::StoreMetrics;
+use crate::metrics::tls::TlsMetrics;
 use crate::metrics::verifier::VerifierMetrics;
 use crate::plugin::{Catalog, Decoders, KeyHolders, KeyVersions, PluginConfig, Rotation};
 use crate::resources::Resources;
@@ -50,7 +60,7 @@ const AUDIT_MEND_AFTER: Duration = Duration::from_secs(5);
 /// Everything that a running daemon is made of.
 pub struct Parts {
     /// The way in.
-    pub doors: Arc<Doors>,
+    pub api: Arc<Api>,
     /// What decides, behind it.
     pub gate: Arc<Gate>,
     /// Where resources live.
@@ -94,23 +104,25 @@ impl Parts {
             Arc::clone(&epochs),
             Arc::clone(&gate) as _,
         );
-        let limits = server_limits(&config.limits);
-        let doors = Doors::new(Arc::clone(&gate), resources, registry, limits)?;
-        let guard = config.auth.clone().map(Guard::load).transpose()?.unwrap_or_default();
-        let doors = doors.guarded_by(guard).answering_to(config.allowed_hosts.clone());
-        let doors = doors.reviewing(config.kubernetes);
-        let versions = KeyVersions::new(Arc::clone(&catalog), config.key_versions.clone());
-        for (name, why) in versions.unserved() {
+        let engine = Arc::new(engine(config, &registry, &gate, &resources)?);
+        let key_versions = KeyVersions::new(Arc::clone(&catalog), config.key_versions.clone());
+        for (name, why) in key_versions.unserved() {
             tracing::warn!(name, why, "an entry of kms_keys is served by no plugin");
         }
-        let doors = doors.with_key_versions(versions);
-        let doors = doors.before_scrape(scrape(&gate, &catalog, plugin_metrics, worker_metrics));
-        let sources = Arc::clone(&catalog);
-        let doors = doors.telling_plugin_errors(move || sources.errors());
-        doors.readiness.store_opened();
-        doors.readiness.snapshot_loaded(generation);
-        let doors = Arc::new(doors);
-        Ok(Self { doors, gate, store, files, catalog, snapshots, epochs, reloads })
+        engine.readiness.store_opened();
+        engine.readiness.snapshot_loaded(generation);
+        let api = Arc::new(Api {
+            engine,
+            gate: Arc::clone(&gate),
+            resources,
+            key_versions,
+            kubernetes: config.kubernetes,
+            refresh: Box::new(scrape(&gate, &catalog, plugin_metrics, worker_metrics)),
+            look_metrics: LookMetrics::register(&registry)?,
+            auth_metrics: AuthMetrics::register(&registry)?,
+            registry,
+        });
+        Ok(Self { api, gate, store, files, catalog, snapshots, epochs, reloads })
     }
 }
 
@@ -249,6 +261,27 @@ fn gate(
         audit: audit(&config.audit, registry)?,
         metrics: DecisionMetrics::register(registry)?,
         limits,
+    })
+}
+
+fn engine(
+    config: &Config,
+    registry: &Registry,
+    gate: &Gate,
+    resources: &Resources,
+) -> Result<Engine, StartError> {
+    let limits = server_limits(&config.limits);
+    let metrics = HttpMetrics::register(registry)?;
+    let guard = config.auth.clone().map(Guard::load).transpose()?.unwrap_or_default();
+    Ok(Engine {
+        limits,
+        capacity: Capacity::new(limits, &metrics),
+        metrics,
+        tls_metrics: TlsMetrics::register(registry)?,
+        readiness: Readiness::default(),
+        authorizer: Authorizer { guard, resources: resources.clone() },
+        browser_guard: BrowserGuard { allowed_hosts: config.allowed_hosts.clone() },
+        write_log: WriteLog::new(gate.audit.clone()),
     })
 }
 

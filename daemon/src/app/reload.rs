@@ -14,7 +14,7 @@ use crate::auth::AuthFileError;
 use crate::bounded::Bounded;
 use crate::cache::EvidenceEpochs;
 use crate::config::Config;
-use crate::http::Doors;
+use crate::http::engine::Engine;
 use crate::metrics::look;
 use crate::metrics::reload::ReloadMetrics;
 use crate::plugin::Catalog;
@@ -55,7 +55,7 @@ pub(super) fn start(
         catalog: Arc::clone(&parts.catalog),
         snapshots: Arc::clone(&parts.snapshots),
         epochs: Arc::clone(&parts.epochs),
-        doors: Arc::clone(&parts.doors),
+        engine: Arc::clone(&parts.api.engine),
         files: parts.files.clone(),
         metrics: parts.reloads.clone(),
         config: Arc::new(config.clone()),
@@ -88,7 +88,7 @@ struct Reload {
     catalog: Arc<Catalog>,
     snapshots: Arc<Snapshots>,
     epochs: Arc<EvidenceEpochs>,
-    doors: Arc<Doors>,
+    engine: Arc<Engine>,
     files: Option<Arc<LiveFiles>>,
     metrics: ReloadMetrics,
     config: Arc<Config>,
@@ -120,14 +120,14 @@ impl Reload {
     fn loaded(&self, generation: u64) {
         tracing::info!(generation, "reloaded");
         self.metrics.taken();
-        self.doors.readiness.snapshot_loaded(generation);
+        self.engine.readiness.snapshot_loaded(generation);
     }
 
     fn failed(&self, error: &dyn std::error::Error) {
         let chain = chain(error);
         self.metrics.refused();
         tracing::error!(error = %chain, "not reloaded: the last good state stays in force");
-        self.doors.readiness.reload_failed(chain);
+        self.engine.readiness.reload_failed(chain);
     }
 
     async fn on_signal(self, mut hangup: tokio::signal::unix::Signal, files: Option<FilesAsker>) {
@@ -136,7 +136,7 @@ impl Reload {
             let (reload, files) = (self.clone(), files.clone());
             let work = move || {
                 reload.tls_reloaded(reload.tls.as_ref().map(|tls| tls.reload()));
-                let guard = &reload.doors.guard;
+                let guard = &reload.engine.authorizer.guard;
                 reload.auth_reloaded(guard.asks().then(|| guard.reload()));
                 reload.judge_permissions();
                 reload.catalog.refresh();
@@ -156,11 +156,11 @@ impl Reload {
         let exposed = permissions::judge(&self.config);
         let exposed = exposed.unwrap_or_else(|error| vec![chain(&error)]);
         exposed.iter().for_each(|warning| tracing::warn!("{warning}"));
-        self.doors.readiness.secrets_exposed(exposed);
+        self.engine.readiness.secrets_exposed(exposed);
     }
 
     async fn look_from_time_to_time(self) {
-        if self.tls.is_none() && !self.doors.guard.asks() {
+        if self.tls.is_none() && !self.engine.authorizer.guard.asks() {
             return;
         }
         let mut clock = tokio::time::interval(LOOK_INTERVAL);
@@ -171,7 +171,7 @@ impl Reload {
             let reload = self.clone();
             let work = move || {
                 reload.tls_reloaded(reload.tls.as_ref().and_then(|tls| tls.look()));
-                reload.auth_reloaded(reload.doors.guard.look());
+                reload.auth_reloaded(reload.engine.authorizer.guard.look());
             };
             if let Err(error) = looks.run(Instant::now() + RELOAD_WAIT, work).await {
                 tracing::error!(%error, "certificates and permissions are not looked at");
@@ -189,7 +189,7 @@ impl Reload {
                 tracing::error!(error, "certificates not read: the last good ones serve")
             }
         }
-        self.doors.readiness.tls_reloaded(error);
+        self.engine.readiness.tls_reloaded(error);
         self.show_expiry();
     }
 
@@ -198,18 +198,18 @@ impl Reload {
         let looks = [
             (look::CONFIG_DIR, self.files.as_ref().map(|files| files.look_time())),
             (look::TLS, self.tls.as_ref().map(|tls| tls.look_time())),
-            (look::AUTH, self.doors.guard.look_time()),
+            (look::AUTH, self.engine.authorizer.guard.look_time()),
         ];
         for (files, time) in looks {
             if let Some(time) = time {
-                self.doors.readiness.looks_at(files, time);
+                self.engine.readiness.looks_at(files, time);
             }
         }
     }
 
     fn show_expiry(&self) {
         if let Some(tls) = &self.tls {
-            self.doors.tls_metrics.not_after.set(tls.not_after());
+            self.engine.tls_metrics.not_after.set(tls.not_after());
         }
     }
 
@@ -223,14 +223,14 @@ impl Reload {
                 tracing::error!(error, "who may do what: not read, the last good state holds");
             }
         }
-        self.doors.readiness.auth_reloaded(error);
+        self.engine.readiness.auth_reloaded(error);
     }
 
     /// Takes up the keys that the catalog holds now. Blocks while keys are resolved.
     fn keys(&self) {
         let generation = self.snapshots.keys_changed(&*self.catalog);
         tracing::info!(generation, "took up changed keys");
-        self.doors.readiness.keys_taken_up(generation);
+        self.engine.readiness.keys_taken_up(generation);
     }
 }
 

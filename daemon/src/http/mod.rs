@@ -2,9 +2,9 @@
 //!
 //! [`ROUTES`] is the contents page of the API; every route says what it takes to be used. The
 //! [`engine`] owns sockets, limits and draining; it finds the route of each request, reads the body
-//! under the limits and calls the endpoint. An endpoint is a function of the [`Doors`] and one
-//! [`Exchange`]; it answers or fails with an [`HttpError`], which is rendered in one place. Endpoints
-//! live with their dialect: `google`, `kubernetes`, [`decisions`], [`health`].
+//! under the limits and calls the endpoint. An endpoint is a function of the [`Api`] and one [`Exchange`]; it
+//! answers or fails with an [`HttpError`], which is rendered in one place. Endpoints live with their
+//! dialect: `google`, `kubernetes`, [`decisions`], [`health`].
 
 pub mod decisions;
 pub mod dialect;
@@ -14,49 +14,30 @@ pub mod health;
 mod google;
 mod kubernetes;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
-use hallmark_core::evaluate::Request;
-use hallmark_core::names::AttestorName;
-use hallmark_core::occurrence::UnstoredAttestation;
-use hallmark_core::platform::TrustedGkePolicy;
-use hallmark_core::platform::evaluate::Pod;
-use hallmark_core::platform::result::PodResult;
 use http::Response;
 use http_body_util::channel::Channel;
 use hyper::body::Incoming;
 use prometheus::Registry;
 
-use crate::admit::{self, Gate, Origin, Recorded, Validation};
-use crate::audit;
-use crate::auth::{Credentials, Guard};
+use crate::admit::Gate;
+use crate::auth::Credentials;
 use crate::config::Kubernetes;
 use crate::metrics::auth::AuthMetrics;
 use crate::metrics::look::LookMetrics;
-use crate::metrics::tls::TlsMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
+use engine::Engine;
 use engine::answer_body::StreamBroken;
-use engine::body::Bodies;
-use engine::browser_guard::BrowserGuard;
 use engine::error::HttpError;
-use engine::exchange::{Answer, Exchange};
-use engine::flow::Flows;
+use engine::exchange::{Exchange, Written};
 use engine::holder::Holder;
-use engine::limits::ServerLimits;
-use engine::metrics::HttpMetrics;
-use engine::pace::{PROBE_DELAY_MAX, Pace, REFUSAL_DELAY_MAX};
-use engine::room::{GivesWay, Room};
 use engine::routes::routes;
-use engine::slots::Slots;
-use engine::writing::Nameless;
-use health::Readiness;
 
 routes! {
     Decisions {
@@ -131,251 +112,46 @@ routes! {
     }
 }
 
-/// What an endpoint gives.
-pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, HttpError>> + Send + 'a>>;
+/// What comes of an endpoint.
+pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Written, HttpError>> + Send + 'a>>;
 
 /// Answers one request whose body has been read whole.
-pub type Endpoint = for<'a> fn(&'a Doors, Exchange) -> Reply<'a>;
+pub type Endpoint = for<'a> fn(&'a Api, Exchange) -> Reply<'a>;
 
 /// Answers a stream of requests as it arrives.
 type StreamEndpoint = fn(
-    &Arc<Doors>,
+    &Arc<Api>,
     Credentials,
     Holder,
     Incoming,
 ) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
 
-/// Everything behind the routes. One per daemon.
-pub struct Doors {
-    decider: Decider,
+/// What endpoints need: everything behind the routes, and the engine that they run in. One per
+/// daemon.
+pub struct Api {
+    /// The server. Streams take its slots, operators are told of it.
+    pub engine: Arc<Engine>,
+    /// What decides.
+    pub gate: Arc<Gate>,
     /// Reads and writes policies, attestors, notes and occurrences.
     pub resources: Resources,
-    /// What `/metrics` shows.
-    pub registry: Registry,
-    /// Counts requests, connections and sheds.
-    pub metrics: HttpMetrics,
-    /// What `/readyz` says.
-    pub readiness: Arc<Readiness>,
-    /// What the outside may ask of this server.
-    pub limits: ServerLimits,
-    /// Who may do what.
-    pub guard: Arc<Guard>,
-    /// Tells requests of web pages from those of programs.
-    pub browser_guard: BrowserGuard,
-    /// What TLS comes to.
-    pub tls_metrics: TlsMetrics,
-    look_metrics: LookMetrics,
-    auth_metrics: AuthMetrics,
+    /// The keys that sign as Cloud KMS does.
+    pub key_versions: KeyVersions,
     /// What Kubernetes API servers are told beside the verdicts on pods.
     pub kubernetes: Kubernetes,
-    slots: Arc<Slots>,
-    bodies: Bodies,
-    streams: Arc<Room>,
-    flows: Arc<Flows>,
-    /// Of answers to probes, and of refusals: a flood of one must not hold up the other.
-    probes: Pace,
-    refusals: Pace,
-    nameless: Nameless,
-    before_scrape: Option<Box<dyn Fn() + Send + Sync>>,
-    plugin_errors: Option<PluginErrors>,
-    key_versions: Option<Arc<KeyVersions>>,
+    /// What `/metrics` shows.
+    pub registry: Registry,
+    /// Called before each answer of `/metrics`, for what is only measured when somebody looks.
+    pub refresh: Box<dyn Fn() + Send + Sync>,
+    /// When files were last looked at.
+    pub look_metrics: LookMetrics,
+    /// What is wrong with keys of issuers of tokens.
+    pub auth_metrics: AuthMetrics,
 }
 
-/// What is wrong with plugins now, by instance.
-type PluginErrors = Box<dyn Fn() -> BTreeMap<String, String> + Send + Sync>;
-
-/// What decides.
-enum Decider {
-    Gate(Arc<Gate>),
-    /// The server is tested without what is behind it.
-    #[cfg(test)]
-    Test(tests::Decide),
-}
-
-impl fmt::Debug for Doors {
+impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doors").field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
-
-impl Doors {
-    /// Opens the doors before `gate` and `resources`. Fails where `registry` holds the server's
-    /// metrics already.
-    pub fn new(
-        gate: Arc<Gate>,
-        resources: Resources,
-        registry: Registry,
-        limits: ServerLimits,
-    ) -> Result<Self, prometheus::Error> {
-        Self::before(Decider::Gate(gate), resources, registry, limits)
-    }
-
-    fn before(
-        decider: Decider,
-        resources: Resources,
-        registry: Registry,
-        limits: ServerLimits,
-    ) -> Result<Self, prometheus::Error> {
-        let metrics = HttpMetrics::register(&registry)?;
-        let (at_work, waiting) = (metrics.in_flight.clone(), metrics.waiting.clone());
-        Ok(Self {
-            decider,
-            resources,
-            metrics,
-            tls_metrics: TlsMetrics::register(&registry)?,
-            look_metrics: LookMetrics::register(&registry)?,
-            auth_metrics: AuthMetrics::register(&registry)?,
-            guard: Arc::default(),
-            browser_guard: BrowserGuard::default(),
-            nameless: Nameless::default(),
-            registry,
-            readiness: Arc::default(),
-            limits,
-            kubernetes: Kubernetes::default(),
-            slots: Slots::new(limits.in_flight_max, limits.waiting_max, at_work, waiting),
-            bodies: Bodies::new(limits),
-            streams: Room::new(GivesWay::ToSmaller),
-            flows: Flows::new(limits),
-            probes: Pace::new(PROBE_DELAY_MAX),
-            refusals: Pace::new(REFUSAL_DELAY_MAX),
-            before_scrape: None,
-            plugin_errors: None,
-            key_versions: None,
-        })
-    }
-
-    /// Asks callers who they are, as `guard` says. Without it nobody is asked.
-    #[must_use]
-    pub fn guarded_by(mut self, guard: Guard) -> Self {
-        self.guard = Arc::new(guard);
-        self
-    }
-
-    /// Answers to these names beside those of loopback.
-    #[must_use]
-    pub fn answering_to(mut self, allowed_hosts: Vec<String>) -> Self {
-        self.browser_guard = BrowserGuard { allowed_hosts };
-        self
-    }
-
-    /// Reviews objects of Kubernetes as `kubernetes` says.
-    #[must_use]
-    pub fn reviewing(mut self, kubernetes: Kubernetes) -> Self {
-        self.kubernetes = kubernetes;
-        self
-    }
-
-    /// Calls `refresh` before each answer of `/metrics`, for what is only measured when somebody
-    /// looks.
-    #[must_use]
-    pub fn before_scrape(mut self, refresh: impl Fn() + Send + Sync + 'static) -> Self {
-        self.before_scrape = Some(Box::new(refresh));
-        self
-    }
-
-    /// Tells operators what is wrong with plugins, by instance.
-    #[must_use]
-    pub fn telling_plugin_errors(
-        mut self,
-        errors: impl Fn() -> BTreeMap<String, String> + Send + Sync + 'static,
-    ) -> Self {
-        self.plugin_errors = Some(Box::new(errors));
-        self
-    }
-
-    fn kms_key_errors(&self) -> BTreeMap<String, String> {
-        self.key_versions.as_ref().map_or_else(BTreeMap::new, |versions| versions.unserved())
-    }
-
-    /// Keys of attestors that cannot be used now, by attestor: the first `max`.
-    fn attestor_errors(&self, max: usize) -> BTreeMap<String, String> {
-        match &self.decider {
-            Decider::Gate(gate) => gate.snapshots.current().attestor_errors(max).0,
-            #[cfg(test)]
-            Decider::Test(_) => BTreeMap::new(),
-        }
-    }
-
-    fn plugin_errors(&self) -> BTreeMap<String, String> {
-        self.plugin_errors.as_ref().map_or_else(BTreeMap::new, |errors| errors())
-    }
-
-    /// Whether an attestor would accept an attestation; see [`admit::validate`].
-    pub async fn validate(
-        &self,
-        attestor: &AttestorName,
-        candidate: UnstoredAttestation,
-        deadline: Instant,
-    ) -> Result<Validation, HttpError> {
-        match &self.decider {
-            Decider::Gate(gate) => Ok(admit::validate(gate, attestor, candidate, deadline).await),
-            #[cfg(test)]
-            Decider::Test(_) => Err(HttpError::internal("there is no gate")),
-        }
-    }
-
-    /// Answers for these key versions as Cloud KMS does.
-    #[must_use]
-    pub fn with_key_versions(mut self, key_versions: KeyVersions) -> Self {
-        self.key_versions = Some(Arc::new(key_versions));
-        self
-    }
-
-    /// Whether pods conform to a platform policy; see [`admit::conformance`].
-    pub async fn conformance(
-        &self,
-        policy: &TrustedGkePolicy,
-        pods: Vec<Pod>,
-        deadline: Instant,
-    ) -> Result<Vec<PodResult>, HttpError> {
-        match &self.decider {
-            Decider::Gate(gate) => Ok(admit::conformance(gate, policy, pods, deadline).await),
-            #[cfg(test)]
-            Decider::Test(_) => Err(HttpError::internal("there is no gate")),
-        }
-    }
-
-    fn refresh_metrics(&self) {
-        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.bodies.set(gauge(self.bodies.count()));
-        self.metrics.answer_bytes.set(gauge(self.flows.held()));
-        if let Some(refresh) = &self.before_scrape {
-            refresh();
-        }
-    }
-
-    /// Of the snapshot that decides now: writes move it, as reloads do.
-    fn generation(&self) -> Option<u64> {
-        match &self.decider {
-            Decider::Gate(gate) => Some(gate.snapshots.current().generation),
-            #[cfg(test)]
-            Decider::Test(_) => None,
-        }
-    }
-
-    /// What is wrong with the audit log now, if anything.
-    fn audit(&self) -> audit::Report {
-        match &self.decider {
-            Decider::Gate(gate) => gate.audit.health(),
-            #[cfg(test)]
-            Decider::Test(_) => audit::Report::default(),
-        }
-    }
-
-    /// Decides requests, each on its own; see [`admit::admit`].
-    pub async fn admit(
-        &self,
-        origin: &Origin,
-        requests: Vec<Request>,
-        deadline: Instant,
-    ) -> Vec<Recorded> {
-        match &self.decider {
-            Decider::Gate(gate) => admit::admit(gate, origin, requests, deadline).await,
-            #[cfg(test)]
-            Decider::Test(decide) => {
-                decide(requests).await.into_iter().map(Recorded::without_record).collect()
-            }
-        }
+        f.debug_struct("Api").field("engine", &self.engine).finish_non_exhaustive()
     }
 }
 

@@ -32,7 +32,7 @@ mod services;
 mod sign;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 
 pub use convert::RefusedKey;

@@ -11,11 +11,12 @@ use hallmark_core::decision::{ImageDecision, Reason};
 use hallmark_core::evaluate::Request;
 use http::StatusCode;
 
-use super::Doors;
-use crate::admit::{Origin, Recorded};
+use super::Api;
+use crate::admit::{Origin, Recorded, admit};
 use crate::auth::permission::Permission;
 use crate::auth::{Caller, Place};
 use crate::http::dialect::Dialect;
+use crate::http::engine::access::Authorizer;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Exchange;
@@ -26,10 +27,11 @@ pub use request::parse;
 pub(super) use stream::stream;
 
 /// One request, one decision.
-pub(super) async fn decide(doors: &Doors, exchange: Exchange) -> Result<Answer, HttpError> {
+pub(super) async fn decide(api: &Api, exchange: Exchange) -> Result<Answer, HttpError> {
     let request = parse(&exchange.body)?;
-    may_ask(doors, &exchange.caller, &request)?;
-    let decisions = doors.admit(&origin(&exchange.caller), vec![request], exchange.deadline).await;
+    may_ask(&api.engine.authorizer, &exchange.caller, &request)?;
+    let origin = origin(&exchange.caller);
+    let decisions = admit(&api.gate, &origin, vec![request], exchange.deadline).await;
     let [recorded] = decisions.as_slice() else {
         return Err(HttpError::internal(format!("{} decisions for a request", decisions.len())));
     };
@@ -45,10 +47,10 @@ fn json(recorded: &Recorded) -> Result<&Bytes, HttpError> {
     }
 }
 
-fn may_ask(doors: &Doors, caller: &Caller, request: &Request) -> Result<(), HttpError> {
+fn may_ask(authorizer: &Authorizer, caller: &Caller, request: &Request) -> Result<(), HttpError> {
     let place =
         Place { project: Some(request.project.as_str()), cluster: request.cluster.as_deref() };
-    doors.check(caller, Permission::DecisionsCreate, place)
+    authorizer.check(caller, Permission::DecisionsCreate, place)
 }
 
 fn origin(caller: &Caller) -> Origin {

@@ -22,9 +22,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::request;
-use crate::admit::{Origin, Recorded};
+use crate::admit::{Origin, Recorded, admit};
 use crate::auth::{Caller, Credentials};
-use crate::http::Doors;
+use crate::http::Api;
 use crate::http::engine::answer_body::StreamBroken;
 use crate::http::engine::dispatch::GRACE;
 use crate::http::engine::error::HttpError;
@@ -45,16 +45,17 @@ struct Client {
 
 /// Answers a stream of requests. For want of room, one of a client who has more of them ends.
 pub(in crate::http) fn stream(
-    doors: &Arc<Doors>,
+    api: &Arc<Api>,
     credentials: Credentials,
     holder: Holder,
     body: Incoming,
 ) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError> {
-    let place = doors.streams.enter(holder.clone(), 1, doors.limits.streams_max);
+    let engine = &api.engine;
+    let place = engine.capacity.streams.enter(holder.clone(), 1, engine.limits.streams_max);
     let place = place.ok_or(HttpError::Overloaded(ShedCause::Streams))?;
     let (out, answer) = Channel::new(1);
-    let (doors, client) = (Arc::clone(doors), Client { credentials, holder });
-    tokio::spawn(async move { run(&doors, client, place, body, out).await });
+    let (api, client) = (Arc::clone(api), Client { credentials, holder });
+    tokio::spawn(async move { run(&api, client, place, body, out).await });
     let mut answer = Response::new(answer);
     let content_type = HeaderValue::from_static("application/x-ndjson");
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -63,17 +64,17 @@ pub(in crate::http) fn stream(
 
 /// Ends when every line is answered, or when nobody takes the answers any more.
 async fn run(
-    doors: &Arc<Doors>,
+    api: &Arc<Api>,
     client: Client,
     place: Place,
     body: Incoming,
     out: Sender<Bytes, StreamBroken>,
 ) {
     let (ahead, batches) = mpsc::channel(BATCHES_AHEAD);
-    let mut writing = pin!(write(batches, out, &doors.limits));
+    let mut writing = pin!(write(batches, out, &api.engine.limits));
     tokio::select! {
         () = &mut writing => {}
-        read = read(doors, client, &place, body, ahead) => if read.is_ok() {
+        read = read(api, client, &place, body, ahead) => if read.is_ok() {
             writing.await;
         }
         // Else what is under way is dropped: a client that breaks its body off is gone.
@@ -82,32 +83,33 @@ async fn run(
 
 /// Cuts the body into batches and sets each off as soon as there is room for it.
 async fn read(
-    doors: &Arc<Doors>,
+    api: &Arc<Api>,
     client: Client,
     place: &Place,
     mut body: Incoming,
     ahead: mpsc::Sender<DecidingBatch>,
 ) -> Result<(), StreamBroken> {
-    let mut lines = Lines::new(&doors.limits);
-    let (mut draining, leaving) = (pin!(doors.readiness.drained()), place.leaving());
+    let engine = &api.engine;
+    let mut lines = Lines::new(&engine.limits);
+    let (mut draining, leaving) = (pin!(engine.readiness.drained()), place.leaving());
     let mut end = None;
     while end.is_none() || lines.is_line_complete() {
         let wants_more = end.is_none() && lines.has_room();
         tokio::select! {
             biased;
             () = leaving.notified(), if end.is_none() => {
-                doors.metrics.shed(ShedCause::Streams);
+                engine.metrics.shed(ShedCause::Streams);
                 end = Some(End::Error(HttpError::Overloaded(ShedCause::Streams)));
             }
             frame = body.frame(), if wants_more => end = lines.take(frame)?,
             room = ahead.reserve(), if lines.is_line_complete() => {
                 let room = room.map_err(|_| StreamBroken)?;
-                let deciding = decide(Arc::clone(doors), client.clone(), lines.cut());
+                let deciding = decide(Arc::clone(api), client.clone(), lines.cut());
                 room.send(DecidingBatch(tokio::spawn(deciding)));
             }
             () = &mut draining, if end.is_none() => end = Some(End::Error(HttpError::Draining)),
-            () = sleep(doors.limits.stream_idle_timeout), if !lines.is_line_complete() => {
-                let seconds = doors.limits.stream_idle_timeout.as_secs();
+            () = sleep(engine.limits.stream_idle_timeout), if !lines.is_line_complete() => {
+                let seconds = engine.limits.stream_idle_timeout.as_secs();
                 end = Some(End::Error(HttpError::BodyTimeout { seconds }));
             }
         }
@@ -158,15 +160,16 @@ struct Batch {
 
 /// Answers every line of a batch that is not blank. Who asks is asked anew for each batch: a stream
 /// may outlive its token.
-async fn decide(doors: Arc<Doors>, client: Client, batch: Batch) -> Vec<u8> {
-    let caller = doors.caller(&client.credentials);
+async fn decide(api: Arc<Api>, client: Client, batch: Batch) -> Vec<u8> {
+    let authorizer = &api.engine.authorizer;
+    let caller = authorizer.caller(&client.credentials);
     let (lines, requests) = parse(&batch, |request| {
-        super::may_ask(&doors, caller.as_ref().map_err(Clone::clone)?, request)
+        super::may_ask(authorizer, caller.as_ref().map_err(Clone::clone)?, request)
     });
     let mut decisions = Ok(Vec::new());
     if !requests.is_empty() {
         let origin = super::origin(caller.as_ref().unwrap_or(&Caller::Anybody));
-        decisions = decide_in_slot(&doors, client.holder, &origin, requests).await;
+        decisions = decide_in_slot(&api, client.holder, &origin, requests).await;
     }
     render(&lines, &decisions)
 }
@@ -174,18 +177,19 @@ async fn decide(doors: Arc<Doors>, client: Client, batch: Batch) -> Vec<u8> {
 /// Decides a batch in a slot like any other request, which it waits for as long as it has time: the
 /// client is not read on meanwhile.
 async fn decide_in_slot(
-    doors: &Doors,
+    api: &Api,
     holder: Holder,
     origin: &Origin,
     requests: Vec<Request>,
 ) -> Result<Vec<Recorded>, HttpError> {
-    let slot = doors.slots.take(holder, doors.limits.request_deadline).await;
+    let engine = &api.engine;
+    let slot = engine.capacity.slots.take(holder, engine.limits.request_deadline).await;
     let _slot = slot.map_err(|NoSlot| {
-        doors.metrics.shed(ShedCause::Requests);
+        engine.metrics.shed(ShedCause::Requests);
         HttpError::Overloaded(ShedCause::Requests)
     })?;
-    let deadline = Instant::now() + doors.limits.request_deadline;
-    let admitted = doors.admit(origin, requests, deadline);
+    let deadline = Instant::now() + engine.limits.request_deadline;
+    let admitted = admit(&api.gate, origin, requests, deadline);
     let admitted = timeout_at((deadline + GRACE).into(), admitted).await;
     admitted.map_err(|_| HttpError::DeadlineExceeded)
 }
@@ -327,6 +331,19 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_breaks_the_stream_off() {
+        let (ahead, batches) = mpsc::channel(1);
+        let panicking = async {
+            assert_eq!(1, 2, "a panic on purpose");
+            Vec::new()
+        };
+        ahead.send(DecidingBatch(tokio::spawn(panicking))).await.expect("room");
+        let (out, answer) = Channel::new(1);
+        write(batches, out, &ServerLimits::DEFAULT).await;
+        assert_eq!(answer.collect().await.map(drop), Err(StreamBroken));
+    }
 
     fn lines(line_bytes_max: usize) -> Lines {
         Lines::new(&ServerLimits { line_bytes_max, ..ServerLimits::DEFAULT })

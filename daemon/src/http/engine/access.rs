@@ -15,9 +15,8 @@ use super::server::Reach;
 use crate::auth::certificate::ClientCertificate;
 use crate::auth::permission::Permission;
 use crate::auth::token::BearerToken;
-use crate::auth::{AuthError, Caller, Credentials, Place};
-use crate::http::Doors;
-use crate::resources::ResourceError;
+use crate::auth::{AuthError, Caller, Credentials, Guard, Place};
+use crate::resources::{ResourceError, Resources};
 use crate::store::iam::{IamPolicy, IamResource};
 
 /// Characters of a resource that a refusal and a record repeat: a whole name and some.
@@ -33,7 +32,7 @@ pub enum Access {
     /// This permission, in the project that the path names, or over the daemon where it names none.
     Holds(Permission),
     /// This permission, in the project that the body names: the endpoint asks, by
-    /// [`Doors::check`]. Whoever has it nowhere is refused before the body is read.
+    /// [`Authorizer::check`]. Whoever has it nowhere is refused before the body is read.
     HoldsInBody(Permission),
 }
 
@@ -80,7 +79,16 @@ impl Peer {
     }
 }
 
-impl Doors {
+/// Says who may do what: by the configuration, or by the IAM policy stored with a resource.
+#[derive(Debug)]
+pub struct Authorizer {
+    /// By the configuration. Without one nobody is asked who they are.
+    pub guard: Guard,
+    /// Where IAM policies are read; they are asked for nothing else.
+    pub resources: Resources,
+}
+
+impl Authorizer {
     /// Who asks.
     pub(in crate::http) fn caller(&self, credentials: &Credentials) -> Result<Caller, HttpError> {
         Ok(self.guard.caller(credentials, jiff::Timestamp::now().as_second())?)

@@ -14,15 +14,16 @@ use http::{Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout_at;
 
+use super::Engine;
 use super::access::Access;
 use super::access::Peer;
 use super::answer_body::AnswerBody;
 use super::answer_body::whole;
 use super::body::Coding;
 use super::error::HttpError;
-use super::exchange::Answer;
 use super::exchange::Exchange;
 use super::exchange::Params;
+use super::exchange::Written;
 use super::flow::NoRoom;
 use super::flow::UnderWay;
 use super::holder::Holder;
@@ -34,7 +35,7 @@ use super::server::Reach;
 use super::slots::NoSlot;
 use super::writing;
 use crate::auth::{Caller, Credentials};
-use crate::http::Doors;
+use crate::http::Api;
 use crate::http::Endpoint;
 use crate::http::dialect::Dialect;
 
@@ -43,16 +44,16 @@ pub(in crate::http) const GRACE: Duration = Duration::from_millis(250);
 
 /// Answers one request, whatever happens.
 pub(in crate::http) async fn dispatch(
-    doors: Arc<Doors>,
+    api: Arc<Api>,
     peer: Arc<Peer>,
     under_way: UnderWay,
     mut request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
-    let started = Instant::now();
+    let (engine, started) = (&*api.engine, Instant::now());
     let is_head = request.method() == Method::HEAD;
     let multiplexed = request.version() == Version::HTTP_2;
     override_method(&mut request);
-    let ours = doors.browser_guard.check(&request, !doors.guard.asks());
+    let ours = engine.browser_guard.check(&request, !engine.authorizer.guard.asks());
     let found = ours.and_then(|()| routes::find(request.method(), request.uri().path()));
     let found = found.and_then(|(route, params)| match (peer.reach, route.dialect) {
         (Reach::Everything, _) | (_, Dialect::Operations) => Ok((route, params)),
@@ -62,19 +63,17 @@ pub(in crate::http) async fn dispatch(
     let access = found.as_ref().ok().map(|(route, _)| route.access);
     let answered = match found {
         // Boxed, so that an answer which nobody takes does not hold what making it needed.
-        Ok((route, params)) => {
-            Box::pin(answer(&doors, &peer, route, params, request, started)).await
-        }
+        Ok((route, params)) => Box::pin(answer(&api, &peer, route, params, request, started)).await,
         Err(error) => Err(error),
     };
-    let pace = doors.pace(access, answered.as_ref().err());
-    let answer = answered.unwrap_or_else(|error| refusal(&doors, &error));
+    let pace = pace(engine, access, answered.as_ref().err());
+    let answer = answered.unwrap_or_else(|error| refusal(engine, &error));
     let answer = if is_head { without_body(answer) } else { answer };
     let answer = AnswerBody::counted(answer, under_way.flow(), multiplexed)
-        .unwrap_or_else(|NoRoom| refusal(&doors, &HttpError::AnswerShed));
-    doors.metrics.answered(dialect, answer.status().as_u16());
+        .unwrap_or_else(|NoRoom| refusal(engine, &HttpError::AnswerShed));
+    engine.metrics.answered(dialect, answer.status().as_u16());
     if !answer.body().is_streamed() {
-        doors.metrics.took(dialect, started.elapsed());
+        engine.metrics.took(dialect, started.elapsed());
     }
     if let Some(pace) = pace {
         pace.wait(peer.address).await;
@@ -82,25 +81,27 @@ pub(in crate::http) async fn dispatch(
     Ok(AnswerBody::on_its_way(answer, under_way))
 }
 
-impl Doors {
-    /// The pace of an answer to somebody who was not let in. Nobody is a stranger if nobody is
-    /// asked who they are.
-    fn pace(&self, access: Option<Access>, error: Option<&HttpError>) -> Option<&Pace> {
-        let refused =
-            matches!(error, Some(HttpError::Unauthenticated(_) | HttpError::PermissionDenied(_)));
-        match access {
-            _ if !self.guard.asks() => None,
-            Some(Access::Anybody) => Some(&self.probes),
-            Some(_) if !refused => None,
-            Some(_) | None => Some(&self.refusals),
-        }
+/// The pace of an answer to somebody who was not let in. Nobody is a stranger if nobody is asked who
+/// they are.
+fn pace<'a>(
+    engine: &'a Engine,
+    access: Option<Access>,
+    error: Option<&HttpError>,
+) -> Option<&'a Pace> {
+    let refused =
+        matches!(error, Some(HttpError::Unauthenticated(_) | HttpError::PermissionDenied(_)));
+    match access {
+        _ if !engine.authorizer.guard.asks() => None,
+        Some(Access::Anybody) => Some(&engine.capacity.probes),
+        Some(_) if !refused => None,
+        Some(_) | None => Some(&engine.capacity.refusals),
     }
 }
 
-fn refusal(doors: &Doors, error: &HttpError) -> Response<AnswerBody> {
+fn refusal(engine: &Engine, error: &HttpError) -> Response<AnswerBody> {
     match error {
-        HttpError::Overloaded(cause) => doors.metrics.shed(*cause),
-        HttpError::AnswerShed => doors.metrics.shed(ShedCause::AnswerBytes),
+        HttpError::Overloaded(cause) => engine.metrics.shed(*cause),
+        HttpError::AnswerShed => engine.metrics.shed(ShedCause::AnswerBytes),
         _ => {}
     }
     whole(error.answer())
@@ -123,7 +124,7 @@ fn override_method(request: &mut Request<Incoming>) {
 }
 
 async fn answer(
-    doors: &Arc<Doors>,
+    api: &Arc<Api>,
     peer: &Peer,
     route: &'static Route,
     params: Params,
@@ -131,11 +132,11 @@ async fn answer(
     received: Instant,
 ) -> Result<Response<AnswerBody>, HttpError> {
     let credentials = peer.credentials(request.headers_mut());
-    let caller = let_in(doors, &credentials, route, &params).await?;
+    let caller = let_in(&api.engine, &credentials, route, &params).await?;
     if route.access == Access::Anybody {
         // No body is read for nobody in particular.
         let asked = Asked::new(route, Content::Json, caller, params, received);
-        return carry_out(doors, asked, request.map(drop), Bytes::new()).await;
+        return carry_out(api, asked, request.map(drop), Bytes::new()).await;
     }
     let holder = peer.let_in(&caller, route.access);
     let coding = coding(request.headers())?;
@@ -145,7 +146,7 @@ async fn answer(
             let hint = "a compressed stream is not read: send it without Content-Encoding";
             return Err(HttpError::UnsupportedMediaType(hint.to_owned()));
         } else if let Some(stream) = route.stream {
-            let streamed = stream(doors, credentials, holder, request.into_body())?;
+            let streamed = stream(api, credentials, holder, request.into_body())?;
             return Ok(streamed.map(AnswerBody::streamed));
         } else if !request.body().is_end_stream() {
             let hint = "this path reads application/json only".to_owned();
@@ -153,34 +154,35 @@ async fn answer(
         }
     }
     let asked = Asked::new(route, content, caller, params, received);
-    at_work(doors, asked, request, coding, &holder).await
+    at_work(api, asked, request, coding, &holder).await
 }
 
 /// Reads the body, then takes a slot: whoever sends slowly holds none. Operations need none, so
 /// that a daemon with much to do can still be looked at.
 async fn at_work(
-    doors: &Arc<Doors>,
+    api: &Arc<Api>,
     mut asked: Asked,
     request: Request<Incoming>,
     coding: Coding,
     holder: &Holder,
 ) -> Result<Response<AnswerBody>, HttpError> {
+    let engine = &api.engine;
     let (head, incoming) = request.into_parts();
-    let read = doors.bodies.read(incoming, coding, holder).await?;
+    let read = engine.capacity.bodies.read(incoming, coding, holder).await?;
     if asked.content == Content::Form && !read.bytes.trim_ascii_start().starts_with(b"{") {
         return Err(unread(FORM));
     }
     let request = Request::from_parts(head, ());
     if asked.route.dialect == Dialect::Operations {
-        return carry_out(doors, asked, request, read.bytes).await;
+        return carry_out(api, asked, request, read.bytes).await;
     }
-    let slot = doors.slots.take(holder.clone(), doors.limits.slot_patience).await;
+    let slot = engine.capacity.slots.take(holder.clone(), engine.limits.slot_patience).await;
     if let Err(NoSlot) = slot {
         let overloaded = HttpError::Overloaded(ShedCause::Requests);
         asked.endpoint = asked.route.denial.ok_or(overloaded)?;
-        doors.metrics.shed(ShedCause::Requests);
+        engine.metrics.shed(ShedCause::Requests);
     }
-    let answer = carry_out(doors, asked, request, read.bytes).await;
+    let answer = carry_out(api, asked, request, read.bytes).await;
     drop((slot, read.share));
     answer
 }
@@ -209,35 +211,36 @@ impl Asked {
 
 /// Asks who it is and whether they may. A refused write is recorded.
 async fn let_in(
-    doors: &Doors,
+    engine: &Engine,
     credentials: &Credentials,
     route: &Route,
     params: &Params,
 ) -> Result<Caller, HttpError> {
-    let caller = doors.caller(credentials);
+    let caller = engine.authorizer.caller(credentials);
     if route.access == Access::Anybody {
         return Ok(caller.unwrap_or(Caller::Anybody));
     }
     let refused = match &caller {
-        Ok(caller) => doors.let_in(caller, route, params).await.err(),
+        Ok(caller) => engine.authorizer.let_in(caller, route, params).await.err(),
         Err(error) => Some(error.clone()),
     };
     let Some(error) = refused else { return caller };
     if route.access.writes() {
-        doors.record_refusal(route, params, caller.as_ref().ok(), &error).await;
+        let deadline = Instant::now() + engine.limits.request_deadline;
+        engine.write_log.refused(route, params, caller.as_ref().ok(), &error, deadline).await;
     }
     Err(error)
 }
 
 async fn carry_out(
-    doors: &Arc<Doors>,
+    api: &Arc<Api>,
     asked: Asked,
     request: Request<()>,
     body: Bytes,
 ) -> Result<Response<AnswerBody>, HttpError> {
     let Asked { route, endpoint, caller, params, received, .. } = asked;
     let (head, ()) = request.into_parts();
-    let deadline = Instant::now() + doors.limits.request_deadline;
+    let deadline = Instant::now() + api.engine.limits.request_deadline;
     let exchange = Exchange {
         method: head.method,
         uri: head.uri,
@@ -252,12 +255,15 @@ async fn carry_out(
     let replied = match route.access.writes() {
         true => {
             // Goes on where nobody waits for it any more: it must be recorded.
-            let write = tokio::spawn(writing::write(Arc::clone(doors), route, exchange));
+            let write = tokio::spawn(writing::write(Arc::clone(api), route, exchange));
             let written = timeout_at(latest, write).await;
             written
                 .map(|ended| ended.unwrap_or_else(|_| Err(HttpError::internal("a write panicked"))))
         }
-        false => timeout_at(latest, caught(endpoint(doors, exchange))).await,
+        false => {
+            let answered = timeout_at(latest, caught(endpoint(api, exchange))).await;
+            answered.map(|answered| answered.map(|Written { answer, .. }| answer))
+        }
     };
     replied.unwrap_or(Err(HttpError::DeadlineExceeded)).map(whole)
 }
@@ -265,8 +271,8 @@ async fn carry_out(
 /// A panic of an endpoint is an answer of 500, not the end of the connection and of the other
 /// requests on it.
 pub(in crate::http) async fn caught(
-    reply: impl Future<Output = Result<Answer, HttpError>>,
-) -> Result<Answer, HttpError> {
+    reply: impl Future<Output = Result<Written, HttpError>>,
+) -> Result<Written, HttpError> {
     let mut reply = pin!(reply);
     poll_fn(|cx| {
         catch_unwind(AssertUnwindSafe(|| reply.as_mut().poll(cx)))

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::error::HttpError;
 use crate::auth::Caller;
-use crate::resources::Written;
+use crate::resources;
 
 /// A whole answer.
 pub type Answer = Response<Full<Bytes>>;
@@ -72,8 +72,23 @@ fn decoded(text: &str) -> Result<String, std::str::Utf8Error> {
     percent_decode_str(&spaced).decode_utf8().map(std::borrow::Cow::into_owned)
 }
 
-/// What a write changed, for its record. The endpoint puts it into the extensions of its answer, by
-/// [`changed`].
+/// An answer, and of a write what it changed.
+#[derive(Debug)]
+pub struct Written {
+    /// For the caller.
+    pub answer: Answer,
+    /// For the record of the write.
+    pub change: Change,
+}
+
+/// Nothing was written, or the path says all that there is to record.
+impl From<Answer> for Written {
+    fn from(answer: Answer) -> Self {
+        Self { answer, change: Change::default() }
+    }
+}
+
+/// What a write changed, for its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// What was created, changed or deleted, where the path does not say.
@@ -86,7 +101,7 @@ pub struct Change {
 
 impl Change {
     /// A resource that the path names was replaced by one with this etag.
-    pub fn replaced<T>(written: &Written<T>, etag: &str) -> Self {
+    pub fn replaced<T>(written: &resources::Written<T>, etag: &str) -> Self {
         Self {
             etag_before: written.etag_before.clone(),
             etag_after: Some(etag.to_owned()),
@@ -103,12 +118,6 @@ impl Change {
     pub fn deleted(etag_before: Option<String>) -> Self {
         Self { etag_before, ..Self::default() }
     }
-}
-
-/// The answer to a write, with what is recorded of it.
-pub fn changed(mut answer: Answer, change: Change) -> Answer {
-    answer.extensions_mut().insert(change);
-    answer
 }
 
 /// The decoded parts of a path.

@@ -3,12 +3,15 @@
 
 pub mod access;
 pub mod browser_guard;
+pub mod capacity;
 pub mod error;
 pub mod exchange;
 pub mod limits;
 pub mod metrics;
+pub mod readiness;
 pub mod routes;
 pub mod server;
+pub mod writing;
 
 pub(super) mod answer_body;
 pub(super) mod body;
@@ -19,6 +22,44 @@ pub(super) mod holder;
 pub(super) mod pace;
 pub(super) mod room;
 pub(super) mod slots;
-pub(super) mod writing;
 
 mod connections;
+
+use crate::metrics::tls::TlsMetrics;
+use access::Authorizer;
+use browser_guard::BrowserGuard;
+use capacity::Capacity;
+use limits::ServerLimits;
+use metrics::HttpMetrics;
+use readiness::Readiness;
+use writing::WriteLog;
+
+/// What serving a request needs, whatever it asks for. One per daemon.
+#[derive(Debug)]
+pub struct Engine {
+    /// What the outside may ask of the server.
+    pub limits: ServerLimits,
+    /// Room for what is under way, within `limits`.
+    pub capacity: Capacity,
+    /// Counts requests, connections and sheds.
+    pub metrics: HttpMetrics,
+    /// What TLS comes to.
+    pub tls_metrics: TlsMetrics,
+    /// If requests may come, and when that ends.
+    pub readiness: Readiness,
+    /// Who may do what.
+    pub authorizer: Authorizer,
+    /// Tells requests of web pages from those of programs.
+    pub browser_guard: BrowserGuard,
+    /// The record of writes.
+    pub write_log: WriteLog,
+}
+
+impl Engine {
+    /// Brings up to date what is only measured when somebody looks.
+    pub(in crate::http) fn refresh_metrics(&self) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.bodies.set(gauge(self.capacity.bodies.count()));
+        self.metrics.answer_bytes.set(gauge(self.capacity.flows.held()));
+    }
+}

@@ -60,10 +60,10 @@ impl Route {
 
 /// Writes `ROUTES`: per dialect, `METHOD "path" [access] => endpoint;`, where access is a permission,
 /// `in_body` and a permission, `authenticated` or `anybody` (see [`Access`]), and an endpoint is an
-/// `async fn(&Doors, Exchange) -> Result<Answer, HttpError>`, or after `ready` a plain
-/// `fn(&Doors, &Exchange) -> …` that never waits. After `, ndjson` comes a [`StreamEndpoint`], after
-/// `, forms` if JSON is read as a form, too, after `, full` such a plain function for when there is
-/// no room.
+/// `async fn(&Api, Exchange) -> Result<Answer, HttpError>`, or after `ready` a plain
+/// `fn(&Api, &Exchange) -> …` that never waits. A write answers `Written`. After `, ndjson` comes a
+/// [`StreamEndpoint`], after `, forms` if JSON is read as a form, too, after `, full` such a plain
+/// function for when there is no room.
 macro_rules! routes {
     ($($dialect:ident { $($method:ident $path:literal [$($access:ident)+] => $($endpoint:ident)+ $(:: $function:ident)* $(, ndjson $stream:path)? $(, forms $forms:literal)? $(, full $denial:path)?;)* })*) => {
         /// Every route of the API.
@@ -105,10 +105,20 @@ pub(in crate::http) use access;
 
 macro_rules! endpoint {
     (ready $endpoint:path) => {
-        |doors, exchange| Box::pin(std::future::ready($endpoint(doors, &exchange)))
+        |api, exchange| {
+            Box::pin(async move {
+                let answered = $endpoint(api, &exchange);
+                answered.map($crate::http::engine::exchange::Written::from)
+            })
+        }
     };
     ($endpoint:path) => {
-        |doors, exchange| Box::pin($endpoint(doors, exchange))
+        |api, exchange| {
+            Box::pin(async move {
+                let answered = $endpoint(api, exchange).await;
+                answered.map($crate::http::engine::exchange::Written::from)
+            })
+        }
     };
 }
 pub(in crate::http) use endpoint;

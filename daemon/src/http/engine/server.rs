@@ -24,6 +24,7 @@ use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::Engine;
 use super::access::Peer;
 use super::answer_body::AnswerBody;
 use super::connections::Connections;
@@ -35,8 +36,9 @@ use super::flow::Flow;
 use super::guarded_io::GuardedIo;
 use super::limits::ServerLimits;
 use super::limits::ShedCause;
+use super::metrics::HttpMetrics;
 use crate::auth::certificate::ClientCertificate;
-use crate::http::Doors;
+use crate::http::Api;
 use crate::tls::Tls;
 
 /// What is said to one connection too many.
@@ -84,11 +86,11 @@ pub struct Entrance {
 /// Afterwards no connection is left.
 pub async fn serve(
     listener: TcpListener,
-    doors: Arc<Doors>,
+    api: Arc<Api>,
     entrance: Entrance,
     stop: impl Future<Output = ()>,
 ) -> Drained {
-    let mut server = Server::new(doors, entrance);
+    let mut server = Server::new(api, entrance);
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -106,7 +108,7 @@ pub async fn serve(
 }
 
 struct Server {
-    doors: Arc<Doors>,
+    api: Arc<Api>,
     entrance: Entrance,
     protocols: Arc<Protocols>,
     connections: Arc<Connections>,
@@ -114,31 +116,31 @@ struct Server {
 }
 
 impl Server {
-    fn new(doors: Arc<Doors>, entrance: Entrance) -> Self {
+    fn new(api: Arc<Api>, entrance: Entrance) -> Self {
         Self {
             entrance,
-            protocols: Arc::new(Protocols::new(&doors.limits)),
-            connections: Connections::new(doors.limits.connections_max),
+            protocols: Arc::new(Protocols::new(&api.engine.limits)),
+            connections: Connections::new(api.engine.limits.connections_max),
             serving: JoinSet::new(),
-            doors,
+            api,
         }
     }
 
     fn welcome(&mut self, socket: TcpStream, address: IpAddr) {
         let Some(standing) = self.connections.arrive(address) else {
-            self.doors.metrics.shed(ShedCause::Connections);
+            self.api.engine.metrics.shed(ShedCause::Connections);
             if self.entrance.tls.is_none() {
                 // The buffer of a new socket is empty: this is taken whole, or the client is gone.
                 drop(socket.try_write(ONE_TOO_MANY));
             }
             return;
         };
-        if let Err(error) = prepare(&socket, &self.doors.limits) {
+        if let Err(error) = prepare(&socket, &self.api.engine.limits) {
             tracing::debug!("a connection was gone before it was served: {error}");
             return;
         }
         let connection = Connection {
-            doors: Arc::clone(&self.doors),
+            api: Arc::clone(&self.api),
             protocols: Arc::clone(&self.protocols),
             reach: self.entrance.reach,
             address,
@@ -161,9 +163,9 @@ impl Server {
     }
 
     async fn drain(mut self) -> Drained {
-        self.doors.readiness.start_draining();
+        self.api.engine.readiness.start_draining();
         let finish = async { while self.serving.join_next().await.is_some() {} };
-        let finished = timeout(self.doors.limits.drain_timeout, finish).await;
+        let finished = timeout(self.api.engine.limits.drain_timeout, finish).await;
         let cut_off = if finished.is_ok() { 0 } else { self.serving.len() };
         self.serving.shutdown().await;
         Drained { cut_off }
@@ -180,7 +182,7 @@ fn prepare(socket: &TcpStream, limits: &ServerLimits) -> io::Result<()> {
 
 /// One connection, whatever carries its bytes.
 struct Connection {
-    doors: Arc<Doors>,
+    api: Arc<Api>,
     protocols: Arc<Protocols>,
     reach: Reach,
     address: IpAddr,
@@ -190,10 +192,10 @@ struct Connection {
 impl Connection {
     /// Until it ends, or another needs the room of a stranger.
     async fn serve(self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
-        let (doors, standing) = (Arc::clone(&self.doors), Arc::clone(&self.standing));
+        let (engine, standing) = (Arc::clone(&self.api.engine), Arc::clone(&self.standing));
         tokio::select! {
             biased;
-            () = standing.given_up() => doors.metrics.closed(ClosedCause::Stranger),
+            () = standing.given_up() => engine.metrics.closed(ClosedCause::Stranger),
             () = async {
                 match tls {
                     Some(config) => self.serve_tls(socket, config).await,
@@ -229,13 +231,13 @@ impl Connection {
     ) -> Option<TlsStream<TcpStream>> {
         let shaking = TlsAcceptor::from(config).accept(socket);
         let shaken = tokio::select! {
-            shaken = timeout(self.doors.limits.handshake_timeout, shaking) => shaken,
-            () = self.doors.readiness.drained() => return None,
+            shaken = timeout(self.api.engine.limits.handshake_timeout, shaking) => shaken,
+            () = self.api.engine.readiness.drained() => return None,
         };
         match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => Some(stream),
             Err(error) => {
-                self.doors.tls_metrics.handshake_errors.inc();
+                self.api.engine.tls_metrics.handshake_errors.inc();
                 tracing::debug!("a TLS handshake came to nothing: {error}");
                 None
             }
@@ -248,9 +250,10 @@ impl Connection {
         protocol: &Builder<TokioExecutor>,
         certificate: Option<Arc<ClientCertificate>>,
     ) {
-        let _open = Open::new(&self.doors);
-        let flow = self.doors.flows.open();
-        let io = TokioIo::new(GuardedIo::new(io, self.doors.limits, Arc::clone(&flow)));
+        let engine = &self.api.engine;
+        let _open = Open::new(&engine.metrics);
+        let flow = engine.capacity.flows.open();
+        let io = TokioIo::new(GuardedIo::new(io, engine.limits, Arc::clone(&flow)));
         let peer = Arc::new(Peer {
             certificate,
             reach: self.reach,
@@ -259,16 +262,16 @@ impl Connection {
             flow: Arc::clone(&flow),
         });
         let service = service_fn(|request| {
-            dispatch(Arc::clone(&self.doors), Arc::clone(&peer), flow.begin(), request)
+            dispatch(Arc::clone(&self.api), Arc::clone(&peer), flow.begin(), request)
         });
         let speaking = pin!(protocol.serve_connection(io, service).into_owned());
-        watch_over(&self.doors, &flow, speaking).await;
+        watch_over(engine, &flow, speaking).await;
     }
 }
 
 /// Drives a connection to its end, and ends it if nobody uses it or takes its answers.
 async fn watch_over<I, S>(
-    doors: &Doors,
+    engine: &Engine,
     flow: &Flow,
     mut speaking: Pin<&mut auto::Connection<'static, TokioIo<I>, S, TokioExecutor>>,
 ) where
@@ -276,22 +279,22 @@ async fn watch_over<I, S>(
     S: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Infallible>,
     S::Future: Send + 'static,
 {
-    let limits = &doors.limits;
+    let limits = &engine.limits;
     let period = limits.write_timeout.min(limits.header_timeout) / 2;
     let mut looks = interval_at(Instant::now() + period, period);
-    let mut draining = pin!(doors.readiness.drained());
+    let mut draining = pin!(engine.readiness.drained());
     let mut is_draining = false;
     loop {
         tokio::select! {
             biased;
-            cause = flow.is_cut() => return doors.metrics.closed(cause),
+            cause = flow.is_cut() => return engine.metrics.closed(cause),
             served = speaking.as_mut() => return tell(served),
             () = &mut draining, if !is_draining => {
                 is_draining = true;
                 speaking.as_mut().graceful_shutdown();
             }
             _ = looks.tick() => if let Some(cause) = flow.end(limits) {
-                doors.metrics.closed(cause);
+                engine.metrics.closed(cause);
                 speaking.as_mut().graceful_shutdown();
                 // What is under way has its time; what stands still does not get more.
                 let rest = timeout(limits.request_deadline + GRACE, speaking).await;
@@ -308,18 +311,18 @@ fn tell(served: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
 }
 
 /// Counts a connection as long as it is open.
-struct Open<'a>(&'a Doors);
+struct Open<'a>(&'a HttpMetrics);
 
 impl<'a> Open<'a> {
-    fn new(doors: &'a Doors) -> Self {
-        doors.metrics.connections.inc();
-        Self(doors)
+    fn new(metrics: &'a HttpMetrics) -> Self {
+        metrics.connections.inc();
+        Self(metrics)
     }
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.metrics.connections.dec();
+        self.0.connections.dec();
     }
 }
 

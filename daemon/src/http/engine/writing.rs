@@ -18,12 +18,12 @@ use super::exchange::Answer;
 use super::exchange::Change;
 use super::exchange::Exchange;
 use super::exchange::Params;
+use super::exchange::Written;
 use super::routes::Route;
 use crate::audit::write_record::{self, WriteRecord};
-use crate::audit::{Account, AuditError};
+use crate::audit::{Account, Audit, AuditError};
 use crate::auth::Caller;
-use crate::http::Decider;
-use crate::http::Doors;
+use crate::http::Api;
 
 /// How long the record of an outcome may take: the write is done, and this must not be lost for
 /// want of time.
@@ -40,10 +40,11 @@ const REFUSAL_TEXT_BYTES_MAX: usize = 1_024;
 
 /// Carries out a write and records it.
 pub(in crate::http) async fn write(
-    doors: Arc<Doors>,
+    api: Arc<Api>,
     route: &'static Route,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
+    let log = &api.engine.write_log;
     let resource = access::resource(route, &exchange.params);
     let principal = exchange.caller.principal().map(str::to_owned);
     let id = Uuid::new_v4().to_string();
@@ -56,12 +57,12 @@ pub(in crate::http) async fn write(
         ..WriteRecord::default()
     };
     let account = Account::Limited(record.principal);
-    let intended = doors.record(account, write_record::intent(&record), exchange.deadline).await;
+    let intended = log.append(account, write_record::intent(&record), exchange.deadline).await;
     intended.map_err(|error| unrecorded("nothing was done", &error))?;
-    let mut answered = caught((route.endpoint)(&doors, exchange)).await;
-    let change =
-        answered.as_mut().ok().and_then(|answer| answer.extensions_mut().remove::<Change>());
-    let change = change.unwrap_or_default();
+    let (answered, change) = match caught((route.endpoint)(&api, exchange)).await {
+        Ok(Written { answer, change }) => (Ok(answer), change),
+        Err(error) => (Err(error), Change::default()),
+    };
     let refusal = answered.as_ref().err().map(ToString::to_string);
     record.outcome = answered.as_ref().map_or_else(|error| error.status().1, |_| "OK");
     record.message = refusal.as_deref();
@@ -70,7 +71,7 @@ pub(in crate::http) async fn write(
     record.etag_after = change.etag_after.as_deref();
     let account = Account::Owed(record.principal);
     let deadline = Instant::now() + OUTCOME_TIMEOUT;
-    let recorded = doors.record(account, write_record::outcome(&record), deadline).await;
+    let recorded = log.append(account, write_record::outcome(&record), deadline).await;
     recorded.map_err(|error| unrecorded("a write was carried out", &error))?;
     answered
 }
@@ -91,14 +92,27 @@ fn method(route: &Route) -> String {
     format!("{} {}", route.method, route.path)
 }
 
-impl Doors {
+/// The record of writes.
+#[derive(Debug)]
+pub struct WriteLog {
+    audit: Audit,
+    nameless: Nameless,
+}
+
+impl WriteLog {
+    /// Records writes in `audit`.
+    pub fn new(audit: Audit) -> Self {
+        Self { audit, nameless: Nameless::default() }
+    }
+
     /// Records a write that was refused before it was begun.
-    pub(in crate::http) async fn record_refusal(
+    pub(in crate::http) async fn refused(
         &self,
         route: &Route,
         params: &Params,
         caller: Option<&Caller>,
         error: &HttpError,
+        deadline: Instant,
     ) {
         let principal = caller.and_then(Caller::principal);
         let mut unrecorded = 0;
@@ -118,35 +132,27 @@ impl Doors {
             unrecorded,
             ..WriteRecord::default()
         };
-        let deadline = Instant::now() + self.limits.request_deadline;
         let account = Account::Limited(principal);
-        match self.record(account, write_record::outcome(&record), deadline).await {
+        match self.append(account, write_record::outcome(&record), deadline).await {
             // Counted, and told of by the principal's next record.
             Ok(()) | Err(AuditError::LimitExceeded { .. }) => {}
             Err(error) => tracing::error!(%error, "a refusal was not recorded"),
         }
     }
 
-    async fn record(
+    async fn append(
         &self,
         account: Account<'_>,
         record: Bytes,
         deadline: Instant,
     ) -> Result<(), AuditError> {
-        match &self.decider {
-            Decider::Gate(gate) => gate.audit.append(account, vec![record], deadline).await,
-            #[cfg(test)]
-            Decider::Test(_) => {
-                drop((account, record, deadline));
-                Ok(())
-            }
-        }
+        self.audit.append(account, vec![record], deadline).await
     }
 }
 
 /// Bounds how many refusals of callers without a name are recorded.
 #[derive(Debug, Default)]
-pub(in crate::http) struct Nameless(Mutex<Option<Bucket>>);
+struct Nameless(Mutex<Option<Bucket>>);
 
 #[derive(Debug)]
 struct Bucket {

@@ -19,40 +19,40 @@ use super::shared::named;
 use super::shared::page;
 use super::shared::project;
 use super::shared::required;
-use crate::admit::Validation;
-use crate::http::Doors;
+use crate::admit::{Validation, validate};
+use crate::http::Api;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Change;
 use crate::http::engine::exchange::Exchange;
-use crate::http::engine::exchange::changed;
+use crate::http::engine::exchange::Written;
 
 /// `GET projects/*/policy`: the policy, or Google's default where none was written.
 pub(in crate::http) async fn get_policy(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let project = project(&exchange)?;
-    let policy = doors.resources.policy(project.clone()).await?;
+    let policy = api.resources.policy(project.clone()).await?;
     answer(&exchange, policy_to_json(&policy, &project))
 }
 
 /// `PUT projects/*/policy`: replaces it whole.
 pub(in crate::http) async fn update_policy(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let project = project(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = policy_from_document(&document, Some(&project)).map_err(DocumentError::from)?;
-    let policy = doors.resources.put_policy(project.clone(), policy).await?;
+    let policy = api.resources.put_policy(project.clone(), policy).await?;
     let answer = answer(&exchange, policy_to_json(&policy, &project))?;
-    Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
+    Ok(Written { answer, change: Change::replaced(&policy, &policy.etag) })
 }
 
 /// `GET locations/*/policy`: the system policy, the same everywhere.
 pub(in crate::http) fn get_system_policy(
-    doors: &Doors,
+    api: &Api,
     exchange: &Exchange,
 ) -> Result<Answer, HttpError> {
     let location = exchange.param("location");
@@ -62,7 +62,7 @@ pub(in crate::http) fn get_system_policy(
             "the location is none, such as `global`".to_owned(),
         ));
     }
-    let system = doors.resources.system_policy();
+    let system = api.resources.system_policy();
     let patterns = system.admission_whitelist_patterns.iter();
     let patterns: Vec<_> =
         patterns.map(|pattern| value!({"namePattern": pattern.as_str()})).collect();
@@ -75,69 +75,69 @@ pub(in crate::http) fn get_system_policy(
 
 /// `POST projects/*/attestors?attestorId=`.
 pub(in crate::http) async fn create_attestor(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let name: AttestorName = named(&exchange, "attestors", &required(&exchange, "attestorId")?)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
-    let attestor = doors.resources.create_attestor(attestor).await?;
+    let attestor = api.resources.create_attestor(attestor).await?;
     let answer = answer(&exchange, attestor_to_json(&attestor, version(&exchange)))?;
-    Ok(changed(answer, Change::created(&attestor.name, Some(attestor.etag))))
+    Ok(Written { answer, change: Change::created(&attestor.name, Some(attestor.etag)) })
 }
 
 /// `GET projects/*/attestors/*`.
 pub(in crate::http) async fn get_attestor(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    let attestor = doors.resources.attestor(attestor_name(&exchange)?).await?;
+    let attestor = api.resources.attestor(attestor_name(&exchange)?).await?;
     answer(&exchange, attestor_to_json(&attestor, version(&exchange)))
 }
 
 /// `GET projects/*/attestors`.
 pub(in crate::http) async fn list_attestors(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    let attestors = doors.resources.attestors(project(&exchange)?, page(&exchange)?).await?;
+    let attestors = api.resources.attestors(project(&exchange)?, page(&exchange)?).await?;
     let render = |attestor: &_| -> Value { attestor_to_json(attestor, version(&exchange)) };
     listing(&exchange, "attestors", &attestors, render)
 }
 
 /// `PUT projects/*/attestors/*`: replaces it whole, its note excepted.
 pub(in crate::http) async fn update_attestor(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let name = attestor_name(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let attestor = attestor_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
-    let attestor = doors.resources.update_attestor(attestor).await?;
+    let attestor = api.resources.update_attestor(attestor).await?;
     let answer = answer(&exchange, attestor_to_json(&attestor, version(&exchange)))?;
-    Ok(changed(answer, Change::replaced(&attestor, &attestor.etag)))
+    Ok(Written { answer, change: Change::replaced(&attestor, &attestor.etag) })
 }
 
 /// `DELETE projects/*/attestors/*`.
 pub(in crate::http) async fn delete_attestor(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
-    let etag_before = doors.resources.delete_attestor(attestor_name(&exchange)?).await?;
-    Ok(changed(empty()?, Change::deleted(etag_before)))
+) -> Result<Written, HttpError> {
+    let etag_before = api.resources.delete_attestor(attestor_name(&exchange)?).await?;
+    Ok(Written { answer: empty()?, change: Change::deleted(etag_before) })
 }
 
 /// `POST projects/*/attestors/*:validateAttestationOccurrence`: whether the attestor would accept
 /// an attestation, which need not be stored.
 pub(in crate::http) async fn validate_attestation_occurrence(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let name = attestor_name(&exchange)?;
     let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
     let candidate = unstored_attestation_from_document(&document, &name, &Limits::DEFAULT)?;
-    doors.resources.attestor(name.clone()).await?;
-    match doors.validate(&name, candidate, exchange.deadline).await? {
+    api.resources.attestor(name.clone()).await?;
+    match validate(&api.gate, &name, candidate, exchange.deadline).await {
         Validation::Verified => answer(&exchange, value!({"result": "VERIFIED"})),
         Validation::NotVerifiable(reason) => answer(
             &exchange,

@@ -3,7 +3,6 @@
 //!
 //! Checksums are CRC32C, as clients send and check them against corruption on the way.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use base64::Engine;
@@ -17,7 +16,7 @@ use serde_json::{Map, Value, json as value};
 use super::shared::answer;
 use super::shared::document;
 use crate::config::{KeyVersion, ProtectionLevel};
-use crate::http::Doors;
+use crate::http::Api;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Exchange;
@@ -33,10 +32,10 @@ const HASHES: [(&str, usize); 3] = [("sha256", 32), ("sha384", 48), ("sha512", 6
 
 /// `GET …/cryptoKeyVersions/*`.
 pub(in crate::http) fn get_key_version(
-    doors: &Doors,
+    api: &Api,
     exchange: &Exchange,
 ) -> Result<Answer, HttpError> {
-    let (versions, version) = find(doors, exchange)?;
+    let (versions, version) = (&api.key_versions, find(api, exchange)?);
     let public = versions.public_half(version)?;
     let described = value!({
         "name": version.name,
@@ -48,11 +47,8 @@ pub(in crate::http) fn get_key_version(
 }
 
 /// `GET …/cryptoKeyVersions/*/publicKey?publicKeyFormat=`.
-pub(in crate::http) fn get_public_key(
-    doors: &Doors,
-    exchange: &Exchange,
-) -> Result<Answer, HttpError> {
-    let (versions, version) = find(doors, exchange)?;
+pub(in crate::http) fn get_public_key(api: &Api, exchange: &Exchange) -> Result<Answer, HttpError> {
+    let (versions, version) = (&api.key_versions, find(api, exchange)?);
     let public = versions.public_half(version)?;
     let mut described = Map::new();
     described.insert("name".to_owned(), version.name.clone().into());
@@ -83,10 +79,10 @@ pub(in crate::http) fn get_public_key(
 
 /// `POST …/cryptoKeyVersions/*:asymmetricSign`.
 pub(in crate::http) async fn asymmetric_sign(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    let (versions, version) = find(doors, &exchange)?;
+    let (versions, version) = (&api.key_versions, find(api, &exchange)?);
     let document = document(&exchange, &DocumentLimits::OCCURRENCE)?;
     let request = resource(document.root(), sign_request)?;
     let mut signed = Map::new();
@@ -198,10 +194,7 @@ fn check(object: &Object<'_>, member: &'static str, bytes: &[u8]) -> Option<bool
     Some(true)
 }
 
-fn find<'d>(
-    doors: &'d Doors,
-    exchange: &Exchange,
-) -> Result<(&'d Arc<KeyVersions>, &'d KeyVersion), HttpError> {
+fn find<'a>(api: &'a Api, exchange: &Exchange) -> Result<&'a KeyVersion, HttpError> {
     let part = |name| exchange.param(name);
     let name = format!(
         "projects/{}/locations/{}/keyRings/{}/cryptoKeys/{}/cryptoKeyVersions/{}",
@@ -211,9 +204,7 @@ fn find<'d>(
         part("key"),
         part("version")
     );
-    let versions = doors.key_versions.as_ref();
-    let found = versions.and_then(|versions| Some((versions, versions.get(&name)?)));
-    found.ok_or_else(|| {
+    api.key_versions.get(&name).ok_or_else(|| {
         let name: String = name.chars().take(512).collect();
         HttpError::NotFound(format!("CryptoKeyVersion {name} not found: name it in [[kms_keys]]"))
     })

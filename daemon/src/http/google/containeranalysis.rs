@@ -27,148 +27,146 @@ use super::shared::project;
 use super::shared::required;
 use crate::auth::Place;
 use crate::auth::permission::Permission;
-use crate::http::Doors;
+use crate::http::Api;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Change;
 use crate::http::engine::exchange::Exchange;
-use crate::http::engine::exchange::changed;
+use crate::http::engine::exchange::Written;
 use crate::resources::Patch;
 
 /// `POST projects/*/notes?noteId=`.
 pub(in crate::http) async fn create_note(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let name: NoteName = named(&exchange, "notes", &required(&exchange, "noteId")?)?;
     let document = document_of_v1(&exchange, &DocumentLimits::OCCURRENCE)?;
     let note = note_from_document(&document, Some(&name)).map_err(DocumentError::from)?;
-    let note = doors.resources.create_note(note).await?;
-    Ok(changed(answer(&exchange, note_json(&exchange, &note))?, Change::created(&note.name, None)))
+    let note = api.resources.create_note(note).await?;
+    let answer = answer(&exchange, note_json(&exchange, &note))?;
+    Ok(Written { answer, change: Change::created(&note.name, None) })
 }
 
 /// `POST projects/*/notes:batchCreate`: all or none.
 pub(in crate::http) async fn create_notes(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let project = project(&exchange)?;
     let document = document_of_v1(&exchange, &DocumentLimits::DEFAULT)?;
     let notes = notes_from_batch(&document, &project)?;
-    let notes = doors.resources.create_notes(project, notes).await?;
+    let notes = api.resources.create_notes(project, notes).await?;
     let rendered: Vec<Value> = notes.iter().map(|note| note_json(&exchange, note)).collect();
     let answer = answer(&exchange, value!({"notes": rendered}))?;
-    Ok(changed(answer, created(notes.iter().map(|note| &note.name))))
+    Ok(Written { answer, change: created(notes.iter().map(|note| &note.name)) })
 }
 
 /// `PATCH projects/*/notes/*?updateMask=`.
 pub(in crate::http) async fn patch_note(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    let note = doors.resources.patch_note(note_name(&exchange)?, patch(&exchange)?).await?;
+    let note = api.resources.patch_note(note_name(&exchange)?, patch(&exchange)?).await?;
     answer(&exchange, note_json(&exchange, &note))
 }
 
 /// `DELETE projects/*/notes/*`.
 pub(in crate::http) async fn delete_note(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    doors.resources.delete_note(note_name(&exchange)?).await?;
+    api.resources.delete_note(note_name(&exchange)?).await?;
     empty()
 }
 
 /// `GET projects/*/notes/*`.
-pub(in crate::http) async fn get_note(
-    doors: &Doors,
-    exchange: Exchange,
-) -> Result<Answer, HttpError> {
-    let note = doors.resources.note(note_name(&exchange)?).await?;
+pub(in crate::http) async fn get_note(api: &Api, exchange: Exchange) -> Result<Answer, HttpError> {
+    let note = api.resources.note(note_name(&exchange)?).await?;
     answer(&exchange, note_json(&exchange, &note))
 }
 
 /// `GET projects/*/notes`. Only an empty filter is understood.
 pub(in crate::http) async fn list_notes(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     if !filter(&exchange)?.trim().is_empty() {
         let problem = "filter: notes are listed whole, leave the filter empty".to_owned();
         return Err(HttpError::InvalidArgument(problem));
     }
-    let found = doors.resources.notes(project(&exchange)?, &page(&exchange)?).await?;
+    let found = api.resources.notes(project(&exchange)?, &page(&exchange)?).await?;
     listing(&exchange, "notes", &found, |note| note_json(&exchange, note))
 }
 
 /// `POST projects/*/occurrences`.
 pub(in crate::http) async fn create_occurrence(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let project = project(&exchange)?;
     let document = document_of_v1(&exchange, &DocumentLimits::OCCURRENCE)?;
     let name = unnamed(&project)?;
     let occurrence = occurrence_from_document(&document, Some(&name), &Limits::DEFAULT)
         .map_err(DocumentError::from)?;
-    may_attach(doors, &exchange, [&occurrence]).await?;
-    let occurrence = doors.resources.create_occurrence(project, occurrence).await?;
+    may_attach(api, &exchange, [&occurrence]).await?;
+    let occurrence = api.resources.create_occurrence(project, occurrence).await?;
     let answer = answer(&exchange, occurrence_json(&exchange, &occurrence))?;
-    Ok(changed(answer, Change::created(&occurrence.name, None)))
+    Ok(Written { answer, change: Change::created(&occurrence.name, None) })
 }
 
 /// `POST projects/*/occurrences:batchCreate`: all or none.
 pub(in crate::http) async fn create_occurrences(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let project = project(&exchange)?;
     let document = document_of_v1(&exchange, &DocumentLimits::DEFAULT)?;
     let name = unnamed(&project)?;
     let occurrences =
         occurrences_from_batch(&document, &name, &Limits::DEFAULT).map_err(DocumentError::from)?;
-    may_attach(doors, &exchange, &occurrences).await?;
-    let occurrences = doors.resources.create_occurrences(project, occurrences).await?;
+    may_attach(api, &exchange, &occurrences).await?;
+    let occurrences = api.resources.create_occurrences(project, occurrences).await?;
     let rendered = occurrences.iter().map(|occurrence| occurrence_json(&exchange, occurrence));
     let rendered: Vec<Value> = rendered.collect();
     let answer = answer(&exchange, value!({"occurrences": rendered}))?;
-    Ok(changed(answer, created(occurrences.iter().map(|occurrence| &occurrence.name))))
+    Ok(Written { answer, change: created(occurrences.iter().map(|occurrence| &occurrence.name)) })
 }
 
 /// `GET projects/*/occurrences/*`.
 pub(in crate::http) async fn get_occurrence(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    let occurrence = doors.resources.occurrence(occurrence_name(&exchange)?).await?;
+    let occurrence = api.resources.occurrence(occurrence_name(&exchange)?).await?;
     answer(&exchange, occurrence_json(&exchange, &occurrence))
 }
 
 /// `PATCH projects/*/occurrences/*?updateMask=`. Takes what creating the result would take.
 pub(in crate::http) async fn patch_occurrence(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let (name, patch) = (occurrence_name(&exchange)?, patch(&exchange)?);
     // What results speaks for the note, as if it were created. The note is not among what changes.
-    let held = doors.resources.occurrence(name.clone()).await?;
-    may_attach(doors, &exchange, [&held]).await?;
-    let occurrence = doors.resources.patch_occurrence(name, patch).await?;
+    let held = api.resources.occurrence(name.clone()).await?;
+    may_attach(api, &exchange, [&held]).await?;
+    let occurrence = api.resources.patch_occurrence(name, patch).await?;
     answer(&exchange, occurrence_json(&exchange, &occurrence))
 }
 
 /// `GET projects/*/occurrences/*/notes`: the note of an occurrence.
 pub(in crate::http) async fn get_occurrence_note(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    let note = doors.resources.note_of_occurrence(occurrence_name(&exchange)?).await?;
+    let note = api.resources.note_of_occurrence(occurrence_name(&exchange)?).await?;
     answer(&exchange, note_json(&exchange, &note))
 }
 
 /// `GET projects/*/occurrences:vulnerabilitySummary`.
 pub(in crate::http) fn summarize_vulnerabilities(
-    _: &Doors,
+    _: &Api,
     _: &Exchange,
 ) -> Result<Answer, HttpError> {
     Err(HttpError::Unimplemented(
@@ -179,7 +177,7 @@ pub(in crate::http) fn summarize_vulnerabilities(
 }
 
 /// The IAM verbs on `projects/*/occurrences/*`.
-pub(in crate::http) fn no_occurrence_iam(_: &Doors, _: &Exchange) -> Result<Answer, HttpError> {
+pub(in crate::http) fn no_occurrence_iam(_: &Api, _: &Exchange) -> Result<Answer, HttpError> {
     Err(HttpError::Unimplemented(
         "an occurrence has no IAM policy of its own: set the one of its note".to_owned(),
     ))
@@ -187,36 +185,36 @@ pub(in crate::http) fn no_occurrence_iam(_: &Doors, _: &Exchange) -> Result<Answ
 
 /// `GET projects/*/occurrences?filter=`.
 pub(in crate::http) async fn list_occurrences(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
-    let found = doors.resources.occurrences(project(&exchange)?, &filter, &page).await?;
+    let found = api.resources.occurrences(project(&exchange)?, &filter, &page).await?;
     listing(&exchange, "occurrences", &found, |occurrence| occurrence_json(&exchange, occurrence))
 }
 
 /// `GET projects/*/notes/*/occurrences?filter=`, in whatever project they live.
 pub(in crate::http) async fn list_note_occurrences(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let (filter, page) = (filter(&exchange)?, page(&exchange)?);
-    let found = doors.resources.occurrences_of_note(note_name(&exchange)?, &filter, &page).await?;
+    let found = api.resources.occurrences_of_note(note_name(&exchange)?, &filter, &page).await?;
     listing(&exchange, "occurrences", &found, |occurrence| occurrence_json(&exchange, occurrence))
 }
 
 /// `DELETE projects/*/occurrences/*`.
 pub(in crate::http) async fn delete_occurrence(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    doors.resources.delete_occurrence(occurrence_name(&exchange)?).await?;
+    api.resources.delete_occurrence(occurrence_name(&exchange)?).await?;
     empty()
 }
 
 /// An occurrence speaks for its note, so who may attach to the note is asked, too.
 async fn may_attach(
-    doors: &Doors,
+    api: &Api,
     exchange: &Exchange,
     occurrences: impl IntoIterator<Item = &Occurrence>,
 ) -> Result<(), HttpError> {
@@ -224,7 +222,10 @@ async fn may_attach(
     for note in notes {
         let permission = Permission::NotesAttachOccurrence;
         let place = Place::project(note.project().as_str());
-        doors.check_on(&exchange.caller, permission, place, &note.to_string()).await?;
+        api.engine
+            .authorizer
+            .check_on(&exchange.caller, permission, place, &note.to_string())
+            .await?;
     }
     Ok(())
 }

@@ -12,12 +12,12 @@ use super::shared::named;
 use super::shared::project;
 use crate::auth::Place;
 use crate::auth::permission::Permission;
-use crate::http::Doors;
+use crate::http::Api;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Change;
 use crate::http::engine::exchange::Exchange;
-use crate::http::engine::exchange::changed;
+use crate::http::engine::exchange::Written;
 use crate::resources::ResourceError;
 use crate::store::iam::{IamPolicy, IamResource};
 
@@ -26,18 +26,18 @@ const PERMISSIONS_MAX: usize = 100;
 
 /// `:getIamPolicy`.
 pub(in crate::http) async fn get_iam_policy(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    let policy = doors.resources.iam_policy(resource(&exchange)?).await?;
+    let policy = api.resources.iam_policy(resource(&exchange)?).await?;
     answer(&exchange, policy.to_json())
 }
 
 /// `:setIamPolicy`: replaces the policy whole.
 pub(in crate::http) async fn set_iam_policy(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let resource = resource(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = read(document.root(), |root| {
@@ -48,15 +48,15 @@ pub(in crate::http) async fn set_iam_policy(
         }
         object.required("policy").and_then(|field| IamPolicy::from_field(&field))
     })?;
-    let policy = doors.resources.set_iam_policy(resource, policy).await?;
+    let policy = api.resources.set_iam_policy(resource, policy).await?;
     let answer = answer(&exchange, policy.to_json())?;
-    Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
+    Ok(Written { answer, change: Change::replaced(&policy, &policy.etag) })
 }
 
 /// `:testIamPermissions`: those of the permissions asked about that the caller has; none on a
 /// resource that there is not, which is Google's answer.
 pub(in crate::http) async fn test_iam_permissions(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let resource = resource(&exchange)?;
@@ -70,8 +70,8 @@ pub(in crate::http) async fn test_iam_permissions(
         }
         elements.iter().map(|field| permission(field, &resource)).collect()
     })?;
-    let asked = match doors.resources.iam_policy(resource).await {
-        Ok(stored) => held(doors, &exchange, &stored, asked),
+    let asked = match api.resources.iam_policy(resource).await {
+        Ok(stored) => held(api, &exchange, &stored, asked),
         Err(ResourceError::NotFound(_)) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
@@ -102,11 +102,12 @@ fn check_mask(mask: &Field<'_>) {
 }
 
 /// Those of the permissions that the caller has.
-fn held(doors: &Doors, exchange: &Exchange, stored: &IamPolicy, asked: Vec<String>) -> Vec<String> {
-    let (caller, project) = (&exchange.caller, exchange.param("project"));
+fn held(api: &Api, exchange: &Exchange, stored: &IamPolicy, asked: Vec<String>) -> Vec<String> {
+    let (caller, authorizer) = (&exchange.caller, &api.engine.authorizer);
+    let place = Place::project(exchange.param("project"));
     let holds = |permission: Permission| {
-        doors.guard.permits(caller, permission, Place::project(project))
-            || doors.permits_by(stored, caller, permission)
+        authorizer.guard.permits(caller, permission, place)
+            || authorizer.permits_by(stored, caller, permission)
     };
     asked.into_iter().filter(|asked| asked.parse().is_ok_and(holds)).collect()
 }

@@ -16,12 +16,13 @@ use super::shared::listing;
 use super::shared::page;
 use super::shared::project;
 use super::shared::required;
-use crate::http::Doors;
+use crate::admit::conformance;
+use crate::http::Api;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Change;
 use crate::http::engine::exchange::Exchange;
-use crate::http::engine::exchange::changed;
+use crate::http::engine::exchange::Written;
 use crate::workload::{self, WorkloadError};
 
 /// Objects of one `List`, lists in it included. A chart makes some dozens.
@@ -31,7 +32,7 @@ const OBJECTS_MAX: usize = 1_000;
 const NAME_CHARS_SHOWN: usize = 253;
 
 /// `GET projects/*/platforms`.
-pub(in crate::http) fn list_platforms(_: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+pub(in crate::http) fn list_platforms(_: &Api, exchange: &Exchange) -> Result<Answer, HttpError> {
     project(exchange)?;
     let platforms = Platform::ALL.map(|platform| value!({"platformId": platform.as_str()}));
     answer(exchange, value!({"platforms": platforms}))
@@ -39,66 +40,63 @@ pub(in crate::http) fn list_platforms(_: &Doors, exchange: &Exchange) -> Result<
 
 /// `POST projects/*/platforms/*/policies?policyId=`.
 pub(in crate::http) async fn create_platform_policy(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let name = named(&exchange, &required(&exchange, "policyId")?)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = platform_policy_from_document(&document, Some(&name))?;
-    let policy = doors.resources.create_platform_policy(policy).await?;
+    let policy = api.resources.create_platform_policy(policy).await?;
     let answer = answer(&exchange, platform_policy_to_json(&policy))?;
-    Ok(changed(answer, Change::created(&policy.name, Some(policy.etag))))
+    Ok(Written { answer, change: Change::created(&policy.name, Some(policy.etag)) })
 }
 
 /// `GET projects/*/platforms/*/policies/*`.
 pub(in crate::http) async fn get_platform_policy(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
-    let policy = doors.resources.platform_policy(name(&exchange)?).await?;
+    let policy = api.resources.platform_policy(name(&exchange)?).await?;
     answer(&exchange, platform_policy_to_json(&policy))
 }
 
 /// `GET projects/*/platforms/*/policies`.
 pub(in crate::http) async fn list_platform_policies(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let platform = exchange.param("platform").parse::<Platform>()?;
     let (project, page) = (project(&exchange)?, page(&exchange)?);
-    let found = doors.resources.platform_policies(project, platform, &page).await?;
+    let found = api.resources.platform_policies(project, platform, &page).await?;
     listing(&exchange, "platformPolicies", &found, platform_policy_to_json)
 }
 
 /// `PUT projects/*/platforms/*/policies/*`: replaces it whole.
 pub(in crate::http) async fn replace_platform_policy(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let name = name(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let policy = platform_policy_from_document(&document, Some(&name))?;
-    let policy = doors.resources.replace_platform_policy(policy).await?;
+    let policy = api.resources.replace_platform_policy(policy).await?;
     let answer = answer(&exchange, platform_policy_to_json(&policy))?;
-    Ok(changed(answer, Change::replaced(&policy, &policy.etag)))
+    Ok(Written { answer, change: Change::replaced(&policy, &policy.etag) })
 }
 
 /// `DELETE projects/*/platforms/*/policies/*?etag=`.
 pub(in crate::http) async fn delete_platform_policy(
-    doors: &Doors,
+    api: &Api,
     exchange: Exchange,
-) -> Result<Answer, HttpError> {
+) -> Result<Written, HttpError> {
     let etag = exchange.query("etag")?.unwrap_or_default();
-    let etag_before = doors.resources.delete_platform_policy(name(&exchange)?, etag).await?;
-    Ok(changed(empty()?, Change::deleted(etag_before)))
+    let etag_before = api.resources.delete_platform_policy(name(&exchange)?, etag).await?;
+    Ok(Written { answer: empty()?, change: Change::deleted(etag_before) })
 }
 
 /// `POST projects/*/platforms/gke/policies/*:evaluate`: whether the pods of a Kubernetes object
 /// conform.
-pub(in crate::http) async fn evaluate(
-    doors: &Doors,
-    exchange: Exchange,
-) -> Result<Answer, HttpError> {
+pub(in crate::http) async fn evaluate(api: &Api, exchange: Exchange) -> Result<Answer, HttpError> {
     let name = name(&exchange)?;
     let document = document(&exchange, &DocumentLimits::DEFAULT)?;
     let object = resource(document.root(), |root| {
@@ -115,8 +113,8 @@ pub(in crate::http) async fn evaluate(
         read.filter(Value::is_object)
     })?;
     let pods = pods(&object.to_string())?;
-    let policy = doors.resources.trusted_gke_policy(name).await?;
-    let results = doors.conformance(&policy, pods, exchange.deadline).await?;
+    let policy = api.resources.trusted_gke_policy(name).await?;
+    let results = conformance(&api.gate, &policy, pods, exchange.deadline).await;
     answer(&exchange, response_to_json(&results))
 }
 

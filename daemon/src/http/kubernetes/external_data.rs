@@ -15,7 +15,7 @@ use super::webhook::Time;
 use super::webhook::Undecided;
 use super::webhook::decide;
 use super::webhook::message;
-use crate::http::Doors;
+use crate::http::Api;
 use crate::http::dialect::Dialect;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
@@ -31,16 +31,13 @@ const WHAT_IS_MISSING: &str = ". (Gatekeeper names neither namespace nor service
      for one applies)";
 
 /// Judges images, each for itself.
-pub(in crate::http) async fn validate(
-    doors: &Doors,
-    exchange: Exchange,
-) -> Result<Answer, HttpError> {
+pub(in crate::http) async fn validate(api: &Api, exchange: Exchange) -> Result<Answer, HttpError> {
     let cluster = Cluster::of(&exchange)?;
     let time = Time::of(&exchange)?;
     let keys = keys(&exchange.body)?;
     let requests = keys.iter().map(|key| cluster.request(None, vec![key.clone()])).collect();
     let origin = cluster.origin(Dialect::ExternalData);
-    let (items, system_error) = match decide(doors, &origin, requests, time).await {
+    let (items, system_error) = match decide(&api.gate, &origin, requests, time).await {
         Some(decided) => {
             let decisions = decided.iter().map(|recorded| &recorded.decision);
             (
@@ -54,7 +51,7 @@ pub(in crate::http) async fn validate(
 }
 
 /// Denies all of them, for want of room.
-pub(in crate::http) fn deny(_: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+pub(in crate::http) fn deny(_: &Api, exchange: &Exchange) -> Result<Answer, HttpError> {
     Cluster::of(exchange)?;
     keys(&exchange.body)?;
     answer(Vec::new(), Undecided::Overloaded.denial())

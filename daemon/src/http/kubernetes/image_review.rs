@@ -22,7 +22,7 @@ use super::webhook::causes;
 use super::webhook::decide;
 use super::webhook::denied;
 use super::webhook::message;
-use crate::http::Doors;
+use crate::http::Api;
 use crate::http::dialect::Dialect;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
@@ -38,15 +38,12 @@ const WHAT_IS_MISSING: &str =
     ". (An ImageReview names no service account: no rule for one applies)";
 
 /// Reviews the images of one pod.
-pub(in crate::http) async fn review(
-    doors: &Doors,
-    exchange: Exchange,
-) -> Result<Answer, HttpError> {
+pub(in crate::http) async fn review(api: &Api, exchange: Exchange) -> Result<Answer, HttpError> {
     let cluster = Cluster::of(&exchange)?;
     let time = Time::of(&exchange)?;
     let request = request(&cluster, &exchange.body)?;
     let origin = cluster.origin(Dialect::ImageReview);
-    let decided = decide(doors, &origin, vec![request], time).await;
+    let decided = decide(&api.gate, &origin, vec![request], time).await;
     let status = match decided.as_deref() {
         Some([recorded, ..]) => Status::of(&recorded.decision),
         _ => Status::undecided(Undecided::Late),
@@ -55,7 +52,7 @@ pub(in crate::http) async fn review(
 }
 
 /// Denies it, for want of room.
-pub(in crate::http) fn deny(_: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+pub(in crate::http) fn deny(_: &Api, exchange: &Exchange) -> Result<Answer, HttpError> {
     request(&Cluster::of(exchange)?, &exchange.body)?;
     let status = Status::undecided(Undecided::Overloaded);
     json(&Answered { api_version: API_VERSION, kind: KIND, status })

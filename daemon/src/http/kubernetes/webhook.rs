@@ -11,8 +11,7 @@ use hallmark_core::excerpt::is_hidden;
 use hallmark_core::names::ProjectId;
 use tokio::time::timeout_at;
 
-use crate::admit::{Origin, Recorded};
-use crate::http::Doors;
+use crate::admit::{Gate, Origin, Recorded, admit};
 use crate::http::dialect::Dialect;
 use crate::http::engine::dispatch::GRACE;
 use crate::http::engine::error::HttpError;
@@ -128,13 +127,13 @@ fn go_duration(written: &str) -> Option<Duration> {
 
 /// Decides in time: `None` where that could not be done.
 pub(in crate::http) async fn decide(
-    doors: &Doors,
+    gate: &Gate,
     origin: &Origin,
     requests: Vec<Request>,
     time: Time,
 ) -> Option<Vec<Recorded>> {
     let asked = requests.len();
-    let decided = timeout_at(time.latest.into(), doors.admit(origin, requests, time.deadline));
+    let decided = timeout_at(time.latest.into(), admit(gate, origin, requests, time.deadline));
     decided.await.ok().filter(|decisions| decisions.len() == asked)
 }
 
@@ -230,6 +229,22 @@ impl fmt::Display for Shown<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::tests::holding_gate;
+
+    #[tokio::test]
+    async fn a_gate_that_is_late_has_not_decided() {
+        let (gate, _turns, image) = holding_gate().await;
+        let (origin, now) =
+            (Origin { door: "test", principal: None, review: None }, Instant::now());
+        let cluster = Cluster {
+            project: "p".parse().expect("a project"),
+            name: "l.c".parse().expect("a cluster"),
+            principal: None,
+        };
+        let request = cluster.request(None, vec![image.into()]);
+        let time = Time { deadline: now + Duration::from_secs(600), latest: now };
+        assert_eq!(decide(&gate, &origin, vec![request], time).await, None);
+    }
 
     #[test]
     fn durations_are_read_as_go_writes_them() {

@@ -1,61 +1,30 @@
 //! What is answered.
 
-use hallmark_core::attestor::SignatureAlgorithm;
-use hallmark_core::decision::{AttestorReason, AttestorResult, OtherOutcomes, Trial, TrialOutcome};
-use hallmark_core::policy::RuleMatch;
-use hallmark_core::time::UnixTime;
+use hallmark_core::policy::{AdmissionRule, EnforcementMode};
 
 use super::*;
-
-const DIGEST: &str = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-
-/// Denies in dry run, with an explanation.
-fn denied(request: Request) -> Decision {
-    let mut decision = allowed_one(request);
-    decision.dry_run = true;
-    decision.generation = 7;
-    for image in &mut decision.images {
-        image.digest = Some(DIGEST.parse().expect("a digest"));
-        image.allowed = false;
-        image.rule = Some(RuleMatch::Cluster("europe-west2.prod".to_owned()));
-        image.reason = Reason::NotAttested;
-        image.message = "denied by \"it\"\n".to_owned();
-        image.attestors = Arc::new([
-            AttestorResult {
-                attestor: "projects/p/attestors/built".parse().expect("a name"),
-                reason: AttestorReason::NoneVerified,
-                trials: vec![Trial {
-                    signer: None,
-                    key: None,
-                    occurrence: "projects/p/occurrences/1".parse().expect("a name"),
-                    signature_index: 0,
-                    key_id: "k".into(),
-                    algorithm: Some(SignatureAlgorithm::EcdsaP256Sha256),
-                    outcome: TrialOutcome::KeyExpired { not_after: UnixTime(0) },
-                }],
-                others: OtherOutcomes::default(),
-            },
-            AttestorResult {
-                attestor: "projects/p/attestors/tested".parse().expect("a name"),
-                reason: AttestorReason::KeysUnavailable("token is out".to_owned()),
-                trials: Vec::new(),
-                others: OtherOutcomes::default(),
-            },
-        ]);
-    }
-    decision
-}
+use crate::resources::tests::fixture::{attestation, digest, note};
 
 #[tokio::test]
 async fn a_denial_is_explained_in_the_documented_shape() {
-    let server = Server::deciding(ServerLimits::DEFAULT, |requests| {
-        std::future::ready(requests.into_iter().map(denied).collect())
-    })
-    .await;
-    let image = format!("r/x@{DIGEST}");
+    let world = requiring_world().await;
+    let policy = requiring(&[ATTESTOR]);
+    let rule = AdmissionRule {
+        enforcement: EnforcementMode::DryrunAuditLogOnly,
+        ..policy.default_admission_rule.clone()
+    };
+    let policy = Policy { default_admission_rule: rule, ..policy };
+    world.resources.put_policy(project("p"), policy).await.expect("a policy");
+    world.resources.create_note(note("n", "ATTESTATION")).await.expect("a note");
+    let attestation = world.resources.create_occurrence(project("p"), attestation(2, "s")).await;
+    let occurrence = attestation.expect("an attestation").name;
+    let generation = world.snapshots.current().generation;
+    let server = Server::over(world, ServerLimits::DEFAULT).await;
+    let digest = digest(2);
+    let image = format!("r/x@{digest}");
     let answer = server.post("/v1/decisions", "", asking(&image)).await;
     let expected = format!(
-        r#"{{"allowed":true,"enforced":false,"dryRun":true,"breakGlass":false,"generation":7,"images":[{{"image":"{image}","digest":"{DIGEST}","allowed":false,"rule":"cluster admission rule for europe-west2.prod","reason":"NOT_ATTESTED","message":"denied by \"it\"\n","attestors":[{{"attestor":"projects/p/attestors/built","satisfied":false,"reason":"NONE_VERIFIED","trials":[{{"occurrence":"projects/p/occurrences/1","signature":0,"keyId":"k","algorithm":"ECDSA_P256_SHA256","outcome":"KEY_EXPIRED","detail":"valid until 1970-01-01T00:00:00Z"}}]}},{{"attestor":"projects/p/attestors/tested","satisfied":false,"reason":"KEYS_UNAVAILABLE","detail":"token is out","trials":[]}}],"cached":false}}]}}"#
+        r#"{{"allowed":true,"enforced":false,"dryRun":true,"breakGlass":false,"generation":{generation},"images":[{{"image":"{image}","digest":"{digest}","allowed":false,"rule":"default admission rule","reason":"NOT_ATTESTED","message":"Image {image} denied by Binary Authorization default admission rule. Image {image} denied by attestor {ATTESTOR}: No attestations found that were valid and signed by a key trusted by the attestor (1 signature tried: key \"k\": bad signature)","attestors":[{{"attestor":"{ATTESTOR}","satisfied":false,"reason":"NONE_VERIFIED","trials":[{{"occurrence":"{occurrence}","signature":0,"keyId":"k","algorithm":"ECDSA_P256_SHA256","plugin":"pkix","spkiSha256":"7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed","outcome":"BAD_SIGNATURE"}}]}}],"cached":false}}]}}"#
     );
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     assert_eq!(body, expected);
@@ -96,8 +65,11 @@ async fn every_refusal_is_google_shaped_and_says_what_to_do() {
 
 #[tokio::test]
 async fn what_is_wrong_inside_stays_inside() {
-    let server = Server::deciding(ServerLimits::DEFAULT, |_| std::future::ready(Vec::new())).await;
-    let answer = server.post("/v1/decisions", "", asking("i")).await;
+    let world = world();
+    let mut api = api(&world, ServerLimits::DEFAULT);
+    api.refresh = Box::new(|| panic!("a panic on purpose"));
+    let server = Server::at(world, api, None).await;
+    let answer = server.send(get("/metrics")).await;
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
     assert!(answer.ends_with(
         r#"{"error":{"code":500,"message":"internal error: the daemon's log says what went wrong","status":"INTERNAL"}}"#
@@ -126,7 +98,8 @@ async fn head_is_get_without_the_body() {
 #[tokio::test]
 async fn readiness_follows_store_snapshot_reload_and_drain() {
     let server = Server::start(ServerLimits::DEFAULT).await;
-    let readiness = &server.doors.readiness;
+    let readiness = &server.api.engine.readiness;
+    let generation = server.api.gate.snapshots.current().generation;
     let readyz = || server.send(get("/readyz"));
     let first = readyz().await;
     assert!(first.starts_with("HTTP/1.1 503 "), "{first}");
@@ -139,7 +112,7 @@ async fn readiness_follows_store_snapshot_reload_and_drain() {
     readiness.snapshot_loaded(3);
     let ready = readyz().await;
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
-    assert!(ready.contains("\"generation\":3"), "{ready}");
+    assert!(ready.contains(&format!("\"generation\":{generation}")), "{ready}");
     readiness.reload_failed("policy.yaml: line 3".to_owned());
     let stale = readyz().await;
     assert!(stale.starts_with("HTTP/1.1 200 "), "{stale}");

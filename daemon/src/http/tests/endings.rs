@@ -1,22 +1,11 @@
 //! How serving ends.
 
-use tokio::sync::Semaphore;
-
 use super::*;
 
-async fn busy(limits: ServerLimits) -> (Server, Client, Arc<Semaphore>) {
-    let turns = Arc::new(Semaphore::new(0));
-    let given = Arc::clone(&turns);
-    let server = Server::deciding(limits, move |requests| {
-        let given = Arc::clone(&given);
-        async move {
-            given.acquire().await.expect("never closed").forget();
-            allowed(requests)
-        }
-    })
-    .await;
+async fn busy(limits: ServerLimits) -> (Server, Client, Turns) {
+    let (server, turns) = Server::holding(limits).await;
     let mut client = server.connect().await;
-    client.write(post("/v1/decisions", "", asking("i"))).await;
+    client.write(post("/v1/decisions", "", asking(&image(1)))).await;
     server.shows("hallmark_http_in_flight 1").await;
     (server, client, turns)
 }
@@ -29,15 +18,15 @@ async fn what_is_under_way_is_finished_idle_connections_close_and_new_ones_are_r
     idle.read_until("ok\n").await;
     let mut silent = server.connect().await;
     server.shows("hallmark_http_connections 3").await;
-    let (address, doors) = (server.address, Arc::clone(&server.doors));
+    let (address, api) = (server.address, Arc::clone(&server.api));
     let stopping = tokio::spawn(server.stop());
 
     assert_eq!(idle.read_to_end().await, "");
     assert_eq!(silent.read_to_end().await, "");
     drop((idle, silent));
-    assert!(doors.readiness.is_draining());
+    assert!(api.engine.readiness.is_draining());
     TcpStream::connect(address).await.expect_err("nobody listens any more");
-    turns.add_permits(1);
+    turns.send(()).expect("it is held");
     let answer = working.read_to_end().await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     drop(working);

@@ -8,14 +8,12 @@ use serde_json::{Value, json};
 
 use super::Server;
 use super::ServerLimits;
-use super::allowed;
-use crate::resources::tests::fixture::{World, world};
+use crate::resources::tests::fixture::world;
 
 const DIGEST: &str = "sha256:02115bc7409dc044f700a729cacc1648dc4e445572e5765fbcc77029b0adba67";
 
 struct Api {
     server: Server,
-    world: World,
 }
 
 /// What came back: the status, and the body as JSON.
@@ -23,10 +21,7 @@ type Answered = (u16, Value);
 
 impl Api {
     async fn start() -> Self {
-        let world = world();
-        let decide = |requests| std::future::ready(allowed(requests));
-        let server = Server::holding(world.resources.clone(), ServerLimits::DEFAULT, decide).await;
-        Self { server, world }
+        Self { server: Server::over(world(), ServerLimits::DEFAULT).await }
     }
 
     async fn call(&self, method: &str, path: &str, body: &str) -> Answered {
@@ -250,7 +245,7 @@ async fn every_refusal_of_an_attestor_says_why() {
     stale["etag"] = json!("\"stale\"");
     let stale = api.put("/v1/projects/p/attestors/a", stale).await;
     refused(&stale, 409, "ABORTED", "projects/p/attestors/a was changed since it was read");
-    api.world.keys.down.store(true, Ordering::Relaxed);
+    api.server.world.keys.down.store(true, Ordering::Relaxed);
     let down = api.put("/v1/projects/p/attestors/a", attestor(&json!([key("one")]))).await;
     refused(&down, 503, "UNAVAILABLE", "temporarily unavailable");
 }
@@ -410,7 +405,7 @@ async fn an_occurrence_that_is_none_is_refused_with_the_field() {
 #[tokio::test]
 async fn a_daemon_fed_from_files_refuses_writes_and_says_what_to_do() {
     let api = Api::with_note().await;
-    api.world.store.frozen.store(true, Ordering::Relaxed);
+    api.server.world.store.frozen.store(true, Ordering::Relaxed);
     for answered in [
         api.put("/v1/projects/p/policy", policy("")).await,
         api.post("/v1/projects/p/attestors?attestorId=a", attestor(&json!([]))).await,

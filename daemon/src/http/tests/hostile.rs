@@ -86,13 +86,12 @@ async fn pipelined_requests_are_answered_in_order_and_hold_up_nobody() {
 
 #[tokio::test]
 async fn a_panic_is_one_answer_of_500() {
-    let server = Server::deciding(ServerLimits::DEFAULT, |requests| {
-        assert_ne!(&*requests[0].images[0], "bomb", "a panic on purpose");
-        std::future::ready(allowed(requests))
-    })
-    .await;
+    let world = allowing_world().await;
+    let mut api = api(&world, ServerLimits::DEFAULT);
+    api.refresh = Box::new(|| panic!("a panic on purpose"));
+    let server = Server::at(world, api, None).await;
     let mut client = server.connect().await;
-    client.write(post(DECISIONS, "", asking("bomb"))).await;
+    client.write("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(client.read_until("}}").await.starts_with("HTTP/1.1 500 "));
     client.write(post(DECISIONS, "", asking("i"))).await;
     assert!(client.read_until("}]}").await.starts_with("HTTP/1.1 200 "));

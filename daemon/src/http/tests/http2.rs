@@ -5,7 +5,6 @@ use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::sync::Semaphore;
 
 use super::*;
 
@@ -40,22 +39,17 @@ async fn ask(
 
 #[tokio::test]
 async fn requests_on_one_connection_are_decided_side_by_side() {
-    let both = Arc::new(tokio::sync::Barrier::new(2));
-    let server = Server::deciding(ServerLimits::DEFAULT, move |requests| {
-        let both = Arc::clone(&both);
-        async move {
-            both.wait().await;
-            allowed(requests)
-        }
-    })
-    .await;
+    let server = Server::over(requiring_world().await, ServerLimits::DEFAULT).await;
+    let both = std::sync::Barrier::new(2);
+    server.world.store.before_read(move || {
+        both.wait();
+    });
     let mut one = connect(&server).await;
     let mut other = one.clone();
-    let decisions = |image| request(Method::POST, "/v1/decisions", asking(image));
-    let (one, other) =
-        tokio::join!(ask(&mut one, decisions("one")), ask(&mut other, decisions("other")));
-    assert!(one.1.contains(r#""image":"one""#), "{one:?}");
-    assert!(other.1.contains(r#""image":"other""#), "{other:?}");
+    let decisions = |number| request(Method::POST, "/v1/decisions", asking(&image(number)));
+    let (one, other) = tokio::join!(ask(&mut one, decisions(1)), ask(&mut other, decisions(2)));
+    assert!(one.1.contains(&image(1)), "{one:?}");
+    assert!(other.1.contains(&image(2)), "{other:?}");
 }
 
 #[tokio::test]
@@ -122,24 +116,15 @@ async fn a_client_that_answers_no_ping_is_gone() {
 
 #[tokio::test]
 async fn what_is_under_way_when_the_server_stops_is_finished() {
-    let turns = Arc::new(Semaphore::new(0));
-    let given = Arc::clone(&turns);
-    let server = Server::deciding(ServerLimits::DEFAULT, move |requests| {
-        let given = Arc::clone(&given);
-        async move {
-            given.acquire().await.expect("never closed").forget();
-            allowed(requests)
-        }
-    })
-    .await;
+    let (server, turns) = Server::holding(ServerLimits::DEFAULT).await;
     let mut client = connect(&server).await;
-    let asked = request(Method::POST, "/v1/decisions", asking("i"));
+    let asked = request(Method::POST, "/v1/decisions", asking(&image(1)));
     let asking = tokio::spawn(async move { ask(&mut client, asked).await });
     server.shows("hallmark_http_in_flight 1").await;
-    let doors = Arc::clone(&server.doors);
+    let api = Arc::clone(&server.api);
     let stopping = tokio::spawn(server.stop());
-    within(doors.readiness.drained()).await;
-    turns.add_permits(1);
+    within(api.engine.readiness.drained()).await;
+    turns.send(()).expect("it is held");
     let (head, _) = within(asking).await.expect("answered");
     assert_eq!(head.status, StatusCode::OK);
     assert_eq!(within(stopping).await.expect("stopped"), Drained { cut_off: 0 });

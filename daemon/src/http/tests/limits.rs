@@ -1,26 +1,14 @@
 //! Every limit of the server, reached.
 
-use tokio::sync::Semaphore;
-
 use super::*;
 use crate::http::engine::limits::BODY_BYTES_FREE;
 
 const DECISIONS: &str = "/v1/decisions";
 const SOON: Duration = Duration::from_millis(50);
 
-/// Decides each request once `turns` has a turn for it.
-async fn taking_turns(limits: ServerLimits) -> (Server, Arc<Semaphore>) {
-    let turns = Arc::new(Semaphore::new(0));
-    let given = Arc::clone(&turns);
-    let server = Server::deciding(limits, move |requests| {
-        let given = Arc::clone(&given);
-        async move {
-            given.acquire().await.expect("never closed").forget();
-            allowed(requests)
-        }
-    })
-    .await;
-    (server, turns)
+/// A request for one image, with so many bytes of white space.
+fn padded(image: &str, bytes: usize) -> String {
+    asking(image) + &" ".repeat(bytes)
 }
 
 #[tokio::test]
@@ -164,7 +152,7 @@ async fn a_body_on_its_way_holds_no_slot() {
         }
         held.push(slow);
     }
-    server.doors_show_bodies(40).await;
+    server.has_bodies(40).await;
     server.shows("hallmark_http_in_flight 0").await;
     for _ in 0..20 {
         assert!(server.post(DECISIONS, "", asking("i")).await.starts_with("HTTP/1.1 200 "));
@@ -172,7 +160,7 @@ async fn a_body_on_its_way_holds_no_slot() {
     server.shows(r#"hallmark_http_shed_total{cause="requests"} 0"#).await;
     server.shows("hallmark_http_waiting 0").await;
     drop(held);
-    server.doors_show_bodies(0).await;
+    server.has_bodies(0).await;
 }
 
 #[tokio::test]
@@ -185,13 +173,13 @@ async fn the_body_longest_under_way_makes_room_for_the_next() {
     for number in 1..=2 {
         let mut client = server.connect().await;
         client.write(head).await;
-        server.doors_show_bodies(number).await;
+        server.has_bodies(number).await;
         slow.push(client);
     }
     assert!(server.post(DECISIONS, "", asking("i")).await.starts_with("HTTP/1.1 200 "));
     let given_up = slow[0].read_to_end().await;
     assert!(given_up.starts_with("HTTP/1.1 503 ") && given_up.contains("bodies"), "{given_up}");
-    server.doors_show_bodies(1).await;
+    server.has_bodies(1).await;
     server.shows(r#"hallmark_http_shed_total{cause="bodies"} 1"#).await;
 }
 
@@ -203,8 +191,8 @@ async fn large_bodies_that_stand_still_make_room_for_those_that_come() {
     let mut slow = server.connect().await;
     let whole = post(DECISIONS, "", &large);
     slow.write(&whole[..whole.len() - 1]).await;
-    server.doors_show_bodies(1).await;
-    while server.doors.bodies.bytes_held() < 100_000 {
+    server.has_bodies(1).await;
+    while server.api.engine.capacity.bodies.bytes_held() < 100_000 {
         tokio::task::yield_now().await;
     }
     assert!(server.post(DECISIONS, "", &large).await.starts_with("HTTP/1.1 200 "));
@@ -215,20 +203,21 @@ async fn large_bodies_that_stand_still_make_room_for_those_that_come() {
 #[tokio::test]
 async fn requests_beyond_the_limit_are_shed_while_others_and_operations_are_served() {
     let limits = ServerLimits { in_flight_max: 1, ..ServerLimits::DEFAULT };
-    let (server, turns) = taking_turns(limits).await;
+    let (server, turns) = Server::holding(limits).await;
     let mut first = server.connect().await;
-    first.write(post(DECISIONS, "", asking("first"))).await;
+    first.write(post(DECISIONS, "", asking(&image(1)))).await;
     server.shows("hallmark_http_in_flight 1").await;
 
-    let shed = server.post(DECISIONS, "", asking("second")).await;
+    let shed = server.post(DECISIONS, "", asking(&image(2))).await;
     assert!(shed.starts_with("HTTP/1.1 503 "), "{shed}");
     assert!(shed.contains("\r\nretry-after: 1\r\n"), "{shed}");
     assert!(shed.contains(r#""status":"UNAVAILABLE""#), "{shed}");
     assert!(server.send(get("/livez")).await.starts_with("HTTP/1.1 200 "));
 
-    turns.add_permits(2);
-    assert!(first.read_until("}]}").await.contains(r#""image":"first""#));
-    assert!(server.post(DECISIONS, "", asking("third")).await.starts_with("HTTP/1.1 200 "));
+    turns.send(()).expect("the first is held");
+    assert!(first.read_until("}]}").await.contains(&image(1)));
+    turns.send(()).expect("reads are held");
+    assert!(server.post(DECISIONS, "", asking(&image(3))).await.starts_with("HTTP/1.1 200 "));
     server.shows(r#"hallmark_http_shed_total{cause="requests"} 1"#).await;
     server.shows("hallmark_http_in_flight 0").await;
 }
@@ -236,33 +225,33 @@ async fn requests_beyond_the_limit_are_shed_while_others_and_operations_are_serv
 #[tokio::test]
 async fn bodies_beyond_the_budget_of_all_are_shed_and_small_ones_are_served() {
     let limits = ServerLimits { body_bytes_in_flight_max: 100_000, ..ServerLimits::DEFAULT };
-    let (server, turns) = taking_turns(limits).await;
-    let large = asking(&"i".repeat(BODY_BYTES_FREE + 60_000));
+    let (server, turns) = Server::holding(limits).await;
+    let large = |number| padded(&image(number), BODY_BYTES_FREE + 60_000);
     let mut first = server.connect().await;
-    first.write(post(DECISIONS, "", &large)).await;
+    first.write(post(DECISIONS, "", large(1))).await;
     server.shows("hallmark_http_in_flight 1").await;
 
-    let shed = server.post(DECISIONS, "", &large).await;
+    let shed = server.post(DECISIONS, "", large(2)).await;
     assert!(shed.starts_with("HTTP/1.1 503 ") && shed.contains("body_bytes"), "{shed}");
-    let chunk = format!("{:x}\r\n{large}\r\n", large.len());
+    let chunk = format!("{:x}\r\n{}\r\n", large(2).len(), large(2));
     let head = "POST /v1/decisions HTTP/1.1\r\nhost: localhost\r\n\
         content-type: application/json\r\nconnection: close\r\n\
         transfer-encoding: chunked\r\n\r\n";
     let shed = server.send(format!("{head}{chunk}0\r\n\r\n")).await;
     assert!(shed.starts_with("HTTP/1.1 503 "), "{shed}");
 
-    turns.add_permits(3);
     assert!(server.post(DECISIONS, "", asking("small")).await.starts_with("HTTP/1.1 200 "));
+    drop(turns);
     assert!(first.read_until("}]}").await.starts_with("HTTP/1.1 200 "));
-    assert!(server.post(DECISIONS, "", &large).await.starts_with("HTTP/1.1 200 "));
+    assert!(server.post(DECISIONS, "", large(2)).await.starts_with("HTTP/1.1 200 "));
     server.shows(r#"hallmark_http_shed_total{cause="body_bytes"} 2"#).await;
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_there_by_the_deadline_is_504() {
     let limits = ServerLimits { request_deadline: SOON, ..ServerLimits::DEFAULT };
-    let (server, _turns) = taking_turns(limits).await;
-    let late = server.post(DECISIONS, "", asking("i")).await;
+    let (server, _turns) = Server::holding(limits).await;
+    let late = server.send(get("/v1/projects/p/policy")).await;
     assert!(late.starts_with("HTTP/1.1 504 "), "{late}");
     assert!(late.contains(r#""status":"DEADLINE_EXCEEDED""#), "{late}");
 }

@@ -1,13 +1,15 @@
-//! Reviews of Kubernetes in front of a gate that does not answer: the denial is there in time, in the
-//! form in which the API server heeds it.
+//! Reviews of Kubernetes in front of a store that does not answer: the denial is there in time, in
+//! the form in which the API server heeds it.
 
-use std::future;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Server;
 use super::ServerLimits;
+use super::image;
+use super::requiring_world;
 
 /// What comes back of a body, and how long it took.
 async fn posted(server: &Server, path: &str, body: &Value) -> (u16, Value, Duration) {
@@ -20,7 +22,7 @@ async fn posted(server: &Server, path: &str, body: &Value) -> (u16, Value, Durat
 }
 
 fn admission(kind: &str) -> Value {
-    let containers = json!({"containers": [{"name": "c", "image": "r/i@sha256:1"}]});
+    let containers = json!({"containers": [{"name": "c", "image": image(1)}]});
     let (group, spec) = match kind {
         "Pod" => ("", containers),
         _ => ("apps", json!({"template": {"spec": containers}})),
@@ -33,30 +35,25 @@ fn admission(kind: &str) -> Value {
 
 fn image_review() -> Value {
     json!({"apiVersion": "imagepolicy.k8s.io/v1alpha1", "kind": "ImageReview",
-        "spec": {"containers": [{"image": "r/i"}], "namespace": "n"}})
+        "spec": {"containers": [{"image": image(2)}], "namespace": "n"}})
 }
 
 fn provider_request() -> Value {
     json!({"apiVersion": "externaldata.gatekeeper.sh/v1beta1", "kind": "ProviderRequest",
-        "request": {"keys": ["r/i"]}})
+        "request": {"keys": [image(3)]}})
 }
 
 const ADMISSION: &str = "/k8s/projects/p/clusters/l.c/admission";
 const IMAGE_REVIEW: &str = "/k8s/projects/p/clusters/l.c/imagereview";
 const GATEKEEPER: &str = "/gatekeeper/projects/p/clusters/l.c/validate";
 
-/// A gate that is stuck for good.
-async fn stuck(limits: ServerLimits) -> Server {
-    Server::deciding(limits, |_| future::pending()).await
-}
-
 #[tokio::test]
 async fn late_means_denied_within_the_timeout_of_the_api_server() {
-    let server = stuck(ServerLimits::DEFAULT).await;
-    let second = Duration::from_secs(1);
+    let (server, _turns) = Server::holding(ServerLimits::DEFAULT).await;
+    let timeout = Duration::from_secs(2);
     let (status, body, elapsed) =
-        posted(&server, &format!("{ADMISSION}?timeout=1s"), &admission("Pod")).await;
-    assert!(status == 200 && elapsed < second, "{status} after {elapsed:?}");
+        posted(&server, &format!("{ADMISSION}?timeout=2s"), &admission("Pod")).await;
+    assert!(status == 200 && elapsed < timeout, "{status} after {elapsed:?}");
     let response = &body["response"];
     assert_eq!((&response["uid"], &response["allowed"]), (&json!("u-1"), &json!(false)));
     let status = &response["status"];
@@ -65,31 +62,30 @@ async fn late_means_denied_within_the_timeout_of_the_api_server() {
     assert!(message.contains("Could not be determined"), "{message}");
 
     let (_, body, elapsed) =
-        posted(&server, &format!("{IMAGE_REVIEW}?timeout=1s"), &image_review()).await;
-    assert!(elapsed < second, "{elapsed:?}");
+        posted(&server, &format!("{IMAGE_REVIEW}?timeout=2s"), &image_review()).await;
+    assert!(elapsed < timeout, "{elapsed:?}");
     assert_eq!(body["status"]["allowed"], false);
     assert!(
         body["status"]["reason"].as_str().expect("a reason").contains("Could not be determined")
     );
 
     let (_, body, elapsed) =
-        posted(&server, &format!("{GATEKEEPER}?timeout=1s"), &provider_request()).await;
-    assert!(elapsed < second, "{elapsed:?}");
-    assert_eq!(body["response"]["items"], json!([]));
-    let error = body["response"]["systemError"].as_str().expect("an error");
+        posted(&server, &format!("{GATEKEEPER}?timeout=2s"), &provider_request()).await;
+    assert!(elapsed < timeout, "{elapsed:?}");
+    let error = body["response"]["items"][0]["error"].as_str().expect("an error");
     assert!(error.contains("Could not be determined"), "{error}");
 }
 
 /// A workload is let in with a warning: its pods are judged when they come.
 #[tokio::test]
 async fn late_advice_is_a_warning() {
-    let server = stuck(ServerLimits::DEFAULT).await;
+    let (server, _turns) = Server::holding(ServerLimits::DEFAULT).await;
     let path = format!("{ADMISSION}?timeout=200ms");
     let (_, body, _) = posted(&server, &path, &admission("Deployment")).await;
     let response = &body["response"];
     assert_eq!(response["allowed"], true);
     assert!(
-        response["warnings"][0].as_str().expect("a warning").contains("nobody looked"),
+        response["warnings"][0].as_str().expect("a warning").contains("would be denied"),
         "{body}"
     );
 }
@@ -99,7 +95,7 @@ async fn late_advice_is_a_warning() {
 async fn the_limit_of_the_daemon_holds_as_well() {
     let limits =
         ServerLimits { request_deadline: Duration::from_millis(200), ..ServerLimits::DEFAULT };
-    let server = stuck(limits).await;
+    let (server, _turns) = Server::holding(limits).await;
     for query in ["", "?timeout=30s", "?timeout=9999999h", "?x=y&timeout=30s"] {
         let path = format!("{ADMISSION}{query}");
         let (status, body, elapsed) = posted(&server, &path, &admission("Pod")).await;
@@ -109,14 +105,15 @@ async fn the_limit_of_the_daemon_holds_as_well() {
 }
 
 #[tokio::test]
-async fn a_gate_that_fails_allows_nothing() {
-    let server = Server::deciding(ServerLimits::DEFAULT, |_| future::ready(Vec::new())).await;
+async fn a_store_that_fails_allows_nothing() {
+    let server = Server::over(requiring_world().await, ServerLimits::DEFAULT).await;
+    server.world.store.fail_reads.store(true, Ordering::Relaxed);
     let (_, body, _) = posted(&server, ADMISSION, &admission("Pod")).await;
     assert_eq!(body["response"]["allowed"], false, "{body}");
     let (_, body, _) = posted(&server, IMAGE_REVIEW, &image_review()).await;
     assert_eq!(body["status"]["allowed"], false, "{body}");
     let (_, body, _) = posted(&server, GATEKEEPER, &provider_request()).await;
-    assert!(!body["response"]["systemError"].is_null(), "{body}");
+    assert!(body["response"]["items"][0]["error"].is_string(), "{body}");
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::TcpSocket;
-use tokio::sync::Semaphore;
 
 use super::*;
 use crate::http::engine::holder::Holder;
@@ -56,21 +55,16 @@ async fn each_line_is_answered_before_the_next_is_sent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn answers_keep_the_order_of_lines_though_batches_are_decided_side_by_side() {
-    let started = Arc::new(AtomicUsize::new(0));
-    let server = Server::deciding(ServerLimits::DEFAULT, move |requests| {
-        let started = Arc::clone(&started);
-        async move {
-            // The first batch waits for the second: neither comes if they are not side by side.
-            let mine = started.fetch_add(1, Ordering::SeqCst);
-            while mine == 0 && started.load(Ordering::SeqCst) < 2 {
-                tokio::task::yield_now().await;
-            }
-            allowed(requests)
+    let server = Server::over(requiring_world().await, ServerLimits::DEFAULT).await;
+    // The first batch waits for the second: neither comes if they are not side by side.
+    let (started, both) = (AtomicUsize::new(0), std::sync::Barrier::new(2));
+    server.world.store.before_read(move || {
+        if started.fetch_add(1, Ordering::SeqCst) < 2 {
+            both.wait();
         }
-    })
-    .await;
+    });
     let count = 5_000;
-    let body = (0..count).map(|n| format!("{}\n", asking(&format!("i{n}")))).collect::<String>();
+    let body = (0..count).map(|n| format!("{}\n", asking(&image(n)))).collect::<String>();
     let mut client = open(&server).await;
     client.write(chunk(&body) + "0\r\n\r\n").await;
     let text = client.read_to_end().await;
@@ -78,7 +72,7 @@ async fn answers_keep_the_order_of_lines_though_batches_are_decided_side_by_side
     let lines = lines(&text);
     assert_eq!(lines.len(), count);
     for (n, line) in lines.iter().enumerate() {
-        assert!(line.contains(&format!(r#""image":"i{n}""#)), "{n}: {line}");
+        assert!(line.contains(&image(n)), "{n}: {line}");
     }
 }
 
@@ -104,16 +98,18 @@ async fn a_line_that_is_no_request_is_answered_by_number_and_the_stream_goes_on(
     }
 }
 
+/// How many decisions were made.
+fn decided(server: &Server) -> usize {
+    let metrics = server.metrics();
+    let counts = metrics.lines().filter(|line| line.starts_with("hallmark_decisions_total{"));
+    let count = |line: &str| line.rsplit(' ').next()?.parse::<usize>().ok();
+    counts.map(|line| count(line).expect("a number")).sum()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_stops_the_reading() {
     const LINE_BYTES: usize = 1_000;
-    let decided = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&decided);
-    let server = Server::deciding(ServerLimits::DEFAULT, move |requests| {
-        counted.fetch_add(requests.len(), Ordering::SeqCst);
-        std::future::ready(allowed(requests))
-    })
-    .await;
+    let server = Server::start(ServerLimits::DEFAULT).await;
     // The kernel would hold tens of megabytes for a reader that it takes for a fast one.
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(64 << 10).expect("a small buffer");
@@ -122,11 +118,11 @@ async fn a_client_that_does_not_read_stops_the_reading() {
     let text = chunk(&format!("{}\n", asking(&"i".repeat(LINE_BYTES))).repeat(1_000));
     let stalled = Duration::from_secs(1);
     while timeout(stalled, client.0.write_all(text.as_bytes())).await.is_ok() {
-        let bytes = decided.load(Ordering::SeqCst) * LINE_BYTES;
+        let bytes = decided(&server) * LINE_BYTES;
         // 4 MiB of it are the kernel's, on its way to the client.
         assert!(bytes < 12 * BATCH_BYTES, "nothing stops the reading");
     }
-    assert!(decided.load(Ordering::SeqCst) > 0);
+    assert!(decided(&server) > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,29 +141,12 @@ async fn a_client_that_neither_reads_nor_leaves_is_cut_off() {
 async fn a_client_that_hangs_up_calls_the_work_off() {
     let limits =
         ServerLimits { request_deadline: Duration::from_secs(3_600), ..ServerLimits::DEFAULT };
-    let dropped = Arc::new(Semaphore::new(0));
-    struct OnDrop(Arc<Semaphore>);
-    impl Drop for OnDrop {
-        fn drop(&mut self) {
-            self.0.add_permits(1);
-        }
-    }
-    let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
-    let watched = Arc::clone(&dropped);
-    let server = Server::deciding(limits, move |_| {
-        let (guard, started) = (OnDrop(Arc::clone(&watched)), started.clone());
-        async move {
-            started.send(()).expect("the test listens");
-            let _guard = guard;
-            std::future::pending().await
-        }
-    })
-    .await;
+    let (server, _turns) = Server::holding(limits).await;
     let mut client = open(&server).await;
-    client.write(chunk(&format!("{}\n", asking("i")))).await;
-    within(starts.recv()).await;
+    client.write(chunk(&format!("{}\n", asking(&image(1))))).await;
+    server.shows("hallmark_http_in_flight 1").await;
     drop(client);
-    within(dropped.acquire()).await.expect("the decision under way is dropped").forget();
+    server.shows("hallmark_http_in_flight 0").await;
 }
 
 #[tokio::test]
@@ -187,8 +166,8 @@ async fn streams_beyond_the_limit_are_shed() {
 async fn free_place(server: &Server) -> Place {
     let holder = Holder::at(std::net::Ipv4Addr::LOCALHOST.into());
     loop {
-        let max = server.doors.limits.streams_max;
-        match server.doors.streams.enter(holder.clone(), 1, max) {
+        let max = server.api.engine.limits.streams_max;
+        match server.api.engine.capacity.streams.enter(holder.clone(), 1, max) {
             Some(place) => return place,
             None => tokio::task::yield_now().await,
         }
@@ -204,7 +183,8 @@ async fn a_stream_makes_room_for_one_of_another_holder() {
     first.write(chunk(&format!("{}\n", asking("one")))).await;
     first.read_until("]}\n\r\n").await;
     let other = Holder::at(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
-    let place = server.doors.streams.enter(other, 1, 2).expect("the oldest makes room");
+    let place =
+        server.api.engine.capacity.streams.enter(other, 1, 2).expect("the oldest makes room");
     let end = first.read_to_end().await;
     assert!(end.contains(r#""status":"UNAVAILABLE"},"line":2}"#), "{end}");
     assert!(end.ends_with("0\r\n\r\n"), "{end}");
@@ -228,16 +208,17 @@ async fn silence_ends_a_stream_and_says_at_which_line() {
 }
 
 #[tokio::test]
-async fn lines_late_at_their_deadline_are_errors_not_allows() {
+async fn lines_late_at_their_deadline_are_not_allowed() {
     let limits = ServerLimits { request_deadline: SOON, ..ServerLimits::DEFAULT };
-    let server = Server::deciding(limits, |_| std::future::pending()).await;
+    let (server, _turns) = Server::holding(limits).await;
     let mut client = open(&server).await;
-    client.write(chunk(&format!("{}\n", asking("i").as_str()).repeat(2)) + "0\r\n\r\n").await;
+    client.write(chunk(&format!("{}\n", asking(&image(1))).repeat(2)) + "0\r\n\r\n").await;
     let text = client.read_to_end().await;
     let lines = lines(&text);
     assert_eq!(lines.len(), 2, "{text}");
     for line in lines {
-        assert!(line.contains(r#""status":"DEADLINE_EXCEEDED""#), "{line}");
+        assert!(line.starts_with(r#"{"allowed":false"#), "{line}");
+        assert!(line.contains("the deadline passed before the evidence was read"), "{line}");
     }
 }
 
@@ -253,18 +234,6 @@ async fn a_stream_ends_with_the_server_and_says_so() {
     assert!(text.contains(r#""line":2}"#), "{text}");
     drop(client);
     assert_eq!(within(stopping).await.expect("stopped"), Drained { cut_off: 0 });
-}
-
-#[tokio::test]
-async fn a_panic_breaks_the_stream_off() {
-    let server = Server::deciding(ServerLimits::DEFAULT, |requests| {
-        assert!(requests.is_empty(), "a panic on purpose");
-        std::future::ready(Vec::new())
-    })
-    .await;
-    let mut client = open(&server).await;
-    client.write(chunk(&format!("{}\n", asking("i")))).await;
-    assert_eq!(client.read_to_end().await, "");
 }
 
 #[tokio::test]

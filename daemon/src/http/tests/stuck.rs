@@ -66,7 +66,7 @@ async fn answers_that_nobody_takes_end_the_connection_however_lively_it_is() {
         client.write(opening(window)).await;
         let asked = (0..streams).flat_map(|n| ask(1 + 2 * n, "/version"));
         client.write(asked.collect::<Vec<u8>>()).await;
-        while server.doors.flows.held() == 0 {
+        while server.api.engine.capacity.flows.held() == 0 {
             tokio::task::yield_now().await;
         }
         ping_to_the_end(client).await;
@@ -74,7 +74,7 @@ async fn answers_that_nobody_takes_end_the_connection_however_lively_it_is() {
         server.shows(&format!(r#"hallmark_http_closed_total{{cause="stuck"}} {ended}"#)).await;
         server.shows("hallmark_http_connections 0").await;
         within(async {
-            while server.doors.flows.held() > 0 {
+            while server.api.engine.capacity.flows.held() > 0 {
                 tokio::task::yield_now().await
             }
         })
@@ -139,7 +139,8 @@ async fn answers_that_stand_still_make_room_for_others() {
         hoarders.push(tokio::spawn(ping_to_the_end(client)));
     }
     within(async {
-        while server.doors.flows.held() > limits.answer_bytes_max || server.doors.flows.held() == 0
+        while server.api.engine.capacity.flows.held() > limits.answer_bytes_max
+            || server.api.engine.capacity.flows.held() == 0
         {
             let mut prober = server.connect().await;
             prober.write([opening(65_535), ask(1, "/version")].concat()).await;

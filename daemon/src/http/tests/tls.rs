@@ -12,9 +12,9 @@ async fn behind_tls(limits: ServerLimits) -> Server {
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     make(&cert, &key);
     let tls = Tls::load(TlsFiles { cert, key, client_ca: None, client_crl: None }).expect("loads");
-    let decide: Decide = Box::new(|requests| Box::pin(std::future::ready(allowed(requests))));
-    let doors = Doors::before(Decider::Test(decide), world().resources, Registry::new(), limits);
-    Server::at(doors.expect("a fresh registry"), Some(Arc::new(tls))).await
+    let world = world();
+    let api = api(&world, limits);
+    Server::at(world, api, Some(Arc::new(tls))).await
 }
 
 fn make(cert: &Path, key: &Path) {

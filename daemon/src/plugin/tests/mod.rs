@@ -66,7 +66,8 @@ fn plugin_worker() {
     assert_eq!(not_a_worker.to_string(), "there is no host");
 }
 
-fn load(configs: &[PluginConfig]) -> Result<Catalog, PluginError> {
+/// Loads these plugins and none that lies beside the program.
+pub(crate) fn load(configs: &[PluginConfig]) -> Result<Catalog, PluginError> {
     let nowhere: [&Path; 0] = [];
     Catalog::load_from(configs, &nowhere, Duration::from_secs(60))
 }

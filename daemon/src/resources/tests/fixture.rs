@@ -1,6 +1,8 @@
 //! What the tests stand on.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -185,13 +187,22 @@ impl ResolveKeys for TestKeys {
     }
 }
 
+/// Called before each read.
+type BeforeRead = Arc<dyn Fn() + Send + Sync>;
+
 /// The embedded store, with faults to order.
-#[derive(Debug)]
 pub(crate) struct TestStore {
     held: EmbeddedStore,
+    before_read: Mutex<Option<BeforeRead>>,
     pub(crate) fail_reads: AtomicBool,
     pub(crate) frozen: AtomicBool,
-    _dir: TempDir,
+    dir: TempDir,
+}
+
+impl fmt::Debug for TestStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestStore").field("held", &self.held).finish_non_exhaustive()
+    }
 }
 
 impl TestStore {
@@ -199,10 +210,25 @@ impl TestStore {
         let dir = tempfile::tempdir().unwrap();
         let metrics = StoreMetrics::register(&Registry::new()).unwrap();
         let held = EmbeddedStore::open(dir.path(), metrics).unwrap();
-        Self { held, fail_reads: AtomicBool::new(false), frozen: AtomicBool::new(false), _dir: dir }
+        let (fail_reads, frozen) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { held, before_read: Mutex::default(), fail_reads, frozen, dir }
+    }
+
+    /// A directory of the test's own, which goes with the store.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Has `before` called before each read from now on.
+    pub(crate) fn before_read(&self, before: impl Fn() + Send + Sync + 'static) {
+        *self.before_read.lock().unwrap() = Some(Arc::new(before));
     }
 
     fn read(&self) -> Result<&EmbeddedStore, StoreError> {
+        let before = self.before_read.lock().unwrap().clone();
+        if let Some(before) = before {
+            before();
+        }
         match self.fail_reads.load(Ordering::Relaxed) {
             true => Err(StoreError::Unavailable("the disk is gone".to_owned())),
             false => Ok(&self.held),

@@ -15,10 +15,10 @@ use super::webhook;
 use super::webhook::Cluster;
 use super::webhook::Time;
 use super::webhook::Undecided;
-use crate::admit::Origin;
+use crate::admit::{Gate, Origin};
 use crate::audit::record::Review;
 use crate::config::{Kubernetes, UnknownKinds, Workloads};
-use crate::http::Doors;
+use crate::http::Api;
 use crate::http::dialect::Dialect;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
@@ -29,17 +29,14 @@ use answer::{Reviewed, Verdict};
 use wire::AdmissionRequest;
 
 /// Reviews one object.
-pub(in crate::http) async fn review(
-    doors: &Doors,
-    exchange: Exchange,
-) -> Result<Answer, HttpError> {
+pub(in crate::http) async fn review(api: &Api, exchange: Exchange) -> Result<Answer, HttpError> {
     let cluster = Cluster::of(&exchange)?;
     let time = Time::of(&exchange)?;
     let request = wire::parse(&exchange.body)?;
     let (api_version, uid) = (request.api_version, request.uid.clone());
-    let verdict = match Case::of(&request, doors.kubernetes) {
+    let verdict = match Case::of(&request, api.kubernetes) {
         Ok(Case::Passes) => Verdict::allowed(),
-        Ok(Case::Judged(judged)) => judge(doors, &cluster, time, request, judged).await,
+        Ok(Case::Judged(judged)) => judge(&api.gate, &cluster, time, request, judged).await,
         Err(refusal) => {
             tracing::warn!(%uid, cluster = %cluster.name, "review denied: {}", refusal.message());
             Verdict::refused(&refusal)
@@ -49,9 +46,9 @@ pub(in crate::http) async fn review(
 }
 
 /// Denies what would have to be judged, for want of room.
-pub(in crate::http) fn deny(doors: &Doors, exchange: &Exchange) -> Result<Answer, HttpError> {
+pub(in crate::http) fn deny(api: &Api, exchange: &Exchange) -> Result<Answer, HttpError> {
     let request = wire::parse(&exchange.body)?;
-    let verdict = match Case::of(&request, doors.kubernetes) {
+    let verdict = match Case::of(&request, api.kubernetes) {
         Ok(Case::Passes) => Verdict::allowed(),
         Ok(Case::Judged(judged)) => Verdict::undecided(Undecided::Overloaded, judged.advisory),
         Err(refusal) => Verdict::refused(&refusal),
@@ -167,7 +164,7 @@ fn malformed(which: &str, why: &str) -> Refusal {
 }
 
 async fn judge(
-    doors: &Doors,
+    gate: &Gate,
     cluster: &Cluster,
     time: Time,
     request: AdmissionRequest<'_>,
@@ -183,7 +180,7 @@ async fn judge(
     let kind = request.kind.kind.as_ref().to_owned();
     let review = Some(asked(request, judged.advisory));
     let origin = Origin { review, ..cluster.origin(Dialect::AdmissionReview) };
-    let decided = webhook::decide(doors, &origin, vec![question], time).await;
+    let decided = webhook::decide(gate, &origin, vec![question], time).await;
     let reviewed = Reviewed { kind, name, pod: &judged.pod, carried_by: judged.carried_by };
     let decision = decided.as_deref().and_then(<[_]>::first).map(|recorded| &recorded.decision);
     match (decision, judged.advisory) {
