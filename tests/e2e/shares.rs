@@ -88,7 +88,14 @@ async fn strangers_who_ask_for_much_at_once_are_read_no_faster_than_they_are_ans
     let answer = client.bearing("cluster").post("/v1/decisions", &question).await.ok();
     assert_eq!(answer["allowed"], true, "{answer:#}");
     assert_eq!(client.get("/v1/projects/p/policy").await.status, 401, "a new stranger is heard");
-    let peak = daemon.peak_memory_mib();
+    let mut peak = 0;
+    // Until the daemon has read what it will.
+    while peak < daemon.peak_memory_mib() {
+        peak = daemon.peak_memory_mib();
+        for _ in 0..500 {
+            client.bearing("cluster").post("/v1/decisions", &question).await.ok();
+        }
+    }
     assert!(peak <= at_rest + STRANGERS_MIB, "{peak} MiB, {at_rest} at rest");
     drop(held);
 }
