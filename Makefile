@@ -11,6 +11,7 @@ test:
 	tests/tools.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 	umask 022 && cargo build --workspace --all-targets
 	cargo test --workspace
 	tests/deny.sh

@@ -1,6 +1,6 @@
 //! What the daemon is told: a TOML file and flags, the flags winning.
 //!
-//! Two stages: [`file`] is exactly what was written, [`Config`] is what it means, with every
+//! Two stages: [`mod@file`] is exactly what was written, [`Config`] is what it means, with every
 //! default filled in. Unknown keys are refused.
 
 pub mod audit;

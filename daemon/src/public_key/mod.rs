@@ -1,7 +1,7 @@
 //! Public keys: the one place that reads SubjectPublicKeyInfo.
 //!
 //! [`read`] looks at the structure only, for whoever computes with a key that has entered.
-//! [`judge`] decides if a key may enter, whichever door it comes by: keys of plugins and of
+//! [`fn@judge`] decides if a key may enter, whichever door it comes by: keys of plugins and of
 //! attestors, of the issuers of JWTs, of client CAs and clients, of key versions.
 
 mod encode;

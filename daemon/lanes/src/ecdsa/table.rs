@@ -1,7 +1,7 @@
 //! Tables of multiples, so that u · P is a sum of table entries and takes no doubling.
 //!
 //! With windows of w bits, window j holds the odd multiples 1, 3, …, 2^w − 1 of 2^(w j) · P. The
-//! digits of [`Comb::offset`] and [`digit`] are odd, hence never zero: every window contributes
+//! digits of [`Comb::OFFSET`] and [`digit`] are odd, hence never zero: every window contributes
 //! exactly one entry, or its mirror image.
 
 use super::curve::{Affine, GENERATOR};
@@ -174,7 +174,7 @@ pub(crate) fn base_comb(form: Form) -> Option<BaseComb> {
     Comb::build(&GENERATOR, form)
 }
 
-/// points[i] += addends[i], with one inversion for all. `None` if two have the same x.
+/// `points[i] += addends[i]`, with one inversion for all. `None` if two have the same x.
 fn add_each(points: &mut [Affine], addends: &[Affine]) -> Option<()> {
     let mut product = Field::ONE;
     let mut before = Vec::with_capacity(points.len());

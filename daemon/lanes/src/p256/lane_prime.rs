@@ -24,8 +24,8 @@ pub(crate) fn fold(mut a: Loose) -> Number {
     carry(a)
 }
 
-/// Adds z[i] · p, which makes limb i zero modulo 2^52, and carries what is above into limb i + 1.
-/// p is −1 modulo 2^52, so that z[i] is its own quotient; the instruction reads its low 52 bits.
+/// Adds `z[i]` · p, which makes limb i zero modulo 2^52, and carries what is above into limb i + 1.
+/// p is −1 modulo 2^52, so that `z[i]` is its own quotient; the instruction reads its low 52 bits.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(crate) fn reduce_limb(z: &mut Columns, i: usize) {

@@ -24,7 +24,7 @@ pub(crate) fn fold(mut a: Loose) -> Number {
 }
 
 /// Adds a multiple m of p, which makes limb i zero modulo 2^52, and carries what is above into limb
-/// i + 1. −1/p is 1 + 2^32 modulo 2^52, and so m = z[i] (1 + 2^32) mod 2^52.
+/// i + 1. −1/p is 1 + 2^32 modulo 2^52, and so m = `z[i]` (1 + 2^32) mod 2^52.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(crate) fn reduce_limb(z: &mut Columns, i: usize) {

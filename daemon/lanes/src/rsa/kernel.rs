@@ -178,7 +178,7 @@ fn double_and_add_square<const PART: usize>(sum: &mut Block, a: &Block) {
     }
 }
 
-/// Adds a · b[j] for every j from `FROM` on, as far as it falls into the part of the columns, for
+/// Adds a · `b[j]` for every j from `FROM` on, as far as it falls into the part of the columns, for
 /// a of limb `I`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]

@@ -1,7 +1,7 @@
 //! The store of `--data-dir`: one redb file, `hallmark.redb`, and room kept back beside it.
 //!
 //! [`tables`] says what lies where. Reads ([`read`]) run on their caller's thread, each in one
-//! consistent view; writes ([`write`]) are encoded on their caller's thread and carried out by one
+//! consistent view; writes ([`mod@write`]) are encoded on their caller's thread and carried out by one
 //! thread ([`committer`]) that makes many of them durable with one fsync. Records are binary where
 //! decisions read them ([`occurrence`], [`evidence`]) and JSON elsewhere ([`record`]). [`quota`] limits
 //! what is filed for one digest under a note and in a project. [`disk`] keeps a full disk from redb,
