@@ -1,7 +1,7 @@
 # Two commands for a newcomer: `make demo` and `make test`. The others take their time: `make bench`,
-# `make soak MINUTES=60`, `make memory`.
+# `make soak MINUTES=60`, `make memory`, `make fuzz MINUTES=1`.
 # The umask: the daemon refuses to load a plugin that others may write.
-.PHONY: demo test bench bench-lanes soak memory
+.PHONY: demo test bench bench-lanes soak memory fuzz
 
 demo:
 	umask 022 && cargo build --release --package hallmark --package hallmark-plugin-pkix --package hallmark-plugin-pgp
@@ -38,3 +38,8 @@ memory: under-test
 under-test:
 	umask 022 && cargo build --release --package hallmark --package hallmark-plugin-pkix \
 		--package hallmark-plugin-pgp
+
+# Minutes for each reader of tests/fuzz/readers, or for TARGET alone.
+fuzz: MINUTES ?= 1
+fuzz:
+	tests/fuzz.sh run $(MINUTES) $(TARGET)

@@ -59,7 +59,9 @@ impl Work {
         let mut pool = Vec::new();
         for (file, bytes) in corpus {
             let outcome = self.read(&bytes);
-            assert_eq!(outcome.is_ok(), file.starts_with("good-"), "{file}: {outcome:?}");
+            if !file.starts_with("found-") {
+                assert_eq!(outcome.is_ok(), file.starts_with("good-"), "{file}: {outcome:?}");
+            }
             outcomes.insert(shape(&outcome));
             pool.push(bytes);
         }

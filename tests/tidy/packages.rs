@@ -1,6 +1,6 @@
 //! Which package may depend on which.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Table;
 
@@ -31,7 +31,9 @@ fn manifests() -> Vec<(String, Table)> {
         (name(&path), text.parse().expect("TOML"))
     };
     let manifests: Vec<(String, Table)> = manifests.map(read).collect();
-    manifests.into_iter().filter(|(_, table)| table.contains_key("package")).collect()
+    // A package with a workspace of its own is built by another tool, and shipped nowhere.
+    let ours = |table: &Table| table.contains_key("package") && !table.contains_key("workspace");
+    manifests.into_iter().filter(|(_, table)| ours(table)).collect()
 }
 
 fn package(table: &Table) -> &str {
@@ -164,4 +166,34 @@ fn every_workspace_dependency_is_used() {
     };
     let dead: Vec<_> = table.keys().filter(|name| !used(name)).cloned().collect();
     none(&dead);
+}
+
+/// The versions of each package in a lock file.
+fn locked(path: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let text = std::fs::read_to_string(root().join(path)).expect("reads");
+    let table: Table = text.parse().expect("TOML");
+    let mut versions = BTreeMap::<_, BTreeSet<_>>::new();
+    for package in table["package"].as_array().expect("a list") {
+        let text = |member: &str| package[member].as_str().expect("a text").to_owned();
+        versions.entry(text("name")).or_default().insert(text("version"));
+    }
+    versions
+}
+
+/// What is fuzzed is what is shipped: the same version of every library.
+#[test]
+fn the_fuzzer_is_built_with_the_versions_of_the_workspace() {
+    const LOCK: &str = "tests/libfuzzer/Cargo.lock";
+    let ours = locked("Cargo.lock");
+    let strays = locked(LOCK).into_iter().filter_map(|(name, versions)| {
+        let strays: Vec<_> = versions.difference(ours.get(&name)?).cloned().collect();
+        (!strays.is_empty()).then(|| format!("{LOCK}: {name} {}", strays.join(", ")))
+    });
+    let mut faults: Vec<_> = strays.collect();
+    if !faults.is_empty() {
+        faults.push(format!(
+            "copy Cargo.lock to {LOCK}, then `cargo metadata --manifest-path tests/libfuzzer/Cargo.toml`"
+        ));
+    }
+    none(&faults);
 }

@@ -25,7 +25,7 @@ pub struct Patch {
 impl Patch {
     /// The resource `held` with the change made. Members in `fixed` stay what they are; asking for
     /// another value of one is refused.
-    pub(super) fn onto(
+    pub fn onto(
         &self,
         held: &Map<String, Value>,
         fixed: &[&str],

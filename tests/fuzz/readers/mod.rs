@@ -25,8 +25,12 @@ use hallmark_core::policy::parse::{policy_from_json, policy_from_yaml};
 use hallmark_core::policy::pattern::AllowlistPattern;
 use hallmark_core::policy::render::{policy_to_json, policy_to_yaml};
 
-mod openpgp;
+mod api;
+mod connections;
+mod daemon;
+mod plugins;
 mod tokens;
+mod webhooks;
 
 /// Reads an input. An error says why it was refused; a panic is a fault of ours.
 pub(crate) type Reader = fn(&[u8]) -> Read;
@@ -34,7 +38,7 @@ pub(crate) type Reader = fn(&[u8]) -> Read;
 type Read = Result<(), String>;
 
 /// Every reader, by the name of its corpus.
-pub(crate) const READERS: [(&str, Reader); 22] = [
+pub(crate) const READERS: [(&str, Reader); 33] = [
     ("policy_yaml", policy_yaml),
     ("policy_json", policy_json),
     ("document", document),
@@ -53,10 +57,21 @@ pub(crate) const READERS: [(&str, Reader); 22] = [
     ("audit_log", audit_log),
     ("configuration", configuration),
     ("public_key", public_key_info),
+    ("pkix_key", plugins::pkix_key),
+    ("openpgp_certificate", plugins::openpgp_certificate),
+    ("openpgp_signature", plugins::openpgp_signature),
     ("jwt", tokens::jwt),
     ("jwks", tokens::jwks),
-    ("openpgp_certificate", openpgp::openpgp_certificate),
-    ("openpgp_signature", openpgp::openpgp_signature),
+    ("client_certificate", tokens::client_certificate),
+    ("admission_review", webhooks::admission_review),
+    ("image_review", webhooks::image_review),
+    ("provider_request", webhooks::provider_request),
+    ("api_request", api::api_request),
+    ("page_token", api::page_token),
+    ("update_mask", api::update_mask),
+    ("browser_headers", api::browser_headers),
+    ("connection", connections::connection),
+    ("ndjson_stream", connections::ndjson_stream),
 ];
 
 /// The reader of a corpus.
@@ -80,14 +95,14 @@ fn same<T: PartialEq + Debug, E: Display>(read: &T, written: &str, again: Result
     }
 }
 
-pub(crate) fn policy_yaml(input: &[u8]) -> Read {
+fn policy_yaml(input: &[u8]) -> Read {
     let policy = policy_from_yaml(text(input)?).map_err(refused)?;
     let yaml = policy_to_yaml(&policy, &"p".parse().expect("an id"));
     same(&policy, &yaml, policy_from_yaml(&yaml));
     Ok(())
 }
 
-pub(crate) fn policy_json(input: &[u8]) -> Read {
+fn policy_json(input: &[u8]) -> Read {
     let policy = policy_from_json(text(input)?).map_err(refused)?;
     let json = policy_to_json(&policy, &"p".parse().expect("an id")).to_string();
     same(&policy, &json, policy_from_json(&json));
@@ -95,7 +110,7 @@ pub(crate) fn policy_json(input: &[u8]) -> Read {
 }
 
 /// JSON is a part of YAML: where both read a text, they read the same.
-pub(crate) fn document(input: &[u8]) -> Read {
+fn document(input: &[u8]) -> Read {
     let text = text(input)?;
     let limits = DocumentLimits::DEFAULT;
     let value = |document: Result<Document, DocumentError>| {
@@ -110,7 +125,7 @@ pub(crate) fn document(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn attestor(input: &[u8]) -> Read {
+fn attestor(input: &[u8]) -> Read {
     let attestor = attestor_from_json(text(input)?, None).map_err(refused)?;
     for version in [ApiVersion::V1, ApiVersion::V1Beta1] {
         let json = attestor_to_json(&attestor, version).to_string();
@@ -119,14 +134,14 @@ pub(crate) fn attestor(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn note(input: &[u8]) -> Read {
+fn note(input: &[u8]) -> Read {
     let note = note_from_json(text(input)?, None).map_err(refused)?;
     let json = note_to_json(&note).to_string();
     same(&note, &json, note_from_json(&json, None));
     Ok(())
 }
 
-pub(crate) fn occurrence(input: &[u8]) -> Read {
+fn occurrence(input: &[u8]) -> Read {
     let read = |text: &str| occurrence_from_json(text, None, &Limits::DEFAULT);
     let occurrence = read(text(input)?).map_err(refused)?;
     let json = occurrence_to_json(&occurrence).to_string();
@@ -134,7 +149,7 @@ pub(crate) fn occurrence(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn platform_policy(input: &[u8]) -> Read {
+fn platform_policy(input: &[u8]) -> Read {
     let name: PlatformPolicyName = "projects/p/platforms/gke/policies/a".parse().expect("a name");
     let policy = platform_policy_from_yaml(text(input)?, Some(&name)).map_err(refused)?;
     let yaml = platform_policy_to_yaml(&policy);
@@ -144,14 +159,14 @@ pub(crate) fn platform_policy(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn signed_payload(input: &[u8]) -> Read {
+fn signed_payload(input: &[u8]) -> Read {
     let digest = signed_digest(input).map_err(refused)?;
     let written = payload("registry.example.com/x", digest);
     assert_eq!(signed_digest(&written), Ok(digest));
     Ok(())
 }
 
-pub(crate) fn image_reference(input: &[u8]) -> Read {
+fn image_reference(input: &[u8]) -> Read {
     let image = ImageReference::parse(text(input)?).map_err(refused)?;
     assert_eq!(ImageReference::parse(image.as_str()).as_ref(), Ok(&image));
     if let Some(digest) = image.digest() {
@@ -163,7 +178,7 @@ pub(crate) fn image_reference(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn allowlist_pattern(input: &[u8]) -> Read {
+fn allowlist_pattern(input: &[u8]) -> Read {
     let text = text(input)?;
     let pattern = AllowlistPattern::parse(text).map_err(refused)?;
     same(&pattern, pattern.as_str(), AllowlistPattern::parse(pattern.as_str()));
@@ -173,7 +188,7 @@ pub(crate) fn allowlist_pattern(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn allow_pattern(input: &[u8]) -> Read {
+fn allow_pattern(input: &[u8]) -> Read {
     let pattern = AllowPattern::parse(text(input)?).map_err(refused)?;
     same(&pattern, pattern.as_str(), AllowPattern::parse(pattern.as_str()));
     let outside = ImageReference::parse("elsewhere.example.org/x").expect("an image");
@@ -181,7 +196,7 @@ pub(crate) fn allow_pattern(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn trusted_directory(input: &[u8]) -> Read {
+fn trusted_directory(input: &[u8]) -> Read {
     let directory = TrustedDirectory::parse(text(input)?).map_err(refused)?;
     same(&directory, directory.as_str(), TrustedDirectory::parse(directory.as_str()));
     let outside = ImageReference::parse("elsewhere.example.org/x").expect("an image");
@@ -190,7 +205,7 @@ pub(crate) fn trusted_directory(input: &[u8]) -> Read {
 }
 
 /// As `:setIamPolicy` has it, in the JSON that Google's API reads.
-pub(crate) fn iam_policy(input: &[u8]) -> Read {
+fn iam_policy(input: &[u8]) -> Read {
     let read = |bytes: &[u8]| {
         let limits = DocumentLimits::DEFAULT;
         let document = Document::from_relaxed_json_bytes(bytes, &limits)?;
@@ -202,13 +217,13 @@ pub(crate) fn iam_policy(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn occurrence_filter(input: &[u8]) -> Read {
+fn occurrence_filter(input: &[u8]) -> Read {
     let scope = OccurrenceScope::Project("p".parse().expect("an id"));
     filter::parse(text(input)?, scope).map(drop).map_err(refused)
 }
 
 /// A body of `application/json`, and each line of one of `application/x-ndjson`.
-pub(crate) fn decision_request(input: &[u8]) -> Read {
+fn decision_request(input: &[u8]) -> Read {
     let mut outcome = Ok(());
     for line in input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let read = hallmark::http::decisions::parse(line);
@@ -223,7 +238,7 @@ pub(crate) fn decision_request(input: &[u8]) -> Read {
 }
 
 /// A log of one file, whatever it holds.
-pub(crate) fn audit_log(input: &[u8]) -> Read {
+fn audit_log(input: &[u8]) -> Read {
     let dir = tempfile::tempdir().expect("a directory");
     let name = "audit-00000000000000000001.jsonl";
     std::fs::write(dir.path().join(name), input).expect("writes");
@@ -233,11 +248,11 @@ pub(crate) fn audit_log(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn configuration(input: &[u8]) -> Read {
+fn configuration(input: &[u8]) -> Read {
     let file: File = toml::from_str(text(input)?).map_err(refused)?;
     file.resolve(2).map(drop).map_err(refused)
 }
 
-pub(crate) fn public_key_info(input: &[u8]) -> Read {
+fn public_key_info(input: &[u8]) -> Read {
     public_key::judge(input).map(drop).map_err(refused)
 }

@@ -1,8 +1,10 @@
-//! What proves who somebody is: the `Authorization` header, JWTs and the keys of their issuers.
+//! What proves who somebody is: the `Authorization` header, JWTs, the keys of their issuers, and
+//! client certificates.
 
 use std::path::Path;
 use std::sync::OnceLock;
 
+use hallmark::auth::certificate::ClientCertificate;
 use hallmark::auth::token::BearerToken;
 use hallmark::auth::{AuthFileError, Credentials, Guard};
 use hallmark::config::auth::{AuthSection, AuthSource, Jwt};
@@ -27,10 +29,10 @@ fn guard(jwks: &Path) -> Result<Guard, AuthFileError> {
 }
 
 /// No mutation of a token makes anybody of its sender but the one it was issued to.
-pub(crate) fn jwt(input: &[u8]) -> Read {
+pub(super) fn jwt(input: &[u8]) -> Read {
     static GUARD: OnceLock<Guard> = OnceLock::new();
-    let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/jwks/good-ec.json");
-    let guard = GUARD.get_or_init(|| guard(keys.as_ref()).expect("keys"));
+    const KEYS: &[u8] = include_bytes!("../../corpus/jwks/good-ec.json");
+    let guard = GUARD.get_or_init(|| guard_of(KEYS).expect("keys"));
     let mut headers = HeaderMap::new();
     let value = HeaderValue::from_bytes(input).map_err(|error| error.to_string())?;
     headers.insert(AUTHORIZATION, value);
@@ -42,9 +44,21 @@ pub(crate) fn jwt(input: &[u8]) -> Read {
     Ok(())
 }
 
-pub(crate) fn jwks(input: &[u8]) -> Read {
+pub(super) fn jwks(input: &[u8]) -> Read {
+    guard_of(input).map(drop).map_err(|error| error.to_string())
+}
+
+fn guard_of(jwks: &[u8]) -> Result<Guard, AuthFileError> {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("jwks.json");
-    std::fs::write(&file, input).expect("writes");
-    guard(&file).map(drop).map_err(|error| error.to_string())
+    std::fs::write(&file, jwks).expect("writes");
+    guard(&file)
+}
+
+/// Whatever a certificate names, its holder is nobody but by certificate.
+pub(super) fn client_certificate(input: &[u8]) -> Read {
+    let principal =
+        ClientCertificate::read(input).principal(NOW).map_err(|error| error.to_string())?;
+    assert!(principal.to_string().starts_with("mtls:"), "{principal}");
+    Ok(())
 }

@@ -36,11 +36,7 @@ struct Name {
 impl BrowserGuard {
     /// Refuses a request that says it comes from another origin. `anonymous` is true if nobody is
     /// asked who they are: then the request must also name this server by a name of its own.
-    pub(in crate::http) fn check<B>(
-        &self,
-        request: &Request<B>,
-        anonymous: bool,
-    ) -> Result<(), HttpError> {
+    pub fn check<B>(&self, request: &Request<B>, anonymous: bool) -> Result<(), HttpError> {
         let names = names(request)?;
         if anonymous || !self.allowed_hosts.is_empty() {
             self.check_names(&names)?;
