@@ -29,8 +29,8 @@ pub(super) fn api_request(input: &[u8]) -> Read {
 pub(super) fn page_token(input: &[u8]) -> Read {
     let page = PageRequest { size: Some(1), token: text(input)?.to_owned() };
     let project = "p".parse().expect("an id");
-    let page = inside(|daemon| daemon.run(daemon.doors.resources.notes(project, &page)))
-        .map_err(refused)?;
+    let page =
+        inside(|daemon| daemon.run(daemon.api.resources.notes(project, &page))).map_err(refused)?;
     assert!(page.items.len() <= 1, "{page:?}");
     assert!(page.next_page_token.is_empty() || page.items.len() == 1, "{page:?}");
     Ok(())

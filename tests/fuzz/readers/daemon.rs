@@ -1,4 +1,4 @@
-//! A daemon in this process, for the readers that stand behind its doors.
+//! A daemon in this process, for the readers that stand behind its routes.
 //!
 //! It holds project `p`, whose policy denies every image, and serves one listener on loopback. All
 //! of it that reads runs on the thread that asks.
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hallmark::app::Parts;
 use hallmark::auth::Caller;
 use hallmark::config::file::File;
-use hallmark::http::Doors;
+use hallmark::http::Api;
 use hallmark::http::engine::error::HttpError;
 use hallmark::http::engine::exchange::Exchange;
 use hallmark::http::engine::routes;
@@ -42,11 +42,13 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Rounds of the runtime without a byte after which a daemon that has nothing at work says no more.
 const QUIET_ROUNDS: usize = 32;
+/// The same for a daemon that has said nothing at all: a busy kernel takes its time over loopback.
+const SILENCE: Duration = Duration::from_millis(100);
 
 /// One for each thread that asks.
 #[derive(Debug)]
 pub(super) struct Inside {
-    pub(super) doors: Arc<Doors>,
+    pub(super) api: Arc<Api>,
     runtime: Runtime,
     address: SocketAddr,
     _dir: TempDir,
@@ -68,7 +70,7 @@ impl Inside {
         }
         let file: File = toml::from_str(&configuration(dir.path())).expect("a configuration");
         let config = file.resolve(1).expect("a configuration");
-        let doors = Parts::build(&config).expect("the parts of a daemon").doors;
+        let api = Parts::build(&config).expect("the parts of a daemon").api;
         // Sockets are looked at after every step, so that `QUIET_ROUNDS` counts something.
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -78,8 +80,8 @@ impl Inside {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");
         let entrance = Entrance { reach: Reach::Everything, tls: None };
-        drop(runtime.spawn(serve(listener, Arc::clone(&doors), entrance, pending())));
-        Self { doors, runtime, address, _dir: dir }
+        drop(runtime.spawn(serve(listener, Arc::clone(&api), entrance, pending())));
+        Self { api, runtime, address, _dir: dir }
     }
 
     /// Runs what the daemon would run.
@@ -103,11 +105,11 @@ impl Inside {
             received,
             deadline: received + DEADLINE,
         };
-        let answered = self.run((route.endpoint)(&self.doors, exchange));
+        let answered = self.run((route.endpoint)(&self.api, exchange));
         if let Err(HttpError::Internal { inside }) = &answered {
             panic!("internal error: {inside}");
         }
-        let body = self.run(answered?.into_body().collect());
+        let body = self.run(answered?.answer.into_body().collect());
         Ok(body.map_or_else(|never| match never {}, |body| body.to_bytes()))
     }
 
@@ -123,7 +125,13 @@ impl Inside {
                 write
             });
             let (mut answer, mut quiet, mut buffer) = (Vec::new(), 0, [0; 16 << 10]);
-            while quiet < QUIET_ROUNDS || self.is_at_work() || !sent.is_finished() {
+            let begun = Instant::now();
+            let may_say_more = |quiet, answer: &[u8]| {
+                quiet < QUIET_ROUNDS
+                    || !sent.is_finished()
+                    || (answer.is_empty() && begun.elapsed() < SILENCE)
+            };
+            while may_say_more(quiet, &answer) {
                 match read.try_read(&mut buffer) {
                     Ok(0) => break,
                     Ok(count) => {
@@ -131,7 +139,7 @@ impl Inside {
                         quiet = 0;
                     }
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                        quiet += 1;
+                        quiet = if self.is_at_work() { 0 } else { quiet + 1 };
                         // To the other threads, then to the other tasks.
                         std::thread::yield_now();
                         tokio::task::yield_now().await;
@@ -171,7 +179,8 @@ impl Inside {
 
     /// Others are at work for the daemon: the store, the log.
     fn is_at_work(&self) -> bool {
-        self.doors.metrics.in_flight.get() > 0 || self.doors.metrics.waiting.get() > 0
+        let metrics = &self.api.engine.metrics;
+        metrics.in_flight.get() > 0 || metrics.waiting.get() > 0
     }
 }
 
