@@ -36,37 +36,50 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
     requests.iter().try_for_each(|request| warming.call(request).map(drop))?;
     let count = (options.seconds * f64::from(options.rate)) as usize;
     let requests: Vec<_> = requests.iter().cycle().take(count).cloned().collect();
-    let run = || -> anyhow::Result<(f64, f64)> {
+    let run = || -> anyhow::Result<Side> {
         let before = daemon.server.used()?;
-        let p99 = open_loop::run(address, &requests, options.rate, allows)?.quantile(0.99);
-        Ok((p99, (daemon.server.used()? - before).as_secs_f64()))
+        let latencies = open_loop::run(address, &requests, options.rate, allows)?;
+        Ok(Side { latencies, work: (daemon.server.used()? - before).as_secs_f64() })
     };
-    let (mut ratios, mut work) = (Sample::default(), Sample::default());
-    let (mut quiet, mut attacked) = (Sample::default(), Sample::default());
-    let mut refused = 0;
+    let (mut quiet, mut attacked, mut refused) = (Side::default(), Side::default(), 0);
     for round in 0..options.pairs {
-        let (calm, calm_work) = run()?;
+        let calm_first = round % 2 == 0;
+        if calm_first {
+            quiet.merge(run()?);
+        }
         let attackers = Attackers::begin(address)?;
-        let (under, under_work) = run()?;
+        attacked.merge(run()?);
         refused += attackers.end()?;
-        quiet.push(calm);
-        attacked.push(under);
-        ratios.push(under / calm);
-        work.push(under_work / calm_work);
-        eprintln!("  round {round}: {calm:.0} µs, attacked {under:.0} µs");
+        if !calm_first {
+            quiet.merge(run()?);
+        }
     }
-    let ratio = |sample: &Sample| {
-        let (least, greatest) = (sample.quantile(0.0), sample.quantile(1.0));
-        format!("{:.2} [{least:.2}..{greatest:.2}] aim below {AIM:.2}", sample.median())
-    };
+    let p99 = |side: &Side| side.latencies.quantile(0.99);
+    let ratio = |attacked: f64, quiet: f64| format!("{:.2} aim below {AIM:.2}", attacked / quiet);
     Ok(Line::new("attack")
-        .fact("p99 ratio", ratio(&ratios))
-        .fact("processor time ratio", ratio(&work))
-        .fact("quiet", format!("{:.0} µs", quiet.median()))
-        .fact("attacked", format!("{:.0} µs", attacked.median()))
+        .fact("p99 ratio", ratio(p99(&attacked), p99(&quiet)))
+        .fact("processor time ratio", ratio(attacked.work, quiet.work))
+        .fact("quiet", format!("{:.0} µs", p99(&quiet)))
+        .fact("attacked", format!("{:.0} µs", p99(&attacked)))
         .fact("requests/s", options.rate)
         .fact("refused", refused)
         .fact("rounds", options.pairs))
+}
+
+/// All rounds of one side together: what stops the machine for milliseconds now and then meets both
+/// sides, and makes the p99 of one round no measure.
+#[derive(Debug, Default)]
+struct Side {
+    latencies: Sample,
+    /// Seconds of processor time that the daemon used.
+    work: f64,
+}
+
+impl Side {
+    fn merge(&mut self, other: Self) {
+        self.latencies.merge(other.latencies);
+        self.work += other.work;
+    }
 }
 
 /// `user:cluster` may decide; `user:roleless` is known and may nothing.

@@ -6,12 +6,15 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
 use anyhow::Context;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::time::Timespec;
 
 use crate::connection::Connection;
 use crate::corpus;
@@ -25,8 +28,6 @@ pub(crate) const TOKEN: &str = "roleless";
 
 /// What the process says once every one of them has begun.
 const BEGUN: &str = "begun";
-
-static REFUSED: AtomicU64 = AtomicU64::new(0);
 
 /// The process, from outside.
 #[derive(Debug)]
@@ -62,71 +63,80 @@ impl Attackers {
     }
 }
 
-/// What the process does, until its standard input ends or one of them is not refused.
+/// What the process does, until its standard input ends or one of them is not refused. It is one
+/// thread that waits: many would outweigh the load on its core, whatever their priority.
 pub(crate) fn run(address: SocketAddr) -> anyhow::Result<()> {
-    let body = corpus::question(&corpus::image(0));
-    let asked = corpus::ask(&corpus::image(0));
-    let half = asked[..asked.len() - body.len() / 2].to_vec();
-    let asked = corpus::bearing(TOKEN, &asked);
+    let mut crowd = Crowd::gather(address)?;
     let (ends, end) = mpsc::channel();
-    for _ in 0..STRANGERS {
-        let half = half.clone();
-        start(&ends, move || {
-            loop {
-                stranger(address, &half)?
-            }
-        });
-    }
-    for _ in 0..ROLELESS {
-        let asked = asked.clone();
-        start(&ends, move || roleless(address, &asked));
-    }
-    while REFUSED.load(Ordering::Relaxed) < (STRANGERS + ROLELESS) as u64 {
-        if let Ok(ended) = end.try_recv() {
-            return ended;
+    thread::spawn(move || ends.send(std::io::stdin().read_to_end(&mut Vec::new())));
+    let mut has_begun = false;
+    while end.try_recv().is_err() {
+        crowd.look()?;
+        if !has_begun && crowd.refused >= (STRANGERS + ROLELESS) as u64 {
+            println!("{BEGUN}");
+            has_begun = true;
         }
-        thread::yield_now();
     }
-    println!("{BEGUN}");
-    start(&ends, || {
-        std::io::stdin().read_to_end(&mut Vec::new())?;
+    println!("{}", crowd.refused);
+    Ok(())
+}
+
+/// Strangers, and behind them the role-less.
+struct Crowd {
+    address: SocketAddr,
+    epoll: OwnedFd,
+    connections: Vec<Connection>,
+    half: Vec<u8>,
+    asked: Vec<u8>,
+    refused: u64,
+}
+
+impl Crowd {
+    fn gather(address: SocketAddr) -> anyhow::Result<Self> {
+        let body = corpus::question(&corpus::image(0));
+        let asked = corpus::ask(&corpus::image(0));
+        let half = asked[..asked.len() - body.len() / 2].to_vec();
+        let asked = corpus::bearing(TOKEN, &asked);
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut crowd = Self { address, epoll, connections: Vec::new(), half, asked, refused: 0 };
+        for index in 0..STRANGERS + ROLELESS {
+            let connection = crowd.open(index)?;
+            crowd.connections.push(connection);
+        }
+        Ok(crowd)
+    }
+
+    fn open(&self, index: usize) -> anyhow::Result<Connection> {
+        let mut connection = Connection::open(self.address, true)?;
+        let data = epoll::EventData::new_u64(index as u64);
+        epoll::add(&self.epoll, &connection, data, epoll::EventFlags::IN)?;
+        connection.send(if index < STRANGERS { &self.half } else { &self.asked })?;
+        Ok(connection)
+    }
+
+    /// Waits for refusals, a while, and has those who were refused ask again.
+    fn look(&mut self) -> anyhow::Result<()> {
+        let mut events = Vec::with_capacity(STRANGERS + ROLELESS);
+        let patience = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&patience))?;
+        for event in &events {
+            let index = usize::try_from(event.data.u64())?;
+            let is_stranger = index < STRANGERS;
+            // That a stranger is closed without an answer is part of the game.
+            let status = match self.connections[index].receive() {
+                Ok(None) => continue,
+                Ok(Some(answer)) => Some(answer.status),
+                Err(error) if !is_stranger => return Err(error),
+                Err(_) => None,
+            };
+            let expected = if is_stranger { 401 } else { 403 };
+            anyhow::ensure!(status.is_none_or(|it| it == expected), "answered {status:?}");
+            self.refused += u64::from(status.is_some());
+            match is_stranger {
+                true => self.connections[index] = self.open(index)?,
+                false => self.connections[index].send(&self.asked)?,
+            }
+        }
         Ok(())
-    });
-    end.recv()??;
-    println!("{}", REFUSED.load(Ordering::Relaxed));
-    Ok(())
-}
-
-/// Runs `work` on a thread of its own, and says how it ended.
-fn start(
-    ends: &mpsc::Sender<anyhow::Result<()>>,
-    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-) {
-    let ends = ends.clone();
-    thread::spawn(move || drop(ends.send(work())));
-}
-
-/// One connection of a stranger. That it is closed without an answer is part of the game.
-fn stranger(address: SocketAddr, half: &[u8]) -> anyhow::Result<()> {
-    let mut connection = Connection::open(address, false)?;
-    if connection.send(half).is_ok()
-        && let Ok(answer) = connection.wait()
-    {
-        refused(answer.status, 401)?;
     }
-    Ok(())
-}
-
-fn roleless(address: SocketAddr, asked: &[u8]) -> anyhow::Result<()> {
-    let mut connection = Connection::open(address, false)?;
-    loop {
-        connection.send(asked)?;
-        refused(connection.wait()?.status, 403)?;
-    }
-}
-
-fn refused(status: u16, expected: u16) -> anyhow::Result<()> {
-    anyhow::ensure!(status == expected, "answered {status} instead of {expected}");
-    REFUSED.fetch_add(1, Ordering::Relaxed);
-    Ok(())
 }

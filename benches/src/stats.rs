@@ -12,6 +12,12 @@ impl Sample {
         self.0.sort_by(f64::total_cmp);
     }
 
+    /// Takes up all that the other holds.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+        self.0.sort_by(f64::total_cmp);
+    }
+
     /// The value that half of the measurements do not reach; 0 where there are none.
     pub(crate) fn median(&self) -> f64 {
         self.quantile(0.5)
