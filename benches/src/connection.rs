@@ -60,16 +60,12 @@ impl Connection {
     /// Sends a request and waits for its answer, on a blocking connection.
     pub(crate) fn call(&mut self, request: &[u8]) -> anyhow::Result<Vec<u8>> {
         self.send(request)?;
-        let answer = self.wait()?;
-        let text = String::from_utf8_lossy(answer.body);
-        anyhow::ensure!(answer.status == 200, "answered {}: {text}", answer.status);
-        Ok(answer.body.to_vec())
-    }
-
-    /// Waits for the answer to what was sent, on a blocking connection.
-    pub(crate) fn wait(&mut self) -> anyhow::Result<Answer<'_>> {
-        while self.receive()?.is_none() {}
-        answer(&self.buffer[..self.filled])?.context("the answer is gone")
+        loop {
+            let Some(answer) = self.receive()? else { continue };
+            let text = String::from_utf8_lossy(answer.body);
+            anyhow::ensure!(answer.status == 200, "answered {}: {text}", answer.status);
+            return Ok(answer.body.to_vec());
+        }
     }
 
     /// The socket itself, for what is no exchange of one request and one answer.

@@ -93,6 +93,11 @@ pub(crate) fn allows(body: &[u8]) -> bool {
     body.starts_with(br#"{"allowed":true,"#)
 }
 
+/// Whether the body of an answer about one image says that it was worked out before.
+pub(crate) fn is_cached(body: &[u8]) -> bool {
+    body.ends_with(br#""cached":true}]}"#)
+}
+
 fn configuration(caches: Caches) -> String {
     let Caches { verdict_mib, evaluation_mib } = caches;
     format!(

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::connection::Connection;
 use crate::corpus::question;
-use crate::daemon::allows;
+use crate::daemon::{allows, is_cached};
 
 /// What came of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ fn receive(socket: TcpStream) -> anyhow::Result<(usize, usize)> {
             let said = || String::from_utf8_lossy(answer).into_owned();
             anyhow::ensure!(allows(answer), "not allowed: {}", said());
             answers += 1;
-            cached += usize::from(answer.ends_with(br#""cached":true}]}"#));
+            cached += usize::from(is_cached(answer));
         }
         text.drain(..whole);
     }

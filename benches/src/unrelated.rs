@@ -1,5 +1,5 @@
-//! How many decisions stay cached while policies, notes and attestors that have nothing to do with
-//! them are written.
+//! How many decisions stay cached while policies and notes that have nothing to do with them are
+//! written.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::Options;
 use crate::connection::{Connection, request};
 use crate::corpus::{self, Signer, ask};
-use crate::daemon::{Caches, Daemon, allows};
+use crate::daemon::{Caches, Daemon, allows, is_cached};
 use crate::report::Line;
 
 /// Distinct images, asked for in turn.
@@ -61,7 +61,7 @@ fn count_cached(
         let answer = connection.call(request)?;
         anyhow::ensure!(allows(&answer), "not allowed: {}", String::from_utf8_lossy(&answer));
         answers += 1;
-        cached += u64::from(answer.ends_with(br#""cached":true}]}"#));
+        cached += u64::from(is_cached(&answer));
     }
     Ok((answers, cached))
 }
