@@ -12,9 +12,8 @@ use hallmark::auth::Guard;
 use hallmark::config::auth::{AuthSection, AuthSource, Jwt};
 use hallmark::config::file::File;
 use hallmark::tls::{Tls, TlsFiles};
-use hallmark_plugin_api::host::{Circumstances, Instance, Pin, PluginImage, Services};
+use hallmark_plugin_api::host::{Instance, PluginImage, Services};
 use hallmark_plugin_api::{Item, LogLevel, Material};
-use hallmark_tests::daemon::binary;
 use hallmark_tests::gpg::{Gpg, MADE};
 use hallmark_tests::keys::{Key, openssl, write};
 use hallmark_tests::pki::Authority;
@@ -22,13 +21,12 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::mutate::{Random, mutated};
+use super::readers::plugins::{self, NOW};
 
 /// Mutations of each secret, beside those that are listed.
 const MUTATIONS: usize = 60;
 /// Bytes of a secret that nobody may see in a row.
 const WINDOW: usize = 6;
-const NOW: Circumstances<'static> =
-    Circumstances { now: 1_795_000_000, deadline: None, cancel: None };
 
 /// A file that holds a secret.
 struct Secret {
@@ -205,12 +203,7 @@ impl Services for Listener {
 
 fn image(plugin: &str) -> &'static Arc<PluginImage> {
     static IMAGES: OnceLock<[Arc<PluginImage>; 2]> = OnceLock::new();
-    let load = |plugin| {
-        let path = binary(&format!("libhallmark_plugin_{plugin}.so"));
-        let sha256 = Sha256::digest(std::fs::read(&path).expect("readable")).into();
-        Arc::new(PluginImage::load(&path, &Pin::Sha256(vec![sha256])).expect("a plugin"))
-    };
-    let images = IMAGES.get_or_init(|| ["pkix", "pgp"].map(load));
+    let images = IMAGES.get_or_init(|| ["pkix", "pgp"].map(plugins::image));
     if plugin == "pkix" { &images[0] } else { &images[1] }
 }
 

@@ -28,7 +28,7 @@ use hallmark_core::policy::render::{policy_to_json, policy_to_yaml};
 mod api;
 mod connections;
 mod daemon;
-mod plugins;
+pub(crate) mod plugins;
 mod tokens;
 mod webhooks;
 

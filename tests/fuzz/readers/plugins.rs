@@ -15,7 +15,7 @@ use super::Read;
 
 /// What the signatures of the corpus are over.
 const PAYLOAD: &[u8] = b"{\"critical\":{\"image\":{}}}\n";
-const NOW: Circumstances<'static> =
+pub(crate) const NOW: Circumstances<'static> =
     Circumstances { now: 1_795_000_000, deadline: None, cancel: None };
 
 struct Nobody;
@@ -34,12 +34,15 @@ impl Services for Nobody {
     }
 }
 
-/// An instance of a plugin, as `make test` built it.
-fn instance(plugin: &str) -> Arc<Instance> {
+/// A plugin, as `make test` built it.
+pub(crate) fn image(plugin: &str) -> Arc<PluginImage> {
     let path = binary(&format!("libhallmark_plugin_{plugin}.so"));
     let sha256 = Sha256::digest(std::fs::read(&path).expect("readable")).into();
-    let image = PluginImage::load(&path, &Pin::Sha256(vec![sha256])).expect("a plugin");
-    Instance::create(&Arc::new(image), "{}", Arc::new(Nobody)).expect("an instance")
+    Arc::new(PluginImage::load(&path, &Pin::Sha256(vec![sha256])).expect("a plugin"))
+}
+
+fn instance(plugin: &str) -> Arc<Instance> {
+    Instance::create(&image(plugin), "{}", Arc::new(Nobody)).expect("an instance")
 }
 
 fn pgp() -> &'static Instance {
