@@ -272,12 +272,15 @@ impl Snapshots {
     pub fn keys_changed(&self, keys: &dyn ResolveKeys) -> u64 {
         let mut publication = self.lock();
         let Publication { resolved, identities } = &mut *publication;
-        let mut changed = Vec::new();
-        for attestor in resolved.values_mut().filter(|attestor| attestor.may_change(keys)) {
+        let changed = |attestor: &ResolvedAttestor| {
             let known = know(&attestor.written, keys, Some(&attestor.known), identities);
-            if known.identity != attestor.known.identity {
+            (known.identity != attestor.known.identity).then_some(known)
+        };
+        let may_change = resolved.values().filter(|attestor| attestor.may_change(keys));
+        let changed: Vec<_> = may_change.filter_map(changed).collect();
+        for known in &changed {
+            if let Some(attestor) = resolved.get_mut(&known.trusted.name) {
                 attestor.known = known.clone();
-                changed.push(known);
             }
         }
         match changed.is_empty() {
