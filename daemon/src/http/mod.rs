@@ -2,9 +2,9 @@
 //!
 //! [`ROUTES`] is the contents page of the API; every route says what it takes to be used. The
 //! [`engine`] owns sockets, limits and draining; it finds the route of each request, reads the body
-//! under the limits and calls the endpoint. An endpoint is a function of the [`Api`] and one [`Exchange`]; it
-//! answers or fails with an [`HttpError`], which is rendered in one place. Endpoints live with their
-//! dialect: `google`, `kubernetes`, [`decisions`], [`health`].
+//! under the limits and calls the endpoint. An endpoint is a function of the [`Api`] and one
+//! [`Exchange`]; it answers or fails with an [`HttpError`], which is rendered in one place.
+//! Endpoints live with their dialect: `google`, `kubernetes`, [`decisions`], [`health`].
 
 pub mod decisions;
 pub mod dialect;

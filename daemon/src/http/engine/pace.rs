@@ -89,6 +89,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_is_held_back_for_longer_than_its_caller_waits() {
+        for delay_max in [PROBE_DELAY_MAX, REFUSAL_DELAY_MAX] {
+            let (pace, now) = (Pace::new(delay_max), Instant::now());
+            let flooder = Holder::at(Ipv4Addr::new(192, 0, 2, 1).into());
+            let longest = (0..5_000).map(|_| pace.delay(flooder.clone(), now)).max();
+            assert_eq!(longest, Some(delay_max));
+        }
+    }
+
+    #[test]
     fn a_flood_is_held_back_and_others_are_not() {
         let (pace, now) = (Pace::new(PROBE_DELAY_MAX), Instant::now());
         let holder = |number| Holder::at(Ipv4Addr::new(192, 0, 2, number).into());
