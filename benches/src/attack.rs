@@ -7,9 +7,11 @@ use crate::attackers::{self, Attackers};
 use crate::connection::Connection;
 use crate::corpus::{PROJECT, Signer, ask, bearing};
 use crate::daemon::{Caches, Daemon, allows};
+use crate::open_loop::{self, Between, Exchange};
 use crate::report::Line;
 use crate::stats::Sample;
-use crate::{Options, corpus, open_loop};
+use crate::witness::{Stop, Witnesses};
+use crate::{Options, corpus};
 
 /// Distinct images of the cluster, all of them warm.
 const IMAGES: u64 = 1_000;
@@ -38,8 +40,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
     let requests: Vec<_> = requests.iter().cycle().take(count).cloned().collect();
     let run = || -> anyhow::Result<Side> {
         let before = daemon.server.used()?;
-        let latencies = open_loop::run(address, &requests, options.rate, allows)?;
-        Ok(Side { latencies, work: (daemon.server.used()? - before).as_secs_f64() })
+        let witnesses = Witnesses::begin()?;
+        let exchanges = open_loop::run(address, &requests, options.rate, Between::Sleep, allows)?;
+        let stops = witnesses.end()?;
+        let work = (daemon.server.used()? - before).as_secs_f64();
+        Ok(Side::of(exchanges, &stops, work))
     };
     let (mut quiet, mut attacked, mut refused) = (Side::default(), Side::default(), 0);
     for round in 0..options.pairs {
@@ -61,6 +66,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
         .fact("processor time ratio", ratio(attacked.work, quiet.work))
         .fact("quiet", format!("{:.0} µs", p99(&quiet)))
         .fact("attacked", format!("{:.0} µs", p99(&attacked)))
+        .fact("left out, quiet", quiet.left_out)
+        .fact("left out, attacked", attacked.left_out)
+        .fact("p50", format!("{:.0} µs", quiet.latencies.quantile(0.5)))
+        .fact("p50 attacked", format!("{:.0} µs", attacked.latencies.quantile(0.5)))
         .fact("requests/s", options.rate)
         .fact("refused", refused)
         .fact("rounds", options.pairs))
@@ -71,13 +80,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
 #[derive(Debug, Default)]
 struct Side {
     latencies: Sample,
+    /// Exchanges during which the machine stood still.
+    left_out: usize,
     /// Seconds of processor time that the daemon used.
     work: f64,
 }
 
 impl Side {
+    fn of(exchanges: Vec<Exchange>, stops: &[Stop], work: f64) -> Self {
+        let touched = |it: &Exchange| stops.iter().any(|stop| stop.touched(it.due, it.answered));
+        let (out, kept): (Vec<_>, Vec<_>) = exchanges.into_iter().partition(touched);
+        Self { latencies: open_loop::latencies(kept), left_out: out.len(), work }
+    }
+
     fn merge(&mut self, other: Self) {
         self.latencies.merge(other.latencies);
+        self.left_out += other.left_out;
         self.work += other.work;
     }
 }

@@ -4,20 +4,16 @@
 //! Strangers open connections, send half a body each and open the next as soon as they are refused;
 //! the role-less ask over connections of their own as fast as they are answered.
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
 
-use anyhow::Context;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::time::Timespec;
 
 use crate::connection::Connection;
 use crate::corpus;
+use crate::partner::{self, Partner};
 
 /// Connections of strangers, each with a body on its way, and of the role-less.
 const STRANGERS: usize = 256;
@@ -26,40 +22,21 @@ const ROLELESS: usize = 64;
 /// The token, and the name, of the principal without a role.
 pub(crate) const TOKEN: &str = "roleless";
 
-/// What the process says once every one of them has begun.
-const BEGUN: &str = "begun";
-
 /// The process, from outside.
 #[derive(Debug)]
-pub(crate) struct Attackers {
-    child: Child,
-    says: BufReader<ChildStdout>,
-}
+pub(crate) struct Attackers(Partner);
 
 impl Attackers {
     /// Starts it, and returns once the attack is under way.
     pub(crate) fn begin(address: SocketAddr) -> anyhow::Result<Self> {
-        let mut command = Command::new("nice");
-        command
-            .args(["-n", "19"])
-            .arg(std::env::current_exe()?)
-            .arg("--attack")
-            .arg(address.to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut says = BufReader::new(child.stdout.take().context("a pipe")?);
-        let mut line = String::new();
-        says.read_line(&mut line)?;
-        anyhow::ensure!(line.trim() == BEGUN, "the attackers did not begin");
-        Ok(Self { child, says })
+        // The load takes the core back at once from a process of the idle class.
+        let launcher = ["chrt", "--idle", "0"];
+        Ok(Self(Partner::begin(&launcher, &["--attack", &address.to_string()])?))
     }
 
     /// Ends it; answers how many requests were refused.
-    pub(crate) fn end(mut self) -> anyhow::Result<u64> {
-        drop(self.child.stdin.take());
-        let mut count = String::new();
-        self.says.read_to_string(&mut count)?;
-        self.child.wait()?;
-        count.trim().parse().context("the attackers were answered something else than a refusal")
+    pub(crate) fn end(self) -> anyhow::Result<u64> {
+        Ok(self.0.end()?.trim().parse()?)
     }
 }
 
@@ -67,13 +44,12 @@ impl Attackers {
 /// thread that waits: many would outweigh the load on its core, whatever their priority.
 pub(crate) fn run(address: SocketAddr) -> anyhow::Result<()> {
     let mut crowd = Crowd::gather(address)?;
-    let (ends, end) = mpsc::channel();
-    thread::spawn(move || ends.send(std::io::stdin().read_to_end(&mut Vec::new())));
+    let end = partner::end();
     let mut has_begun = false;
-    while end.try_recv().is_err() {
+    while !partner::has_ended(&end) {
         crowd.look()?;
         if !has_begun && crowd.refused >= (STRANGERS + ROLELESS) as u64 {
-            println!("{BEGUN}");
+            partner::say_begun();
             has_begun = true;
         }
     }

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::time::Timespec;
 
 use crate::connection::Connection;
@@ -42,6 +42,24 @@ impl Connections {
 
     pub(crate) fn send(&mut self, index: usize, request: &[u8]) -> anyhow::Result<()> {
         Ok(self.all[index].send(request)?)
+    }
+
+    /// Asks once over each: a cluster keeps its connections.
+    pub(crate) fn warm(&mut self, request: &[u8], good: fn(&[u8]) -> bool) -> anyhow::Result<()> {
+        (0..self.len()).try_for_each(|index| self.send(index, request))?;
+        let mut answered = Vec::new();
+        while answered.len() < self.len() {
+            self.poll(good, &mut answered)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for an answer, for `patience` at most. To the nanosecond: epoll's own waiting is
+    /// rounded up to milliseconds.
+    pub(crate) fn wait(&self, patience: Duration) -> anyhow::Result<()> {
+        let mut epoll = [PollFd::new(&self.epoll, PollFlags::IN)];
+        poll(&mut epoll, Some(&Timespec::try_from(patience)?))?;
+        Ok(())
     }
 
     /// Looks for answers and gives the index of each connection that has one. Fails if an

@@ -2,13 +2,14 @@
 //! cached decisions of which one in a hundred is cold. In rounds, so that all three see the same
 //! machine.
 
+use crate::Options;
 use crate::cached::Rivals;
 use crate::corpus::ask;
 use crate::daemon::allows;
+use crate::open_loop::{self, Between};
 use crate::report::Line;
 use crate::server::Server;
 use crate::stats::Sample;
-use crate::{Options, open_loop};
 
 /// One in this many requests of the mix is for an image never asked for before.
 const COLD_EVERY: usize = 100;
@@ -25,7 +26,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Vec<Line>> {
     for round in 0..options.pairs {
         let mixed = mixed(&rivals, &warm, round)?;
         let mut measure = |which: usize, server: &Server, requests: &[Vec<u8>]| {
-            rounds[which].push(&open_loop::run(server.address, requests, options.rate, allows)?);
+            let (address, rate) = (server.address, options.rate);
+            let exchanges = open_loop::run(address, requests, rate, Between::Spin, allows)?;
+            rounds[which].push(&open_loop::latencies(exchanges));
             anyhow::Ok(())
         };
         measure(0, &rivals.nginx, &warm)?;

@@ -21,10 +21,12 @@ mod ndjson;
 mod nginx;
 mod open_loop;
 mod openpgp;
+mod partner;
 mod report;
 mod server;
 mod stats;
 mod unrelated;
+mod witness;
 mod worker;
 
 use std::net::SocketAddr;
@@ -61,6 +63,12 @@ struct Options {
     /// Be the attackers of `attack`, against this address, until standard input ends.
     #[arg(long, hide = true)]
     attack: Option<SocketAddr>,
+    /// Be a witness of stops, until standard input ends.
+    #[arg(long, hide = true)]
+    witness: bool,
+    /// Keep this core awake, until standard input ends.
+    #[arg(long, hide = true)]
+    keep_awake: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,6 +94,14 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(address) = options.attack {
         return attackers::run(address);
+    }
+    if options.witness {
+        witness::run();
+        return Ok(());
+    }
+    if options.keep_awake {
+        witness::keep_awake();
+        return Ok(());
     }
     cores::check()?;
     cores::pin(cores::LOAD)?;

@@ -6,28 +6,52 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::closed_loop::{CONNECTIONS, Connections};
 use crate::stats::Sample;
+use crate::witness;
 
-/// Sends `requests` at `per_second`, one after the other, and answers the latency of each in
-/// microseconds. The sending side never sleeps: its core is its own.
+/// What the sending side does between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Between {
+    /// It looks for answers without a rest: its core is its own.
+    Spin,
+    /// It sleeps, and leaves its core to others.
+    Sleep,
+}
+
+/// When a request was due and when it was answered, by the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchange {
+    pub(crate) due: Duration,
+    pub(crate) answered: Duration,
+}
+
+/// The latencies, in microseconds.
+pub(crate) fn latencies(exchanges: impl IntoIterator<Item = Exchange>) -> Sample {
+    let micros = |exchange: Exchange| (exchange.answered - exchange.due).as_secs_f64() * 1e6;
+    exchanges.into_iter().map(micros).collect()
+}
+
+/// Sends `requests` at `per_second`, one after the other.
 pub(crate) fn run(
     address: SocketAddr,
     requests: &[Vec<u8>],
     per_second: u32,
+    between: Between,
     good: fn(&[u8]) -> bool,
-) -> anyhow::Result<Sample> {
+) -> anyhow::Result<Vec<Exchange>> {
     let mut connections = Connections::open(address, CONNECTIONS)?;
+    connections.warm(&requests[0], good)?;
     let interval = Duration::from_secs(1) / per_second;
     let mut free: Vec<usize> = (0..connections.len()).collect();
-    let mut due_of = vec![Instant::now(); connections.len()];
-    let (mut waiting, mut latencies) = (VecDeque::new(), Vec::with_capacity(requests.len()));
+    let mut due_of = vec![witness::now(); connections.len()];
+    let (mut waiting, mut exchanges) = (VecDeque::new(), Vec::with_capacity(requests.len()));
     let (mut next, mut answered) = (0, Vec::new());
-    let started = Instant::now();
-    while latencies.len() < requests.len() {
-        let now = Instant::now();
+    let started = witness::now();
+    while exchanges.len() < requests.len() {
+        let now = witness::now();
         while next < requests.len() && started + interval * u32::try_from(next)? <= now {
             waiting.push_back(next);
             next += 1;
@@ -38,12 +62,16 @@ pub(crate) fn run(
             waiting.pop_front();
             free.pop();
         }
+        if between == Between::Sleep {
+            let due = started + interval * u32::try_from(next)?;
+            connections.wait(due.saturating_sub(now))?;
+        }
         connections.poll(good, &mut answered)?;
-        let now = Instant::now();
+        let now = witness::now();
         for index in answered.drain(..) {
-            latencies.push((now - due_of[index]).as_secs_f64() * 1e6);
+            exchanges.push(Exchange { due: due_of[index], answered: now });
             free.push(index);
         }
     }
-    Ok(latencies.into_iter().collect())
+    Ok(exchanges)
 }
