@@ -5,19 +5,18 @@
 //! the role-less ask over connections of their own as fast as they are answered.
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
-use rustix::time::Timespec;
-
-use crate::connection::Connection;
+use crate::connections::Connections;
 use crate::corpus;
 use crate::partner::{self, Partner};
 
 /// Connections of strangers, each with a body on its way, and of the role-less.
 const STRANGERS: usize = 256;
 const ROLELESS: usize = 64;
+
+/// How long one look for refusals waits: how late they notice that they are to end.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The token, and the name, of the principal without a role.
 pub(crate) const TOKEN: &str = "roleless";
@@ -59,9 +58,7 @@ pub(crate) fn run(address: SocketAddr) -> anyhow::Result<()> {
 
 /// Strangers, and behind them the role-less.
 struct Crowd {
-    address: SocketAddr,
-    epoll: OwnedFd,
-    connections: Vec<Connection>,
+    connections: Connections,
     half: Vec<u8>,
     asked: Vec<u8>,
     refused: u64,
@@ -73,33 +70,23 @@ impl Crowd {
         let asked = corpus::ask(&corpus::image(0));
         let half = asked[..asked.len() - body.len() / 2].to_vec();
         let asked = corpus::bearing(TOKEN, &asked);
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut crowd = Self { address, epoll, connections: Vec::new(), half, asked, refused: 0 };
-        for index in 0..STRANGERS + ROLELESS {
-            let connection = crowd.open(index)?;
-            crowd.connections.push(connection);
-        }
+        let connections = Connections::open(address, STRANGERS + ROLELESS)?;
+        let mut crowd = Self { connections, half, asked, refused: 0 };
+        (0..STRANGERS + ROLELESS).try_for_each(|index| crowd.ask(index))?;
         Ok(crowd)
     }
 
-    fn open(&self, index: usize) -> anyhow::Result<Connection> {
-        let mut connection = Connection::open(self.address, true)?;
-        let data = epoll::EventData::new_u64(index as u64);
-        epoll::add(&self.epoll, &connection, data, epoll::EventFlags::IN)?;
-        connection.send(if index < STRANGERS { &self.half } else { &self.asked })?;
-        Ok(connection)
+    fn ask(&mut self, index: usize) -> anyhow::Result<()> {
+        self.connections.send(index, if index < STRANGERS { &self.half } else { &self.asked })
     }
 
     /// Waits for refusals, a while, and has those who were refused ask again.
     fn look(&mut self) -> anyhow::Result<()> {
-        let mut events = Vec::with_capacity(STRANGERS + ROLELESS);
-        let patience = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-        epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&patience))?;
-        for event in &events {
-            let index = usize::try_from(event.data.u64())?;
+        self.connections.wait(PATIENCE)?;
+        for index in self.connections.ready()? {
             let is_stranger = index < STRANGERS;
             // That a stranger is closed without an answer is part of the game.
-            let status = match self.connections[index].receive() {
+            let status = match self.connections.receive(index) {
                 Ok(None) => continue,
                 Ok(Some(answer)) => Some(answer.status),
                 Err(error) if !is_stranger => return Err(error),
@@ -108,10 +95,10 @@ impl Crowd {
             let expected = if is_stranger { 401 } else { 403 };
             anyhow::ensure!(status.is_none_or(|it| it == expected), "answered {status:?}");
             self.refused += u64::from(status.is_some());
-            match is_stranger {
-                true => self.connections[index] = self.open(index)?,
-                false => self.connections[index].send(&self.asked)?,
+            if is_stranger {
+                self.connections.reopen(index)?;
             }
+            self.ask(index)?;
         }
         Ok(())
     }

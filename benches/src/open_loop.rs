@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::closed_loop::{CONNECTIONS, Connections};
+use crate::closed_loop::CONNECTIONS;
+use crate::connections::Connections;
 use crate::stats::Sample;
 use crate::witness;
 
