@@ -1,6 +1,6 @@
 //! Whoever may not decide, and whoever wants all of it, costs a cluster that asks nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hallmark_tests::client::Client;
 use hallmark_tests::daemon::{Daemon, eventually};
@@ -119,6 +119,31 @@ async fn a_stranger_and_the_roleless_are_refused_before_their_body() {
     let refused = client.bearing("roleless").post(path, &json!({})).await;
     assert_eq!(refused.status, 403, "{}", refused.text);
     assert_eq!(metric(client, "hallmark_http_bodies").await, 0.0);
+}
+
+/// Refusals and probes of one address beyond 100 at once come at 20 a second, each apart from the
+/// other.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_and_probes_of_one_address_come_at_their_pace() {
+    const ASKED: u32 = 140;
+    let least = Duration::from_secs(1) * (ASKED - 101) / 20;
+    let (_dir, daemon) = start("").await;
+    let client = &daemon.client;
+    let asked = |client: Client, path: &'static str, status| async move {
+        let started = Instant::now();
+        for _ in 0..ASKED {
+            assert_eq!(client.get(path).await.status, status, "{path}");
+        }
+        started.elapsed()
+    };
+    let policy = "/v1/projects/p/policy";
+    let (strangers, roleless, probes) = tokio::join!(
+        asked(client.clone(), policy, 401),
+        asked(client.bearing("roleless"), policy, 403),
+        asked(client.clone(), "/livez", 200),
+    );
+    assert!(strangers.max(roleless) >= 2 * least, "{strangers:?} {roleless:?}");
+    assert!(probes >= least, "{probes:?}");
 }
 
 /// 1,200 slow bodies of one who may, as many of strangers and of one who may not, more than there

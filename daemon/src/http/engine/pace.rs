@@ -14,8 +14,7 @@ use tokio::time::sleep;
 use super::holder::Holder;
 
 /// Answers of one address each second that are not held back, and at once: more than probes and
-/// misconfigured clients ask for. `hallmark-benches attack` shows the price: at a hundred a second
-/// refusals moved the p99 of decisions.
+/// misconfigured clients ask for. `hallmark-benches attack` measures what they cost those who may ask.
 const PER_SECOND: u32 = 20;
 const BURST: u32 = 100;
 
