@@ -4,7 +4,7 @@
 //! Strangers open connections, send half a body each and open the next as soon as they are refused;
 //! the role-less ask over connections of their own as fast as they are answered.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::connections::Connections;
@@ -14,6 +14,9 @@ use crate::partner::{self, Partner};
 /// Connections of strangers, each with a body on its way, and of the role-less.
 const STRANGERS: usize = 256;
 const ROLELESS: usize = 64;
+
+/// Where they come from: not from where the load does.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// How long one look for refusals waits: how late they notice that they are to end.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -70,7 +73,7 @@ impl Crowd {
         let asked = corpus::ask(&corpus::image(0));
         let half = asked[..asked.len() - body.len() / 2].to_vec();
         let asked = corpus::bearing(TOKEN, &asked);
-        let connections = Connections::open(address, STRANGERS + ROLELESS)?;
+        let connections = Connections::open(ADDRESS, address, STRANGERS + ROLELESS)?;
         let mut crowd = Self { connections, half, asked, refused: 0 };
         (0..STRANGERS + ROLELESS).try_for_each(|index| crowd.ask(index))?;
         Ok(crowd)

@@ -3,7 +3,7 @@
 //! The side of the load never sleeps. If it did, the slower server would also pay for waking it,
 //! an interrupt to another core with each answer, and the faster one would not.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::connections::Connections;
@@ -18,7 +18,7 @@ pub(crate) fn run(
     duration: Duration,
     good: fn(&[u8]) -> bool,
 ) -> anyhow::Result<u64> {
-    let mut connections = Connections::open(address, CONNECTIONS)?;
+    let mut connections = Connections::open(Ipv4Addr::LOCALHOST, address, CONNECTIONS)?;
     let mut next = requests.iter().cycle();
     let mut send = |connections: &mut Connections, index| match next.next() {
         Some(request) => connections.send(index, request),

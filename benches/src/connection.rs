@@ -2,10 +2,11 @@
 //! bytes, answers are looked at where they lie.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::Context;
+use rustix::net::{self, AddressFamily, SocketType};
 
 /// Bytes of one answer that fit, head and body.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -29,8 +30,19 @@ pub(crate) struct Answer<'a> {
 impl Connection {
     /// Opens a connection. `nonblocking` ones answer [`None`] where an answer is not yet there.
     pub(crate) fn open(address: SocketAddr, nonblocking: bool) -> anyhow::Result<Self> {
-        let socket =
-            TcpStream::connect(address).with_context(|| format!("nobody listens on {address}"))?;
+        Self::open_from(Ipv4Addr::LOCALHOST, address, nonblocking)
+    }
+
+    /// The same, from this address of ours.
+    pub(crate) fn open_from(
+        source: Ipv4Addr,
+        address: SocketAddr,
+        nonblocking: bool,
+    ) -> anyhow::Result<Self> {
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        net::bind(&socket, &SocketAddr::from((source, 0)))?;
+        net::connect(&socket, &address).with_context(|| format!("nobody listens on {address}"))?;
+        let socket = TcpStream::from(socket);
         socket.set_nodelay(true)?;
         socket.set_nonblocking(nonblocking)?;
         Ok(Self { socket, buffer: vec![0; BUFFER_BYTES], filled: 0 })

@@ -1,6 +1,6 @@
 //! Many connections from one thread: what is there to receive, and on which.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::connection::{Answer, Connection};
 
 /// Non-blocking connections under one epoll.
 pub(crate) struct Connections {
+    source: Ipv4Addr,
     address: SocketAddr,
     epoll: OwnedFd,
     all: Vec<Connection>,
@@ -19,15 +20,25 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn open(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
+    /// Opens `count` of them, from this address of ours.
+    pub(crate) fn open(
+        source: Ipv4Addr,
+        address: SocketAddr,
+        count: usize,
+    ) -> anyhow::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let all = (0..count).map(|index| open(&epoll, address, index)).collect::<Result<_, _>>()?;
-        Ok(Self { address, epoll, all, events: Vec::with_capacity(count) })
+        let (all, events) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut this = Self { source, address, epoll, all, events };
+        for index in 0..count {
+            let connection = this.connect(index)?;
+            this.all.push(connection);
+        }
+        Ok(this)
     }
 
     /// Closes one, and opens another in its place.
     pub(crate) fn reopen(&mut self, index: usize) -> anyhow::Result<()> {
-        self.all[index] = open(&self.epoll, self.address, index)?;
+        self.all[index] = self.connect(index)?;
         Ok(())
     }
 
@@ -97,11 +108,11 @@ impl Connections {
         epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&Timespec::default()))?;
         Ok(())
     }
-}
 
-fn open(epoll: &OwnedFd, address: SocketAddr, index: usize) -> anyhow::Result<Connection> {
-    let connection = Connection::open(address, true)?;
-    let data = epoll::EventData::new_u64(index as u64);
-    epoll::add(epoll, &connection, data, epoll::EventFlags::IN)?;
-    Ok(connection)
+    fn connect(&self, index: usize) -> anyhow::Result<Connection> {
+        let connection = Connection::open_from(self.source, self.address, true)?;
+        let data = epoll::EventData::new_u64(index as u64);
+        epoll::add(&self.epoll, &connection, data, epoll::EventFlags::IN)?;
+        Ok(connection)
+    }
 }

@@ -5,7 +5,7 @@
 //! meanwhile: no coordinated omission.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::closed_loop::CONNECTIONS;
@@ -43,7 +43,7 @@ pub(crate) fn run(
     between: Between,
     good: fn(&[u8]) -> bool,
 ) -> anyhow::Result<Vec<Exchange>> {
-    let mut connections = Connections::open(address, CONNECTIONS)?;
+    let mut connections = Connections::open(Ipv4Addr::LOCALHOST, address, CONNECTIONS)?;
     connections.warm(&requests[0], good)?;
     let interval = Duration::from_secs(1) / per_second;
     let mut free: Vec<usize> = (0..connections.len()).collect();

@@ -146,6 +146,35 @@ async fn refusals_and_probes_of_one_address_come_at_their_pace() {
     assert!(probes >= least, "{probes:?}");
 }
 
+/// Opens one connection after the other, each with something that lets nobody in; they are heard at
+/// the pace of strangers.
+pub(crate) async fn knock(client: &Client, bytes: &[u8]) {
+    const KNOCKS: u32 = 140;
+    let least = Duration::from_secs(1) * (KNOCKS - 101) / 20;
+    let started = Instant::now();
+    for _ in 0..KNOCKS {
+        let mut wire = Wire::open(client).await;
+        assert!(wire.send(bytes).await, "nobody listens");
+        wire.read_to_end().await;
+    }
+    assert!(started.elapsed() >= least, "{:?}", started.elapsed());
+}
+
+/// Those over which somebody is let in are never held back, however soon one follows the other.
+#[tokio::test]
+async fn connections_of_strangers_are_heard_at_their_pace() {
+    let (_dir, daemon) = start("").await;
+    let held_back = "hallmark_http_held_back_total{what=\"connection\"}";
+    let question = json!({"project": "p", "images": [image("a")]});
+    for _ in 0..200 {
+        let cluster = Client::new(daemon.client.address()).bearing("cluster");
+        assert_eq!(cluster.post("/v1/decisions", &question).await.ok()["allowed"], true);
+    }
+    assert_eq!(metric(&daemon.client, held_back).await, 0.0);
+    knock(&daemon.client, b"junk\r\n\r\n").await;
+    assert!(metric(&daemon.client, held_back).await > 0.0);
+}
+
 /// 1,200 slow bodies of one who may, as many of strangers and of one who may not, more than there
 /// are slots in all: every request of a cluster is decided, none waits, none of them holds a slot.
 #[tokio::test(flavor = "multi_thread")]

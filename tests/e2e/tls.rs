@@ -13,6 +13,7 @@ use hallmark_tests::wire::Wire;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::shares::knock;
 use crate::watched::fifo;
 
 const TOKEN: &str = "the-token-of-the-operator";
@@ -166,6 +167,12 @@ async fn the_handshake_says_which_http_is_spoken() {
     assert!(negotiated("h2,http/1.1").contains("ALPN protocol: h2"));
     assert!(negotiated("http/1.1").contains("ALPN protocol: http/1.1"));
     assert!(!negotiated("spdy/1").contains("ALPN protocol"));
+}
+
+/// What is no handshake costs its address the next one.
+#[tokio::test]
+async fn handshakes_of_strangers_come_at_their_pace() {
+    knock(&Tls::start("127.0.0.1:0").daemon.client, b"junk").await;
 }
 
 fn expiry(metrics: &str) -> f64 {

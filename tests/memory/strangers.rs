@@ -2,8 +2,8 @@
 
 use hallmark_tests::daemon::{Daemon, eventually};
 use hallmark_tests::http2::opening;
+use hallmark_tests::wire::connect_from_afar;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 /// Bytes of a header that never ends, and of a body that never ends: just below what is refused,
 /// and below what counts against no budget.
@@ -19,7 +19,7 @@ pub(crate) async fn come(daemon: &Daemon, token: &str, count: usize) {
     let kinds = [silent(), half_header(), half_body(), opening(address, None, 0, REQUESTS)];
     let mut held = Vec::new();
     for number in 0..count {
-        let Ok(mut wire) = TcpStream::connect(address).await else { continue };
+        let Ok(mut wire) = connect_from_afar(address).await else { continue };
         // One that is refused is closed in mid-sentence.
         drop(wire.write_all(&kinds[number % kinds.len()]).await);
         held.push(wire);

@@ -8,6 +8,7 @@ use hallmark_tests::client::Client;
 use hallmark_tests::http2::{ACK, PING, SETTINGS, frame, opening};
 use hallmark_tests::project::{KEY_ID, image, payload};
 use hallmark_tests::soak::{Promise, Violation};
+use hallmark_tests::wire::connect_from_afar;
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,7 +47,7 @@ pub(crate) fn attack(soak: &Arc<Soak>, client: &Client, tasks: &mut JoinSet<()>)
 }
 
 async fn connect(soak: &Soak, address: &str) -> Option<TcpStream> {
-    let wire = TcpStream::connect(address).await.ok()?;
+    let wire = connect_from_afar(address).await.ok()?;
     soak.count("hostile connections");
     Some(wire)
 }

@@ -1,13 +1,24 @@
 //! A bare connection, for those who do not behave as clients do.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::daemon::PATIENCE;
+
+/// Connects from one of the other loopback addresses, as one of many strangers would.
+pub async fn connect_from_afar(address: &str) -> io::Result<TcpStream> {
+    let address = address.parse().map_err(io::Error::other)?;
+    let from = [127, fastrand::u8(1..), fastrand::u8(..), 1];
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((from, 0)))?;
+    socket.connect(address).await
+}
 
 /// A connection to a daemon, its bytes in our hands.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::body::Bodies;
 use super::flow::Flows;
 use super::limits::ServerLimits;
 use super::metrics::HttpMetrics;
-use super::pace::{PROBE_DELAY_MAX, Pace, REFUSAL_DELAY_MAX};
+use super::pace::{Held, PROBE_DELAY_MAX, Pace, REFUSAL_DELAY_MAX};
 use super::room::{GivesWay, Room};
 use super::slots::Slots;
 
@@ -31,8 +31,8 @@ impl Capacity {
             bodies: Bodies::new(limits),
             streams: Room::new(GivesWay::ToSmaller),
             flows: Flows::new(limits),
-            probes: Pace::new(PROBE_DELAY_MAX),
-            refusals: Pace::new(REFUSAL_DELAY_MAX),
+            probes: Pace::new(PROBE_DELAY_MAX, metrics.held_back(Held::Probe)),
+            refusals: Pace::new(REFUSAL_DELAY_MAX, metrics.held_back(Held::Refusal)),
         }
     }
 }

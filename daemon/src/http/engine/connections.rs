@@ -79,7 +79,7 @@ impl Connections {
 impl Standing {
     /// Somebody was let in over the connection: from now on its place is kept.
     pub(in crate::http) fn let_in(&self, holder: &Holder) {
-        if self.is_known.load(Ordering::Relaxed) {
+        if self.is_known() {
             return;
         }
         let mut place = self.place();
@@ -94,6 +94,11 @@ impl Standing {
         drop(known);
         *place = Some(Taken::Known(holder.clone()));
         self.is_known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody was let in over the connection.
+    pub(in crate::http) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
     }
 
     /// Returns once the connection must make room for another.

@@ -6,6 +6,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, O
 
 use super::flow::ClosedCause;
 use super::limits::ShedCause;
+use super::pace::Held;
 use crate::http::dialect::Dialect;
 use crate::metrics::latency;
 
@@ -20,6 +21,7 @@ pub struct HttpMetrics {
     seconds: [Histogram; Dialect::ALL.len()],
     sheds: [IntCounter; ShedCause::ALL.len()],
     closed: [IntCounter; ClosedCause::ALL.len()],
+    held_back: [IntCounter; Held::ALL.len()],
     /// Requests at work, operations aside.
     pub in_flight: IntGauge,
     /// Requests that wait for a slot.
@@ -54,6 +56,13 @@ impl HttpMetrics {
             Opts::new("hallmark_http_closed_total", "Connections ended by the daemon, by cause."),
             &["cause"],
         )?;
+        let held_back = IntCounterVec::new(
+            Opts::new(
+                "hallmark_http_held_back_total",
+                "Connections and answers of strangers held back, by what was.",
+            ),
+            &["what"],
+        )?;
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;
@@ -63,6 +72,7 @@ impl HttpMetrics {
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(sheds.clone()))?;
         registry.register(Box::new(closed.clone()))?;
+        registry.register(Box::new(held_back.clone()))?;
         let of_dialect = |dialect: Dialect| {
             CODES.map(|code| {
                 let code = if code == 0 { "other".to_owned() } else { code.to_string() };
@@ -74,6 +84,7 @@ impl HttpMetrics {
             seconds: Dialect::ALL.map(|dialect| seconds.with_label_values(&[dialect.name()])),
             sheds: ShedCause::ALL.map(|cause| sheds.with_label_values(&[cause.name()])),
             closed: ClosedCause::ALL.map(|cause| closed.with_label_values(&[cause.name()])),
+            held_back: Held::ALL.map(|held| held_back.with_label_values(&[held.name()])),
             in_flight: gauge("hallmark_http_in_flight", "Requests at work.")?,
             waiting: gauge("hallmark_http_waiting", "Requests that wait for a slot to work in.")?,
             bodies: gauge("hallmark_http_bodies", "Bodies of requests on their way in.")?,
@@ -101,6 +112,11 @@ impl HttpMetrics {
     /// Counts a connection that the server ended.
     pub fn closed(&self, cause: ClosedCause) {
         self.closed[cause as usize].inc();
+    }
+
+    /// The count of what was held back of this kind.
+    pub fn held_back(&self, held: Held) -> IntCounter {
+        self.held_back[held as usize].clone()
     }
 }
 

@@ -37,6 +37,7 @@ use super::guarded_io::GuardedIo;
 use super::limits::ServerLimits;
 use super::limits::ShedCause;
 use super::metrics::HttpMetrics;
+use super::pace::{Held, PROBE_DELAY_MAX, Pace, REFUSAL_DELAY_MAX};
 use crate::auth::certificate::ClientCertificate;
 use crate::http::Api;
 use crate::tls::Tls;
@@ -70,6 +71,16 @@ pub enum Reach {
     Everything,
     /// The routes of operations; the others are not there.
     Operations,
+}
+
+impl Reach {
+    /// How long a connection is held back at most.
+    fn delay_max(self) -> Duration {
+        match self {
+            Self::Everything => REFUSAL_DELAY_MAX,
+            Self::Operations => PROBE_DELAY_MAX,
+        }
+    }
 }
 
 /// What a listener is there for.
@@ -112,12 +123,15 @@ struct Server {
     entrance: Entrance,
     protocols: Arc<Protocols>,
     connections: Arc<Connections>,
+    strangers: Arc<Pace>,
     serving: JoinSet<()>,
 }
 
 impl Server {
     fn new(api: Arc<Api>, entrance: Entrance) -> Self {
+        let held_back = api.engine.metrics.held_back(Held::Connection);
         Self {
+            strangers: Arc::new(Pace::new(entrance.reach.delay_max(), held_back)),
             entrance,
             protocols: Arc::new(Protocols::new(&api.engine.limits)),
             connections: Connections::new(api.engine.limits.connections_max),
@@ -145,6 +159,7 @@ impl Server {
             reach: self.entrance.reach,
             address,
             standing,
+            strangers: Arc::clone(&self.strangers),
         };
         let tls = self.entrance.tls.as_ref().map(|tls| tls.config());
         self.serving.spawn(connection.serve(socket, tls));
@@ -187,21 +202,34 @@ struct Connection {
     reach: Reach,
     address: IpAddr,
     standing: Arc<Standing>,
+    /// Of connections that ended without anybody let in.
+    strangers: Arc<Pace>,
 }
 
 impl Connection {
-    /// Until it ends, or another needs the room of a stranger.
+    /// Until it ends, or another needs the room of a stranger. Where strangers came to nothing one
+    /// after the other, the next is heard at their pace.
     async fn serve(self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
         let (engine, standing) = (Arc::clone(&self.api.engine), Arc::clone(&self.standing));
+        let (strangers, address) = (Arc::clone(&self.strangers), self.address);
         tokio::select! {
             biased;
             () = standing.given_up() => engine.metrics.closed(ClosedCause::Stranger),
-            () = async {
-                match tls {
-                    Some(config) => self.serve_tls(socket, config).await,
-                    None => self.serve_clear(socket).await,
-                }
-            } => {}
+            () = self.hear(socket, tls) => {}
+        }
+        if engine.authorizer.guard.asks() && !standing.is_known() {
+            strangers.charge(address);
+        }
+    }
+
+    async fn hear(self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
+        tokio::select! {
+            () = self.strangers.until_due(self.address) => {}
+            () = self.api.engine.readiness.drained() => return,
+        }
+        match tls {
+            Some(config) => self.serve_tls(socket, config).await,
+            None => self.serve_clear(socket).await,
         }
     }
 
