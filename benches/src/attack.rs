@@ -1,6 +1,9 @@
 //! What a stranger and a caller without a role cost a cluster: its latency at a fixed rate while
 //! they do what they can, over its latency without them, turn about on the same daemon.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use sha2::{Digest, Sha256};
 
 use crate::attackers::{self, Attackers};
@@ -29,6 +32,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Line> {
     }
     let auth = dir.path().join("auth.toml");
     std::fs::write(&auth, authentication())?;
+    std::fs::set_permissions(&auth, Permissions::from_mode(0o600))?;
     let auth = format!("[auth]\nfile = '{}'\n", auth.display());
     let daemon = Daemon::start_with(dir.path(), Caches::DEFAULT, &auth)?;
     let address = daemon.server.address;
