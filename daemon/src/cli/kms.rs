@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use hallmark_core::attestor::SignatureAlgorithm;
+use hallmark_core::attestor::{HashFunction, SignatureAlgorithm};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
@@ -109,10 +109,10 @@ impl KeyName {
     pub(super) fn public(&self, client: &Client) -> anyhow::Result<PublicHalf> {
         let answer = client.get(&format!("{}/publicKey", self.path()))?;
         let named = string(&answer, "algorithm");
-        // ML-DSA alone has a name of its own at Cloud KMS.
-        let algorithm = named.strip_prefix("PQ_SIGN_").unwrap_or(&named);
-        let algorithm =
-            algorithm.parse().with_context(|| format!("{} signs with", self.key_id()))?;
+        // Cloud KMS grows, and what it adds may go by the name that Binary Authorization has for it.
+        let algorithm = SignatureAlgorithm::from_kms_name(&named)
+            .map_or_else(|| named.parse(), Ok)
+            .with_context(|| format!("{} signs with", self.key_id()))?;
         Ok(PublicHalf { pem: string(&answer, "pem"), algorithm })
     }
 
@@ -133,17 +133,15 @@ impl KeyName {
 
 /// The digest of the message, or the message itself for algorithms that take no digest.
 fn asked(algorithm: SignatureAlgorithm, message: &[u8]) -> Value {
-    let hashed = |name: &str, digest: &[u8]| json!({"digest": {name: STANDARD.encode(digest)}});
-    let name = algorithm.name();
-    if name.ends_with("SHA256") {
-        hashed("sha256", &Sha256::digest(message))
-    } else if name.ends_with("SHA384") {
-        hashed("sha384", &Sha384::digest(message))
-    } else if name.ends_with("SHA512") {
-        hashed("sha512", &Sha512::digest(message))
-    } else {
-        json!({"data": STANDARD.encode(message)})
-    }
+    let Some(hash) = algorithm.hash() else {
+        return json!({"data": STANDARD.encode(message)});
+    };
+    let digest = match hash {
+        HashFunction::Sha256 => STANDARD.encode(Sha256::digest(message)),
+        HashFunction::Sha384 => STANDARD.encode(Sha384::digest(message)),
+        HashFunction::Sha512 => STANDARD.encode(Sha512::digest(message)),
+    };
+    json!({"digest": {hash.name(): digest}})
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use aws_lc_rs::signature::{
     VerificationAlgorithm,
 };
 use curve25519_dalek::edwards::CompressedEdwardsY;
+use hallmark_core::attestor::{Curve, KeyType};
 use p256::elliptic_curve::sec1::ToSec1Point;
 
-use super::{KeyType, KeyTypeError, encode, read, rsa_numbers};
+use super::{KeyTypeError, encode, read, rsa_numbers};
 
 /// A key that may enter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +33,9 @@ const SMALL_FACTORS_END: u32 = 752;
 pub fn judge(spki_der: &[u8]) -> Result<JudgedKey, KeyTypeError> {
     let (key_type, bits) = read(spki_der)?;
     match key_type {
-        KeyType::P256 => return p256(spki_der, bits),
-        KeyType::P384 => point("P-384", &ECDSA_P384_SHA384_ASN1, bits, 97)?,
-        KeyType::P521 => point("P-521", &ECDSA_P521_SHA512_ASN1, bits, 133)?,
+        KeyType::Ec(curve @ Curve::P256) => return p256(curve, spki_der, bits),
+        KeyType::Ec(curve @ Curve::P384) => point(curve, &ECDSA_P384_SHA384_ASN1, bits)?,
+        KeyType::Ec(curve @ Curve::P521) => point(curve, &ECDSA_P521_SHA512_ASN1, bits)?,
         KeyType::Rsa(size) => rsa(size, bits)?,
         KeyType::Ed25519 => ed25519(bits)?,
         KeyType::MlDsa65 => ml_dsa_65(bits)?,
@@ -43,13 +44,13 @@ pub fn judge(spki_der: &[u8]) -> Result<JudgedKey, KeyTypeError> {
 }
 
 /// A point on P-256, compressed or not.
-fn p256(spki_der: &[u8], bits: &[u8]) -> Result<JudgedKey, KeyTypeError> {
-    let key_type = KeyType::P256;
+fn p256(curve: Curve, spki_der: &[u8], bits: &[u8]) -> Result<JudgedKey, KeyTypeError> {
+    let key_type = KeyType::Ec(curve);
     if !matches!(bits, [2 | 3, ..] if bits.len() == 33) {
-        point("P-256", &ECDSA_P256_SHA256_ASN1, bits, 65)?;
+        point(curve, &ECDSA_P256_SHA256_ASN1, bits)?;
         return Ok(JudgedKey { key_type, spki_der: spki_der.to_vec() });
     }
-    let wrong = KeyTypeError::Bits("P-256");
+    let wrong = KeyTypeError::Bits(curve.name());
     let key = p256::PublicKey::from_sec1_bytes(bits).map_err(|_| wrong.clone())?;
     let point = key.to_sec1_point(false);
     let spki_der = encode(&super::Encoded::P256(point.as_bytes())).ok_or(wrong)?;
@@ -58,18 +59,17 @@ fn p256(spki_der: &[u8], bits: &[u8]) -> Result<JudgedKey, KeyTypeError> {
 
 /// An uncompressed point that is on its curve: the curves have prime order, so it is in the group.
 fn point(
-    curve: &'static str,
+    curve: Curve,
     rules: &'static impl VerificationAlgorithm,
     bits: &[u8],
-    uncompressed_bytes: usize,
 ) -> Result<(), KeyTypeError> {
     if matches!(bits.first(), Some(2 | 3)) {
-        return Err(KeyTypeError::Compressed(curve));
+        return Err(KeyTypeError::Compressed(curve.name()));
     }
-    let shaped = bits.len() == uncompressed_bytes && bits.first() == Some(&4);
+    let shaped = bits.len() == 1 + 2 * curve.coordinate_bytes() && bits.first() == Some(&4);
     match shaped && ParsedPublicKey::new(rules, bits).is_ok() {
         true => Ok(()),
-        false => Err(KeyTypeError::Bits(curve)),
+        false => Err(KeyTypeError::Bits(curve.name())),
     }
 }
 

@@ -12,29 +12,10 @@ mod tests;
 pub use encode::{Encoded, encode};
 pub use judge::{JudgedKey, judge};
 
-use std::fmt;
-
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
 use der::{Decode, Reader, SliceReader};
-use hallmark_core::attestor::SignatureAlgorithm;
+use hallmark_core::attestor::{Curve, KeyType};
 use spki::SubjectPublicKeyInfoRef;
-
-/// Type, size and curve of a public key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyType {
-    /// With this many bits of modulus.
-    Rsa(usize),
-    /// NIST P-256.
-    P256,
-    /// NIST P-384.
-    P384,
-    /// NIST P-521.
-    P521,
-    /// RFC 8032.
-    Ed25519,
-    /// FIPS 204.
-    MlDsa65,
-}
 
 /// The bytes are no public key that verifies attestations.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,46 +56,6 @@ pub enum KeyTypeError {
     MlDsaDegenerate,
 }
 
-impl KeyType {
-    /// Whether keys of this type verify signatures of `algorithm`.
-    pub fn verifies(self, algorithm: SignatureAlgorithm) -> bool {
-        use SignatureAlgorithm as A;
-        self == match algorithm {
-            A::RsaPss2048Sha256
-            | A::RsaPkcs1_2048Sha256
-            | A::RsaPkcs1_2048Sha384
-            | A::RsaPkcs1_2048Sha512 => Self::Rsa(2048),
-            A::RsaPss3072Sha256
-            | A::RsaPkcs1_3072Sha256
-            | A::RsaPkcs1_3072Sha384
-            | A::RsaPkcs1_3072Sha512 => Self::Rsa(3072),
-            A::RsaPss4096Sha256
-            | A::RsaPss4096Sha512
-            | A::RsaPkcs1_4096Sha256
-            | A::RsaPkcs1_4096Sha384
-            | A::RsaPkcs1_4096Sha512 => Self::Rsa(4096),
-            A::EcdsaP256Sha256 | A::EcdsaP256Sha384 | A::EcdsaP256Sha512 => Self::P256,
-            A::EcdsaP384Sha256 | A::EcdsaP384Sha384 | A::EcdsaP384Sha512 => Self::P384,
-            A::EcdsaP521Sha256 | A::EcdsaP521Sha384 | A::EcdsaP521Sha512 => Self::P521,
-            A::MlDsa65 => Self::MlDsa65,
-            A::Ed25519 => Self::Ed25519,
-        }
-    }
-}
-
-impl fmt::Display for KeyType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rsa(bits) => write!(f, "RSA with {bits} bits"),
-            Self::P256 => f.write_str("EC P-256"),
-            Self::P384 => f.write_str("EC P-384"),
-            Self::P521 => f.write_str("EC P-521"),
-            Self::Ed25519 => f.write_str("Ed25519"),
-            Self::MlDsa65 => f.write_str("ML-DSA-65"),
-        }
-    }
-}
-
 /// RFC 8017 appendix A.1.
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// RFC 5480 §2.1.1.
@@ -145,9 +86,9 @@ pub fn read(spki_der: &[u8]) -> Result<(KeyType, &[u8]), KeyTypeError> {
         }
         RSA_ENCRYPTION => return Err(KeyTypeError::Bits("RSA")),
         EC_PUBLIC_KEY => match spki.algorithm.parameters_oid() {
-            Ok(P256) => KeyType::P256,
-            Ok(P384) => KeyType::P384,
-            Ok(P521) => KeyType::P521,
+            Ok(P256) => KeyType::Ec(Curve::P256),
+            Ok(P384) => KeyType::Ec(Curve::P384),
+            Ok(P521) => KeyType::Ec(Curve::P521),
             _ => return Err(KeyTypeError::Curve),
         },
         ED25519 if bare && bits.len() == 32 => KeyType::Ed25519,

@@ -17,13 +17,13 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1,
     ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, ECDSA_P521_SHA512_ASN1,
     EcdsaVerificationAlgorithm, ML_DSA_65, PqdsaVerificationAlgorithm,
-    RSA_PSS_2048_8192_SHA256 as PSS_SHA256, RSA_PSS_2048_8192_SHA512 as PSS_SHA512, RsaParameters,
-    RsaPssSaltLength,
+    RSA_PSS_2048_8192_SHA256 as PSS_SHA256, RSA_PSS_2048_8192_SHA384 as PSS_SHA384,
+    RSA_PSS_2048_8192_SHA512 as PSS_SHA512, RsaParameters, RsaPssSaltLength,
 };
-use hallmark_core::attestor::SignatureAlgorithm;
+use hallmark_core::attestor::{Curve, HashFunction, KeyType, Scheme, SignatureAlgorithm};
 use ring::signature as ring;
 
-use crate::public_key::{self, KeyType};
+use crate::public_key;
 
 /// Whether `signature` over `message` was made with the private half of the key. A key that is
 /// not one of `algorithm` has signed nothing.
@@ -33,7 +33,8 @@ pub(super) fn verify(
     message: &[u8],
     signature: &[u8],
 ) -> bool {
-    use SignatureAlgorithm as A;
+    use Curve::{P256, P384, P521};
+    use HashFunction::{Sha256, Sha384, Sha512};
     let Some(key) = key_of_type(algorithm, spki_der) else { return false };
     let by_ring = |rules: &'static dyn ring::VerificationAlgorithm| {
         ring::UnparsedPublicKey::new(rules, key).verify(message, signature).is_ok()
@@ -41,37 +42,35 @@ pub(super) fn verify(
     let by_aws_lc = |rules: &'static dyn aws_lc_rs::signature::VerificationAlgorithm| {
         rules.verify_sig(key, message, signature).is_ok()
     };
-    match algorithm {
-        A::RsaPss2048Sha256 | A::RsaPss3072Sha256 | A::RsaPss4096Sha256 => {
-            by_ring(&ring::RSA_PSS_2048_8192_SHA256) || by_aws_lc(&PSS_SHA256_SALT_MAX)
-        }
-        A::RsaPss4096Sha512 => {
-            by_ring(&ring::RSA_PSS_2048_8192_SHA512) || by_aws_lc(&PSS_SHA512_SALT_MAX)
-        }
-        A::RsaPkcs1_2048Sha256 | A::RsaPkcs1_3072Sha256 | A::RsaPkcs1_4096Sha256 => {
-            by_ring(&ring::RSA_PKCS1_2048_8192_SHA256)
-        }
-        A::RsaPkcs1_2048Sha384 | A::RsaPkcs1_3072Sha384 | A::RsaPkcs1_4096Sha384 => {
-            by_ring(&ring::RSA_PKCS1_2048_8192_SHA384)
-        }
-        A::RsaPkcs1_2048Sha512 | A::RsaPkcs1_3072Sha512 | A::RsaPkcs1_4096Sha512 => {
-            by_ring(&ring::RSA_PKCS1_2048_8192_SHA512)
-        }
-        A::EcdsaP256Sha256 => by_ring(&ring::ECDSA_P256_SHA256_ASN1),
-        A::EcdsaP256Sha384 => by_ring(&ring::ECDSA_P256_SHA384_ASN1),
-        A::EcdsaP256Sha512 => by_aws_lc(&P256_SHA512),
-        A::EcdsaP384Sha256 => by_aws_lc(&P384_SHA256),
-        A::EcdsaP384Sha384 => by_aws_lc(&P384_SHA384),
-        A::EcdsaP384Sha512 => by_aws_lc(&P384_SHA512),
-        A::EcdsaP521Sha256 => by_aws_lc(&P521_SHA256),
-        A::EcdsaP521Sha384 => by_aws_lc(&P521_SHA384),
-        A::EcdsaP521Sha512 => by_aws_lc(&P521_SHA512),
-        A::MlDsa65 => by_aws_lc(&ML_DSA_65_PURE),
-        A::Ed25519 => by_ring(&ring::ED25519),
+    match algorithm.scheme() {
+        Scheme::RsaPss { hash, .. } => match hash {
+            Sha256 => by_ring(&ring::RSA_PSS_2048_8192_SHA256) || by_aws_lc(&PSS_SHA256_SALT_MAX),
+            Sha384 => by_ring(&ring::RSA_PSS_2048_8192_SHA384) || by_aws_lc(&PSS_SHA384_SALT_MAX),
+            Sha512 => by_ring(&ring::RSA_PSS_2048_8192_SHA512) || by_aws_lc(&PSS_SHA512_SALT_MAX),
+        },
+        Scheme::RsaPkcs1 { hash, .. } => by_ring(match hash {
+            Sha256 => &ring::RSA_PKCS1_2048_8192_SHA256,
+            Sha384 => &ring::RSA_PKCS1_2048_8192_SHA384,
+            Sha512 => &ring::RSA_PKCS1_2048_8192_SHA512,
+        }),
+        Scheme::Ecdsa { curve, hash } => match (curve, hash) {
+            (P256, Sha256) => by_ring(&ring::ECDSA_P256_SHA256_ASN1),
+            (P256, Sha384) => by_ring(&ring::ECDSA_P256_SHA384_ASN1),
+            (P256, Sha512) => by_aws_lc(&P256_SHA512),
+            (P384, Sha256) => by_aws_lc(&P384_SHA256),
+            (P384, Sha384) => by_aws_lc(&P384_SHA384),
+            (P384, Sha512) => by_aws_lc(&P384_SHA512),
+            (P521, Sha256) => by_aws_lc(&P521_SHA256),
+            (P521, Sha384) => by_aws_lc(&P521_SHA384),
+            (P521, Sha512) => by_aws_lc(&P521_SHA512),
+        },
+        Scheme::MlDsa65 => by_aws_lc(&ML_DSA_65_PURE),
+        Scheme::Ed25519 => by_ring(&ring::ED25519),
     }
 }
 
 static PSS_SHA256_SALT_MAX: RsaParameters = PSS_SHA256.with_pss_salt_length(RsaPssSaltLength::Max);
+static PSS_SHA384_SALT_MAX: RsaParameters = PSS_SHA384.with_pss_salt_length(RsaPssSaltLength::Max);
 static PSS_SHA512_SALT_MAX: RsaParameters = PSS_SHA512.with_pss_salt_length(RsaPssSaltLength::Max);
 static P256_SHA512: EcdsaVerificationAlgorithm = ECDSA_P256_SHA512_ASN1;
 static P384_SHA256: EcdsaVerificationAlgorithm = ECDSA_P384_SHA256_ASN1;
@@ -89,7 +88,7 @@ static ML_DSA_65_PURE: PqdsaVerificationAlgorithm = ML_DSA_65;
 pub(super) fn key_of_type(algorithm: SignatureAlgorithm, spki_der: &[u8]) -> Option<&[u8]> {
     let (key_type, bits) = public_key::read(spki_der).ok()?;
     let uncompressed = match key_type {
-        KeyType::P256 | KeyType::P384 | KeyType::P521 => bits.first() == Some(&4),
+        KeyType::Ec(_) => bits.first() == Some(&4),
         KeyType::Rsa(_) | KeyType::Ed25519 | KeyType::MlDsa65 => true,
     };
     (key_type.verifies(algorithm) && uncompressed).then_some(bits)

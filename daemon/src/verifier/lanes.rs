@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use hallmark_core::attestor::SignatureAlgorithm;
+use hallmark_core::attestor::{Curve, HashFunction, Scheme, SignatureAlgorithm};
 use hallmark_core::verdict::Check;
 use hallmark_lanes::{
     Algorithm, Check as LaneCheck, Digest, EngineError, Engines, Kernel, Key, PrepareError,
@@ -213,30 +213,22 @@ impl Lanes {
 
 /// What lanes call an algorithm, if they have it.
 pub(super) fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
-    use SignatureAlgorithm as A;
-    Some(match algorithm {
-        A::EcdsaP256Sha256 => Algorithm::EcdsaP256(Digest::Sha256),
-        A::EcdsaP256Sha384 => Algorithm::EcdsaP256(Digest::Sha384),
-        A::EcdsaP256Sha512 => Algorithm::EcdsaP256(Digest::Sha512),
-        A::EcdsaP384Sha256 => Algorithm::EcdsaP384(Digest::Sha256),
-        A::EcdsaP384Sha384 => Algorithm::EcdsaP384(Digest::Sha384),
-        A::EcdsaP384Sha512 => Algorithm::EcdsaP384(Digest::Sha512),
-        A::Ed25519 => Algorithm::Ed25519,
-        A::RsaPkcs1_2048Sha256 | A::RsaPkcs1_3072Sha256 | A::RsaPkcs1_4096Sha256 => {
-            Algorithm::RsaPkcs1(Digest::Sha256)
-        }
-        A::RsaPkcs1_2048Sha384 | A::RsaPkcs1_3072Sha384 | A::RsaPkcs1_4096Sha384 => {
-            Algorithm::RsaPkcs1(Digest::Sha384)
-        }
-        A::RsaPkcs1_2048Sha512 | A::RsaPkcs1_3072Sha512 | A::RsaPkcs1_4096Sha512 => {
-            Algorithm::RsaPkcs1(Digest::Sha512)
-        }
-        A::RsaPss2048Sha256 | A::RsaPss3072Sha256 | A::RsaPss4096Sha256 => {
-            Algorithm::RsaPss(Digest::Sha256)
-        }
-        A::RsaPss4096Sha512 => Algorithm::RsaPss(Digest::Sha512),
-        _ => return None,
+    Some(match algorithm.scheme() {
+        Scheme::Ecdsa { curve: Curve::P256, hash } => Algorithm::EcdsaP256(digest(hash)),
+        Scheme::Ecdsa { curve: Curve::P384, hash } => Algorithm::EcdsaP384(digest(hash)),
+        Scheme::Ed25519 => Algorithm::Ed25519,
+        Scheme::RsaPkcs1 { hash, .. } => Algorithm::RsaPkcs1(digest(hash)),
+        Scheme::RsaPss { hash, .. } => Algorithm::RsaPss(digest(hash)),
+        Scheme::Ecdsa { curve: Curve::P521, .. } | Scheme::MlDsa65 => return None,
     })
+}
+
+fn digest(hash: HashFunction) -> Digest {
+    match hash {
+        HashFunction::Sha256 => Digest::Sha256,
+        HashFunction::Sha384 => Digest::Sha384,
+        HashFunction::Sha512 => Digest::Sha512,
+    }
 }
 
 impl HotKey {

@@ -2,15 +2,16 @@
 //!
 //! Two forms. [`Attestor`] is the resource as it is written, with its key material as text.
 //! [`TrustedAttestor`] is what a decision uses: the same attestor with every key resolved by a
-//! plugin into a [`VerificationKey`]. [`parse`] reads the resource, [`render`] writes it.
+//! plugin into a [`VerificationKey`]. [`parse`] reads the resource, [`render`] writes it;
+//! [`SignatureAlgorithm`] is what a key signs with.
 
+mod algorithm;
 pub mod parse;
 pub mod render;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -18,9 +19,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use crate::envelope::Envelope;
-use crate::excerpt::Excerpt;
 use crate::names::{AttestorName, NoteName};
 use crate::time::UnixTime;
+
+pub use algorithm::{
+    Curve, HashFunction, KeyType, KmsAlgorithm, Scheme, SignatureAlgorithm, UnknownAlgorithm,
+};
 
 /// Bytes of one key id, as many as a plugin may give a key. Names of Cloud KMS keys end at about 500.
 pub const KEY_ID_BYTES_MAX: usize = 2_048;
@@ -82,150 +86,6 @@ fn uri_characters(text: &str) -> bool {
     let escapes = || text.bytes().enumerate().filter(|&(_, byte)| byte == b'%').map(|(at, _)| at);
     text.bytes().all(legal)
         && escapes().all(|at| text.as_bytes().get(at + 1..at + 3).is_some_and(hex))
-}
-
-/// A signature algorithm with its key size or curve and its hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum SignatureAlgorithm {
-    /// RSASSA-PSS, 2048-bit key, SHA-256.
-    RsaPss2048Sha256 = 1,
-    /// RSASSA-PSS, 3072-bit key, SHA-256.
-    RsaPss3072Sha256 = 2,
-    /// RSASSA-PSS, 4096-bit key, SHA-256.
-    RsaPss4096Sha256 = 3,
-    /// RSASSA-PSS, 4096-bit key, SHA-512.
-    RsaPss4096Sha512 = 4,
-    /// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-256.
-    RsaPkcs1_2048Sha256 = 5,
-    /// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-256.
-    RsaPkcs1_3072Sha256 = 6,
-    /// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-256.
-    RsaPkcs1_4096Sha256 = 7,
-    /// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-512.
-    RsaPkcs1_4096Sha512 = 8,
-    /// ECDSA on P-256 with SHA-256, signature in DER.
-    EcdsaP256Sha256 = 9,
-    /// ECDSA on P-384 with SHA-384, signature in DER.
-    EcdsaP384Sha384 = 10,
-    /// ECDSA on P-521 with SHA-512, signature in DER.
-    EcdsaP521Sha512 = 11,
-    /// FIPS 204 ML-DSA-65, pure, empty context.
-    MlDsa65 = 12,
-    /// RFC 8032 Ed25519. An extension: Google's service has no Ed25519.
-    Ed25519 = 32,
-    /// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-384. As met in OpenPGP.
-    RsaPkcs1_2048Sha384 = 33,
-    /// RSASSA-PKCS1-v1_5, 2048-bit key, SHA-512. As met in OpenPGP.
-    RsaPkcs1_2048Sha512 = 34,
-    /// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-384. As met in OpenPGP.
-    RsaPkcs1_3072Sha384 = 35,
-    /// RSASSA-PKCS1-v1_5, 3072-bit key, SHA-512. As met in OpenPGP.
-    RsaPkcs1_3072Sha512 = 36,
-    /// RSASSA-PKCS1-v1_5, 4096-bit key, SHA-384. As met in OpenPGP.
-    RsaPkcs1_4096Sha384 = 37,
-    /// ECDSA on P-256 with SHA-384, signature in DER. As met in OpenPGP.
-    EcdsaP256Sha384 = 38,
-    /// ECDSA on P-256 with SHA-512, signature in DER. As met in OpenPGP.
-    EcdsaP256Sha512 = 39,
-    /// ECDSA on P-384 with SHA-256, signature in DER. As met in OpenPGP.
-    EcdsaP384Sha256 = 40,
-    /// ECDSA on P-384 with SHA-512, signature in DER. As met in OpenPGP.
-    EcdsaP384Sha512 = 41,
-    /// ECDSA on P-521 with SHA-256, signature in DER. As met in OpenPGP.
-    EcdsaP521Sha256 = 42,
-    /// ECDSA on P-521 with SHA-384, signature in DER. As met in OpenPGP.
-    EcdsaP521Sha384 = 43,
-}
-
-/// The spellings of one algorithm: `names[0]` is the one written, all are read.
-const ALGORITHMS: [(SignatureAlgorithm, &[&str]); 24] = {
-    use SignatureAlgorithm::*;
-    [
-        (RsaPss2048Sha256, &["RSA_PSS_2048_SHA256", "RSA_SIGN_PSS_2048_SHA256"]),
-        (RsaPss3072Sha256, &["RSA_PSS_3072_SHA256", "RSA_SIGN_PSS_3072_SHA256"]),
-        (RsaPss4096Sha256, &["RSA_PSS_4096_SHA256", "RSA_SIGN_PSS_4096_SHA256"]),
-        (RsaPss4096Sha512, &["RSA_PSS_4096_SHA512", "RSA_SIGN_PSS_4096_SHA512"]),
-        (RsaPkcs1_2048Sha256, &["RSA_SIGN_PKCS1_2048_SHA256"]),
-        (RsaPkcs1_3072Sha256, &["RSA_SIGN_PKCS1_3072_SHA256"]),
-        (RsaPkcs1_4096Sha256, &["RSA_SIGN_PKCS1_4096_SHA256"]),
-        (RsaPkcs1_4096Sha512, &["RSA_SIGN_PKCS1_4096_SHA512"]),
-        (EcdsaP256Sha256, &["ECDSA_P256_SHA256", "EC_SIGN_P256_SHA256"]),
-        (EcdsaP384Sha384, &["ECDSA_P384_SHA384", "EC_SIGN_P384_SHA384"]),
-        (EcdsaP521Sha512, &["ECDSA_P521_SHA512", "EC_SIGN_P521_SHA512"]),
-        (MlDsa65, &["ML_DSA_65"]),
-        (Ed25519, &["ED25519", "EC_SIGN_ED25519"]),
-        (RsaPkcs1_2048Sha384, &["RSA_SIGN_PKCS1_2048_SHA384"]),
-        (RsaPkcs1_2048Sha512, &["RSA_SIGN_PKCS1_2048_SHA512"]),
-        (RsaPkcs1_3072Sha384, &["RSA_SIGN_PKCS1_3072_SHA384"]),
-        (RsaPkcs1_3072Sha512, &["RSA_SIGN_PKCS1_3072_SHA512"]),
-        (RsaPkcs1_4096Sha384, &["RSA_SIGN_PKCS1_4096_SHA384"]),
-        (EcdsaP256Sha384, &["ECDSA_P256_SHA384"]),
-        (EcdsaP256Sha512, &["ECDSA_P256_SHA512"]),
-        (EcdsaP384Sha256, &["ECDSA_P384_SHA256"]),
-        (EcdsaP384Sha512, &["ECDSA_P384_SHA512"]),
-        (EcdsaP521Sha256, &["ECDSA_P521_SHA256"]),
-        (EcdsaP521Sha384, &["ECDSA_P521_SHA384"]),
-    ]
-};
-
-impl SignatureAlgorithm {
-    /// Every algorithm, in the order of its number.
-    pub fn all() -> impl Iterator<Item = Self> {
-        ALGORITHMS.iter().map(|&(algorithm, _)| algorithm)
-    }
-
-    /// Whether a PKIX key may declare it. The others are found in signatures of other formats.
-    pub fn is_declarable(self) -> bool {
-        self <= Self::Ed25519
-    }
-
-    /// The enum name as the API writes it, such as `ECDSA_P256_SHA256`.
-    pub fn name(self) -> &'static str {
-        self.spellings()[0]
-    }
-
-    /// Every spelling read, the written one first.
-    pub fn spellings(self) -> &'static [&'static str] {
-        ALGORITHMS
-            .iter()
-            .find(|&&(algorithm, _)| algorithm == self)
-            .map_or(&[""], |&(_, names)| names)
-    }
-
-    /// The number in Google's proto; the same number names it across the plugin boundary.
-    pub fn number(self) -> u32 {
-        u32::from(self as u8)
-    }
-
-    /// The algorithm of a proto number.
-    pub fn from_number(number: u32) -> Option<Self> {
-        Self::all().find(|algorithm| algorithm.number() == number)
-    }
-}
-
-impl fmt::Display for SignatureAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// No algorithm goes by this name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown signature algorithm `{0}`")]
-pub struct UnknownAlgorithm(pub String);
-
-impl FromStr for SignatureAlgorithm {
-    type Err = UnknownAlgorithm;
-    /// Reads an enum name, either alias, or the command line's spelling (`ecdsa-p256-sha256`).
-    fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
-        let name = text.replace('-', "_").to_ascii_uppercase();
-        ALGORITHMS
-            .iter()
-            .find(|(_, names)| names.contains(&name.as_str()))
-            .map(|&(algorithm, _)| algorithm)
-            .ok_or_else(|| UnknownAlgorithm(Excerpt::<64>(text).to_string()))
-    }
 }
 
 /// An attestor as written through the API or in a file.

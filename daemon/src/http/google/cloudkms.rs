@@ -8,7 +8,7 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crc::{CRC_32_ISCSI, Crc};
-use hallmark_core::attestor::SignatureAlgorithm;
+use hallmark_core::attestor::{HashFunction, SignatureAlgorithm};
 use hallmark_core::document::DocumentLimits;
 use hallmark_core::document::read::{Field, Object, resource};
 use serde_json::{Map, Value, json as value};
@@ -27,8 +27,9 @@ const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// Bytes of `data`. Google's limit.
 const DATA_BYTES_MAX: usize = 64 << 10;
 
-/// The hashes whose digests clients send.
-const HASHES: [(&str, usize); 3] = [("sha256", 32), ("sha384", 48), ("sha512", 64)];
+/// The digests that clients send.
+const DIGESTS: [&str; 3] =
+    [HashFunction::Sha256.name(), HashFunction::Sha384.name(), HashFunction::Sha512.name()];
 
 /// `GET …/cryptoKeyVersions/*`.
 pub(in crate::http) fn get_key_version(
@@ -108,7 +109,7 @@ struct SignRequest {
 }
 
 enum What {
-    Digest { hash: &'static str, digest: Vec<u8> },
+    Digest { hash: HashFunction, digest: Vec<u8> },
     Data(Vec<u8>),
 }
 
@@ -129,11 +130,10 @@ async fn sign(
 }
 
 /// Whether digests of `hash` are what the key signs.
-fn check_hash(algorithm: SignatureAlgorithm, hash: &str) -> Result<(), HttpError> {
-    let wanted = HASHES.iter().find(|(name, _)| algorithm.name().ends_with(&name.to_uppercase()));
-    match wanted {
-        Some((wanted, _)) if *wanted == hash => Ok(()),
-        Some((wanted, _)) => Err(HttpError::InvalidArgument(format!(
+fn check_hash(algorithm: SignatureAlgorithm, hash: HashFunction) -> Result<(), HttpError> {
+    match algorithm.hash() {
+        Some(wanted) if wanted == hash => Ok(()),
+        Some(wanted) => Err(HttpError::InvalidArgument(format!(
             "digest: the key signs with {algorithm}: send digest.{wanted}, not digest.{hash}"
         ))),
         None => Err(HttpError::InvalidArgument(format!(
@@ -169,14 +169,16 @@ fn sign_request(root: &Field<'_>) -> Option<SignRequest> {
     }
 }
 
-fn digest_bytes(field: &Field<'_>) -> Option<(&'static str, Vec<u8>)> {
-    let object = field.object(&["sha256", "sha384", "sha512"])?;
-    let mut set = HASHES.iter().filter_map(|(hash, size)| Some((*hash, *size, object.get(hash)?)));
-    let (Some((hash, size, value)), None) = (set.next(), set.next()) else {
+fn digest_bytes(field: &Field<'_>) -> Option<(HashFunction, Vec<u8>)> {
+    let object = field.object(&DIGESTS)?;
+    let mut set =
+        HashFunction::ALL.iter().filter_map(|&hash| Some((hash, object.get(hash.name())?)));
+    let (Some((hash, value)), None) = (set.next(), set.next()) else {
         field.fail("set one of sha256, sha384 and sha512");
         return None;
     };
     let bytes = value.bytes()?;
+    let size = hash.digest_bytes();
     if bytes.len() != size {
         value.fail(format!("{} bytes; a digest of {hash} has {size}", bytes.len()));
     }
@@ -211,25 +213,10 @@ fn find<'a>(api: &'a Api, exchange: &Exchange) -> Result<&'a KeyVersion, HttpErr
 }
 
 fn kms_algorithm(algorithm: SignatureAlgorithm) -> Result<&'static str, HttpError> {
-    use SignatureAlgorithm::*;
-    Ok(match algorithm {
-        RsaPss2048Sha256 => "RSA_SIGN_PSS_2048_SHA256",
-        RsaPss3072Sha256 => "RSA_SIGN_PSS_3072_SHA256",
-        RsaPss4096Sha256 => "RSA_SIGN_PSS_4096_SHA256",
-        RsaPss4096Sha512 => "RSA_SIGN_PSS_4096_SHA512",
-        RsaPkcs1_2048Sha256 => "RSA_SIGN_PKCS1_2048_SHA256",
-        RsaPkcs1_3072Sha256 => "RSA_SIGN_PKCS1_3072_SHA256",
-        RsaPkcs1_4096Sha256 => "RSA_SIGN_PKCS1_4096_SHA256",
-        RsaPkcs1_4096Sha512 => "RSA_SIGN_PKCS1_4096_SHA512",
-        EcdsaP256Sha256 => "EC_SIGN_P256_SHA256",
-        EcdsaP384Sha384 => "EC_SIGN_P384_SHA384",
-        Ed25519 => "EC_SIGN_ED25519",
-        MlDsa65 => "PQ_SIGN_ML_DSA_65",
-        _ => {
-            return Err(HttpError::FailedPrecondition(format!(
-                "Cloud KMS has no name for {algorithm}: map a key of another algorithm"
-            )));
-        }
+    algorithm.kms().map(|kms| kms.name).ok_or_else(|| {
+        HttpError::FailedPrecondition(format!(
+            "Cloud KMS has no name for {algorithm}: map a key of another algorithm"
+        ))
     })
 }
 
@@ -274,5 +261,49 @@ impl From<SignError> for HttpError {
             }
             SignError::Unavailable { .. } => Self::Unavailable { inside: text },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_of_the_hash_of_the_key_or_refused_with_what_to_send() {
+        use SignatureAlgorithm::{EcdsaP256Sha256, EcdsaP384Sha384, Ed25519, RsaPss4096Sha512};
+        let checked = |algorithm, hash| match check_hash(algorithm, hash) {
+            Ok(()) => String::new(),
+            Err(HttpError::InvalidArgument(text)) => text,
+            Err(other) => panic!("{other:?}"),
+        };
+        for (algorithm, own) in [
+            (EcdsaP256Sha256, HashFunction::Sha256),
+            (EcdsaP384Sha384, HashFunction::Sha384),
+            (RsaPss4096Sha512, HashFunction::Sha512),
+        ] {
+            for hash in HashFunction::ALL {
+                assert_eq!(checked(algorithm, hash).is_empty(), hash == own, "{algorithm}, {hash}");
+            }
+        }
+        assert_eq!(
+            checked(EcdsaP384Sha384, HashFunction::Sha256),
+            "digest: the key signs with ECDSA_P384_SHA384: send digest.sha384, not digest.sha256"
+        );
+        assert_eq!(
+            checked(Ed25519, HashFunction::Sha512),
+            "digest: the key signs with ED25519, which takes the message: send data"
+        );
+    }
+
+    #[test]
+    fn cloud_kms_has_names_for_twelve_algorithms() {
+        let named = SignatureAlgorithm::all().filter(|one| kms_algorithm(*one).is_ok());
+        assert_eq!(named.count(), 12);
+        let error = kms_algorithm(SignatureAlgorithm::EcdsaP521Sha512).expect_err("no name");
+        assert!(
+            matches!(&error, HttpError::FailedPrecondition(text) if text
+                == "Cloud KMS has no name for ECDSA_P521_SHA512: map a key of another algorithm"),
+            "{error:?}"
+        );
     }
 }

@@ -41,22 +41,6 @@ const SEVERITIES: &[&str] = &[
     "ALLOW_ALL",
 ];
 
-/// The algorithms of Cloud KMS, which numbers them in its own way.
-pub(in crate::http) const KMS_ALGORITHMS: [(&str, u32); 12] = [
-    ("RSA_SIGN_PSS_2048_SHA256", 2),
-    ("RSA_SIGN_PSS_3072_SHA256", 3),
-    ("RSA_SIGN_PSS_4096_SHA256", 4),
-    ("RSA_SIGN_PSS_4096_SHA512", 15),
-    ("RSA_SIGN_PKCS1_2048_SHA256", 5),
-    ("RSA_SIGN_PKCS1_3072_SHA256", 6),
-    ("RSA_SIGN_PKCS1_4096_SHA256", 7),
-    ("RSA_SIGN_PKCS1_4096_SHA512", 16),
-    ("EC_SIGN_P256_SHA256", 12),
-    ("EC_SIGN_P384_SHA384", 13),
-    ("EC_SIGN_ED25519", 40),
-    ("PQ_SIGN_ML_DSA_65", 56),
-];
-
 /// Replaces the names of enum values by their numbers. A value that the proto does not number,
 /// which is an extension of Hallmark, keeps its name.
 pub(in crate::http) fn to_numbers(value: &mut Value) {
@@ -88,9 +72,8 @@ fn number(name: &str, text: &str) -> Option<u32> {
     match name {
         "kind" => KINDS.iter().find(|(kind, _, _)| *kind == text).map(|(_, number, _)| *number),
         "signatureAlgorithm" => Some(text.parse::<SignatureAlgorithm>().ok()?.number()),
-        "algorithm" => {
-            KMS_ALGORITHMS.iter().find(|(known, _)| *known == text).map(|(_, number)| *number)
-        }
+        // Cloud KMS numbers algorithms in its own way.
+        "algorithm" => Some(SignatureAlgorithm::from_kms_name(text)?.kms()?.number),
         _ => {
             let (_, values) = MEMBERS.iter().find(|(member, _)| *member == name)?;
             u32::try_from(values.iter().position(|value| *value == text)?).ok()

@@ -200,6 +200,29 @@ async fn rsa_without_an_engine_or_of_another_size_verifies_with_the_library() {
 }
 
 #[test]
+fn every_algorithm_but_those_of_p521_and_ml_dsa_is_for_lanes() {
+    use hallmark_lanes::{Algorithm as L, Digest as D};
+    let lanes = [
+        (L::RsaPss(D::Sha256), &[1, 2, 3][..]),
+        (L::RsaPss(D::Sha512), &[4]),
+        (L::RsaPkcs1(D::Sha256), &[5, 6, 7]),
+        (L::RsaPkcs1(D::Sha384), &[33, 35, 37]),
+        (L::RsaPkcs1(D::Sha512), &[8, 34, 36]),
+        (L::EcdsaP256(D::Sha256), &[9]),
+        (L::EcdsaP256(D::Sha384), &[38]),
+        (L::EcdsaP256(D::Sha512), &[39]),
+        (L::EcdsaP384(D::Sha256), &[40]),
+        (L::EcdsaP384(D::Sha384), &[10]),
+        (L::EcdsaP384(D::Sha512), &[41]),
+        (L::Ed25519, &[32]),
+    ];
+    for algorithm in SignatureAlgorithm::all() {
+        let own = lanes.iter().find(|(_, numbers)| numbers.contains(&algorithm.number()));
+        assert_eq!(in_lanes(algorithm), own.map(|(lane, _)| *lane), "{algorithm}");
+    }
+}
+
+#[test]
 fn every_known_answer_holds_in_lanes() {
     let engines = Engines::new(Kernel::detect()).expect("engines");
     let mut held = 0;
