@@ -252,7 +252,7 @@ fn list<T>(out: &mut Vec<u8>, items: &[T], write: fn(&mut Vec<u8>, &T)) {
 mod tests {
     use std::sync::Arc;
 
-    use hallmark_core::attestor::{Validity, VerificationKey};
+    use hallmark_core::attestor::{KeyType, Spki, Validity, VerificationKey};
     use hallmark_core::decision::Reason;
     use hallmark_core::verdict::Unavailable;
     use serde_json::{Value, json};
@@ -274,7 +274,7 @@ mod tests {
     fn key_of(plugin: &str) -> Arc<VerificationKey> {
         Arc::new(VerificationKey {
             ids: Vec::new(),
-            spki_der: [].into(),
+            spki: Spki::new([], KeyType::Ed25519, 0..0),
             fingerprint: [0xcd; 32],
             algorithm: SignatureAlgorithm::EcdsaP256Sha256,
             validity: Validity::default(),

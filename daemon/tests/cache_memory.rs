@@ -9,7 +9,9 @@ use hallmark::cache::{Entry, EvaluationCache, EvaluationKey, EvaluationScope, Ev
 use hallmark::metrics::cache::CacheMetrics;
 use hallmark::metrics::verifier::VerifierMetrics;
 use hallmark::verifier::{Verifier, VerifierConfig};
-use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Validity, VerificationKey};
+use hallmark_core::attestor::{
+    KeyId, KeyType, SignatureAlgorithm, Spki, Validity, VerificationKey,
+};
 use hallmark_core::decision::{
     AttestorReason, AttestorResult, OtherOutcomes, Reason, Trial, TrialOutcome,
 };
@@ -123,7 +125,7 @@ fn fill_verdicts(verifier: &Verifier) {
         envelope: None,
         holder: None,
         ids: Vec::new(),
-        spki_der: [].into(),
+        spki: Spki::new([], KeyType::Ed25519, 0..0),
         fingerprint: [0; 32],
         algorithm: SignatureAlgorithm::Ed25519,
         validity: Validity::default(),

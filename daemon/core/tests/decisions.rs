@@ -13,7 +13,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
-use hallmark_core::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
+use hallmark_core::attestor::{
+    Curve, KeyType, SignatureAlgorithm, Spki, TrustedAttestor, Validity, VerificationKey,
+};
 use hallmark_core::decision::{AttestorResult, Decision, Trial, TrialOutcome};
 use hallmark_core::envelope::Envelopes;
 use hallmark_core::evaluate::Request;
@@ -394,7 +396,7 @@ impl KeyRow {
             envelope: None,
             holder: None,
             ids: ids.map(Into::into).collect(),
-            spki_der: id.as_bytes().into(),
+            spki: Spki::new(id.as_bytes(), KeyType::Ec(Curve::P256), 0..id.len()),
             fingerprint: [0; 32],
             algorithm: SignatureAlgorithm::EcdsaP256Sha256,
             validity: Validity {

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use hallmark_core::attestor::{KeyMaterial, PublicKey, Validity, VerificationKey};
+use hallmark_core::attestor::{KeyMaterial, PublicKey, Spki, Validity, VerificationKey};
 use hallmark_core::attributes::{Namespace, ServiceAccount};
 use hallmark_core::decision::TrialOutcome;
 use hallmark_core::image::Digest;
@@ -485,7 +485,11 @@ fn verification_key(key: &PublicKey) -> VerificationKey {
         plugin: "pkix".into(),
         envelope: None,
         holder: None,
-        spki_der: id.as_str().as_bytes().into(),
+        spki: Spki::new(
+            id.as_str().as_bytes(),
+            signature_algorithm.key_type(),
+            0..id.as_str().len(),
+        ),
         ids: vec![id],
         fingerprint: [0; 32],
         algorithm: signature_algorithm,

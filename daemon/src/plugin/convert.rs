@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Validity, VerificationKey};
+use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Spki, Validity, VerificationKey};
 use hallmark_core::envelope::Envelope;
 use hallmark_core::time::UnixTime;
 use hallmark_plugin_api::host::{KeyRecord, PluginInfo};
@@ -15,7 +15,7 @@ use hallmark_plugin_api::{Caps, KeyFlags};
 use sha2::{Digest, Sha256};
 
 use super::ownership::{ForeignId, HASH_SCHEME, Ownership, scheme};
-use crate::public_key::{self, JudgedKey, KeyTypeError};
+use crate::public_key::{self, KeyTypeError};
 
 /// A key of a plugin is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -217,11 +217,11 @@ pub(super) fn verification_key(
     if !record.flags.contains(KeyFlags::VERIFY) {
         return Err(WrongKey::Usage);
     }
-    let spki_der = check(&record.spki_der, algorithm)?;
+    let spki = check(&record.spki_der, algorithm)?;
     Ok(VerificationKey {
         ids,
-        fingerprint: Sha256::digest(&spki_der).into(),
-        spki_der: spki_der.into(),
+        fingerprint: Sha256::digest(spki.der()).into(),
+        spki,
         algorithm,
         validity: validity(record),
         envelope: None,
@@ -230,13 +230,13 @@ pub(super) fn verification_key(
     })
 }
 
-/// The SubjectPublicKeyInfo of a key that may enter and is of this algorithm, with its point written
-/// out.
-pub(super) fn check(spki_der: &[u8], algorithm: SignatureAlgorithm) -> Result<Vec<u8>, WrongKey> {
-    let JudgedKey { key_type, spki_der } = public_key::judge(spki_der)?;
-    match key_type.verifies(algorithm) {
-        true => Ok(spki_der),
-        false => Err(WrongKey::Mismatch { found: key_type.to_string(), declared: algorithm }),
+/// The key, if it may enter and is of this algorithm.
+pub(super) fn check(spki_der: &[u8], algorithm: SignatureAlgorithm) -> Result<Spki, WrongKey> {
+    let spki = public_key::judge(spki_der)?;
+    let found = spki.key_type();
+    match found.verifies(algorithm) {
+        true => Ok(spki),
+        false => Err(WrongKey::Mismatch { found: found.to_string(), declared: algorithm }),
     }
 }
 

@@ -123,7 +123,7 @@ pub(super) fn rotated<'a>(
 
 #[cfg(test)]
 mod tests {
-    use hallmark_core::attestor::{SignatureAlgorithm, Validity};
+    use hallmark_core::attestor::{Curve, KeyType, SignatureAlgorithm, Spki, Validity};
 
     use super::*;
 
@@ -162,7 +162,7 @@ mod tests {
             holder: None,
             ids: ids.iter().map(|id| KeyId::from(*id)).collect(),
             fingerprint: [fingerprint; 32],
-            spki_der: Vec::new().into(),
+            spki: Spki::new([], KeyType::Ec(Curve::P256), 0..0),
             algorithm: SignatureAlgorithm::EcdsaP256Sha256,
             validity: Validity::default(),
         };

@@ -6,55 +6,44 @@ use aws_lc_rs::signature::{
     VerificationAlgorithm,
 };
 use curve25519_dalek::edwards::CompressedEdwardsY;
-use hallmark_core::attestor::{Curve, KeyType};
+use hallmark_core::attestor::{Curve, KeyType, Spki};
 use p256::elliptic_curve::sec1::ToSec1Point;
 
 use super::{KeyTypeError, encode, read, rsa_numbers};
-
-/// A key that may enter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JudgedKey {
-    /// Type, size and curve.
-    pub key_type: KeyType,
-    /// The SubjectPublicKeyInfo, with the point written out if it was compressed.
-    pub spki_der: Vec<u8>,
-}
 
 /// Sizes of RSA keys that some verifier here takes. Attestors take three of them.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 /// SP 800-89 §5.3.3 asks that a modulus has no factor below 752.
 const SMALL_FACTORS_END: u32 = 752;
 
-/// Judges the key of a SubjectPublicKeyInfo.
+/// The key of a SubjectPublicKeyInfo that may enter, with its point written out if it was compressed.
 ///
 /// # Errors
 /// It is no key of a known type, not a member of its group, or one for which others than its owner
 /// can sign.
-pub fn judge(spki_der: &[u8]) -> Result<JudgedKey, KeyTypeError> {
-    let (key_type, bits) = read(spki_der)?;
-    match key_type {
-        KeyType::Ec(curve @ Curve::P256) => return p256(curve, spki_der, bits),
+pub fn judge(spki_der: &[u8]) -> Result<Spki, KeyTypeError> {
+    let key = read(spki_der)?;
+    let bits = key.bits();
+    match key.key_type() {
+        KeyType::Ec(Curve::P256) if bits.len() == 33 && matches!(bits, [2 | 3, ..]) => {
+            return written_out(bits);
+        }
+        KeyType::Ec(curve @ Curve::P256) => point(curve, &ECDSA_P256_SHA256_ASN1, bits)?,
         KeyType::Ec(curve @ Curve::P384) => point(curve, &ECDSA_P384_SHA384_ASN1, bits)?,
         KeyType::Ec(curve @ Curve::P521) => point(curve, &ECDSA_P521_SHA512_ASN1, bits)?,
         KeyType::Rsa(size) => rsa(size, bits)?,
         KeyType::Ed25519 => ed25519(bits)?,
         KeyType::MlDsa65 => ml_dsa_65(bits)?,
     }
-    Ok(JudgedKey { key_type, spki_der: spki_der.to_vec() })
+    Ok(key)
 }
 
-/// A point on P-256, compressed or not.
-fn p256(curve: Curve, spki_der: &[u8], bits: &[u8]) -> Result<JudgedKey, KeyTypeError> {
-    let key_type = KeyType::Ec(curve);
-    if !matches!(bits, [2 | 3, ..] if bits.len() == 33) {
-        point(curve, &ECDSA_P256_SHA256_ASN1, bits)?;
-        return Ok(JudgedKey { key_type, spki_der: spki_der.to_vec() });
-    }
-    let wrong = KeyTypeError::Bits(curve.name());
-    let key = p256::PublicKey::from_sec1_bytes(bits).map_err(|_| wrong.clone())?;
+/// The key of a compressed point on P-256.
+fn written_out(point: &[u8]) -> Result<Spki, KeyTypeError> {
+    let wrong = || KeyTypeError::Bits(Curve::P256.name());
+    let key = p256::PublicKey::from_sec1_bytes(point).map_err(|_| wrong())?;
     let point = key.to_sec1_point(false);
-    let spki_der = encode(&super::Encoded::P256(point.as_bytes())).ok_or(wrong)?;
-    Ok(JudgedKey { key_type, spki_der })
+    read(&encode(&super::Encoded::P256(point.as_bytes())).ok_or_else(wrong)?)
 }
 
 /// An uncompressed point that is on its curve: the curves have prime order, so it is in the group.

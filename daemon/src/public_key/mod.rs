@@ -1,6 +1,6 @@
 //! Public keys: the one place that reads SubjectPublicKeyInfo.
 //!
-//! [`read`] looks at the structure only, for whoever computes with a key that has entered.
+//! [`read`] looks at the structure only.
 //! [`fn@judge`] decides if a key may enter, whichever door it comes by: keys of plugins and of
 //! attestors, of the issuers of JWTs, of client CAs and clients, of key versions.
 
@@ -10,11 +10,11 @@ mod judge;
 mod tests;
 
 pub use encode::{Encoded, encode};
-pub use judge::{JudgedKey, judge};
+pub use judge::judge;
 
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
 use der::{Decode, Reader, SliceReader};
-use hallmark_core::attestor::{Curve, KeyType};
+use hallmark_core::attestor::{Curve, KeyType, Spki};
 use spki::SubjectPublicKeyInfoRef;
 
 /// The bytes are no public key that verifies attestations.
@@ -73,9 +73,16 @@ const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101
 /// FIPS 204 table 2.
 const ML_DSA_65_BYTES: usize = 1952;
 
-/// The type of a key and the bits of its subject public key: an RSAPublicKey, a point, or the key
-/// itself.
-pub fn read(spki_der: &[u8]) -> Result<(KeyType, &[u8]), KeyTypeError> {
+/// Reads a key by its structure only: what was not judged may be anybody's.
+pub fn read(spki_der: &[u8]) -> Result<Spki, KeyTypeError> {
+    let (key_type, bits) = parts(spki_der)?;
+    // The bits are the last of a SubjectPublicKeyInfo, after which nothing is read.
+    let start = spki_der.len() - bits.len();
+    Ok(Spki::new(spki_der, key_type, start..spki_der.len()))
+}
+
+/// The type of a key, and the bits of its subject public key.
+fn parts(spki_der: &[u8]) -> Result<(KeyType, &[u8]), KeyTypeError> {
     let spki = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(|_| KeyTypeError::Der)?;
     let bits = BitStringRef::as_bytes(&spki.subject_public_key);
     let bits = bits.ok_or(KeyTypeError::Bits("whole"))?;

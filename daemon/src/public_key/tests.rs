@@ -19,7 +19,9 @@ fn a_key_that_others_can_sign_for_is_refused_and_a_good_one_is_not() {
     let good = corpus("good-");
     assert!(good.len() >= 8, "{good:?}");
     for (name, spki_der) in good {
-        assert_eq!(judge(&spki_der).map(|key| key.spki_der), Ok(spki_der), "{name}");
+        let key = judge(&spki_der).expect(&name);
+        assert_eq!(key.der(), spki_der, "{name}");
+        assert_eq!(parts(key.der()), Ok((key.key_type(), key.bits())), "{name}");
     }
     let bad = corpus("bad-");
     assert!(bad.len() >= 40, "{:?}", bad.keys());

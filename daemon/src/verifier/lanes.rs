@@ -169,7 +169,7 @@ impl Lanes {
 
     /// The key's table, if it has one; else this check is counted, and may be what makes it hot.
     fn hot_key(self: &Arc<Self>, check: &Check, algorithm: Algorithm) -> Option<Arc<HotKey>> {
-        let bits = key_of_type(check.key.algorithm, &check.key.spki_der)?;
+        let bits = key_of_type(check.key.algorithm, &check.key.spki)?;
         let key = self.tables.get(bits);
         if key.is_none() {
             let count = self.counts.get_with_by_ref(bits, Arc::default);

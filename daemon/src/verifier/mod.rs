@@ -22,12 +22,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hallmark_core::attestor::SignatureAlgorithm;
+use hallmark_core::attestor::{SignatureAlgorithm, Spki};
 use hallmark_core::verdict::{Check, Unavailable, Verdict};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::metrics::cache::CacheCounters;
 use crate::metrics::verifier::VerifierMetrics;
+use crate::public_key;
 use hallmark_lanes::EngineError;
 use lanes::Lanes;
 use queue::{Queue, Submission};
@@ -66,16 +67,18 @@ pub enum VerifierError {
 }
 
 /// Does one check with one message: `(algorithm, SPKI, message, signature)`.
-type Arithmetic = fn(SignatureAlgorithm, &[u8], &[u8], &[u8]) -> bool;
+type Arithmetic = fn(SignatureAlgorithm, &Spki, &[u8], &[u8]) -> bool;
 
-/// One check, here and now, on this thread: for tools that have no [`Verifier`].
+/// One check, here and now, on this thread: for tools that have no [`Verifier`]. A key that cannot be
+/// read has signed nothing.
 pub fn verify_one(
     algorithm: SignatureAlgorithm,
     spki_der: &[u8],
     message: &[u8],
     signature: &[u8],
 ) -> bool {
-    algorithm::verify(algorithm, spki_der, message, signature)
+    public_key::read(spki_der)
+        .is_ok_and(|spki| algorithm::verify(algorithm, &spki, message, signature))
 }
 
 /// Verifies signatures. One per daemon; dropped, its threads finish what they hold and end.

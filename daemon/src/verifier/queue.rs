@@ -157,9 +157,8 @@ impl Queue {
 
     fn verify_one(&self, check: &Check) -> Outcome {
         let key = &check.key;
-        let signs = |message: &[u8]| {
-            (self.arithmetic)(key.algorithm, &key.spki_der, message, &check.signature)
-        };
+        let signs =
+            |message: &[u8]| (self.arithmetic)(key.algorithm, &key.spki, message, &check.signature);
         check.forms().iter().copied().find(|&form| signs(&check.message(form)))
     }
 

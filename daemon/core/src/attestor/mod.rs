@@ -12,6 +12,7 @@ pub mod render;
 mod tests;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -155,9 +156,9 @@ pub struct TrustedAttestor {
 pub struct VerificationKey {
     /// Every id that a signature may name it by.
     pub ids: Vec<KeyId>,
-    /// SubjectPublicKeyInfo in DER; EC points uncompressed.
-    pub spki_der: Arc<[u8]>,
-    /// SHA-256 of `spki_der`: the identity of the key, whatever its ids.
+    /// The key itself, judged when it entered.
+    pub spki: Spki,
+    /// SHA-256 of its SubjectPublicKeyInfo: the identity of the key, whatever its ids.
     pub fingerprint: [u8; 32],
     /// The one algorithm it verifies with.
     pub algorithm: SignatureAlgorithm,
@@ -169,6 +170,37 @@ pub struct VerificationKey {
     pub plugin: Arc<str>,
     /// The plugin instance that verifies its signatures; `None` where the host does.
     pub holder: Option<Arc<str>>,
+}
+
+/// A public key as it was read once: nobody who verifies with it reads it again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Spki {
+    der: Arc<[u8]>,
+    key_type: KeyType,
+    bits: Range<usize>,
+}
+
+impl Spki {
+    /// A SubjectPublicKeyInfo in DER, of a key of this type, whose bits are at this place.
+    pub fn new(der: impl Into<Arc<[u8]>>, key_type: KeyType, bits: Range<usize>) -> Self {
+        Self { der: der.into(), key_type, bits }
+    }
+
+    /// The SubjectPublicKeyInfo in DER; the point of a key that entered is uncompressed.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Type, size and curve.
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
+    /// The bits of the subject public key: an RSAPublicKey, a point, or the key itself. Empty, which
+    /// verifies nothing, if their place is outside.
+    pub fn bits(&self) -> &[u8] {
+        self.der.get(self.bits.clone()).unwrap_or_default()
+    }
 }
 
 /// When a key may be used. `None` bounds nothing.

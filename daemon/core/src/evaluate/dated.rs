@@ -166,7 +166,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::attestor::{SignatureAlgorithm, TrustedAttestor};
+    use crate::attestor::{KeyType, SignatureAlgorithm, Spki, TrustedAttestor};
     use crate::decision::{AttestorReason, Trial};
     use crate::envelope::{Envelope, Envelopes, Opened, Sealed};
     use crate::evaluate::decide::{Evaluation, conclude};
@@ -201,7 +201,7 @@ mod tests {
         let key = VerificationKey {
             plugin: "pkix".into(),
             ids: vec![FINGERPRINT.into()],
-            spki_der: b"key".as_slice().into(),
+            spki: Spki::new(*b"key", KeyType::Ed25519, 0..3),
             fingerprint: [0; 32],
             algorithm: SignatureAlgorithm::Ed25519,
             validity,

@@ -9,7 +9,9 @@ use super::decide::{Evaluation, conclude, decide};
 use super::explain::{EXPLANATION_BYTES_MAX, TRIALS_SHOWN_MAX};
 use super::pair::{AttestorEvidence, Pairing, pair};
 use super::plan::{Plan, plan};
-use crate::attestor::{SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
+use crate::attestor::{
+    KeyType, SignatureAlgorithm, Spki, TrustedAttestor, Validity, VerificationKey,
+};
 use crate::decision::{AttestorReason, AttestorResult, Reason, TrialOutcome};
 use crate::envelope::Envelopes;
 use crate::image::Digest;
@@ -40,7 +42,7 @@ fn attestor(keys: &[(&str, Validity)]) -> TrustedAttestor {
             envelope: None,
             holder: None,
             ids: vec![(*id).into()],
-            spki_der: id.as_bytes().into(),
+            spki: Spki::new(id.as_bytes(), KeyType::Ed25519, 0..id.len()),
             fingerprint: [0; 32],
             algorithm: SignatureAlgorithm::Ed25519,
             validity: *validity,

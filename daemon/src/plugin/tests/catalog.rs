@@ -22,7 +22,7 @@ fn a_key_without_an_id_goes_by_the_hash_of_its_spki() {
     assert_eq!(resolved.default_id.as_str(), DOC_ID);
     assert_eq!(resolved.keys.len(), 1);
     assert_eq!(resolved.keys[0].ids, [KeyId::from(DOC_ID)]);
-    let fingerprint: [u8; 32] = Sha256::digest(&resolved.keys[0].spki_der).into();
+    let fingerprint: [u8; 32] = Sha256::digest(resolved.keys[0].spki.der()).into();
     assert_eq!(resolved.keys[0].fingerprint, fingerprint);
 
     let named = PublicKey { id: Some(KeyId::from("acme:release")), ..key };

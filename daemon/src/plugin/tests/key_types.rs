@@ -114,7 +114,9 @@ fn a_key_is_of_its_own_algorithms_and_no_other() {
             if own.contains(&algorithm) {
                 let resolved = resolved.unwrap();
                 assert_eq!(resolved.keys[0].algorithm, algorithm);
-                assert_eq!(&*resolved.keys[0].spki_der, der.as_slice());
+                assert_eq!(resolved.keys[0].spki.der(), der.as_slice());
+                assert!(der.ends_with(resolved.keys[0].spki.bits()));
+                assert!(resolved.keys[0].spki.key_type().verifies(algorithm));
             } else {
                 let Err(KeyError::Material(text)) = resolved else { panic!("{algorithm}") };
                 let end = format!(", which {algorithm} cannot be verified with");
@@ -136,7 +138,8 @@ fn compressed_points_are_written_out_for_p256_only() {
     let world = World::new();
     let key = pkix(&pem(&compressed), SignatureAlgorithm::EcdsaP256Sha256);
     let resolved = world.catalog.resolve(&key).unwrap();
-    assert_eq!(&*resolved.keys[0].spki_der, uncompressed.as_slice());
+    assert_eq!(resolved.keys[0].spki.der(), uncompressed.as_slice());
+    assert_eq!(resolved.keys[0].spki.bits(), &uncompressed[26..], "the point");
     let fingerprint: [u8; 32] = Sha256::digest(&uncompressed).into();
     assert_eq!(resolved.keys[0].fingerprint, fingerprint, "one key, one identity");
     // What gcloud computes is the hash of the file's own bytes.

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hallmark_core::attestor::{
-    Attestor, KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, Validity, VerificationKey,
+    Attestor, Curve, KeyId, KeyMaterial, KeyType, PublicKey, SignatureAlgorithm, Spki, Validity,
+    VerificationKey,
 };
 use hallmark_core::image::Digest;
 use hallmark_core::names::{
@@ -174,7 +175,7 @@ impl ResolveKeys for TestKeys {
             envelope: None,
             holder: None,
             ids: vec![key.id.clone().unwrap_or_else(|| default_id.clone())],
-            spki_der: bytes.as_bytes().into(),
+            spki: Spki::new(bytes.as_bytes(), KeyType::Ec(Curve::P256), 0..bytes.len()),
             fingerprint: sha2::Sha256::digest(&bytes).into(),
             algorithm: SignatureAlgorithm::EcdsaP256Sha256,
             validity: Validity::default(),

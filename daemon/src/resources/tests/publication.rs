@@ -128,7 +128,7 @@ async fn a_changed_reference_is_in_force_and_an_unchanged_one_costs_nothing() {
     world.keys.references.lock().unwrap().insert("acmekms://k".into(), "second");
     assert_eq!(world.snapshots.keys_changed(&*world.keys), before.generation + 1);
     let keys = world.snapshots.current().attestor(&name).unwrap().keys.clone().unwrap();
-    assert_eq!(&*keys[0].spki_der, b"second");
+    assert_eq!(keys[0].spki.der(), b"second");
 
     world.keys.references.lock().unwrap().clear();
     world.snapshots.keys_changed(&*world.keys);

@@ -188,7 +188,7 @@ async fn rsa_without_an_engine_or_of_another_size_verifies_with_the_library() {
         heat(&other, &signer).await;
     }
     let (mut wrong, _) = signed(&signer, 70, "wrong");
-    let wrong_key = key(SignatureAlgorithm::RsaPkcs1_3072Sha256, &signer.key.spki_der);
+    let wrong_key = key(SignatureAlgorithm::RsaPkcs1_3072Sha256, signer.key.spki.der());
     wrong.iter_mut().for_each(|check| check.key = Arc::clone(&wrong_key));
     assert_eq!(other.verify(&wrong).await, vec![Verdict::BadSignature; 70]);
     let counts = |bench: &Bench| {
@@ -231,7 +231,8 @@ fn every_known_answer_holds_in_lanes() {
         if !engines.have(algorithm) {
             continue;
         }
-        let bits = algorithm::key_of_type(answer.algorithm, answer.spki_der).expect("a key");
+        let spki = public_key::read(answer.spki_der).expect("a key");
+        let bits = algorithm::key_of_type(answer.algorithm, &spki).expect("of its type");
         let key = engines.prepare(algorithm, bits).expect("a table");
         let mut flipped = answer.signature.to_vec();
         *flipped.last_mut().expect("a byte") ^= 1;
@@ -268,7 +269,7 @@ async fn what_is_configured_is_what_happens() {
 #[tokio::test]
 async fn a_disagreement_denies_and_ends_lanes() {
     /// A library that knows of nothing good.
-    fn refuses(_: SignatureAlgorithm, _: &[u8], _: &[u8], _: &[u8]) -> bool {
+    fn refuses(_: SignatureAlgorithm, _: &Spki, _: &[u8], _: &[u8]) -> bool {
         false
     }
     let bench = with_lanes(LANES, refuses);
