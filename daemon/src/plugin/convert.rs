@@ -4,7 +4,7 @@
 //! held against the algorithm, and the fingerprint is computed: nothing in a [`VerificationKey`]
 //! rests on the word of a plugin but the ids and the validity.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use hallmark_core::attestor::{KeyId, SignatureAlgorithm, Spki, Validity, VerificationKey};
@@ -88,14 +88,49 @@ impl Source {
     }
 }
 
-/// The keys of a snapshot that can be verified with, and those that are not used. One bad key takes
-/// nothing from the others: what its source removed must not stay for its sake.
+/// The keys of a snapshot, as the daemon uses them.
+#[derive(Debug, Default)]
+pub(super) struct SnapshotKeys {
+    /// Those that can be verified with.
+    pub(super) keys: Vec<VerificationKey>,
+    /// Those that are not used.
+    pub(super) refused: Vec<RefusedKey>,
+    /// By what the plugin knows those that it verifies with itself: handles count in this snapshot
+    /// only.
+    handles: HashMap<HeldKey, u64>,
+}
+
+/// A key that its plugin verifies with: its own id, its fingerprint, and what with.
+type HeldKey = (KeyId, [u8; 32], SignatureAlgorithm);
+
+impl SnapshotKeys {
+    /// The handle of a key that a decision holds, if it is in the snapshot still: the same id and the
+    /// same key.
+    pub(super) fn handle(&self, key: &VerificationKey) -> Option<u64> {
+        self.handles.get(&held_key(key)?).copied()
+    }
+
+    fn add(&mut self, keys: Vec<VerificationKey>, handle: u64) {
+        for key in &keys {
+            let named = held_key(key).filter(|_| key.holder.is_some());
+            named.map(|named| self.handles.entry(named).or_insert(handle));
+        }
+        self.keys.extend(keys);
+    }
+}
+
+fn held_key(key: &VerificationKey) -> Option<HeldKey> {
+    Some((key.ids.first()?.clone(), key.fingerprint, key.algorithm))
+}
+
+/// The keys of a snapshot. One bad key takes nothing from the others: what its source removed must
+/// not stay for its sake.
 pub(super) fn of_snapshot(
     records: &[KeyRecord],
     source: &Source,
     ownership: &Ownership,
-) -> (Vec<VerificationKey>, Vec<RefusedKey>) {
-    let (mut keys, mut refused) = (Vec::with_capacity(records.len()), Vec::new());
+) -> SnapshotKeys {
+    let mut of_snapshot = SnapshotKeys::default();
     let mut doubled = doubled(records);
     for (index, record) in records.iter().enumerate() {
         let judged = match doubled.remove(&index) {
@@ -103,13 +138,14 @@ pub(super) fn of_snapshot(
             None => permitted(record, source, ownership).and_then(|()| of_record(record, source)),
         };
         match judged {
-            Ok(of_record) => keys.extend(of_record),
+            Ok(keys) => of_snapshot.add(keys, record.handle),
             Err(wrong) => {
-                refused.push(RefusedKey { id: record.id.clone(), why: wrong.to_string() });
+                let refused = RefusedKey { id: record.id.clone(), why: wrong.to_string() };
+                of_snapshot.refused.push(refused);
             }
         }
     }
-    (keys, refused)
+    of_snapshot
 }
 
 /// The keys of inline material that can be verified with: all of them or none, since whoever wrote
@@ -125,7 +161,7 @@ pub(super) fn of_material(
 /// Judges the keys that a plugin lists, as the daemon does before it uses them: those that it would
 /// not use, and why. Whose their ids are is a matter of the configuration.
 pub(crate) fn judge(records: &[KeyRecord], info: &PluginInfo) -> Vec<RefusedKey> {
-    of_snapshot(records, &Source::new("", info), &Ownership::default()).1
+    of_snapshot(records, &Source::new("", info), &Ownership::default()).refused
 }
 
 fn permitted(record: &KeyRecord, source: &Source, ownership: &Ownership) -> Result<(), WrongKey> {

@@ -13,7 +13,7 @@ use hallmark_plugin_api::host::{
 };
 use hallmark_plugin_api::{Caps, Material};
 
-use super::convert::{self, RefusedKey, Source};
+use super::convert::{self, RefusedKey, SnapshotKeys, Source};
 use super::discover::Found;
 use super::error::KeyError;
 use super::freshness::{self, Rotation, Schedule, UnknownKeys};
@@ -64,10 +64,8 @@ pub(super) struct PluginInstance {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) snapshot: KeySnapshot,
-    /// The keys of the snapshot that the host can verify with.
-    keys: Vec<VerificationKey>,
-    /// Those that are not used.
-    refused: Vec<RefusedKey>,
+    /// Its keys, as the daemon uses them.
+    pub(super) of_snapshot: SnapshotKeys,
 }
 
 impl PluginInstance {
@@ -196,7 +194,7 @@ impl PluginInstance {
     /// Somebody names a key that is not in the last snapshot. Answers whether that is reason to
     /// take another.
     pub(super) fn unknown_key(&self, id: &KeyId, now: Instant) -> bool {
-        let known = |held: Arc<Held>| held.keys.iter().any(|key| key.ids.contains(id));
+        let known = |held: Arc<Held>| held.of_snapshot.keys.iter().any(|key| key.ids.contains(id));
         if self.held().is_some_and(known) {
             return false;
         }
@@ -294,8 +292,8 @@ impl PluginInstance {
                  `allow_empty`"
             ));
         }
-        let (keys, refused) = convert::of_snapshot(&snapshot.keys, &self.source(), &self.ownership);
-        Ok(Some(Held { snapshot, keys, refused }))
+        let of_snapshot = convert::of_snapshot(&snapshot.keys, &self.source(), &self.ownership);
+        Ok(Some(Held { snapshot, of_snapshot }))
     }
 
     /// The instance, made now where it was not yet. One thread at a time, by `refreshing`.
@@ -327,22 +325,22 @@ impl PluginInstance {
         };
         drop(schedule);
         self.tell_refused(before.as_deref(), &after);
-        let keys_before = before.as_ref().map(|held| held.keys.as_slice());
-        for id in freshness::rotated(keys_before.unwrap_or_default(), &after.keys) {
+        let keys_before = before.as_ref().map(|held| held.of_snapshot.keys.as_slice());
+        for id in freshness::rotated(keys_before.unwrap_or_default(), &after.of_snapshot.keys) {
             self.rotations.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(plugin = self.name, id, "another key goes by this id");
         }
-        if keys_before != Some(after.keys.as_slice()) {
+        if keys_before != Some(after.of_snapshot.keys.as_slice()) {
             self.differs.store(true, Ordering::Release);
         }
     }
 
     /// Names the keys that are not used and were used, or not there, before.
     fn tell_refused(&self, before: Option<&Held>, after: &Held) {
-        let known = before.map(|held| held.refused.as_slice()).unwrap_or_default();
+        let known = before.map(|held| held.of_snapshot.refused.as_slice()).unwrap_or_default();
         let known: HashSet<_> = known.iter().map(|key| (&key.id, &key.why)).collect();
         let new = |key: &&RefusedKey| !known.contains(&(&key.id, &key.why));
-        let new: Vec<_> = after.refused.iter().filter(new).collect();
+        let new: Vec<_> = after.of_snapshot.refused.iter().filter(new).collect();
         for RefusedKey { id, why } in new.iter().take(REFUSED_SHOWN) {
             tracing::error!(plugin = self.name, id, why, "a key is not used");
         }
@@ -381,13 +379,14 @@ impl PluginInstance {
         let Some(held) = self.held() else {
             return Err(self.unavailable());
         };
-        let exact: Vec<_> = held.keys.iter().filter(|key| key.ids.contains(id)).cloned().collect();
+        let exact: Vec<_> =
+            held.of_snapshot.keys.iter().filter(|key| key.ids.contains(id)).cloned().collect();
         if !exact.is_empty() {
             return Ok(exact);
         }
         let below =
             |key: &&VerificationKey| key.ids.iter().any(|it| is_below(it.as_str(), id.as_str()));
-        Ok(held.keys.iter().filter(below).cloned().collect())
+        Ok(held.of_snapshot.keys.iter().filter(below).cloned().collect())
     }
 
     /// The keys of exactly this id, however its scheme is written.
@@ -396,7 +395,7 @@ impl PluginInstance {
         let id = normal(id.as_str());
         let names = |it: &KeyId| it.as_str().len() == id.len() && normal(it.as_str()) == id;
         let is_named = |key: &&VerificationKey| key.ids.iter().any(names);
-        held.keys.iter().filter(is_named).map(|key| key.fingerprint).collect()
+        held.of_snapshot.keys.iter().filter(is_named).map(|key| key.fingerprint).collect()
     }
 
     fn unavailable(&self) -> KeyError {
@@ -442,7 +441,8 @@ impl PluginInstance {
 
     pub(super) fn status(&self) -> InstanceStatus {
         let (info, held) = (self.image.info(), self.held());
-        let refused = held.as_ref().map(|held| held.refused.as_slice()).unwrap_or_default();
+        let refused =
+            held.as_ref().map(|held| held.of_snapshot.refused.as_slice()).unwrap_or_default();
         let (schedule, now) = (self.schedule(), Instant::now());
         let overdue = schedule.overdue_from().and_then(|from| now.checked_duration_since(from));
         InstanceStatus {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict, Verified};
-use hallmark_plugin_api::host::{Circumstances, KeyRecord};
-use hallmark_plugin_api::{Algorithm, Failure, Item, KeyFlags};
+use hallmark_plugin_api::host::Circumstances;
+use hallmark_plugin_api::{Algorithm, Failure, Item};
 
 use super::instance::{Held, PluginInstance};
 use super::per_plugin::PerPlugin;
-use super::{Catalog, convert, services};
+use super::{Catalog, services};
 use crate::bounded::Unfinished;
 
 /// Asks the plugins that verify themselves: on threads that may block, a bounded number at a time of
@@ -82,13 +82,11 @@ impl PluginInstance {
     ) -> Vec<Verdict> {
         let unavailable = Verdict::Unavailable(Unavailable::Holder);
         let mut verdicts = vec![unavailable; checks.len()];
-        let handles = checks.iter().map(|check| handle(held, check));
         let known: Vec<_> = checks
             .iter()
-            .zip(handles)
             .enumerate()
-            .filter_map(|(index, (check, handle))| {
-                Some((index, check, handle?, check.message(form)))
+            .filter_map(|(index, check)| {
+                Some((index, check, held.of_snapshot.handle(&check.key)?, check.message(form)))
             })
             .collect();
         let items: Vec<_> = known
@@ -119,21 +117,6 @@ impl PluginInstance {
         }
         verdicts
     }
-}
-
-/// The key of a check in the snapshot that the plugin is asked with, if it is there still: the same
-/// id and the same key.
-fn handle(held: &Held, check: &Check) -> Option<u64> {
-    let id = check.key.ids.first()?.as_str();
-    let is = |record: &&KeyRecord| {
-        let flags = record.flags;
-        record.id == id
-            && flags.contains(KeyFlags::VERIFY)
-            && !flags.contains(KeyFlags::HOST_VERIFY)
-            && convert::verification_key(record, Vec::new(), check.key.algorithm, &check.key.plugin)
-                .is_ok_and(|key| key.fingerprint == check.key.fingerprint)
-    };
-    held.snapshot.keys.iter().find(is).map(|record| record.handle)
 }
 
 fn verdict(answer: Result<(), Failure>, form: SignedForm) -> Verdict {

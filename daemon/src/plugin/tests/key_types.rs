@@ -4,7 +4,8 @@ use hallmark_plugin_api::KeyFlags;
 use hallmark_plugin_api::host::KeyRecord;
 
 use super::super::KeyError;
-use super::super::convert::{Source, WrongKey, of_material, verification_key};
+use super::super::convert::{Source, WrongKey, of_material, of_snapshot, verification_key};
+use super::super::ownership::Ownership;
 use super::*;
 use crate::public_key::KeyTypeError;
 
@@ -248,4 +249,43 @@ fn flags_and_revocation_count() {
     // Nobody could say which key it is.
     let nameless = KeyRecord { spki_der: vec![1], ..held };
     assert!(matches!(of(&nameless, true), Err(WrongKey::Type(_))), "{:?}", of(&nameless, true));
+}
+
+/// A handle is asked for by id, key and algorithm: with any of them another it is not there, and
+/// nobody is asked.
+#[test]
+fn a_key_that_its_plugin_verifies_with_has_the_handle_of_its_own_record() {
+    use hallmark_plugin_api::Algorithm as P;
+    let source = Source { schemes: vec!["acme".to_owned()], ..source(true) };
+    let of = |records: &[KeyRecord]| of_snapshot(records, &source, &Ownership::default());
+    let named = |handle, id: &str, der: &[u8], algorithms: &[P], flags| KeyRecord {
+        handle,
+        id: id.to_owned(),
+        algorithms: algorithms.to_vec(),
+        flags,
+        ..record(der)
+    };
+    let (p256, other, rsa) = (ec("P-256", &[]), ec("P-256", &[]), rsa("2048"));
+    let (by_plugin, p256_only) = (KeyFlags::VERIFY, &[P::EcdsaP256Sha256][..]);
+    let rsa_both = &[P::RsaPss2048Sha256, P::RsaPkcs1_2048Sha256][..];
+    let records = [
+        named(7, "acme:a", &p256, p256_only, by_plugin),
+        named(8, "acme:b", &p256, p256_only, by_plugin),
+        named(9, "acme:r", &rsa, rsa_both, by_plugin),
+        named(10, "acme:host", &other, p256_only, by_plugin | KeyFlags::HOST_VERIFY),
+    ];
+    let first = of(&records);
+    assert!(first.refused.is_empty(), "{:?}", first.refused);
+    let handles: Vec<_> = first.keys.iter().map(|key| first.handle(key)).collect();
+    assert_eq!(handles, [Some(7), Some(8), Some(9), Some(9), None]);
+
+    // The next snapshot: a is another key, b has another handle, r has lost an algorithm.
+    let next = of(&[
+        named(1, "acme:a", &other, p256_only, by_plugin),
+        named(2, "acme:b", &p256, p256_only, by_plugin),
+        named(3, "acme:r", &rsa, &rsa_both[..1], by_plugin),
+    ]);
+    let handles: Vec<_> = first.keys.iter().map(|key| next.handle(key)).collect();
+    assert_eq!(handles, [None, Some(2), Some(3), None, None]);
+    assert!(first.keys.iter().all(|key| of(&[]).handle(key).is_none()));
 }
