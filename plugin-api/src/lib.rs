@@ -21,8 +21,8 @@ mod sdk;
 pub use hallmark_json as json;
 
 pub use sdk::{
-    Algorithm, Call, Caps, Decoded, Error, ErrorKind, Failure, Host, Info, Item, Key, KeyFlags,
-    LogLevel, Material, Plugin, Refusal, Signed, Snapshot, agreeing,
+    Algorithm, Call, Caps, Curve, Decoded, Error, ErrorKind, Failure, HashFunction, Host, Info,
+    Item, Key, KeyFlags, LogLevel, Material, Plugin, Refusal, Scheme, Signed, Snapshot, agreeing,
 };
 
 #[doc(hidden)]

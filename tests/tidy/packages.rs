@@ -7,12 +7,13 @@ use toml::Table;
 use super::source::{files, name, none, root, sources};
 
 /// What each package may depend on of ours. A plugin is loaded, never linked.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("hallmark", &["hallmark-core", "hallmark-json", "hallmark-lanes", "hallmark-plugin-api"]),
-    ("hallmark-core", &[]),
+    ("hallmark-algorithm", &[]),
+    ("hallmark-core", &["hallmark-algorithm"]),
     ("hallmark-lanes", &[]),
     ("hallmark-json", &[]),
-    ("hallmark-plugin-api", &["hallmark-json"]),
+    ("hallmark-plugin-api", &["hallmark-algorithm", "hallmark-json"]),
     ("hallmark-plugin-pkix", &["hallmark-plugin-api"]),
     ("hallmark-plugin-pgp", &["hallmark-plugin-api"]),
     ("hallmark-plugin-hsm", &["hallmark-plugin-api"]),
@@ -21,8 +22,17 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("hallmark-benches", &["hallmark", "hallmark-core", "hallmark-tests"]),
 ];
 /// All that the pure core is made of: no IO, no clock, no threads among them.
-const CORE: [&str; 8] =
-    ["base64", "bytes", "serde", "serde-saphyr", "serde_json", "sha2", "strsim", "thiserror"];
+const CORE: [&str; 9] = [
+    "base64",
+    "bytes",
+    "hallmark-algorithm",
+    "serde",
+    "serde-saphyr",
+    "serde_json",
+    "sha2",
+    "strsim",
+    "thiserror",
+];
 
 fn manifests() -> Vec<(String, Table)> {
     let manifests = files("toml").into_iter().filter(|path| path.ends_with("Cargo.toml"));

@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use hallmark_core::attestor::{HashFunction, SignatureAlgorithm};
+use hallmark_core::attestor::{HashFunction, SignatureAlgorithm, algorithm_named};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
@@ -111,7 +111,7 @@ impl KeyName {
         let named = string(&answer, "algorithm");
         // Cloud KMS grows, and what it adds may go by the name that Binary Authorization has for it.
         let algorithm = SignatureAlgorithm::from_kms_name(&named)
-            .map_or_else(|| named.parse(), Ok)
+            .map_or_else(|| algorithm_named(&named), Ok)
             .with_context(|| format!("{} signs with", self.key_id()))?;
         Ok(PublicHalf { pem: string(&answer, "pem"), algorithm })
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use hallmark_core::attestor::SignatureAlgorithm;
+use hallmark_core::attestor::{SignatureAlgorithm, algorithm_named};
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -161,7 +161,7 @@ impl Add {
         {
             (Some(pkix), None, None, None) => {
                 let algorithm = self.pkix_public_key_algorithm.as_deref().unwrap_or_default();
-                key["pkixPublicKey"] = pkix_public_key(&text(pkix)?, algorithm.parse()?);
+                key["pkixPublicKey"] = pkix_public_key(&text(pkix)?, algorithm_named(algorithm)?);
             }
             (None, Some(pgp), None, None) => key["asciiArmoredPgpPublicKey"] = json!(text(pgp)?),
             (None, None, Some(reference), None) => key["id"] = json!(reference),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use hallmark_core::attestor::{KeyId, SignatureAlgorithm};
+use hallmark_core::attestor::{KeyId, SignatureAlgorithm, algorithm_named};
 use hallmark_plugin_api::textual;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -75,7 +75,7 @@ impl Signer {
     }
 
     fn algorithm(&self) -> anyhow::Result<Option<SignatureAlgorithm>> {
-        Ok(self.algorithm.as_deref().map(str::parse).transpose()?)
+        Ok(self.algorithm.as_deref().map(algorithm_named).transpose()?)
     }
 
     fn sign_with_file(&self, file: &str, message: &[u8]) -> anyhow::Result<Signed> {

@@ -227,9 +227,8 @@ fn of_record(record: &KeyRecord, source: &Source) -> Result<Vec<VerificationKey>
         return Ok(Vec::new());
     }
     let ids: Vec<_> = names(record).map(KeyId::from).collect();
-    let numbers = record.algorithms.iter().map(|algorithm| algorithm.number());
     let mut keys = Vec::new();
-    for algorithm in numbers.filter_map(SignatureAlgorithm::from_number) {
+    for &algorithm in &record.algorithms {
         let key = verification_key(record, ids.clone(), algorithm, &source.plugin)?;
         let envelope = source.decodes.then(|| envelope(&source.plugin, record));
         let holder = (!by_host).then(|| Arc::clone(&source.plugin));

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hallmark_core::attestor::SignatureAlgorithm;
 use hallmark_core::envelope::{Enclosed, EnclosedSignature, Envelopes, Opened, Refusal, Sealed};
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::Unavailable;
@@ -109,10 +108,6 @@ fn enclosed(decoded: Decoded, held: Option<&Held>) -> Result<Enclosed, Unavailab
     };
     let key_id = maker(&signed, held);
     let Signed { algorithm, message, signature, payload, signed_at, expires_at, .. } = signed;
-    let Some(algorithm) = SignatureAlgorithm::from_number(algorithm.number()) else {
-        let error = format!("{algorithm:?} is not verified here");
-        return Ok(Enclosed::Refused { refusal: Refusal::Unsupported, key_id, error });
-    };
     Ok(Enclosed::Signed(EnclosedSignature {
         key_id,
         algorithm,

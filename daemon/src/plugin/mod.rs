@@ -53,8 +53,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use hallmark_core::attestor::{KeyId, KeyMaterial, PublicKey, SignatureAlgorithm, VerificationKey};
+use hallmark_plugin_api::Material;
 use hallmark_plugin_api::host::KeyRecord;
-use hallmark_plugin_api::{Algorithm, Material};
 use tokio::sync::Notify;
 
 use self::instance::PluginInstance;
@@ -267,8 +267,7 @@ impl Catalog {
         pem: &str,
         declared: SignatureAlgorithm,
     ) -> Result<ResolvedKey, KeyError> {
-        let algorithm = Algorithm::from_number(declared.number());
-        let (records, reader) = self.read_material("pkix", pem, algorithm)?;
+        let (records, reader) = self.read_material("pkix", pem, Some(declared))?;
         let [record] = records.as_slice() else {
             let text = format!("one public key is expected, this is {}", records.len());
             return Err(KeyError::Material(text));
@@ -320,7 +319,7 @@ impl Catalog {
         &self,
         form: &str,
         data: &str,
-        algorithm: Option<Algorithm>,
+        algorithm: Option<SignatureAlgorithm>,
     ) -> Result<(Vec<KeyRecord>, convert::Source), KeyError> {
         // What is part of the installation first: no other may read keys that are not its own
         // while one of those does.

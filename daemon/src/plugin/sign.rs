@@ -126,9 +126,8 @@ fn signing_key<'a>(
 ) -> Result<(&'a KeyRecord, SignatureAlgorithm), SignError> {
     let named = |key: &&KeyRecord| key.id == id || key.other_ids.iter().any(|other| other == id);
     let mut signing = held.snapshot.keys.iter().filter(|key| key.flags.contains(KeyFlags::SIGN));
-    let preferred =
-        |key: &KeyRecord| SignatureAlgorithm::from_number(key.algorithms.first()?.number());
-    let found = signing.find(named).and_then(|key| Some((key, preferred(key)?)));
+    let preferred = |key: &'a KeyRecord| Some((key, *key.algorithms.first()?));
+    let found = signing.find(named).and_then(preferred);
     let unknown = || SignError::UnknownKey { plugin: plugin.to_owned(), key: id.to_owned() };
     found.ok_or_else(unknown)
 }

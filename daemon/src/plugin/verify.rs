@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict, Verified};
 use hallmark_plugin_api::host::Circumstances;
-use hallmark_plugin_api::{Algorithm, Failure, Item};
+use hallmark_plugin_api::{Failure, Item};
 
 use super::instance::{Held, PluginInstance};
 use super::per_plugin::PerPlugin;
@@ -93,7 +93,7 @@ impl PluginInstance {
             .iter()
             .map(|(_, check, handle, message)| Item {
                 key_handle: *handle,
-                algorithm: Algorithm::from_number(check.key.algorithm.number()),
+                algorithm: Some(check.key.algorithm),
                 key: &[],
                 message,
                 signature: &check.signature,

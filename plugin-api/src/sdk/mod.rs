@@ -6,7 +6,6 @@
 //! `thunks` the functions in the table with `rows` (batches) and `panic` (where unwinding ends),
 //! `manifest` the passive section.
 
-mod algorithm;
 mod host;
 mod looks;
 #[doc(hidden)]
@@ -17,7 +16,7 @@ mod rows;
 pub mod thunks;
 mod vocabulary;
 
-pub use algorithm::Algorithm;
+pub use hallmark_algorithm::{Curve, HashFunction, Scheme, SignatureAlgorithm as Algorithm};
 pub use host::{Host, LogLevel};
 pub use looks::agreeing;
 pub use vocabulary::{

@@ -96,3 +96,20 @@ fn layout_source() -> String {
     row("HALLMARK_TIME_ABSENT < 0".to_owned());
     source
 }
+
+/// The table of algorithms and the header give each the same number.
+#[test]
+fn the_header_has_every_algorithm_by_its_number() {
+    let header = std::fs::read_to_string(root().join("include/hallmark_plugin.h")).unwrap();
+    let defined: Vec<(String, u32)> = header
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define HALLMARK_ALG_")?.split_once(' '))
+        // Verdicts, not algorithms.
+        .filter(|(name, _)| !["UNSUPPORTED", "REJECTED"].contains(name))
+        .map(|(name, number)| (name.to_owned(), number.parse().unwrap()))
+        .collect();
+    let known: Vec<_> = hallmark_plugin_api::Algorithm::all()
+        .map(|one| (one.name().replace("RSA_SIGN_PKCS1", "RSA_PKCS1"), one.number()))
+        .collect();
+    assert_eq!(defined, known);
+}

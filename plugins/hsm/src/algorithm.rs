@@ -14,7 +14,7 @@ use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use der::asn1::UintRef;
 use der::{Decode, Encode, Reader, SliceReader};
-use hallmark_plugin_api::Algorithm;
+use hallmark_plugin_api::{Algorithm, Curve, HashFunction, Scheme};
 
 /// Those that keys in tokens sign with.
 pub(crate) const SUPPORTED: [Algorithm; 11] = [
@@ -32,14 +32,17 @@ pub(crate) const SUPPORTED: [Algorithm; 11] = [
 ];
 
 /// RFC 8017 §9.2, note 1: what precedes a digest in the input of RSASSA-PKCS1-v1_5.
-const DIGEST_INFO_SHA256: [u8; 19] = [
-    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
-    0x00, 0x04, 0x20,
-];
-const DIGEST_INFO_SHA512: [u8; 19] = [
-    0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05,
-    0x00, 0x04, 0x40,
-];
+const fn digest_info(hash: HashFunction) -> [u8; 19] {
+    let (all_bytes, oid_end, bytes) = match hash {
+        HashFunction::Sha256 => (0x31, 1, 32),
+        HashFunction::Sha384 => (0x41, 2, 48),
+        HashFunction::Sha512 => (0x51, 3, 64),
+    };
+    [
+        0x30, all_bytes, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
+        oid_end, 0x05, 0x00, 0x04, bytes,
+    ]
+}
 
 /// What a token is asked: an operation, and the bytes it is done with.
 pub(crate) struct Question {
@@ -47,71 +50,48 @@ pub(crate) struct Question {
     pub(crate) data: Vec<u8>,
 }
 
-enum Padding {
-    Pkcs1,
-    Pss,
-}
-
-/// What a signature of the algorithm is made of.
-enum Scheme {
-    Rsa(Padding),
-    /// With this many bytes of a coordinate.
-    Ecdsa(usize),
-}
-
+/// What a signature of the algorithm is made of; `None` for one that no token is asked for.
 fn scheme(algorithm: Algorithm) -> Option<Scheme> {
-    use Algorithm::*;
-    Some(match algorithm {
-        RsaPss2048Sha256 | RsaPss3072Sha256 | RsaPss4096Sha256 | RsaPss4096Sha512 => {
-            Scheme::Rsa(Padding::Pss)
-        }
-        RsaPkcs1_2048Sha256 | RsaPkcs1_3072Sha256 | RsaPkcs1_4096Sha256 | RsaPkcs1_4096Sha512 => {
-            Scheme::Rsa(Padding::Pkcs1)
-        }
-        EcdsaP256Sha256 => Scheme::Ecdsa(32),
-        EcdsaP384Sha384 => Scheme::Ecdsa(48),
-        EcdsaP521Sha512 => Scheme::Ecdsa(66),
-        _ => return None,
-    })
+    SUPPORTED.contains(&algorithm).then(|| algorithm.scheme())
 }
 
 /// The hash of the algorithm.
 pub(crate) fn hash(algorithm: Algorithm) -> Option<&'static digest::Algorithm> {
-    use Algorithm::*;
-    Some(match algorithm {
-        RsaPss2048Sha256 | RsaPss3072Sha256 | RsaPss4096Sha256 | RsaPkcs1_2048Sha256
-        | RsaPkcs1_3072Sha256 | RsaPkcs1_4096Sha256 | EcdsaP256Sha256 => &digest::SHA256,
-        EcdsaP384Sha384 => &digest::SHA384,
-        RsaPss4096Sha512 | RsaPkcs1_4096Sha512 | EcdsaP521Sha512 => &digest::SHA512,
-        _ => return None,
+    scheme(algorithm)?;
+    Some(match algorithm.hash()? {
+        HashFunction::Sha256 => &digest::SHA256,
+        HashFunction::Sha384 => &digest::SHA384,
+        HashFunction::Sha512 => &digest::SHA512,
     })
 }
 
 /// How a token is asked about a digest; `None` for an algorithm that none is asked about.
 pub(crate) fn question(algorithm: Algorithm, digest: &[u8]) -> Option<Question> {
-    let sha512 = hash(algorithm)?.output_len() == digest::SHA512_OUTPUT_LEN;
     Some(match scheme(algorithm)? {
-        Scheme::Ecdsa(_) => Question { mechanism: Mechanism::Ecdsa, data: digest.to_vec() },
-        Scheme::Rsa(Padding::Pkcs1) => {
-            let head = if sha512 { &DIGEST_INFO_SHA512 } else { &DIGEST_INFO_SHA256 };
-            Question { mechanism: Mechanism::RsaPkcs, data: [head.as_slice(), digest].concat() }
+        Scheme::Ecdsa { .. } => Question { mechanism: Mechanism::Ecdsa, data: digest.to_vec() },
+        Scheme::RsaPkcs1 { hash, .. } => {
+            let data = [&digest_info(hash), digest].concat();
+            Question { mechanism: Mechanism::RsaPkcs, data }
         }
-        Scheme::Rsa(Padding::Pss) => {
-            let (hash_alg, mgf) = match sha512 {
-                true => (MechanismType::SHA512, PkcsMgfType::MGF1_SHA512),
-                false => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
+        Scheme::RsaPss { hash, .. } => {
+            let (hash_alg, mgf) = match hash {
+                HashFunction::Sha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
+                HashFunction::Sha384 => (MechanismType::SHA384, PkcsMgfType::MGF1_SHA384),
+                HashFunction::Sha512 => (MechanismType::SHA512, PkcsMgfType::MGF1_SHA512),
             };
             // Salt as long as the hash: what Google's algorithms prescribe.
             let s_len = u64::try_from(digest.len()).ok()?.into();
             let mechanism = Mechanism::RsaPkcsPss(PkcsPssParams { hash_alg, mgf, s_len });
             Question { mechanism, data: digest.to_vec() }
         }
+        Scheme::MlDsa65 | Scheme::Ed25519 => return None,
     })
 }
 
 /// The signature in the form of the algorithm, from what the token answered.
 pub(crate) fn from_token(algorithm: Algorithm, raw: Vec<u8>) -> Option<Vec<u8>> {
-    let Scheme::Ecdsa(bytes) = scheme(algorithm)? else { return Some(raw) };
+    let Scheme::Ecdsa { curve, .. } = scheme(algorithm)? else { return Some(raw) };
+    let bytes = curve.coordinate_bytes();
     if raw.len() != 2 * bytes {
         return None;
     }
@@ -122,7 +102,8 @@ pub(crate) fn from_token(algorithm: Algorithm, raw: Vec<u8>) -> Option<Vec<u8>> 
 
 /// The signature as the token takes it; `None` where it cannot be one.
 pub(crate) fn to_token(algorithm: Algorithm, signature: &[u8]) -> Option<Vec<u8>> {
-    let Scheme::Ecdsa(bytes) = scheme(algorithm)? else { return Some(signature.to_vec()) };
+    let Scheme::Ecdsa { curve, .. } = scheme(algorithm)? else { return Some(signature.to_vec()) };
+    let bytes = curve.coordinate_bytes();
     let mut reader = SliceReader::new(signature).ok()?;
     let (r, s) = reader
         .sequence(|fields| {
@@ -152,17 +133,15 @@ pub(crate) fn verifies(
 }
 
 fn verification(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
-    use Algorithm::*;
-    Some(match algorithm {
-        RsaPss2048Sha256 | RsaPss3072Sha256 | RsaPss4096Sha256 => &RSA_PSS_2048_8192_SHA256,
-        RsaPss4096Sha512 => &RSA_PSS_2048_8192_SHA512,
-        RsaPkcs1_2048Sha256 | RsaPkcs1_3072Sha256 | RsaPkcs1_4096Sha256 => {
-            &RSA_PKCS1_2048_8192_SHA256
-        }
-        RsaPkcs1_4096Sha512 => &RSA_PKCS1_2048_8192_SHA512,
-        EcdsaP256Sha256 => &ECDSA_P256_SHA256_ASN1,
-        EcdsaP384Sha384 => &ECDSA_P384_SHA384_ASN1,
-        EcdsaP521Sha512 => &ECDSA_P521_SHA512_ASN1,
+    use HashFunction::{Sha256, Sha384, Sha512};
+    Some(match scheme(algorithm)? {
+        Scheme::RsaPss { hash: Sha256, .. } => &RSA_PSS_2048_8192_SHA256,
+        Scheme::RsaPss { hash: Sha512, .. } => &RSA_PSS_2048_8192_SHA512,
+        Scheme::RsaPkcs1 { hash: Sha256, .. } => &RSA_PKCS1_2048_8192_SHA256,
+        Scheme::RsaPkcs1 { hash: Sha512, .. } => &RSA_PKCS1_2048_8192_SHA512,
+        Scheme::Ecdsa { curve: Curve::P256, hash: Sha256 } => &ECDSA_P256_SHA256_ASN1,
+        Scheme::Ecdsa { curve: Curve::P384, hash: Sha384 } => &ECDSA_P384_SHA384_ASN1,
+        Scheme::Ecdsa { curve: Curve::P521, hash: Sha512 } => &ECDSA_P521_SHA512_ASN1,
         _ => return None,
     })
 }
@@ -173,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_supported_algorithm_has_all_its_parts() {
-        for algorithm in Algorithm::ALL {
+        for algorithm in Algorithm::all() {
             let supported = SUPPORTED.contains(&algorithm);
             assert_eq!(question(algorithm, &[0; 32]).is_some(), supported, "{algorithm:?}");
             assert_eq!(hash(algorithm).is_some(), supported, "{algorithm:?}");

@@ -45,7 +45,7 @@ impl Plugin for Pkix {
         version: env!("CARGO_PKG_VERSION"),
         vendor: "Hallmark",
         caps: Caps::KEYS.with(Caps::SIGN).with(Caps::BLOCKING),
-        algorithms: &Algorithm::ALL,
+        algorithms: Algorithm::DECLARABLE,
         schemes: &["file"],
         forms: &["pkix"],
         config_schema: config::SCHEMA,

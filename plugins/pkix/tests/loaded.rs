@@ -84,7 +84,7 @@ fn it_says_what_it_is() {
     assert!(!info.caps.contains(Caps::VERIFY));
     assert_eq!(info.schemes, ["file"]);
     assert_eq!(info.forms, ["pkix"]);
-    assert_eq!(info.algorithms, Algorithm::ALL);
+    assert_eq!(info.algorithms, Algorithm::DECLARABLE);
     assert!(info.config_schema.contains("refresh_secs"));
 }
 

@@ -5,7 +5,6 @@
 //! plugin into a [`VerificationKey`]. [`parse`] reads the resource, [`render`] writes it;
 //! [`SignatureAlgorithm`] is what a key signs with.
 
-mod algorithm;
 pub mod parse;
 pub mod render;
 #[cfg(test)]
@@ -20,12 +19,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use crate::envelope::Envelope;
+use crate::excerpt::Excerpt;
 use crate::names::{AttestorName, NoteName};
 use crate::time::UnixTime;
 
-pub use algorithm::{
-    Curve, HashFunction, KeyType, KmsAlgorithm, Scheme, SignatureAlgorithm, UnknownAlgorithm,
-};
+pub use hallmark_algorithm::{Curve, HashFunction, KeyType, Scheme, SignatureAlgorithm};
 
 /// Bytes of one key id, as many as a plugin may give a key. Names of Cloud KMS keys end at about 500.
 pub const KEY_ID_BYTES_MAX: usize = 2_048;
@@ -87,6 +85,17 @@ fn uri_characters(text: &str) -> bool {
     let escapes = || text.bytes().enumerate().filter(|&(_, byte)| byte == b'%').map(|(at, _)| at);
     text.bytes().all(legal)
         && escapes().all(|at| text.as_bytes().get(at + 1..at + 3).is_some_and(hex))
+}
+
+/// No algorithm goes by this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown signature algorithm `{0}`")]
+pub struct UnknownAlgorithm(pub String);
+
+/// Reads the name of an algorithm in any spelling, such as somebody types.
+pub fn algorithm_named(text: &str) -> Result<SignatureAlgorithm, UnknownAlgorithm> {
+    SignatureAlgorithm::from_spelling(text)
+        .ok_or_else(|| UnknownAlgorithm(Excerpt::<64>(text).to_string()))
 }
 
 /// An attestor as written through the API or in a file.

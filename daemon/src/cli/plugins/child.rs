@@ -2,8 +2,6 @@
 
 use std::process::Command;
 
-use hallmark_core::attestor::SignatureAlgorithm;
-use hallmark_plugin_api::Algorithm;
 use hallmark_plugin_api::conformance::{self, Program};
 use hallmark_plugin_api::host::{KeyRecord, PluginInfo};
 
@@ -22,15 +20,10 @@ pub(super) fn start() -> Command {
 
 pub(super) fn run() -> anyhow::Result<Outcome> {
     let worker_arguments = &["plugin-worker"];
-    conformance::answer(Program { verifies, judge, worker_arguments })?;
+    conformance::answer(Program { verifies: verifier::verify_one, judge, worker_arguments })?;
     Ok(Outcome::Done)
 }
 
 fn judge(records: &[KeyRecord], info: &PluginInfo) -> Vec<(String, String)> {
     plugin::judge(records, info).into_iter().map(|refused| (refused.id, refused.why)).collect()
-}
-
-fn verifies(algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    SignatureAlgorithm::from_number(algorithm.number())
-        .is_some_and(|algorithm| verifier::verify_one(algorithm, spki_der, message, signature))
 }

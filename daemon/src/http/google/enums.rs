@@ -71,7 +71,7 @@ fn replace(name: &str, value: &mut Value) {
 fn number(name: &str, text: &str) -> Option<u32> {
     match name {
         "kind" => KINDS.iter().find(|(kind, _, _)| *kind == text).map(|(_, number, _)| *number),
-        "signatureAlgorithm" => Some(text.parse::<SignatureAlgorithm>().ok()?.number()),
+        "signatureAlgorithm" => Some(SignatureAlgorithm::from_spelling(text)?.number()),
         // Cloud KMS numbers algorithms in its own way.
         "algorithm" => Some(SignatureAlgorithm::from_kms_name(text)?.kms()?.number),
         _ => {

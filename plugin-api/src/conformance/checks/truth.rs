@@ -7,7 +7,7 @@ use crate::conformance::finding::{Checked, Trouble, fail};
 use crate::conformance::kit::{Kit, answers, verdict_name};
 use crate::conformance::plugin::{Live, Open};
 use crate::conformance::samples::{flip, flip_signature, signed, to_sign};
-use crate::{Algorithm, KeyFlags, abi};
+use crate::{Algorithm, HashFunction, KeyFlags, abi};
 
 /// Bits of a signature that are turned over, spread over its length. All bits of an Ed25519 one.
 const FLIPS: usize = 512;
@@ -193,13 +193,9 @@ fn junk(open: &Open<'_>) -> Vec<Sample> {
 
 /// The digest that an algorithm makes of a message, for those that hash once.
 fn digest(alg: u32, message: &[u8]) -> Option<Vec<u8>> {
-    use Algorithm::*;
-    Some(match Algorithm::from_number(alg)? {
-        MlDsa65 | Ed25519 => return None,
-        RsaPss4096Sha512 | RsaPkcs1_4096Sha512 | EcdsaP521Sha512 => {
-            Sha512::digest(message).to_vec()
-        }
-        EcdsaP384Sha384 => Sha384::digest(message).to_vec(),
-        _ => Sha256::digest(message).to_vec(),
+    Some(match Algorithm::from_number(alg)?.hash()? {
+        HashFunction::Sha256 => Sha256::digest(message).to_vec(),
+        HashFunction::Sha384 => Sha384::digest(message).to_vec(),
+        HashFunction::Sha512 => Sha512::digest(message).to_vec(),
     })
 }

@@ -1,14 +1,15 @@
 //! Signature algorithms: one table, of which each row says everything of one algorithm.
 //!
+//! The daemon and its plugins name algorithms by the numbers of this table across the boundary between
+//! them, and each has the table that it was built with.
+//!
 //! Whoever treats algorithms of a kind alike asks for the parts ([`SignatureAlgorithm::scheme`])
 //! and not for the algorithm, so that a new one is a row here and its arithmetic.
 
 use std::fmt;
-use std::str::FromStr;
 
 use self::Curve::{P256, P384, P521};
 use self::HashFunction::{Sha256, Sha384, Sha512};
-use crate::excerpt::Excerpt;
 
 /// What a signature is made with, in its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +180,7 @@ macro_rules! algorithms {
     )+) => {
         /// A signature algorithm with its key size or curve and its hash.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u8)]
+        #[repr(u32)]
         pub enum SignatureAlgorithm {
             $($(#[$doc])* $variant = $number),+
         }
@@ -329,14 +330,26 @@ algorithms! {
     }
 }
 
+/// How many a PKIX key may declare.
+const fn declarable() -> usize {
+    let mut count = 0;
+    while count < ALL.len() && matches!(ALL[count].row().met, Met::Attestors) {
+        count += 1;
+    }
+    count
+}
+
 impl SignatureAlgorithm {
+    /// Those that a PKIX key may declare; they are the first of the table.
+    pub const DECLARABLE: &[Self] = ALL.split_at(declarable()).0;
+
     /// Every algorithm, in the order of its number.
     pub fn all() -> impl Iterator<Item = Self> {
         ALL.iter().copied()
     }
 
     /// Its parts.
-    pub fn scheme(self) -> Scheme {
+    pub const fn scheme(self) -> Scheme {
         self.row().scheme
     }
 
@@ -366,18 +379,29 @@ impl SignatureAlgorithm {
     }
 
     /// The enum name as the API writes it, such as `ECDSA_P256_SHA256`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         self.spellings()[0]
     }
 
+    /// The algorithm that a PKIX key may declare of a name, as [`Self::name`] writes it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::DECLARABLE.iter().copied().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// The algorithm of any spelling, in the command line's form, too: `ecdsa-p256-sha256`.
+    pub fn from_spelling(text: &str) -> Option<Self> {
+        let name = text.replace('-', "_").to_ascii_uppercase();
+        Self::all().find(|algorithm| algorithm.spellings().contains(&name.as_str()))
+    }
+
     /// Every spelling read, the written one first.
-    pub fn spellings(self) -> &'static [&'static str] {
+    pub const fn spellings(self) -> &'static [&'static str] {
         self.row().spellings
     }
 
     /// The number in Google's proto; the same number names it across the plugin boundary.
-    pub fn number(self) -> u32 {
-        u32::from(self as u8)
+    pub const fn number(self) -> u32 {
+        self as u32
     }
 
     /// The algorithm of a proto number.
@@ -399,22 +423,6 @@ impl SignatureAlgorithm {
 impl fmt::Display for SignatureAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// No algorithm goes by this name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown signature algorithm `{0}`")]
-pub struct UnknownAlgorithm(pub String);
-
-impl FromStr for SignatureAlgorithm {
-    type Err = UnknownAlgorithm;
-    /// Reads an enum name, either alias, or the command line's spelling (`ecdsa-p256-sha256`).
-    fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
-        let name = text.replace('-', "_").to_ascii_uppercase();
-        Self::all()
-            .find(|algorithm| algorithm.spellings().contains(&name.as_str()))
-            .ok_or_else(|| UnknownAlgorithm(Excerpt::<64>(text).to_string()))
     }
 }
 
@@ -499,9 +507,21 @@ mod tests {
             assert_eq!((algorithm.name(), algorithm.spellings()), (spellings[0], spellings));
             assert_eq!(algorithm.kms().map(|kms| (kms.name, kms.number)), kms, "{algorithm}");
             assert_eq!(algorithm.is_declarable(), number <= 32, "{algorithm}");
+            assert_eq!(SignatureAlgorithm::DECLARABLE.contains(&algorithm), number <= 32);
+            let declared = Some(algorithm).filter(|_| number <= 32);
+            assert_eq!(SignatureAlgorithm::from_name(spellings[0]), declared);
+            for spelling in spellings {
+                assert_eq!(SignatureAlgorithm::from_spelling(spelling), Some(algorithm));
+                let typed = spelling.to_ascii_lowercase().replace('_', "-");
+                assert_eq!(SignatureAlgorithm::from_spelling(&typed), Some(algorithm));
+            }
             if let Some((name, _)) = kms {
                 assert_eq!(SignatureAlgorithm::from_kms_name(name), Some(algorithm));
             }
+        }
+        for name in ["", "RS256", "SIGNATURE_ALGORITHM_UNSPECIFIED", "PQ_SIGN_ML_DSA_65"] {
+            assert_eq!(SignatureAlgorithm::from_name(name), None, "{name}");
+            assert_eq!(SignatureAlgorithm::from_spelling(name), None, "{name}");
         }
         for number in [0, 13, 31, 44, 256 + 9] {
             assert_eq!(SignatureAlgorithm::from_number(number), None, "{number}");
