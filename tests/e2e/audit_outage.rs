@@ -15,6 +15,8 @@ use hallmark_tests::project::{
 use hyper::Method;
 use serde_json::json;
 
+use crate::platforms;
+
 /// Whichever of its directories two daemons share; the second says who is there and what to do.
 #[tokio::test]
 async fn a_second_daemon_on_the_same_audit_log_does_not_start() {
@@ -89,6 +91,7 @@ async fn a_log_that_is_taken_away_denies_until_there_is_a_good_one() {
         let (client, audit) = (world.client(), world.dir.path().join("data/audit"));
         let good = world.dir.path().join("good");
         world.attest(&image("good")).await;
+        platforms::create(client, "ours", &platforms::policy(&world, &[])).await;
         assert_allowed(&decide(client, &[&image("good")]).await, "ATTESTED");
         let head = verified(&audit, &[])["head"].as_str().expect("a head").to_owned();
         let live = files(&audit).pop().expect("a log");
@@ -99,6 +102,9 @@ async fn a_log_that_is_taken_away_denies_until_there_is_a_good_one() {
             .put("/v1/projects/p/policy", &policy("ALWAYS_ALLOW", &[]))
             .await
             .refused(503, "UNAVAILABLE");
+        let pod = json!({"resource": platforms::pod("shop", &["registry.k8s.io/pause"])});
+        let evaluate = "/v1/projects/p/platforms/gke/policies/ours:evaluate";
+        client.post(evaluate, &pod).await.refused(503, "UNAVAILABLE");
         let unready = client.get("/readyz").await;
         assert_eq!(unready.status, 503, "{}", unready.text);
         assert!(unready.text.contains(said), "{}", unready.text);
@@ -260,6 +266,11 @@ async fn who_fills_the_log_is_refused_and_nobody_else() {
         "{reviewed}"
     );
     assert!(reviewed["status"]["message"].to_string().contains("used up"), "{reviewed}");
+    // So is what is said of a pod.
+    let pod = json!({"resource": platforms::pod("shop", &["registry.k8s.io/pause"])});
+    loud.post("/v1/projects/p/platforms/gke/policies/any:evaluate", &pod)
+        .await
+        .refused(429, "RESOURCE_EXHAUSTED");
     // A write that may not be recorded is not begun.
     loud.put("/v1/projects/p/policy", &policy("ALWAYS_DENY", &[]))
         .await

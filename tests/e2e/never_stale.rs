@@ -12,9 +12,11 @@ use hallmark_tests::client::Client;
 use hallmark_tests::daemon::eventually;
 use hallmark_tests::keys::Key;
 use hallmark_tests::project::{
-    KEY_ID, World, ask, attestor_body, file, image, note, occurrence, payload, policy, rule,
+    KEY_ID, World, attestor_body, file, image, note, occurrence, payload, policy, rule,
 };
 use serde_json::{Value, json};
+
+use crate::platforms;
 
 const ASKING: usize = 8;
 /// Answers that each client must get in a state before the next change begins.
@@ -23,6 +25,7 @@ const ANSWERS_PER_STATE: usize = 5;
 /// What the clients and the writer know of each other.
 #[derive(Debug)]
 struct Course {
+    path: &'static str,
     request: Value,
     /// For each state, the word that its answers carry.
     expected: Vec<&'static str>,
@@ -36,7 +39,12 @@ struct Course {
 
 impl Course {
     fn new(request: Value, cycle: &[&'static str], rounds: usize) -> Arc<Self> {
+        Self::at("/v1/decisions", request, cycle, rounds)
+    }
+
+    fn at(path: &'static str, request: Value, cycle: &[&'static str], rounds: usize) -> Arc<Self> {
         Arc::new(Self {
+            path,
             request,
             expected: cycle.iter().copied().cycle().take(cycle.len() * rounds).collect(),
             begun: AtomicUsize::new(0),
@@ -51,7 +59,7 @@ impl Course {
     async fn ask(self: Arc<Self>, client: Client, number: usize) {
         while !self.over.load(SeqCst) {
             let first = self.acknowledged.load(SeqCst);
-            let decision = ask(&client, &self.request).await.ok();
+            let decision = client.post(self.path, &self.request).await.ok();
             let last = self.begun.load(SeqCst);
             let possible = &self.expected[first..=last];
             let answer = word(&decision);
@@ -98,8 +106,12 @@ impl Course {
     }
 }
 
-/// What tells one state's answer from another's: the reason, and what the attestor says.
+/// What tells one state's answer from another's: the verdict on a pod, or the reason and what the
+/// attestor says.
 fn word(decision: &Value) -> &str {
+    if let Some(verdict) = decision["verdict"].as_str() {
+        return verdict;
+    }
     let image = &decision["images"][0];
     let attestor = image["attestors"][0]["reason"].as_str();
     attestor.or_else(|| image["reason"].as_str()).unwrap_or_default()
@@ -182,4 +194,35 @@ async fn the_policy_flips() {
             client.put("/v1/projects/p/policy", policy).await.ok();
         })
         .await;
+}
+
+/// What a check of a platform policy rests on: its policy, the attestations of a project, and the
+/// notes that they are filed under.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whether_a_pod_conforms_flips() {
+    let world = World::new().await;
+    let (client, image) = (world.client(), image("hammered"));
+    let bytes = payload(&image);
+    let attestation = occurrence("build", &image, &bytes, KEY_ID, &world.key.sign(&bytes));
+    let name = file(client, &attestation).await;
+    let held = platforms::policy(&world, &["projects/p"]);
+    platforms::create(client, "ours", &held).await;
+    let pod = json!({"resource": platforms::pod("shop", &[&image])});
+    let (yes, no) = ("CONFORMANT", "NON_CONFORMANT");
+    let path = "/v1/projects/p/platforms/gke/policies/ours:evaluate";
+    let course = Course::at(path, pod, &[yes, no, yes, no, yes, no], 15);
+    course
+        .run(client, async |state| match state % 6 {
+            0 => put_policy(client, &held).await,
+            1 => drop(client.delete(&format!("/v1/{name}")).await.ok()),
+            2 => drop(file(client, &attestation).await),
+            3 => drop(client.delete("/v1/projects/p/notes/build").await.ok()),
+            4 => note(client, "build").await,
+            _ => put_policy(client, &platforms::policy(&world, &["projects/q"])).await,
+        })
+        .await;
+}
+
+async fn put_policy(client: &Client, policy: &Value) {
+    client.put("/v1/projects/p/platforms/gke/policies/ours", policy).await.ok();
 }

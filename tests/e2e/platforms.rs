@@ -1,5 +1,6 @@
 //! Platform policies: kept for both platforms, evaluated for pods.
 
+use hallmark_tests::audit::records;
 use hallmark_tests::client::Client;
 use hallmark_tests::keys::Key;
 use hallmark_tests::project::{KEY_ID, REPOSITORY, World, image};
@@ -9,7 +10,7 @@ const POLICIES: &str = "/v1/projects/p/platforms/gke/policies";
 
 /// A policy whose default check set asks for the key of the world and a directory, and whose
 /// namespace `closed` is closed.
-fn policy(world: &World, projects: &[&str]) -> Value {
+pub(crate) fn policy(world: &World, projects: &[&str]) -> Value {
     let key = json!({
         "keyId": KEY_ID,
         "publicKeyPem": world.key.public_pem,
@@ -38,7 +39,7 @@ fn policy(world: &World, projects: &[&str]) -> Value {
     }})
 }
 
-fn pod(namespace: &str, images: &[&str]) -> Value {
+pub(crate) fn pod(namespace: &str, images: &[&str]) -> Value {
     let containers: Vec<_> = images.iter().map(|image| json!({"image": image})).collect();
     json!({
         "apiVersion": "v1",
@@ -48,7 +49,7 @@ fn pod(namespace: &str, images: &[&str]) -> Value {
     })
 }
 
-async fn create(client: &Client, id: &str, policy: &Value) -> Value {
+pub(crate) async fn create(client: &Client, id: &str, policy: &Value) -> Value {
     client.post(&format!("{POLICIES}?policyId={id}"), policy).await.ok()
 }
 
@@ -226,5 +227,42 @@ async fn every_refusal_of_a_platform_policy_says_why() {
     ] {
         let message = client.post(&path, &body).await.refused(400, "INVALID_ARGUMENT");
         assert!(message.contains(says), "{message}");
+    }
+}
+
+/// Every answer is one record for each pod; the second is found, not worked out; all are counted.
+#[tokio::test]
+async fn answers_for_pods_are_recorded_cached_and_counted() {
+    let world = World::new().await;
+    let client = world.client();
+    create(client, "ours", &policy(&world, &["projects/p"])).await;
+    let attested = image("attested");
+    world.attest(&attested).await;
+    let pods = [pod("shop", &[&attested]), pod("closed", &[&attested])];
+    let list = json!({"kind": "List", "items": pods});
+    let metric = async |series: &str| {
+        let text = client.get("/metrics").await.text;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).to_owned()
+    };
+    for time in 1..=2_usize {
+        let answer = evaluate(client, "ours", &list).await;
+        let lines = records(world.dir.path());
+        let lines: Vec<_> = lines.iter().filter(|line| line["type"] == "conformance").collect();
+        assert_eq!(lines.len(), 2 * time);
+        for (line, pod) in lines[2 * time - 2..].iter().zip(answer["results"].as_array().unwrap()) {
+            assert_eq!(line["pod"], *pod);
+            assert_eq!(line["policy"], "projects/p/platforms/gke/policies/ours");
+            assert_eq!(line["door"], "binaryauthorization");
+            assert!(line["generation"].is_u64(), "{line:#}");
+        }
+        for (outcome, count) in [("miss", 1), ("hit", time - 1)] {
+            let series = "hallmark_cache_requests_total{cache=\"conformance\",outcome=\"";
+            assert_eq!(metric(&format!("{series}{outcome}\"}}")).await, count.to_string());
+        }
+        for verdict in ["CONFORMANT", "NON_CONFORMANT"] {
+            let series = format!("hallmark_pods_evaluated_total{{verdict=\"{verdict}\"}}");
+            assert_eq!(metric(&series).await, time.to_string());
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What `docs/operating.md` promises of memory, as the sum of the limits that make it up.
 
 /// Caches, as configured by default: `cache.verdict_mib`, `cache.evaluation_mib`,
-/// `lanes.table_mib`.
-const CACHES_MIB: u64 = 64 + 256 + 64;
+/// `cache.conformance_mib`, `lanes.table_mib`.
+const CACHES_MIB: u64 = 64 + 256 + 32 + 64;
 
 /// All bodies at once beyond 64 KiB of each: `body_bytes_in_flight_max`.
 const BODIES_MIB: u64 = 256;

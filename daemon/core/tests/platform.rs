@@ -14,12 +14,15 @@ use std::sync::Arc;
 use hallmark_core::attestor::{KeyMaterial, PublicKey, Spki, Validity, VerificationKey};
 use hallmark_core::attributes::{Namespace, ServiceAccount};
 use hallmark_core::decision::TrialOutcome;
+use hallmark_core::envelope::Envelopes;
+use hallmark_core::evaluate::question::{Gathered, Lookup, Material, Question};
 use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
 use hallmark_core::names::PlatformPolicyName;
 use hallmark_core::occurrence::Evidence;
 use hallmark_core::platform::evaluate::Pod;
-use hallmark_core::platform::evaluate::pair::{Pairing, conclude, pair};
+use hallmark_core::platform::evaluate::checked::{CheckEvaluation, Checked};
+use hallmark_core::platform::evaluate::decide::decide;
 use hallmark_core::platform::evaluate::plan::{Plan, plan};
 use hallmark_core::platform::parse::{
     CHECK_SETS_MAX, CHECKS_MAX, LOOKUPS_MAX, platform_policy_from_json, platform_policy_from_yaml,
@@ -33,7 +36,7 @@ use hallmark_core::platform::{
     AttestationAuthenticator, AuthenticatorKeys, PlatformPolicy, PlatformRules, TrustedGkePolicy,
 };
 use hallmark_core::time::UnixTime;
-use hallmark_core::verdict::{SignedForm, Unavailable, Verdict, Verified};
+use hallmark_core::verdict::{Check, SignedForm, Unavailable, Verdict, Verified};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use table::{OccurrenceRow, answer};
@@ -100,28 +103,32 @@ fn no_pod_conforms_by_what_is_missing() {
             let at = format!("{file}: {}", row.name);
             let policy = table.policy(&row.policy);
             let planned = || row.plan(&policy);
-            if planned().lookups().is_empty() {
+            let questions = planned().questions();
+            if questions.is_empty() {
                 continue;
             }
-            let nothing = conclude(pair(planned(), &[], NOW, &row.limits()), &[]);
-            assert_ne!(nothing.verdict(), Conformance::Conformant, "{at}: no evidence");
-
-            let mut more = row.gathered(&planned());
-            more.push(Ok(Vec::new()));
-            let pairing = pair(planned(), &more, NOW, &row.limits());
-            assert!(pairing.checks().is_empty(), "{at}: evidence of another question");
+            let denied = |evaluations, why: &str| {
+                let result = decide(planned(), evaluations);
+                assert_ne!(result.verdict(), Conformance::Conformant, "{at}: {why}");
+            };
+            denied(Vec::new(), "no answer");
+            let late = questions.iter().map(|it| Arc::new(it.out_of_time(NOW, &row.limits())));
+            denied(late.collect(), "no evidence");
+            let of_others =
+                row.evaluations(&planned(), |checks| checks.iter().map(answer).collect());
+            let of_others = of_others.into_iter().map(|known| {
+                let digest = Digest(known.digest.0.map(|byte| !byte));
+                Arc::new(CheckEvaluation { digest, ..CheckEvaluation::clone(&known) })
+            });
+            denied(of_others.collect(), "answers of other digests");
 
             let verified = Verdict::Verified(Verified::assertion(SignedForm::Raw));
             for answer in [Verdict::BadSignature, Verdict::Unavailable(Unavailable::Panicked)] {
-                let pairing = row.pair(&policy);
-                let verdicts = vec![answer; pairing.checks().len()];
-                let result = conclude(pairing, &verdicts);
-                assert_ne!(result.verdict(), Conformance::Conformant, "{at}: {answer:?}");
+                let answers = |checks: &[Check]| vec![answer; checks.len()];
+                denied(row.evaluations(&planned(), answers), &format!("{answer:?}"));
             }
-            let pairing = row.pair(&policy);
-            let one_more = vec![verified; pairing.checks().len() + 1];
-            let result = conclude(pairing, &one_more);
-            assert_ne!(result.verdict(), Conformance::Conformant, "{at}: one too many");
+            let one_more = |checks: &[Check]| vec![verified; checks.len() + 1];
+            denied(row.evaluations(&planned(), one_more), "one too many");
         }
     }
 }
@@ -190,11 +197,9 @@ fn an_answer_has_the_shape_of_googles() {
         service_account: Some("web".parse().expect("an account")),
         images: images.map(Into::into).into(),
     };
-    let result =
-        conclude(pair(plan(&policy, pod, &Limits::DEFAULT), &[], NOW, &Limits::DEFAULT), &[]);
+    let result = decide(plan(&policy, pod, &Limits::DEFAULT), Vec::new());
     let bare = Pod { images: vec!["a".into()], ..Pod::default() };
-    let bare =
-        conclude(pair(plan(&policy, bare, &Limits::DEFAULT), &[], NOW, &Limits::DEFAULT), &[]);
+    let bare = decide(plan(&policy, bare, &Limits::DEFAULT), Vec::new());
     let expected = include_str!("../testdata/platform/answer.json");
     let expected: Value = serde_json::from_str(expected).expect("JSON");
     assert_eq!(response_to_json(&[result, bare.clone()]), expected);
@@ -383,16 +388,21 @@ impl Table {
 
     fn evaluate(&self, row: &Row) -> PodResult {
         let policy = self.policy(&row.policy);
-        let pairing = row.pair(&policy);
-        let verdicts: Vec<_> = pairing.checks().iter().map(answer).collect();
-        conclude(pairing, &verdicts)
+        let plan = row.plan(&policy);
+        let evaluations = row.evaluations(&plan, |checks| checks.iter().map(answer).collect());
+        decide(plan, evaluations)
     }
 
     /// What `row` does not expect is left out.
     fn outcome(&self, row: &Row) -> Outcome {
         let policy = self.policy(&row.policy);
-        let lookups = row.plan(&policy).lookups();
-        let lookups = lookups.iter().map(|(project, digest)| format!("{project} {digest}"));
+        let questions = row.plan(&policy).questions();
+        let wanted = questions.iter().flat_map(|question| question.wanted(None));
+        let lookups: BTreeSet<_> = wanted.map(|wanted| wanted.lookup).collect();
+        let lookups = lookups.into_iter().map(|lookup| match lookup {
+            Lookup::InProject(project, digest) => format!("{project} {digest}"),
+            Lookup::UnderNote(..) => panic!("{lookup}"),
+        });
         let result = self.evaluate(row);
         let checks = result.images.iter().flat_map(checks_of);
         let explanations = result.images.iter().flat_map(explanations_of);
@@ -441,15 +451,28 @@ impl Row {
         plan(policy, pod, &self.limits())
     }
 
-    fn pair<'p>(&self, policy: &'p TrustedGkePolicy) -> Pairing<'p> {
-        let plan = self.plan(policy);
-        let evidence = self.gathered(&plan);
-        pair(plan, &evidence, NOW, &self.limits())
-    }
-
-    fn gathered(&self, plan: &Plan<'_>) -> Vec<Evidence> {
-        let lookups = plan.lookups();
-        lookups.iter().map(|(project, digest)| self.evidence(project.as_str(), *digest)).collect()
+    /// The answers to all questions of a plan, with these verdicts.
+    fn evaluations(
+        &self,
+        plan: &Plan<'_>,
+        verdicts: impl Fn(&[Check]) -> Vec<Verdict>,
+    ) -> Vec<Arc<CheckEvaluation>> {
+        let questions = plan.questions();
+        let evaluation = |question: &Checked<'_>| {
+            let wanted = question.wanted(None).into_iter().map(|wanted| wanted.lookup);
+            let found = wanted.map(|lookup| match &lookup {
+                Lookup::InProject(project, digest) => {
+                    (lookup.clone(), self.evidence(project.as_str(), *digest))
+                }
+                Lookup::UnderNote(..) => panic!("{lookup}"),
+            });
+            let (evidence, envelopes) = (&Gathered::new(found.collect()), &Envelopes::default());
+            let limits = &self.limits();
+            let pairing = question.pair(None, Material { evidence, envelopes, now: NOW, limits });
+            let verdicts = verdicts(Checked::checks(&pairing));
+            Arc::new(Checked::conclude(pairing, &verdicts))
+        };
+        questions.iter().map(evaluation).collect()
     }
 
     /// What is stored in `project` for `digest`.

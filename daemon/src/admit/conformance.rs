@@ -1,87 +1,84 @@
-//! Pods held against a platform policy: plan → gather → pair → verify → conclude, a portion of the
-//! evidence at a time.
+//! Pods held against a platform policy: plan → questions → decide → record.
 
-use std::collections::HashSet;
 use std::time::Instant;
 
-use hallmark_core::occurrence::Evidence;
-use hallmark_core::platform::TrustedGkePolicy;
+use hallmark_core::names::PlatformPolicyName;
 use hallmark_core::platform::evaluate::Pod;
-use hallmark_core::platform::evaluate::pair::{Pairing, conclude, join, pair};
+use hallmark_core::platform::evaluate::checked::Checked;
+use hallmark_core::platform::evaluate::decide::decide;
 use hallmark_core::platform::evaluate::plan::{Plan, plan};
-use hallmark_core::platform::result::{Conformance, PodResult};
+use hallmark_core::platform::result::PodResult;
 use hallmark_core::time::UnixTime;
 
-use super::Gate;
-use crate::store::{EvidenceQuery, Lookup};
+use super::shared::{Keyed, Shared};
+use super::work::Work;
+use super::{Gate, Origin};
+use crate::audit::{Account, AuditError, record};
+use crate::cache::{EvaluationKey, EvaluationScope};
+use crate::snapshot::KnownGkePolicy;
 
-/// Whether each pod conforms to the policy, all with one read of the store and one batch of
-/// checks as a rule, and with more where one portion of the evidence does not show it. What cannot
-/// be determined before `deadline` does not conform and says so.
+/// Why there is no answer for any pod.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConformanceError {
+    /// The snapshot in force has no such policy for Kubernetes.
+    #[error("no such policy is in force")]
+    NotInForce,
+    /// The answers could not be recorded.
+    #[error(transparent)]
+    Unrecorded(#[from] AuditError),
+}
+
+/// Whether each pod conforms to the policy of that name. Every answer is recorded before it is
+/// returned. What cannot be determined before `deadline` does not conform and says so.
+///
+/// # Errors
+/// The policy is not in force, or the answers could not be recorded.
 pub async fn conformance(
     gate: &Gate,
-    policy: &TrustedGkePolicy,
+    origin: &Origin,
+    name: &PlatformPolicyName,
+    pods: Vec<Pod>,
+    deadline: Instant,
+) -> Result<Vec<PodResult>, ConformanceError> {
+    gate.audit.may_record(origin.principal.as_deref(), pods.len())?;
+    let snapshot = gate.snapshots.current();
+    let policy = snapshot.gke_policy(name).ok_or(ConformanceError::NotInForce)?;
+    let results = evaluate(gate, policy, pods, super::late(deadline)).await;
+    let asked = origin.asked();
+    let of = (name, snapshot.generation);
+    let lines = results.iter().map(|result| record::conformance(asked, of, result));
+    gate.audit.append(Account::Limited(asked.principal), lines.collect(), deadline).await?;
+    results.iter().for_each(|result| gate.metrics.conformed(result.verdict()));
+    Ok(results)
+}
+
+/// All pods with one read of the store and one batch of checks as a rule, and with more if one
+/// portion of the evidence does not show that they conform.
+async fn evaluate(
+    gate: &Gate,
+    policy: &KnownGkePolicy,
     pods: Vec<Pod>,
     deadline: Instant,
 ) -> Vec<PodResult> {
     let now = UnixTime(jiff::Timestamp::now().as_second());
-    let plans: Vec<_> = pods.into_iter().map(|pod| plan(policy, pod, &gate.limits)).collect();
-    let lookups = plans.iter().flat_map(Plan::lookups);
-    let lookups: Vec<_> =
-        lookups.map(|(project, digest)| Lookup::InProject(project, digest)).collect();
-    let places = 0..lookups.len();
-    let queries = lookups.into_iter().map(EvidenceQuery::of).collect();
-    let mut gathering = gate.evidence.gather(queries);
-    let mut found: Option<Vec<PodResult>> = None;
-    loop {
-        let more: HashSet<_> = places.clone().filter(|&place| gathering.has_more(place)).collect();
-        let found_all = |found: &Vec<PodResult>| {
-            more.is_empty() || found.iter().all(|pod| pod.verdict() == Conformance::Conformant)
-        };
-        match found.take() {
-            Some(found) if found_all(&found) => return found,
-            earlier => {
-                // Authenticators have PKIX keys only, whose signatures come raw.
-                let evidence = gathering.next(&more, &HashSet::new(), deadline).await;
-                let later = round(gate, plans.clone(), &evidence, now, deadline).await;
-                found = Some(match earlier {
-                    Some(earlier) => earlier
-                        .into_iter()
-                        .zip(later)
-                        .map(|(one, other)| join(one, other))
-                        .collect(),
-                    None => later,
-                });
-            }
-        }
-    }
+    let plan = |pod| plan(&policy.trusted, pod, &gate.limits);
+    let plans: Vec<_> = pods.into_iter().map(plan).collect();
+    let questions: Vec<_> = plans.iter().map(|plan| asked(gate, policy, plan)).collect();
+    let counts: Vec<_> = questions.iter().map(Vec::len).collect();
+    let asked: Vec<_> = questions.into_iter().flatten().collect();
+    let work = Work { gate, now, deadline };
+    let answers = Shared { work, cache: &gate.conformance, asked: &asked }.answer().await;
+    let mut answers = answers.into_iter().map(|(evaluation, _)| evaluation);
+    let results = plans.into_iter().zip(counts);
+    results.map(|(plan, count)| decide(plan, answers.by_ref().take(count).collect())).collect()
 }
 
-async fn round(
-    gate: &Gate,
-    plans: Vec<Plan<'_>>,
-    evidence: &[Evidence],
-    now: UnixTime,
-    deadline: Instant,
-) -> Vec<PodResult> {
-    let mut rest = evidence;
-    let pairings: Vec<_> = plans
-        .into_iter()
-        .map(|plan| {
-            let (own, others) = rest.split_at(plan.lookups().len().min(rest.len()));
-            rest = others;
-            pair(plan, own, now, &gate.limits)
-        })
-        .collect();
-    let checks: Vec<_> = pairings.iter().flat_map(Pairing::checks).cloned().collect();
-    let verdicts = gate.verify(checks, deadline).await;
-    let mut rest = verdicts.as_slice();
-    pairings
-        .into_iter()
-        .map(|pairing| {
-            let (own, others) = rest.split_at(pairing.checks().len().min(rest.len()));
-            rest = others;
-            conclude(pairing, own)
-        })
-        .collect()
+fn asked<'p>(gate: &Gate, policy: &KnownGkePolicy, plan: &Plan<'p>) -> Vec<Keyed<Checked<'p>>> {
+    let keyed = |question: Checked<'p>| {
+        let Checked { check_set, check, digest, .. } = question;
+        let scope = EvaluationScope::of_check(policy.identity, check_set, check);
+        let epoch = gate.epochs.of(&digest);
+        Keyed { key: EvaluationKey { scope, digest, epoch }, question }
+    };
+    plan.questions().into_iter().map(keyed).collect()
 }

@@ -3,6 +3,7 @@
 mod conformance;
 mod evaluate;
 mod prove;
+mod shared;
 mod validate;
 mod work;
 
@@ -15,6 +16,7 @@ use hallmark_core::evaluate::Request;
 use hallmark_core::evaluate::decide::{Unrecorded, decide, unrecorded};
 use hallmark_core::evaluate::plan::plan;
 use hallmark_core::limits::Limits;
+use hallmark_core::platform::evaluate::checked::CheckEvaluation;
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::{Check, Unavailable, Verdict};
 
@@ -29,7 +31,7 @@ use crate::plugin::{Catalog, Decoders, KeyHolders};
 use crate::snapshot::Snapshots;
 use crate::verifier::Verifier;
 
-pub use conformance::conformance;
+pub use conformance::{ConformanceError, conformance};
 pub use validate::{Validation, validate};
 
 /// Part of a request's time that is kept back to record and to answer: a denial for lack of time
@@ -50,6 +52,8 @@ pub struct Gate {
     pub epochs: Arc<EvidenceEpochs>,
     /// Evaluations worked out before, or at this moment by another request.
     pub evaluations: EvaluationCache,
+    /// The same of the checks of platform policies, apart, so that neither crowds out the other.
+    pub conformance: EvaluationCache<CheckEvaluation>,
     /// Takes signatures apart that come in an envelope.
     pub decoders: Decoders,
     /// Asks the plugins that verify themselves.
@@ -106,6 +110,16 @@ pub struct Origin {
     pub review: Option<Review>,
 }
 
+impl Origin {
+    fn asked(&self) -> record::Asked<'_> {
+        record::Asked {
+            door: self.door,
+            principal: self.principal.as_deref(),
+            review: self.review.as_ref(),
+        }
+    }
+}
+
 /// A decision as it was recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
@@ -151,9 +165,8 @@ pub async fn admit(
         count(gate, origin, &denied, started.elapsed());
         return denied;
     }
-    let late = deadline - deadline.saturating_duration_since(started) / KEPT_BACK;
-    let work = work::Work { gate, snapshot: &snapshot, now, deadline: late };
-    let mut evaluations = evaluate::Batch { work }.run(&plans).await;
+    let work = work::Work { gate, now, deadline: late(deadline) };
+    let mut evaluations = evaluate::Batch { work, snapshot: &snapshot }.run(&plans).await;
     let decide = |(request, plan): (&Request, _)| {
         decide(request, plan, evaluations.next_request(), snapshot.generation)
     };
@@ -176,11 +189,7 @@ async fn record(
     decisions: Vec<Decision>,
     deadline: Instant,
 ) -> Vec<Recorded> {
-    let asked = record::Asked {
-        door: origin.door,
-        principal: origin.principal.as_deref(),
-        review: origin.review.as_ref(),
-    };
+    let asked = origin.asked();
     let (mut lines, mut recorded) = (Vec::new(), Vec::new());
     for (request, mut decision) in requests.iter().zip(decisions) {
         let mut record = record::decision(asked, request, &decision);
@@ -216,6 +225,11 @@ fn why_unrecorded(error: &AuditError) -> Unrecorded {
             Unrecorded::Unavailable
         }
     }
+}
+
+/// The end of the time for working out an answer that is to be recorded by `deadline`.
+fn late(deadline: Instant) -> Instant {
+    deadline - deadline.saturating_duration_since(Instant::now()) / KEPT_BACK
 }
 
 /// Time since `started`, and the clock set back to zero.

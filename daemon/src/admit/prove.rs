@@ -6,19 +6,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hallmark_core::attestor::TrustedAttestor;
-use hallmark_core::envelope::Envelopes;
-use hallmark_core::evaluate::pair::{AttestorEvidence, Pairing, pair, sealed};
-use hallmark_core::evaluate::portion::enveloped_ids;
+use hallmark_core::attestor::{KeyId, TrustedAttestor};
+use hallmark_core::evaluate::pair::{AttestorEvidence, Pairing, pair};
+use hallmark_core::evaluate::question::{Lookup, Material, Question, Wanted};
 use hallmark_core::image::Digest;
-use hallmark_core::names::NoteName;
-use hallmark_core::occurrence::{Attestation, Evidence, Occurrence};
+use hallmark_core::names::{NoteName, OccurrenceName};
+use hallmark_core::occurrence::{Attestation, Occurrence};
 use hallmark_core::payload::simple_signing::signed_digest;
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::{Check, Verdict};
 use sha2::{Digest as _, Sha256};
 
 use super::Gate;
+use super::work::Work;
 use crate::resources::{BoxFuture, Prove};
 use crate::snapshot::Snapshot;
 use crate::store::Proof;
@@ -31,43 +31,56 @@ impl Prove for Gate {
     fn of<'a>(&'a self, occurrences: &'a [Occurrence]) -> BoxFuture<'a, Vec<Vec<Proof>>> {
         Box::pin(async move {
             let deadline = Instant::now() + PROVING_TIMEOUT;
+            let now = UnixTime(jiff::Timestamp::now().as_second());
             let snapshot = self.snapshots.current();
-            let mut proofs = vec![Vec::new(); occurrences.len()];
-            let candidates = candidates(occurrences, &snapshot);
-            let found = self.prove(&candidates, deadline).await;
-            for (candidate, found) in candidates.iter().zip(found) {
-                proofs[candidate.index] = found.into_iter().collect();
+            let (questions, evidence) = asked(occurrences, &snapshot);
+            let work = Work { gate: self, now, deadline };
+            let answers = work.answer_from(&questions, evidence).await;
+            let mut proven: HashMap<_, Vec<_>> = HashMap::new();
+            for (occurrence, proof) in answers.into_iter().flatten() {
+                proven.entry(occurrence).or_default().push(proof);
             }
-            proofs
+            let of = |occurrence: &Occurrence| proven.remove(&occurrence.name).unwrap_or_default();
+            occurrences.iter().map(of).collect()
         })
     }
 }
 
-/// An attestation that an attestor might trust.
-struct Candidate<'a> {
-    /// Among what is written together.
-    index: usize,
+/// What have the keys of these attestors signed of what is to be stored under their note?
+struct Proven<'s> {
+    note: &'s NoteName,
     digest: Digest,
-    attestation: Attestation,
-    attestors: Arc<[&'a TrustedAttestor]>,
+    attestors: Arc<[&'s TrustedAttestor]>,
 }
 
-fn candidates<'a>(occurrences: &'a [Occurrence], snapshot: &'a Snapshot) -> Vec<Candidate<'a>> {
+/// A question for each note and digest that an attestor might look under, and what there is of each.
+fn asked<'s>(
+    occurrences: &'s [Occurrence],
+    snapshot: &'s Snapshot,
+) -> (Vec<Proven<'s>>, HashMap<Lookup, Vec<Attestation>>) {
     let mut by_note: HashMap<&NoteName, Arc<[&TrustedAttestor]>> = HashMap::new();
-    let candidate = |(index, occurrence): (usize, &'a Occurrence)| {
-        let (digest, body) = (occurrence.digest?, occurrence.attestation.as_ref()?);
-        let attestors =
-            by_note.entry(&occurrence.note).or_insert_with(|| of_note(snapshot, &occurrence.note));
-        let attestation = Attestation {
+    let (mut questions, mut evidence) = (Vec::new(), HashMap::<_, Vec<_>>::new());
+    for occurrence in occurrences {
+        let note = &occurrence.note;
+        let (Some(digest), Some(body)) = (occurrence.digest, &occurrence.attestation) else {
+            continue;
+        };
+        let attestors = by_note.entry(note).or_insert_with(|| of_note(snapshot, note));
+        if attestors.is_empty() {
+            continue;
+        }
+        let known = evidence.entry(Lookup::UnderNote(note.clone(), digest)).or_default();
+        if known.is_empty() {
+            questions.push(Proven { note, digest, attestors: Arc::clone(attestors) });
+        }
+        known.push(Attestation {
             occurrence: occurrence.name.clone(),
             payload: body.payload.clone(),
             signatures: body.signatures.clone(),
             first_signature: 0,
-        };
-        let attestors = Arc::clone(attestors);
-        (!attestors.is_empty()).then_some(Candidate { index, digest, attestation, attestors })
-    };
-    occurrences.iter().enumerate().filter_map(candidate).collect()
+        });
+    }
+    (questions, evidence)
 }
 
 fn of_note<'a>(snapshot: &'a Snapshot, note: &NoteName) -> Arc<[&'a TrustedAttestor]> {
@@ -75,63 +88,49 @@ fn of_note<'a>(snapshot: &'a Snapshot, note: &NoteName) -> Arc<[&'a TrustedAttes
     attestors.map(|known| &*known.trusted).filter(|attestor| attestor.note == *note).collect()
 }
 
-impl Gate {
-    /// What was proven of each candidate by the deadline.
-    async fn prove(&self, candidates: &[Candidate<'_>], deadline: Instant) -> Vec<HashSet<Proof>> {
-        let attestors = candidates.iter().flat_map(|one| one.attestors.iter().copied());
-        let enveloped = enveloped_ids(attestors);
-        let attestations = candidates.iter().map(|one| one.attestation.clone()).collect();
-        let mut gathering = self.evidence.unstored(attestations, &enveloped);
-        let mut proofs = vec![HashSet::new(); candidates.len()];
-        loop {
-            let more: HashSet<_> =
-                (0..candidates.len()).filter(|&index| gathering.has_more(index)).collect();
-            if more.is_empty() || deadline <= Instant::now() {
-                return proofs;
-            }
-            let evidence = gathering.next(&more, &enveloped, deadline).await;
-            let pairings = self.paired(candidates, &evidence, deadline).await;
-            let checks = pairings.iter().flat_map(Pairing::checks).cloned().collect();
-            let mut verdicts = self.verify(checks, deadline).await.into_iter();
-            for ((one, pairing), proofs) in candidates.iter().zip(&pairings).zip(&mut proofs) {
-                let both = pairing.checks().iter().zip(verdicts.by_ref());
-                proofs
-                    .extend(both.filter_map(|(check, verdict)| proof(check, verdict, one.digest)));
-            }
-        }
+impl Question for Proven<'_> {
+    type Pairing = (Digest, Pairing);
+    type Answer = HashSet<(OccurrenceName, Proof)>;
+
+    fn wanted(&self, _: Option<&Self::Answer>) -> Vec<Wanted<'_>> {
+        let lookup = || Lookup::UnderNote(self.note.clone(), self.digest);
+        let keys = self.attestors.iter().filter_map(|it| it.keys.as_deref().ok());
+        keys.map(|keys| Wanted { lookup: lookup(), keys }).collect()
     }
 
-    async fn paired(
-        &self,
-        candidates: &[Candidate<'_>],
-        evidence: &[Evidence],
-        deadline: Instant,
-    ) -> Vec<Pairing> {
-        let both = || candidates.iter().zip(evidence);
-        let sealed: HashSet<_> = both()
-            .flat_map(|(one, evidence)| one.attestors.iter().map(move |it| sealed(it, evidence)))
-            .flatten()
-            .collect();
-        let envelopes = self.decoders.open(sealed.into_iter().collect(), deadline).await;
-        let now = UnixTime(jiff::Timestamp::now().as_second());
-        both().map(|(one, evidence)| self.pair(one, evidence, &envelopes, now)).collect()
-    }
-
-    fn pair<'a>(
-        &self,
-        one: &Candidate<'a>,
-        evidence: &'a Evidence,
-        envelopes: &'a Envelopes,
-        now: UnixTime,
-    ) -> Pairing {
-        let source = |&attestor: &&'a TrustedAttestor| AttestorEvidence {
+    fn pair(&self, _: Option<&Self::Answer>, material: Material<'_>) -> Self::Pairing {
+        let Material { evidence, envelopes, now, limits } = material;
+        let evidence = evidence.of(&Lookup::UnderNote(self.note.clone(), self.digest));
+        let sources = self.attestors.iter().map(|&attestor| AttestorEvidence {
             name: &attestor.name,
             attestor: Some(attestor),
             evidence,
             envelopes,
-        };
-        let sources: Vec<_> = one.attestors.iter().map(source).collect();
-        pair(one.digest, &sources, now, &self.limits)
+        });
+        let sources: Vec<_> = sources.collect();
+        (self.digest, pair(self.digest, &sources, now, limits))
+    }
+
+    fn checks((_, pairing): &Self::Pairing) -> &[Check] {
+        pairing.checks()
+    }
+
+    fn unknown_keys(_: &Self::Pairing) -> impl Iterator<Item = &KeyId> {
+        std::iter::empty()
+    }
+
+    fn conclude((digest, pairing): Self::Pairing, verdicts: &[Verdict]) -> Self::Answer {
+        let verdicts = if verdicts.len() == pairing.checks().len() { verdicts } else { &[] };
+        let both = pairing.awaiting().zip(verdicts);
+        both.filter_map(|((occurrence, check), verdict)| {
+            Some((occurrence.clone(), proof(check, *verdict, digest)?))
+        })
+        .collect()
+    }
+
+    fn join(mut earlier: Self::Answer, later: Self::Answer) -> Self::Answer {
+        earlier.extend(later);
+        earlier
     }
 }
 

@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use hallmark_core::decision::AttestorReason;
+use hallmark_core::evaluate::attested::{Attested, Required};
 use hallmark_core::evaluate::decide::denial_reason;
-use hallmark_core::evaluate::portion::enveloped_ids;
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::names::{AttestorName, NameError, OccurrenceName};
 use hallmark_core::occurrence::{Attestation, UnstoredAttestation};
 use hallmark_core::time::UnixTime;
 
 use super::Gate;
-use super::work::{Question, Work};
+use super::work::Work;
 
 /// What an attestor says of an attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +44,17 @@ pub async fn validate(
         let text = "Expected digest with sha256 scheme, but got tag or malformed digest";
         return Validation::NotVerifiable(text.to_owned());
     };
+    let note = candidate.note.clone();
     let attestation = match unstored(attestor, candidate) {
         Ok(attestation) => attestation,
         Err(error) => return Validation::Undetermined(error.to_string()),
     };
-    let gathering = gate.evidence.unstored(vec![attestation], &enveloped_ids(trusted));
+    let question =
+        Attested { digest, required: [Required { name: attestor, attestor: trusted }].into() };
+    let evidence = [(Lookup::UnderNote(note, digest), vec![attestation])].into();
     let now = UnixTime(jiff::Timestamp::now().as_second());
-    let work = Work { gate, snapshot: &snapshot, now, deadline };
-    let required = std::slice::from_ref(attestor);
-    let evaluation = work.answer_from(Question { digest, required }, gathering).await;
+    let work = Work { gate, now, deadline };
+    let evaluation = work.answer_from(&[question], evidence).await.pop();
     match evaluation.as_ref().and_then(|evaluation| evaluation.attestors.first()) {
         Some(result) if result.reason == AttestorReason::Verified => Validation::Verified,
         Some(result) if !result.reason.is_undetermined() => {

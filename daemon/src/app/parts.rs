@@ -187,6 +187,7 @@ fn scrape(
     move || {
         gate.verifier.refresh_metrics();
         gate.evaluations.refresh_metrics();
+        gate.conformance.refresh_metrics();
         let snapshot = gate.snapshots.current();
         let age = snapshot.published.map_or(Duration::ZERO, |at| at.elapsed());
         gate.metrics.snapshot(snapshot.generation, age, snapshot.attestor_errors(0).1);
@@ -255,6 +256,7 @@ fn gate(
         evidence: EvidenceSource::new(Arc::clone(store)),
         epochs: Arc::clone(epochs),
         evaluations: EvaluationCache::new(config.cache.evaluation_bytes, caches.evaluation),
+        conformance: EvaluationCache::new(config.cache.conformance_bytes, caches.conformance),
         decoders: Decoders::new(Arc::clone(catalog), config.verifier.threads.max(1)),
         holders: KeyHolders::new(Arc::clone(catalog), config.verifier.threads.max(1)),
         verifier: Verifier::new(verifier, verifier_metrics, caches.verdict)?,

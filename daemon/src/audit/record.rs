@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use hallmark_core::decision::Decision;
 use hallmark_core::evaluate::Request;
+use hallmark_core::names::PlatformPolicyName;
+use hallmark_core::platform::result::{PodResult, pod_to_json};
 
 use crate::decision_json::{capacity, raw, text, write_decision};
 
@@ -87,6 +89,30 @@ pub fn decision(asked: Asked<'_>, request: &Request, decision: &Decision) -> Dec
     raw(&mut line, "}");
     let line = Bytes::from(line);
     DecisionRecord { decision: line.slice(start..end), line }
+}
+
+/// The line of an answer for one pod under a platform policy of that name, in the snapshot of that
+/// generation.
+pub fn conformance(
+    asked: Asked<'_>,
+    (policy, generation): (&PlatformPolicyName, u64),
+    result: &PodResult,
+) -> Bytes {
+    let mut line = Vec::with_capacity(CIRCUMSTANCES_BYTES);
+    raw(&mut line, r#"{"type":"conformance""#);
+    let policy = policy.to_string();
+    members(
+        &mut line,
+        &[
+            (r#","door":"#, Some(asked.door)),
+            (r#","principal":"#, asked.principal),
+            (r#","policy":"#, Some(&policy)),
+        ],
+    );
+    raw(&mut line, &format!(r#","generation":{generation},"pod":"#));
+    serde_json::to_writer(&mut line, &pod_to_json(result)).expect("JSON is written into memory");
+    raw(&mut line, "}");
+    line.into()
 }
 
 /// The members that there are.

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hallmark_core::decision::{AttestorReason, AttestorResult, Trial};
+use hallmark_core::decision::{AttestorReason, AttestorResult, OtherOutcomes, Trial};
 use hallmark_core::evaluate::decide::Evaluation;
 use hallmark_core::image::Digest;
 use hallmark_core::names::AttestorName;
+use hallmark_core::platform::evaluate::checked::CheckEvaluation;
+use hallmark_core::platform::result::AuthenticatorResult;
 use hallmark_core::time::UnixTime;
 use moka::sync::Cache;
 use sha2::Digest as _;
@@ -39,12 +42,72 @@ impl EvaluationScope {
         }
         Self(hash.finalize().into())
     }
+
+    /// The scope of one check of a platform policy: the identity of the policy in the snapshot, and
+    /// the places of the check set and of the check in it.
+    pub fn of_check(policy: u64, check_set: usize, check: usize) -> Self {
+        let mut hash = sha2::Sha256::new();
+        for part in [policy, check_set as u64, check as u64] {
+            hash.update(part.to_be_bytes());
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+/// An answer that a cache may keep.
+pub trait Evaluated: Debug + Send + Sync + 'static {
+    /// Whether the keys it rests on are at `now` what they were.
+    fn holds_at(&self, now: UnixTime) -> bool;
+
+    /// Whether the same question would get the same answer.
+    fn is_settled(&self) -> bool;
+
+    /// Bytes that it takes beside its entry, estimated. Names and ids share their text with the
+    /// snapshot's, where they come from it, and count in full: the estimate errs upwards.
+    fn bytes(&self) -> usize;
+}
+
+impl Evaluated for Evaluation {
+    fn holds_at(&self, now: UnixTime) -> bool {
+        self.holds_at(now)
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_settled()
+    }
+
+    fn bytes(&self) -> usize {
+        let result = |it: &AttestorResult| {
+            size_of::<AttestorResult>() + result_bytes(&it.reason, &it.trials, &it.others)
+        };
+        size_of::<Self>() + self.attestors.iter().map(result).sum::<usize>()
+    }
+}
+
+impl Evaluated for CheckEvaluation {
+    fn holds_at(&self, now: UnixTime) -> bool {
+        self.holds_at(now)
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_settled()
+    }
+
+    fn bytes(&self) -> usize {
+        let result = |it: &AuthenticatorResult| {
+            let names = it.display_name.len() + it.project.as_str().len();
+            size_of::<AuthenticatorResult>()
+                + names
+                + result_bytes(&it.reason, &it.trials, &it.others)
+        };
+        size_of::<Self>() + self.authenticators.iter().map(result).sum::<usize>()
+    }
 }
 
 /// Everything that an evaluation rests on, the clock aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EvaluationKey {
-    /// Under which attestors.
+    /// Under which attestors, or which check.
     pub scope: EvaluationScope,
     /// Of which image.
     pub digest: Digest,
@@ -54,43 +117,49 @@ pub struct EvaluationKey {
 
 /// What there is for a key: an answer, the duty to work it out, or somebody who does.
 #[derive(Debug)]
-pub enum Entry {
+pub enum Entry<E: Evaluated> {
     /// The answer.
-    Cached(Arc<Evaluation>),
+    Cached(Arc<E>),
     /// Nobody works it out: the caller must.
-    Lead(Lead),
+    Lead(Lead<E>),
     /// Somebody works it out.
-    Follow(Flight),
+    Follow(Flight<E>),
 }
 
 /// Evaluations, bounded in bytes, each worked out by one request at a time. Clones share it.
-#[derive(Clone, Debug)]
-pub struct EvaluationCache {
-    shared: Arc<Shared>,
+#[derive(Debug)]
+pub struct EvaluationCache<E: Evaluated = Evaluation> {
+    shared: Arc<Shared<E>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    evaluations: Cache<EvaluationKey, Arc<Evaluation>>,
-    flights: Mutex<HashMap<EvaluationKey, Flight>>,
+struct Shared<E: Evaluated> {
+    evaluations: Cache<EvaluationKey, Arc<E>>,
+    flights: Mutex<HashMap<EvaluationKey, Flight<E>>>,
     counters: CacheCounters,
 }
 
-impl EvaluationCache {
+impl<E: Evaluated> Clone for EvaluationCache<E> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<E: Evaluated> EvaluationCache<E> {
     /// A cache that holds about `bytes_max` bytes. 0 remembers nothing.
     pub fn new(bytes_max: u64, counters: CacheCounters) -> Self {
         let evictions = counters.clone();
         let evaluations = Cache::builder()
             .name("evaluation")
             .max_capacity(bytes_max)
-            .weigher(|_, evaluation: &Arc<Evaluation>| weight(evaluation))
+            .weigher(|_, evaluation: &Arc<E>| weight(&**evaluation))
             .eviction_listener(move |_, _, cause| evictions.evicted(cause))
             .build();
         Self { shared: Arc::new(Shared { evaluations, flights: Mutex::default(), counters }) }
     }
 
     /// The evaluation, where one is held that is valid at `now`. Counts a hit, never a miss.
-    pub fn get(&self, key: &EvaluationKey, now: UnixTime) -> Option<Arc<Evaluation>> {
+    pub fn get(&self, key: &EvaluationKey, now: UnixTime) -> Option<Arc<E>> {
         let found = self.shared.valid(key, now)?;
         self.shared.counters.hits.inc();
         Some(found)
@@ -102,7 +171,7 @@ impl EvaluationCache {
     ///
     /// Finish all leads before awaiting any flight: two callers that each lead what the other
     /// follows would else wait for each other. A key entered twice is led once and followed once.
-    pub fn enter(&self, key: EvaluationKey, now: UnixTime) -> Entry {
+    pub fn enter(&self, key: EvaluationKey, now: UnixTime) -> Entry<E> {
         if let Some(found) = self.get(&key, now) {
             return Entry::Cached(found);
         }
@@ -133,12 +202,12 @@ impl EvaluationCache {
     }
 }
 
-impl Shared {
-    fn valid(&self, key: &EvaluationKey, now: UnixTime) -> Option<Arc<Evaluation>> {
+impl<E: Evaluated> Shared<E> {
+    fn valid(&self, key: &EvaluationKey, now: UnixTime) -> Option<Arc<E>> {
         self.evaluations.get(key).filter(|evaluation| evaluation.holds_at(now))
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<EvaluationKey, Flight>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<EvaluationKey, Flight<E>>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -146,15 +215,15 @@ impl Shared {
 /// The duty to work out one evaluation, on which others may be waiting. Dropped unfinished, the
 /// duty falls to one of them.
 #[derive(Debug)]
-pub struct Lead {
-    shared: Arc<Shared>,
+pub struct Lead<E: Evaluated> {
+    shared: Arc<Shared<E>>,
     key: EvaluationKey,
-    outcome: watch::Sender<Option<Arc<Evaluation>>>,
+    outcome: watch::Sender<Option<Arc<E>>>,
 }
 
-impl Lead {
+impl<E: Evaluated> Lead<E> {
     /// Hands the outcome to everybody who waits, and to the cache if it was determined.
-    pub fn finish(self, evaluation: Evaluation) -> Arc<Evaluation> {
+    pub fn finish(self, evaluation: E) -> Arc<E> {
         let evaluation = Arc::new(evaluation);
         if evaluation.is_settled() {
             self.shared.evaluations.insert(self.key, Arc::clone(&evaluation));
@@ -164,7 +233,7 @@ impl Lead {
     }
 }
 
-impl Drop for Lead {
+impl<E: Evaluated> Drop for Lead<E> {
     fn drop(&mut self) {
         // Before the sender goes: whoever then sees that the lead is lost finds no flight, and
         // may take it over.
@@ -173,12 +242,18 @@ impl Drop for Lead {
 }
 
 /// An evaluation that another request is working out.
-#[derive(Clone, Debug)]
-pub struct Flight(watch::Receiver<Option<Arc<Evaluation>>>);
+#[derive(Debug)]
+pub struct Flight<E>(watch::Receiver<Option<Arc<E>>>);
 
-impl Flight {
+impl<E> Clone for Flight<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E> Flight<E> {
     /// Waits for the outcome. `None`: its leader was lost, enter again.
-    pub async fn landed(mut self) -> Option<Arc<Evaluation>> {
+    pub async fn landed(mut self) -> Option<Arc<E>> {
         self.0.wait_for(Option::is_some).await.ok()?.clone()
     }
 }
@@ -188,23 +263,21 @@ impl Flight {
 /// growth of resident memory over half a million entries; see `tests/cache_memory.rs`.
 const ENTRY_BYTES: usize = 480;
 
-/// Bytes that an entry costs, estimated. Names and ids share their text with the snapshot's, where
-/// they come from it, and count in full: the estimate errs upwards.
-fn weight(evaluation: &Evaluation) -> u32 {
-    let attestors = evaluation.attestors.iter().map(attestor_bytes).sum::<usize>();
-    u32::try_from(ENTRY_BYTES + size_of::<Evaluation>() + attestors).unwrap_or(u32::MAX)
+/// Bytes that an entry costs, estimated.
+fn weight(evaluation: &impl Evaluated) -> u32 {
+    u32::try_from(ENTRY_BYTES + evaluation.bytes()).unwrap_or(u32::MAX)
 }
 
-fn attestor_bytes(result: &AttestorResult) -> usize {
-    let text = match &result.reason {
+/// Bytes that a result holds beside itself.
+fn result_bytes(reason: &AttestorReason, trials: &[Trial], others: &OtherOutcomes) -> usize {
+    let text = match reason {
         AttestorReason::EvidenceUnavailable(text) | AttestorReason::KeysUnavailable(text) => {
             text.len()
         }
         _ => 0,
     };
-    let trials = result.trials.iter().map(trial_bytes).sum::<usize>();
-    let others = result.others.iter().count() * OTHER_OUTCOME_BYTES;
-    size_of::<AttestorResult>() + text + trials + others
+    let trials = trials.iter().map(trial_bytes).sum::<usize>();
+    text + trials + others.iter().count() * OTHER_OUTCOME_BYTES
 }
 
 /// Bytes of one outcome in the tree that counts them, its half-empty nodes included.

@@ -164,6 +164,8 @@ pub struct CacheSection {
     pub verdict_mib: Option<u64>,
     /// Default 256.
     pub evaluation_mib: Option<u64>,
+    /// Default 32.
+    pub conformance_mib: Option<u64>,
 }
 
 /// `[kubernetes]`.
@@ -386,7 +388,13 @@ impl CacheSection {
         let verdict = within("cache.verdict_mib", self.verdict_mib, 64, 1, 1 << 20, range)?;
         let key = "cache.evaluation_mib";
         let evaluation = within(key, self.evaluation_mib, 256, 1, 1 << 20, range)?;
-        Ok(Cache { verdict_bytes: verdict * MIB, evaluation_bytes: evaluation * MIB })
+        let key = "cache.conformance_mib";
+        let conformance = within(key, self.conformance_mib, 32, 1, 1 << 20, range)?;
+        Ok(Cache {
+            verdict_bytes: verdict * MIB,
+            evaluation_bytes: evaluation * MIB,
+            conformance_bytes: conformance * MIB,
+        })
     }
 }
 

@@ -238,6 +238,8 @@ pub struct Cache {
     pub verdict_bytes: u64,
     /// Evaluations of digests.
     pub evaluation_bytes: u64,
+    /// Bytes that evaluations under the checks of platform policies may take.
+    pub conformance_bytes: u64,
 }
 
 /// What Kubernetes API servers are told beside the verdicts on pods.

@@ -62,6 +62,7 @@ fn every_key_is_heard() {
         "lanes.recheck_one_in = 1",
         "cache.verdict_mib = 1",
         "cache.evaluation_mib = 1",
+        "cache.conformance_mib = 1",
         r#"kubernetes.workloads = "deny""#,
         r#"kubernetes.workloads = "ignore""#,
         r#"kubernetes.unknown_kinds = "allow""#,

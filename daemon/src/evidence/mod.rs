@@ -8,13 +8,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use hallmark_core::attestor::KeyId;
 use hallmark_core::evaluate::portion::{self, Portion, portions};
-use hallmark_core::occurrence::{Attestation, Evidence, EvidenceError};
+use hallmark_core::evaluate::question::{Gathered, Lookup};
+use hallmark_core::occurrence::{Attestation, EvidenceError};
 
 use crate::bounded::{Bounded, Unfinished};
 use crate::store::{EvidencePage, EvidenceQuery, Store};
@@ -44,19 +45,24 @@ impl EvidenceSource {
     }
 
     /// The evidence of each query. Nothing is read yet.
-    pub fn gather(&self, queries: Vec<EvidenceQuery>) -> Gathering<'_> {
-        let unread = |query| Pending { portions: VecDeque::new(), next: Some(query) };
+    pub fn gather(&self, queries: impl IntoIterator<Item = EvidenceQuery>) -> Gathering<'_> {
+        let unread = |query: EvidenceQuery| {
+            let lookup = query.lookup.clone();
+            (lookup, Pending { portions: VecDeque::new(), next: Some(query) })
+        };
         Gathering { source: self, pending: queries.into_iter().map(unread).collect() }
     }
 
-    /// Evidence that is not stored, as if each attestation were that of a lookup.
+    /// Evidence that is not stored, as if it were that of these lookups.
     pub fn unstored(
         &self,
-        attestations: Vec<Attestation>,
+        evidence: HashMap<Lookup, Vec<Attestation>>,
         enveloped: &HashSet<&KeyId>,
     ) -> Gathering<'_> {
-        let pending = |one| Pending { portions: portions(vec![one], enveloped), next: None };
-        Gathering { source: self, pending: attestations.into_iter().map(pending).collect() }
+        let pending = |(lookup, attestations)| {
+            (lookup, Pending { portions: portions(attestations, enveloped), next: None })
+        };
+        Gathering { source: self, pending: evidence.into_iter().map(pending).collect() }
     }
 
     async fn read(
@@ -88,7 +94,7 @@ fn unavailable(why: &str) -> EvidenceError {
 #[derive(Debug)]
 pub struct Gathering<'s> {
     source: &'s EvidenceSource,
-    pending: Vec<Pending>,
+    pending: BTreeMap<Lookup, Pending>,
 }
 
 /// What is not given out yet of one lookup.
@@ -100,22 +106,22 @@ struct Pending {
 }
 
 impl Gathering<'_> {
-    /// The next portion of each lookup, in their order, by `deadline`; nothing of those that are
-    /// not `wanted`. A portion may be empty although there are more: all together have a size that
-    /// one batch can take. `enveloped` are the ids of [`portion::enveloped_ids`].
+    /// The next portion of each lookup by `deadline`; nothing of those that are not `wanted`. A
+    /// portion may be empty although there are more: all together have a size that one batch can
+    /// take. `enveloped` are the ids of [`portion::enveloped_ids`].
     pub async fn next(
         &mut self,
-        wanted: &HashSet<usize>,
+        wanted: &HashSet<Lookup>,
         enveloped: &HashSet<&KeyId>,
         deadline: Instant,
-    ) -> Vec<Evidence> {
+    ) -> Gathered {
         let failed = self.read_on(wanted, enveloped, deadline).await;
         let (mut signatures, mut envelopes) = (0, 0);
-        let mut portion = |(index, pending): (usize, &mut Pending)| {
+        let portion = |(lookup, pending): (&Lookup, &mut Pending)| {
             if let Some((unread, error)) = &failed
-                && unread.contains(&index)
+                && unread.contains(lookup)
             {
-                return Err(error.clone());
+                return (lookup.clone(), Err(error.clone()));
             }
             let fits = |portion: &mut Portion| {
                 let is_first = signatures == 0;
@@ -123,45 +129,46 @@ impl Gathering<'_> {
                 envelopes += portion.envelopes;
                 is_first || signatures <= SIGNATURES_MAX && envelopes <= ENVELOPES_MAX
             };
-            let portion = pending.portions.front_mut().filter(|_| wanted.contains(&index));
+            let portion = pending.portions.front_mut().filter(|_| wanted.contains(lookup));
             let taken = portion.is_some_and(fits).then(|| pending.portions.pop_front());
-            Ok(taken.flatten().map(|portion| portion.attestations).unwrap_or_default())
+            let attestations = taken.flatten().map(|portion| portion.attestations);
+            (lookup.clone(), Ok(attestations.unwrap_or_default()))
         };
-        self.pending.iter_mut().enumerate().map(&mut portion).collect()
+        Gathered::new(self.pending.iter_mut().map(portion).collect())
     }
 
     /// Reads the next page of the lookups that are wanted and used up. Answers those that could
     /// not be read, and why: they are over.
     async fn read_on(
         &mut self,
-        wanted: &HashSet<usize>,
+        wanted: &HashSet<Lookup>,
         enveloped: &HashSet<&KeyId>,
         deadline: Instant,
-    ) -> Option<(Vec<usize>, EvidenceError)> {
-        let unread = self.pending.iter_mut().enumerate().filter_map(|(index, pending)| {
-            let used_up = wanted.contains(&index) && pending.portions.is_empty();
-            Some((index, pending.next.take_if(|_| used_up)?))
-        });
-        let (unread, queries): (Vec<_>, Vec<_>) = unread.unzip();
-        if unread.is_empty() {
+    ) -> Option<(Vec<Lookup>, EvidenceError)> {
+        let used_up = |(lookup, pending): (&Lookup, &mut Pending)| {
+            let used_up = wanted.contains(lookup) && pending.portions.is_empty();
+            pending.next.take_if(|_| used_up)
+        };
+        let queries: Vec<_> = self.pending.iter_mut().filter_map(used_up).collect();
+        if queries.is_empty() {
             return None;
         }
         match self.source.read(queries.clone(), deadline).await {
             Ok(pages) => {
-                for ((&index, query), page) in unread.iter().zip(queries).zip(pages) {
-                    let pending = &mut self.pending[index];
+                for (query, page) in queries.into_iter().zip(pages) {
+                    let Some(pending) = self.pending.get_mut(&query.lookup) else { continue };
                     pending.portions = portions(page.attestations, enveloped);
                     pending.next = page.next.map(|from| EvidenceQuery { from, ..query });
                 }
                 None
             }
-            Err(error) => Some((unread, error)),
+            Err(error) => Some((queries.into_iter().map(|query| query.lookup).collect(), error)),
         }
     }
 
-    /// True if there is more of the lookup at that place.
-    pub fn has_more(&self, index: usize) -> bool {
+    /// True if there is more of the lookup.
+    pub fn has_more(&self, lookup: &Lookup) -> bool {
         let more = |pending: &Pending| !pending.portions.is_empty() || pending.next.is_some();
-        self.pending.get(index).is_some_and(more)
+        self.pending.get(lookup).is_some_and(more)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::image::Digest;
 use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
 use hallmark_core::occurrence::{Note, Occurrence, Signature};
@@ -10,7 +11,7 @@ use hallmark_core::platform::PlatformPolicy;
 
 use super::*;
 use crate::store::iam::{IamPolicy, IamResource};
-use crate::store::{Cursor, Lookup, OccurrenceQuery, ProjectResources, StoreError, Write};
+use crate::store::{Cursor, OccurrenceQuery, ProjectResources, StoreError, Write};
 
 /// A store that answers evidence as told, and nothing else.
 #[derive(Debug)]
@@ -101,38 +102,47 @@ fn source(
     (EvidenceSource::new(Arc::new(store)), gate)
 }
 
-fn wanted(count: usize) -> Vec<EvidenceQuery> {
-    let lookup =
-        |byte| Lookup::UnderNote("projects/p/notes/n".parse().expect("a name"), Digest([byte; 32]));
-    let query = |number| EvidenceQuery::of(lookup(u8::try_from(number).expect("a byte")));
-    (0..count).map(query).collect()
+fn lookup(number: usize) -> Lookup {
+    let byte = u8::try_from(number).expect("a byte");
+    Lookup::UnderNote("projects/p/notes/n".parse().expect("a name"), Digest([byte; 32]))
+}
+
+fn lookups(count: usize) -> HashSet<Lookup> {
+    (0..count).map(lookup).collect()
+}
+
+fn gather(source: &EvidenceSource, count: usize) -> Gathering<'_> {
+    source.gather(lookups(count).into_iter().map(EvidenceQuery::of))
 }
 
 /// The next portion of every lookup.
-async fn next(gathering: &mut Gathering<'_>, count: usize, deadline: Instant) -> Vec<Evidence> {
-    gathering.next(&(0..count).collect(), &HashSet::new(), deadline).await
+async fn next(gathering: &mut Gathering<'_>, count: usize, deadline: Instant) -> Gathered {
+    gathering.next(&lookups(count), &HashSet::new(), deadline).await
 }
 
 fn later() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-fn sizes(found: &[Evidence]) -> Vec<Result<usize, &EvidenceError>> {
-    found.iter().map(|one| one.as_ref().map(Vec::len)).collect()
+fn sizes(found: &Gathered, count: usize) -> Vec<Result<usize, &EvidenceError>> {
+    (0..count).map(|number| found.of(&lookup(number)).as_ref().map(Vec::len)).collect()
 }
 
 #[tokio::test]
 async fn page_after_page_is_gathered_of_what_is_wanted() {
     let source = source(Ok(3), true).0;
-    let mut gathering = source.gather(wanted(2));
-    assert_eq!(sizes(&next(&mut gathering, 2, later()).await), [Ok(1), Ok(1)]);
+    let mut gathering = gather(&source, 2);
+    let first = next(&mut gathering, 2, later()).await;
+    assert_eq!(sizes(&first, 2), [Ok(1), Ok(1)]);
+    first.of(&lookup(2)).as_ref().expect_err("nobody asked for it");
     for more in [true, false] {
-        let only = gathering.next(&HashSet::from([1]), &HashSet::new(), later()).await;
-        assert_eq!(sizes(&only), [Ok(0), Ok(1)]);
-        assert_eq!((gathering.has_more(0), gathering.has_more(1)), (true, more));
+        let only = gathering.next(&[lookup(1)].into(), &HashSet::new(), later()).await;
+        assert_eq!(sizes(&only, 2), [Ok(0), Ok(1)]);
+        let both = (gathering.has_more(&lookup(0)), gathering.has_more(&lookup(1)));
+        assert_eq!(both, (true, more));
     }
-    assert_eq!(sizes(&next(&mut gathering, 2, later()).await), [Ok(1), Ok(0)]);
-    assert!(!gathering.has_more(2), "there are two lookups");
+    assert_eq!(sizes(&next(&mut gathering, 2, later()).await, 2), [Ok(1), Ok(0)]);
+    assert!(!gathering.has_more(&lookup(2)), "there are two lookups");
 }
 
 #[tokio::test]
@@ -141,12 +151,12 @@ async fn all_portions_together_are_no_more_than_a_batch_takes() {
     let pgp = KeyId::from("k");
     let enveloped = HashSet::from([&pgp]);
     let count = 3 * ENVELOPES_MAX + 1;
-    let mut gathering = source.gather(wanted(count));
-    let all: HashSet<_> = (0..count).collect();
+    let mut gathering = gather(&source, count);
+    let all = lookups(count);
     let mut given: Vec<usize> = Vec::new();
-    while all.iter().any(|&index| gathering.has_more(index)) {
+    while all.iter().any(|lookup| gathering.has_more(lookup)) {
         let found = gathering.next(&all, &enveloped, later()).await;
-        given.push(found.into_iter().map(|one| one.map_or(0, |one| one.len())).sum());
+        given.push(sizes(&found, count).into_iter().map(|size| size.unwrap_or(0)).sum());
     }
     assert_eq!(given, [ENVELOPES_MAX, ENVELOPES_MAX, ENVELOPES_MAX, 1]);
 }
@@ -155,27 +165,27 @@ async fn all_portions_together_are_no_more_than_a_batch_takes() {
 async fn a_dead_store_is_said_to_be_unavailable() {
     let dead = StoreError::Unavailable("disk on fire".to_owned());
     let source = source(Err(dead), true).0;
-    let mut gathering = source.gather(wanted(1));
+    let mut gathering = gather(&source, 1);
     let found = next(&mut gathering, 1, later()).await;
-    let [Err(EvidenceError::Unavailable(why))] = found.as_slice() else { panic!("{found:?}") };
+    let Err(EvidenceError::Unavailable(why)) = found.of(&lookup(0)) else { panic!("{found:?}") };
     assert!(why.contains("disk on fire"), "{why}");
-    assert!(!gathering.has_more(0));
+    assert!(!gathering.has_more(&lookup(0)));
 }
 
 #[tokio::test]
 async fn a_stuck_store_costs_the_deadline_and_a_bounded_number_of_threads() {
     let (source, gate) = source(Ok(1), false);
     let soon = Instant::now() + Duration::from_millis(50);
-    let mut stuck: Vec<_> = (0..2 * READS_MAX).map(|_| source.gather(wanted(1))).collect();
+    let mut stuck: Vec<_> = (0..2 * READS_MAX).map(|_| gather(&source, 1)).collect();
     let stuck = stuck.iter_mut().map(|gathering| next(gathering, 1, soon));
     for found in futures_join(stuck).await {
-        assert_eq!(found, [Err(EvidenceError::Deadline)]);
+        assert_eq!(sizes(&found, 1), [Err(&EvidenceError::Deadline)]);
     }
     assert_eq!(source.reads.free(), 0);
     *gate.0.lock().expect("lock") = true;
     gate.1.notify_all();
-    let found = next(&mut source.gather(wanted(1)), 1, later()).await;
-    assert_eq!(sizes(&found), [Ok(1)]);
+    let found = next(&mut gather(&source, 1), 1, later()).await;
+    assert_eq!(sizes(&found, 1), [Ok(1)]);
 }
 
 /// Polls all at once.

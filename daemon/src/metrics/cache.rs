@@ -1,15 +1,17 @@
-//! What the verdict cache and the evaluation cache count.
+//! What the caches of verdicts and of evaluations count.
 
 use moka::notification::RemovalCause;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-/// Handles of both caches' metrics, resolved once. Clones count into the same metrics.
+/// Handles of the caches' metrics, resolved once. Clones count into the same metrics.
 #[derive(Clone, Debug)]
 pub struct CacheMetrics {
     /// `cache="verdict"`.
     pub verdict: CacheCounters,
     /// `cache="evaluation"`.
     pub evaluation: CacheCounters,
+    /// `cache="conformance"`.
+    pub conformance: CacheCounters,
 }
 
 /// The metrics of one cache.
@@ -63,12 +65,16 @@ impl CacheMetrics {
             bytes: bytes.with_label_values(&[cache]),
             entries: entries.with_label_values(&[cache]),
         };
-        Ok(Self { verdict: counters("verdict"), evaluation: counters("evaluation") })
+        Ok(Self {
+            verdict: counters("verdict"),
+            evaluation: counters("evaluation"),
+            conformance: counters("conformance"),
+        })
     }
 }
 
 impl CacheCounters {
-    /// Counts one entry dropped. Neither cache expires or invalidates entries, so a cause is
+    /// Counts one entry dropped. No cache expires or invalidates entries, so a cause is
     /// either size or replacement.
     pub(crate) fn evicted(&self, cause: RemovalCause) {
         match cause {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hallmark_core::decision::Decision;
+use hallmark_core::platform::result::Conformance;
 use hallmark_core::policy::EnforcementMode;
 use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
@@ -19,6 +20,8 @@ const MODES: [&str; 4] = ["none", "enforced", "dry_run", "advisory"];
 pub struct DecisionMetrics {
     /// By outcome, rule kind, mode, in the order of the constants.
     images: Vec<IntCounter>,
+    /// By verdict.
+    pods: [IntCounter; Conformance::ALL.len()],
     break_glass: IntCounter,
     total: Histogram,
     gather: Histogram,
@@ -47,8 +50,17 @@ impl DecisionMetrics {
                 }
             }
         }
+        let pods = IntCounterVec::new(
+            Opts::new(
+                "hallmark_pods_evaluated_total",
+                "Pods held against a platform policy, by verdict.",
+            ),
+            &["verdict"],
+        )?;
+        registry.register(Box::new(pods.clone()))?;
         let metrics = Self {
             images: handles,
+            pods: Conformance::ALL.map(|verdict| pods.with_label_values(&[verdict.as_str()])),
             break_glass: IntCounter::new(
                 "hallmark_break_glass_total",
                 "Requests that asked for break-glass, whatever their outcome.",
@@ -119,6 +131,11 @@ impl DecisionMetrics {
                 counter.inc();
             }
         }
+    }
+
+    /// An answer for one pod under a platform policy was recorded.
+    pub fn conformed(&self, verdict: Conformance) {
+        self.pods[verdict as usize].inc();
     }
 
     /// The evidence of a batch was read in `elapsed`.

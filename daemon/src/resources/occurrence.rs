@@ -231,7 +231,7 @@ impl Inner {
 
     /// A project without policy and attestors may just have lost its last resource, and a project
     /// that holds nothing is denied everything.
-    pub(super) fn forget_if_empty(&self, project: &ProjectId) -> Result<(), ResourceError> {
+    fn forget_if_empty(&self, project: &ProjectId) -> Result<(), ResourceError> {
         let snapshot = self.snapshots.current();
         match snapshot.projects.get(project) {
             Some(known) if known.policy.is_none() && known.attestors.is_empty() => {

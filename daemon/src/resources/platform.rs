@@ -1,12 +1,8 @@
-//! Platform policies, and their keys made ready to evaluate with.
-
-use std::sync::Arc;
+//! Platform policies.
 
 use hallmark_core::names::{Platform, PlatformPolicyName, ProjectId};
 use hallmark_core::platform::render::platform_policy_to_json;
-use hallmark_core::platform::{
-    AttestationAuthenticator, AuthenticatorKeys, PlatformPolicy, PlatformRules, TrustedGkePolicy,
-};
+use hallmark_core::platform::{PlatformPolicy, PlatformRules};
 
 use super::attestor::member;
 use super::error::ResourceError;
@@ -50,7 +46,7 @@ impl Resources {
             let etag_before = inner.platform_policy(&name).ok().map(|held| held.etag);
             let project = name.project().clone();
             inner.store.apply(Write::DeletePlatformPolicy { name, expected_etag })?;
-            inner.forget_if_empty(&project)?;
+            inner.publish(&project)?;
             Ok(etag_before)
         })
         .await
@@ -84,19 +80,23 @@ impl Resources {
         .await
     }
 
-    /// A platform policy ready to evaluate with. Only those for Kubernetes are evaluated.
-    pub async fn trusted_gke_policy(
-        &self,
-        name: PlatformPolicyName,
-    ) -> Result<TrustedGkePolicy, ResourceError> {
-        self.blocking(move |inner| match inner.platform_policy(&name)?.rules {
-            PlatformRules::Gke(policy) => Ok(TrustedGkePolicy::new(policy, |of| inner.trust(of))),
-            PlatformRules::CloudRun(_) => Err(ResourceError::invalid(
+    /// Why the policy is not in force: it does not exist, is not for Kubernetes, or was not read.
+    pub async fn not_in_force(&self, name: PlatformPolicyName) -> ResourceError {
+        let held = self.blocking({
+            let name = name.clone();
+            move |inner| inner.platform_policy(&name)
+        });
+        match held.await.map(|held| held.rules) {
+            Ok(PlatformRules::CloudRun(_)) => ResourceError::invalid(
                 "name",
                 format!("{name} is for Cloud Run: policies for gke are evaluated"),
+            ),
+            Ok(PlatformRules::Gke(_)) => ResourceError::Unavailable(format!(
+                "{name} is not in force until {} can be read",
+                name.project()
             )),
-        })
-        .await
+            Err(error) => error,
+        }
     }
 }
 
@@ -113,7 +113,7 @@ impl Inner {
         }
         let policy = self.completed(policy)?;
         self.store.apply(Write::CreatePlatformPolicy(policy.clone()))?;
-        self.publish_if_unknown(policy.name.project())?;
+        self.publish(policy.name.project())?;
         Ok(policy)
     }
 
@@ -125,6 +125,7 @@ impl Inner {
         let etag_before = self.platform_policy(&policy.name).ok().map(|held| held.etag);
         let policy = self.completed(policy)?;
         self.store.apply(Write::ReplacePlatformPolicy { policy: policy.clone(), expected_etag })?;
+        self.publish(policy.name.project())?;
         Ok(Written { resource: policy, etag_before })
     }
 
@@ -147,16 +148,5 @@ impl Inner {
         policy.update_time = etag::now();
         policy.etag = etag::fresh(&policy.name.to_string(), &policy.update_time);
         Ok(policy)
-    }
-
-    /// Where one key cannot be had none counts: the check denies with the reason.
-    fn trust(&self, authenticator: &AttestationAuthenticator) -> AuthenticatorKeys {
-        let mut trusted = Vec::new();
-        for (i, key) in authenticator.public_keys.iter().enumerate() {
-            let resolved = self.keys.resolve(key);
-            let resolved = resolved.map_err(|error| format!("pkixPublicKeys[{i}]: {error}"))?;
-            trusted.extend(resolved.keys.into_iter().map(Arc::new));
-        }
-        Ok(trusted)
     }
 }

@@ -1,5 +1,6 @@
 //! What every store must answer, asked of both: the same resources, the same questions.
 
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::names::{OccurrenceName, Platform, ProjectId};
 use hallmark_core::occurrence::Occurrence;
 
@@ -9,8 +10,7 @@ use super::samples::{
     attestation, attestor, digest, note, platform_policy, policy, unproven, uri, vulnerability,
 };
 use super::{
-    Cursor, EvidencePage, EvidenceQuery, Lookup, OccurrenceQuery, OccurrenceScope, Store,
-    StoreError, Write,
+    Cursor, EvidencePage, EvidenceQuery, OccurrenceQuery, OccurrenceScope, Store, StoreError, Write,
 };
 
 const NOTE: &str = "projects/p/notes/n";

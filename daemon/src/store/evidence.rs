@@ -1,11 +1,8 @@
 //! Evidence in pages: what is asked for, what is answered, and how much one read may hold.
 
-use std::fmt;
-
 use bytes::Bytes;
-use hallmark_core::image::Digest;
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::limits::Limits;
-use hallmark_core::names::{NoteName, ProjectId};
 use hallmark_core::occurrence::Attestation;
 
 /// Signatures of one page: as many as are examined at a time.
@@ -17,24 +14,6 @@ pub(super) const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Bytes of all pages of one read, the last attestation aside. A thousand attestations as gcloud
 /// makes them take one MiB.
 pub(super) const READ_BYTES_MAX: usize = Limits::DEFAULT.evidence_bytes_max;
-
-/// Where to look for the attestations of a digest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lookup {
-    /// Under a note, in whatever project they live.
-    UnderNote(NoteName, Digest),
-    /// Among those that live in a project, whatever their note.
-    InProject(ProjectId, Digest),
-}
-
-impl fmt::Display for Lookup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnderNote(note, digest) => write!(f, "{digest} under {note}"),
-            Self::InProject(project, digest) => write!(f, "{digest} in projects/{project}"),
-        }
-    }
-}
 
 /// SHA-256 of a key's SubjectPublicKeyInfo.
 pub type KeyFingerprint = [u8; 32];

@@ -19,6 +19,7 @@ mod tests;
 use std::fmt::Debug;
 
 use hallmark_core::attestor::Attestor;
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::names::{
     AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
 };
@@ -27,7 +28,7 @@ use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
 
 use crate::metrics::store::StoreFailure;
-pub use evidence::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint, Lookup, Proof};
+pub use evidence::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint, Proof};
 use iam::{IamPolicy, IamResource};
 
 /// Reads and writes resources.
@@ -98,6 +99,8 @@ pub struct ProjectResources {
     pub policy: Option<Policy>,
     /// Its attestors, by name.
     pub attestors: Vec<Attestor>,
+    /// Its platform policies, by name.
+    pub platform_policies: Vec<PlatformPolicy>,
     /// Whether it holds anything at all: a policy, an attestor, a note, an occurrence or a platform
     /// policy.
     pub known: bool,

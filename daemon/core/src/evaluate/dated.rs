@@ -228,7 +228,8 @@ mod tests {
     /// What comes of one signature in an envelope, where arithmetic says yes to all.
     fn evaluated(validity: Validity, opened: &Opened) -> Evaluation {
         let (attestor, evidence) = (attestor(validity), evidence());
-        let wanted: [Sealed; 1] = sealed(&attestor, &evidence).try_into().unwrap();
+        let wanted: [Sealed; 1] =
+            sealed(attestor.keys.as_deref().unwrap(), &evidence).try_into().unwrap();
         let envelopes: Envelopes = wanted.into_iter().map(|one| (one, opened.clone())).collect();
         let source = AttestorEvidence {
             name: &attestor.name,

@@ -11,7 +11,8 @@ use super::pair::{PairedAttestor, PairedTrial, PairedTrials, Pairing, cause};
 use super::plan::{ImagePlan, Plan};
 use super::{Request, message};
 use crate::decision::{
-    AttestorReason, AttestorResult, Decision, ImageDecision, Reason, Trial, TrialOutcome,
+    AttestorReason, AttestorResult, Decision, ImageDecision, OtherOutcomes, Reason, Trial,
+    TrialOutcome,
 };
 use crate::image::Digest;
 use crate::names::AttestorName;
@@ -43,13 +44,9 @@ impl Evaluation {
 
     /// Whether the same question would get the same answer: nothing in it is a passing failure.
     pub fn is_settled(&self) -> bool {
-        let passing = |trial: &Trial| matches!(trial.outcome, TrialOutcome::Unavailable(_));
+        let mut results = self.attestors.iter();
         !self.reason.is_undetermined()
-            && !self.attestors.iter().any(|attestor| {
-                attestor.reason.is_undetermined()
-                    || attestor.others.has_unavailable()
-                    || attestor.trials.iter().any(passing)
-            })
+            && !results.any(|it| is_passing(&it.reason, &it.trials, &it.others))
     }
 
     /// Whether it answers this question and no other.
@@ -216,6 +213,16 @@ pub fn unrecorded(mut decision: Decision, why: Unrecorded) -> Decision {
 /// Empty where it is satisfied.
 pub fn denial_reason(attestor: &AttestorResult) -> String {
     message::unattested(attestor)
+}
+
+/// Whether a result says of anything that it could not be determined now.
+pub(crate) fn is_passing(
+    reason: &AttestorReason,
+    trials: &[Trial],
+    others: &OtherOutcomes,
+) -> bool {
+    let unavailable = |trial: &Trial| matches!(trial.outcome, TrialOutcome::Unavailable(_));
+    reason.is_undetermined() || others.has_unavailable() || trials.iter().any(unavailable)
 }
 
 /// Checks with their verdicts, handed out in order.

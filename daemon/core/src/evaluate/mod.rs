@@ -6,6 +6,7 @@
 //! with their verdicts to an evaluation of the digest, [`decide::join`] the evaluations of all
 //! portions, [`decide::decide`] those to the decision. [`explain`] bounds what it says.
 
+pub mod attested;
 mod dated;
 pub mod decide;
 pub mod explain;
@@ -13,6 +14,7 @@ pub(crate) mod message;
 pub mod pair;
 pub mod plan;
 pub mod portion;
+pub mod question;
 #[cfg(test)]
 mod tests;
 

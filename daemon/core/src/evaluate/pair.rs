@@ -44,6 +44,17 @@ impl Pairing {
         &self.pairs.checks
     }
 
+    /// The signatures to verify, each with the occurrence that it is filed in: as
+    /// [`Pairing::checks`].
+    pub fn awaiting(&self) -> impl Iterator<Item = (&OccurrenceName, &Check)> {
+        let trials = self.attestors.iter().flat_map(|attestor| attestor.trials.iter().flatten());
+        let occurrences = trials.flat_map(|trial| {
+            let awaiting = trial.attempts.iter().filter(|attempt| attempt.outcome.is_none());
+            awaiting.map(|_| &trial.occurrence)
+        });
+        occurrences.zip(self.checks())
+    }
+
     /// The ids that signatures name and no key of their attestor has.
     pub fn unknown_keys(&self) -> impl Iterator<Item = &KeyId> {
         let trials = self.attestors.iter().flat_map(|attestor| attestor.trials.iter().flatten());
@@ -91,21 +102,17 @@ pub(super) struct Attempt {
 
 /// The span of time around `now` in which no key that was considered changes its validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unchanging {
+pub(crate) struct Unchanging {
     /// Its first second.
-    pub(super) from: UnixTime,
+    pub(crate) from: UnixTime,
     /// The first second after it.
-    pub(super) until: Option<UnixTime>,
+    pub(crate) until: Option<UnixTime>,
 }
 
-/// The envelopes to take apart before [`pair`]: every signature whose key id names a key of the
-/// attestor with signatures that come in one. Each once.
-pub fn sealed(attestor: &TrustedAttestor, evidence: &Evidence) -> Vec<Sealed> {
-    let enveloped = |key: &Arc<VerificationKey>| key.envelope.is_some();
-    if !attestor.keys.as_ref().is_ok_and(|keys| keys.iter().any(enveloped)) {
-        return Vec::new();
-    }
-    let Ok((keys, attestations)) = material(&attestor.keys, evidence) else {
+/// The envelopes to take apart before [`pair`]: every signature whose key id names one of `keys`
+/// with signatures that come in one. Each once.
+pub fn sealed(keys: &[Arc<VerificationKey>], evidence: &Evidence) -> Vec<Sealed> {
+    let (true, Ok(attestations)) = (keys.iter().any(|key| key.envelope.is_some()), evidence) else {
         return Vec::new();
     };
     let keys = KeysById::new(keys);
@@ -159,7 +166,7 @@ pub fn pair(
 pub(crate) struct Pairs {
     /// One for each trial that awaits a verdict, in the order of the trials.
     pub(crate) checks: Vec<Check>,
-    pub(super) unchanging: Unchanging,
+    pub(crate) unchanging: Unchanging,
 }
 
 impl Default for Pairs {

@@ -5,8 +5,9 @@
 //! number of steps hides a good attestation: the deadline of the request is the only end.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
-use crate::attestor::{KeyId, TrustedAttestor};
+use crate::attestor::{KeyId, VerificationKey};
 use crate::occurrence::{Attestation, Signature};
 
 /// Signatures of one portion: what one batch verifies in some ten milliseconds.
@@ -27,12 +28,11 @@ pub struct Portion {
     pub envelopes: usize,
 }
 
-/// The ids under which `attestors` expect signatures in envelopes.
+/// The ids under which signatures of `keys` come in envelopes.
 pub fn enveloped_ids<'a>(
-    attestors: impl IntoIterator<Item = &'a TrustedAttestor>,
+    keys: impl IntoIterator<Item = &'a Arc<VerificationKey>>,
 ) -> HashSet<&'a KeyId> {
-    let keys = attestors.into_iter().flat_map(|attestor| attestor.keys.iter().flatten());
-    let enveloped = keys.filter(|key| key.envelope.is_some());
+    let enveloped = keys.into_iter().filter(|key| key.envelope.is_some());
     enveloped.flat_map(|key| key.ids.iter()).collect()
 }
 

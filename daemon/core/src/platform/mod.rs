@@ -105,6 +105,18 @@ pub struct GkePolicy {
     pub check_sets: Vec<CheckSet>,
 }
 
+impl GkePolicy {
+    /// The keys of every authenticator, as written.
+    pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
+        let checks = self.check_sets.iter().flat_map(|set| &set.checks);
+        let authenticators = checks.flat_map(|check| match &check.kind {
+            CheckKind::SimpleSigningAttestation(check) => check.authenticators.as_slice(),
+            _ => &[],
+        });
+        authenticators.flat_map(|authenticator| &authenticator.public_keys)
+    }
+}
+
 /// Checks for the pods of one scope; all of them must conform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckSet {
@@ -304,7 +316,7 @@ pub struct InlineAttestor {
 pub type AuthenticatorKeys = Result<Vec<Arc<VerificationKey>>, String>;
 
 /// A policy ready to evaluate with: every authenticator's keys are resolved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedGkePolicy {
     policy: GkePolicy,
     /// By check set, check and authenticator; empty for checks that have none.
@@ -331,5 +343,10 @@ impl TrustedGkePolicy {
     /// The policy as written.
     pub fn policy(&self) -> &GkePolicy {
         &self.policy
+    }
+
+    /// The keys of every authenticator.
+    pub fn keys(&self) -> impl Iterator<Item = &AuthenticatorKeys> {
+        self.keys.iter().flatten().flatten()
     }
 }

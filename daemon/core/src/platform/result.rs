@@ -22,6 +22,9 @@ pub enum Conformance {
 }
 
 impl Conformance {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::Conformant, Self::Error, Self::NonConformant];
+
     /// The enum name in answers.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -251,7 +254,8 @@ pub fn response_to_json(pods: &[PodResult]) -> Value {
     json!({"verdict": verdict.as_str(), "results": results})
 }
 
-fn pod_to_json(pod: &PodResult) -> Value {
+/// `EvaluateGkePolicyResponse.PodResult`.
+pub fn pod_to_json(pod: &PodResult) -> Value {
     let mut object = Map::new();
     for (name, text) in [
         ("podName", Some(&*pod.pod_name)),

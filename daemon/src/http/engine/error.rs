@@ -13,6 +13,7 @@ use super::exchange::Answer;
 use super::exchange::JSON;
 use super::exchange::answer;
 use super::limits::ShedCause;
+use crate::audit::AuditError;
 use crate::auth::AuthError;
 
 /// As much of a caller's text as an error repeats.
@@ -134,6 +135,17 @@ impl HttpError {
     /// A fault of the daemon; `inside` is for its log.
     pub fn internal(inside: impl Into<String>) -> Self {
         Self::Internal { inside: inside.into() }
+    }
+
+    /// What was done could not be recorded.
+    pub fn unrecorded(what: &str, error: &AuditError) -> Self {
+        match error {
+            AuditError::LimitExceeded { .. } => Self::AuditLimitExceeded,
+            error => {
+                let inside = format!("{what} that could not be recorded: {error}");
+                Self::Unavailable { inside }
+            }
+        }
     }
 
     /// A body that is not the JSON it should be.

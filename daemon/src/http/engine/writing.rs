@@ -58,7 +58,7 @@ pub(in crate::http) async fn write(
     };
     let account = Account::Limited(record.principal);
     let intended = log.append(account, write_record::intent(&record), exchange.deadline).await;
-    intended.map_err(|error| unrecorded("nothing was done", &error))?;
+    intended.map_err(|error| HttpError::unrecorded("nothing was done", &error))?;
     let (answered, change) = match caught((route.endpoint)(&api, exchange)).await {
         Ok(Written { answer, change }) => (Ok(answer), change),
         Err(error) => (Err(error), Change::default()),
@@ -72,15 +72,8 @@ pub(in crate::http) async fn write(
     let account = Account::Owed(record.principal);
     let deadline = Instant::now() + OUTCOME_TIMEOUT;
     let recorded = log.append(account, write_record::outcome(&record), deadline).await;
-    recorded.map_err(|error| unrecorded("a write was carried out", &error))?;
+    recorded.map_err(|error| HttpError::unrecorded("a write was carried out", &error))?;
     answered
-}
-
-fn unrecorded(what: &str, error: &AuditError) -> HttpError {
-    if let AuditError::LimitExceeded { .. } = error {
-        return HttpError::AuditLimitExceeded;
-    }
-    HttpError::Unavailable { inside: format!("{what} that could not be recorded: {error}") }
 }
 
 /// As much of a caller's text as the record of a refusal holds.

@@ -16,8 +16,9 @@ use super::shared::listing;
 use super::shared::page;
 use super::shared::project;
 use super::shared::required;
-use crate::admit::conformance;
+use crate::admit::{ConformanceError, Origin, conformance};
 use crate::http::Api;
+use crate::http::dialect::Dialect;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Change;
@@ -113,9 +114,16 @@ pub(in crate::http) async fn evaluate(api: &Api, exchange: Exchange) -> Result<A
         read.filter(Value::is_object)
     })?;
     let pods = pods(&object.to_string())?;
-    let policy = api.resources.trusted_gke_policy(name).await?;
-    let results = conformance(&api.gate, &policy, pods, exchange.deadline).await;
-    answer(&exchange, response_to_json(&results))
+    let principal = exchange.caller.principal().map(str::to_owned);
+    let door = Dialect::BinaryAuthorization.name();
+    let origin = Origin { door, principal, review: None };
+    match conformance(&api.gate, &origin, &name, pods, exchange.deadline).await {
+        Ok(results) => answer(&exchange, response_to_json(&results)),
+        Err(ConformanceError::NotInForce) => Err(api.resources.not_in_force(name).await.into()),
+        Err(ConformanceError::Unrecorded(error)) => {
+            Err(HttpError::unrecorded("pods were evaluated", &error))
+        }
+    }
 }
 
 /// The pods of an object or a list of them. One whose images are all left blank cannot be

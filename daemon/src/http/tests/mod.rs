@@ -133,6 +133,7 @@ fn gate(world: &World, registry: &Registry) -> Gate {
         evidence: EvidenceSource::new(world.store.clone()),
         epochs: Arc::clone(&world.epochs),
         evaluations: EvaluationCache::new(0, caches.evaluation),
+        conformance: EvaluationCache::new(0, caches.conformance),
         decoders: Decoders::new(Arc::clone(&catalog), 1),
         holders: KeyHolders::new(Arc::clone(&catalog), 1),
         catalog,

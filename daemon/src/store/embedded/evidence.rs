@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::image::Digest;
 use hallmark_core::names::{NoteName, ProjectId};
 use hallmark_core::occurrence::{Attestation, AttestationBody};
@@ -16,7 +17,7 @@ use super::tables::{
     occurrence_name, project_place, reserved_prefix, scan,
 };
 use crate::store::evidence::Room;
-use crate::store::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint, Lookup};
+use crate::store::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint};
 
 /// The first byte of a cursor: which part of the evidence is being read.
 const PROVEN: u8 = 0;

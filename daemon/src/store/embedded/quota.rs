@@ -10,6 +10,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
+use hallmark_core::evaluate::question::Lookup;
+use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
 use redb::ReadableTable as _;
 
@@ -46,7 +48,7 @@ pub(super) fn admit(
             let after = before.and(filing.signatures, filing.bytes);
             usages.insert(place.prefix(), after);
             if let Some(passed) = place.passed(after) {
-                return Ok(Err(one.exhausted(&place, passed)));
+                return Ok(Err(place.exhausted(one, passed)));
             }
         }
     }
@@ -70,7 +72,7 @@ pub(super) fn outgrown(
     for place in [Place::Note(place_of(evidence)), Place::Project(place_of(filed))] {
         let others = place.usage(tables, Some(one.own_key()))?;
         if let Some(passed) = place.passed(others.and(filing.signatures, filing.bytes)) {
-            return Ok(Some(one.exhausted(&place, passed)));
+            return Ok(Some(place.exhausted(one, passed)));
         }
     }
     Ok(None)
@@ -96,7 +98,7 @@ pub(super) fn release(
 }
 
 /// Where the evidence of one digest is counted.
-pub(super) enum Place<'k> {
+enum Place<'k> {
     /// Under a note: what the keys of evidence begin with.
     Note(&'k [u8]),
     /// In a project: what the keys of its entries begin with.
@@ -107,6 +109,20 @@ impl<'k> Place<'k> {
     fn prefix(&self) -> &'k [u8] {
         let (Self::Note(prefix) | Self::Project(prefix)) = self;
         prefix
+    }
+
+    /// The refusal if `what` is filed here as often as it may be.
+    fn exhausted(
+        &self,
+        one: &PreparedOccurrence,
+        (what, limit): (&'static str, usize),
+    ) -> StoreError {
+        let digest = one.digest.unwrap_or(Digest([0; 32]));
+        let of = match self {
+            Self::Note(_) => Lookup::UnderNote(one.note.clone(), digest),
+            Self::Project(_) => Lookup::InProject(one.name.project().clone(), digest),
+        };
+        StoreError::Exhausted { what, limit, of }
     }
 
     fn notes(&self) -> usize {

@@ -63,12 +63,13 @@ pub(super) fn project(
             .map_err(|_| Damaged::from("an attestor id is malformed"))?;
         attestors.push(record::decode_attestor(name, &record)?);
     }
-    let mut known = policy.is_some() || !attestors.is_empty();
-    for definition in [NOTES, OCCURRENCES, PLATFORM_POLICIES] {
+    let platform_policies = policies_at(view, &prefix, None, usize::MAX)?;
+    let mut known = policy.is_some() || !attestors.is_empty() || !platform_policies.is_empty();
+    for definition in [NOTES, OCCURRENCES] {
         known = known
             || scan(&view.open_table(definition)?, &prefix, None)?.next().transpose()?.is_some();
     }
-    Ok(ProjectResources { policy, attestors, known })
+    Ok(ProjectResources { policy, attestors, platform_policies, known })
 }
 
 /// One note.
@@ -132,8 +133,17 @@ pub(super) fn platform_policies(
     limit: usize,
 ) -> Result<Vec<PlatformPolicy>, Fault> {
     let after = after.map(platform_policy_key);
+    policies_at(view, &platform_prefix(project, platform), after.as_deref(), limit)
+}
+
+fn policies_at(
+    view: &ReadTransaction,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<PlatformPolicy>, Fault> {
     let table = view.open_table(PLATFORM_POLICIES)?;
-    let entries = scan(&table, &platform_prefix(project, platform), after.as_deref())?;
+    let entries = scan(&table, prefix, after)?;
     let policy = |entry: Result<(Bytes, Bytes), Fault>| {
         let (key, record) = entry?;
         Ok(record::decode_platform_policy(&platform_policy_name(&key)?, &record)?)

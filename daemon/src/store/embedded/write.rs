@@ -10,7 +10,7 @@ use redb::{ReadableTable as _, Table};
 
 use super::fault::Fault;
 use super::occurrence::{self, Filed, Stored};
-use super::quota::{self, Place};
+use super::quota;
 use super::record;
 use super::tables::{
     Tables, evidence_key, filed_key, iam_key, key, key_of_note, listing_key, note_key,
@@ -18,7 +18,7 @@ use super::tables::{
 };
 use crate::store::iam::IamResource;
 use crate::store::query::digest_at_end;
-use crate::store::{Lookup, Proof, StoreError, Write};
+use crate::store::{Proof, StoreError, Write};
 
 pub(super) type RawTable<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
 
@@ -88,9 +88,9 @@ impl From<Note> for PreparedNote {
 /// An occurrence as the tables hold it.
 #[derive(Debug)]
 pub(super) struct PreparedOccurrence {
-    name: OccurrenceName,
-    note: NoteName,
-    digest: Option<Digest>,
+    pub(super) name: OccurrenceName,
+    pub(super) note: NoteName,
+    pub(super) digest: Option<Digest>,
     signatures: usize,
     record: Vec<u8>,
     pub(super) evidence: Option<Vec<u8>>,
@@ -212,20 +212,6 @@ impl PreparedOccurrence {
         let Filing { signatures, bytes, .. } = self.filing()?;
         let note = key_of_note(&self.note).into();
         Some(Filed { proven, signatures, bytes, note }.encode())
-    }
-
-    /// The refusal where `what` is filed in a place as often as it may be.
-    pub(super) fn exhausted(
-        &self,
-        place: &Place<'_>,
-        (what, limit): (&'static str, usize),
-    ) -> StoreError {
-        let digest = self.digest.unwrap_or(Digest([0; 32]));
-        let of = match place {
-            Place::Note(_) => Lookup::UnderNote(self.note.clone(), digest),
-            Place::Project(_) => Lookup::InProject(self.name.project().clone(), digest),
-        };
-        StoreError::Exhausted { what, limit, of }
     }
 
     pub(super) fn own_key(&self) -> &[u8] {

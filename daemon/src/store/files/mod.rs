@@ -31,6 +31,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use hallmark_core::attestor::Attestor;
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::image::Digest;
 use hallmark_core::names::{
     AttestorName, NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId,
@@ -43,8 +44,8 @@ use super::evidence::Room;
 use super::iam::{IamPolicy, IamResource};
 use super::query::matches;
 use super::{
-    Cursor, EvidencePage, EvidenceQuery, Lookup, OccurrenceQuery, ProjectResources, Store,
-    StoreError, Write,
+    Cursor, EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError,
+    Write,
 };
 
 /// What the files of one directory said when they were read; never changes.
@@ -158,12 +159,15 @@ impl Store for FilesStore {
         let attestors =
             self.attestors.values().filter(|attestor| attestor.name.project() == project);
         let attestors: Vec<_> = attestors.cloned().collect();
+        let of_platforms =
+            self.platform_policies.values().filter(|policy| policy.name.project() == project);
+        let platform_policies: Vec<_> = of_platforms.cloned().collect();
         let known = policy.is_some()
             || !attestors.is_empty()
             || self.notes.keys().any(|name| name.project() == project)
             || self.occurrences.keys().any(|name| name.project() == project)
-            || self.platform_policies.keys().any(|name| name.project() == project);
-        Ok(ProjectResources { policy, attestors, known })
+            || !platform_policies.is_empty();
+        Ok(ProjectResources { policy, attestors, platform_policies, known })
     }
 
     fn note(&self, name: &NoteName) -> Result<Option<Note>, StoreError> {

@@ -3,15 +3,14 @@
 
 mod model;
 
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::names::{NoteName, Platform, ProjectId};
 use hallmark_core::occurrence::{Attestation, Occurrence};
 
 use self::model::Model;
 use super::iam::IamResource;
 use super::samples::{attestation, attestor, digest, note, unproven, uri, vulnerability};
-use super::{
-    Cursor, EvidenceQuery, Lookup, OccurrenceQuery, OccurrenceScope, Store, Write, conformance,
-};
+use super::{Cursor, EvidenceQuery, OccurrenceQuery, OccurrenceScope, Store, Write, conformance};
 
 const PROJECTS: [&str; 8] =
     ["a", "notes-live-here", "only-a-platform-policy", "only-a-policy", "p", "p-2", "p-", "nobody"];

@@ -2,6 +2,7 @@
 //! with no index to be wrong.
 
 use hallmark_core::attestor::Attestor;
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::image::Digest;
 use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
@@ -12,8 +13,7 @@ use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::query::matches;
 use crate::store::samples::unproven;
 use crate::store::{
-    EvidencePage, EvidenceQuery, Lookup, OccurrenceQuery, ProjectResources, Store, StoreError,
-    Write,
+    EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
 };
 
 /// Resources, each list in the order of names.
@@ -155,9 +155,11 @@ impl Store for Model {
     fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
         let policy = self.policies.iter().find(|(held, _)| held == project);
         let attestors = self.attestors.iter().filter(|one| one.name.project() == project);
+        let policies = self.platform_policies.iter().filter(|one| one.name.project() == project);
         Ok(ProjectResources {
             policy: policy.map(|(_, policy)| policy.clone()),
             attestors: attestors.cloned().collect(),
+            platform_policies: policies.cloned().collect(),
             known: self.projects()?.contains(project),
         })
     }

@@ -1,12 +1,12 @@
-//! plan → pair → conclude, for one pod under one policy.
+//! plan → questions → decide, for one pod under one policy.
 //!
 //! [`plan::plan`] chooses the check set and answers what names alone answer; its
-//! [`plan::Plan::lookups`] are the attestations that the other checks need. [`pair::pair`] finds the
-//! signatures to verify in them, [`pair::conclude`] joins those with their verdicts to the answer
-//! for the pod. The arithmetic and its verdicts are those of [`crate::evaluate`].
+//! [`plan::Plan::questions`] are those that need attestations. [`checked`] answers them as
+//! [`crate::evaluate`] does its own, and [`decide::decide`] joins the answers to that for the pod.
 
+pub mod checked;
+pub mod decide;
 mod message;
-pub mod pair;
 pub mod plan;
 
 use crate::attributes::{Namespace, ServiceAccount};

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::checked::Checked;
 use super::{Pod, message};
 use crate::image::{Digest, ImageReference};
 use crate::limits::Limits;
-use crate::names::ProjectId;
 use crate::platform::allow_pattern::AllowPattern;
 use crate::platform::result::{CheckOutcome, CheckSetOutcome, Conformance, ImageOutcome};
 use crate::platform::trusted_directory::TrustedDirectory;
-use crate::platform::{
-    AuthenticatorKeys, CheckKind, CheckSet, PolicyCheck, Scope, SimpleSigningAttestationCheck,
-    TrustedGkePolicy,
-};
+use crate::platform::{CheckKind, CheckSet, PolicyCheck, Scope, TrustedGkePolicy};
 
 /// What is left to find out about a pod.
 #[derive(Clone, Debug)]
@@ -25,11 +22,11 @@ pub struct Plan<'p> {
     pub(super) images: Vec<ImagePlan<'p>>,
     /// Which check must know of which digest whether it is attested: each once, however many
     /// images have the digest.
-    pub(super) questions: BTreeSet<Question>,
+    asked: BTreeSet<Asked>,
 }
 
 /// A check of the check set, by its place, and a digest.
-pub(super) type Question = (usize, Digest);
+pub(super) type Asked = (usize, Digest);
 
 /// What is left to find out about one image.
 #[derive(Clone, Debug)]
@@ -55,33 +52,22 @@ pub(super) enum CheckPlan {
     /// Nothing.
     Decided(CheckOutcome),
     /// The answer to a question.
-    Attestation(Question),
+    Attestation(Asked),
 }
 
 impl<'p> Plan<'p> {
-    /// The attestations to gather, whatever their note: each project and digest once.
-    /// [`super::pair::pair`] wants the evidence of each, in this order.
-    pub fn lookups(&self) -> Vec<(ProjectId, Digest)> {
-        let of_question = |&(check, digest): &Question| {
-            let projects =
-                self.attestation_check(check).map_or(&[][..], |(check, _)| &check.projects);
-            projects.iter().map(move |project| (project.clone(), digest))
+    /// What evidence has to answer; [`super::decide::decide`] wants the evaluation of each, in this
+    /// order.
+    pub fn questions(&self) -> Vec<Checked<'p>> {
+        let question = |&(check, digest): &Asked| {
+            let (check_set, set) = self.check_set?;
+            let CheckKind::SimpleSigningAttestation(written) = &set.checks.get(check)?.kind else {
+                return None;
+            };
+            let keys = self.policy.keys.get(check_set)?.get(check)?;
+            Some(Checked { check_set, check, digest, written, keys })
         };
-        let lookups: BTreeSet<_> = self.questions.iter().flat_map(of_question).collect();
-        lookups.into_iter().collect()
-    }
-
-    /// The check at this place of the check set, with the keys of its authenticators.
-    pub(super) fn attestation_check(
-        &self,
-        check: usize,
-    ) -> Option<(&'p SimpleSigningAttestationCheck, &'p [AuthenticatorKeys])> {
-        let (set_index, set) = self.check_set?;
-        let CheckKind::SimpleSigningAttestation(kind) = &set.checks.get(check)?.kind else {
-            return None;
-        };
-        let keys = self.policy.keys.get(set_index)?.get(check)?;
-        Some((kind, keys))
+        self.asked.iter().filter_map(question).collect()
     }
 }
 
@@ -90,7 +76,7 @@ pub fn plan<'p>(policy: &'p TrustedGkePolicy, pod: Pod, limits: &Limits) -> Plan
     let written = policy.policy();
     let sets = written.check_sets.iter().enumerate();
     let check_set = sets.into_iter().find(|(_, set)| matches(&set.scope, &pod));
-    let mut questions = BTreeSet::new();
+    let mut asked = BTreeSet::new();
     let count = pod.images.len();
     let too_many = (count > limits.images_max)
         .then(|| format!("The pod names {count} images, more than {}", limits.images_max));
@@ -104,7 +90,7 @@ pub fn plan<'p>(policy: &'p TrustedGkePolicy, pod: Pod, limits: &Limits) -> Plan
         }
         match check_set {
             Some((index, set)) => {
-                let plan = under_check_set(set, &image, &mut questions);
+                let plan = under_check_set(set, &image, &mut asked);
                 ImagePlan::CheckSet { index, set, plan }
             }
             None if written.check_sets.is_empty() => ImagePlan::Decided(ImageOutcome::NoCheckSets),
@@ -114,7 +100,7 @@ pub fn plan<'p>(policy: &'p TrustedGkePolicy, pod: Pod, limits: &Limits) -> Plan
         }
     };
     let images = pod.images.iter().map(|image| image_plan(image)).collect();
-    Plan { policy, pod, check_set, images, questions }
+    Plan { policy, pod, check_set, images, asked }
 }
 
 fn matches(scope: &Scope, pod: &Pod) -> bool {
@@ -145,7 +131,7 @@ fn exempting(allowlist: &[AllowPattern], image: &ImageReference) -> Option<Strin
 fn under_check_set(
     set: &CheckSet,
     image: &ImageReference,
-    questions: &mut BTreeSet<Question>,
+    asked: &mut BTreeSet<Asked>,
 ) -> CheckSetPlan {
     if let Some(pattern) = exempting(&set.image_allowlist, image) {
         return CheckSetPlan::Decided(CheckSetOutcome::Exempt { pattern });
@@ -156,7 +142,7 @@ fn under_check_set(
     let checks = set.checks.iter().enumerate().map(|(index, check)| {
         let plan = check_plan(index, check, image);
         if let CheckPlan::Attestation(question) = plan {
-            questions.insert(question);
+            asked.insert(question);
         }
         plan
     });

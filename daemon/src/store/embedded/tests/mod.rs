@@ -14,8 +14,9 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _};
 
 use super::tables::{BY_NOTE, EVIDENCE, OCCURRENCES};
 use super::*;
+use crate::store::conformance;
 use crate::store::tests::states;
-use crate::store::{Lookup, conformance};
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::image::Digest;
 
 fn metrics() -> StoreMetrics {

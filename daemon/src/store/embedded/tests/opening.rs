@@ -1,6 +1,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use hallmark_core::evaluate::question::Lookup;
+
 use super::super::tables::{FORMAT_BEFORE, META, RESERVED, project_place};
 use super::*;
 use crate::store::Proof;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::limits::Limits;
 
 use super::*;

@@ -15,7 +15,8 @@
 //!    the identities of the attestors that its rule requires. An attestor has another identity, one
 //!    that was never given before, as soon as it resolves to something else or its note comes or
 //!    goes. So nothing is found that rests on what the write replaced, and everything that rests on
-//!    other attestors still is.
+//!    other attestors still is. The same holds for platform policies, whose checks find
+//!    attestations under any note: they have other identities whenever a note comes or goes.
 //! 4. Should the project not be readable after its write, its last picture may be out of date:
 //!    it is withdrawn, so that its requests are denied until it was read again, and the write is
 //!    not acknowledged.
@@ -26,6 +27,8 @@
 //! Occurrences are not part of the snapshot. Their writers bump the evidence epoch of the digest
 //! after the commit and before the acknowledgement, to the same effect.
 
+mod platform;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,11 +38,14 @@ use arc_swap::ArcSwap;
 use hallmark_core::attestor::{
     Attestor, KeyId, KeyMaterial, PublicKey, TrustedAttestor, VerificationKey,
 };
-use hallmark_core::names::{AttestorName, NoteName, ProjectId};
+use hallmark_core::names::{AttestorName, NoteName, PlatformPolicyName, ProjectId};
 use hallmark_core::policy::{Policies, Policy, ProjectPolicy, SystemPolicy, WithoutPolicy};
 
 use crate::plugin::{Catalog, KeyError, ResolvedKey};
 use crate::store::{ProjectResources, Store, StoreError};
+use platform::ResolvedPolicies;
+
+pub use platform::KnownGkePolicy;
 
 /// Everything a decision depends on, evidence aside.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +69,8 @@ pub struct ProjectSnapshot {
     pub policy: Option<Policy>,
     /// Its attestors with their keys resolved.
     pub attestors: HashMap<AttestorName, KnownAttestor>,
+    /// Its platform policies for Kubernetes with their keys resolved.
+    pub gke_policies: HashMap<PlatformPolicyName, KnownGkePolicy>,
 }
 
 /// An attestor in a snapshot.
@@ -111,15 +119,25 @@ impl Snapshot {
         self.known(name).map(|known| known.identity)
     }
 
+    /// A platform policy for Kubernetes.
+    pub fn gke_policy(&self, name: &PlatformPolicyName) -> Option<&KnownGkePolicy> {
+        self.projects.get(name.project())?.gke_policies.get(name)
+    }
+
     fn known(&self, name: &AttestorName) -> Option<&KnownAttestor> {
         self.projects.get(name.project())?.attestors.get(name)
     }
 
-    fn put(&mut self, attestors: Vec<KnownAttestor>) {
-        for attestor in attestors {
+    fn put(&mut self, changed: Changed) {
+        for attestor in changed.attestors {
             let name = attestor.trusted.name.clone();
             if let Some(project) = self.projects.get_mut(name.project()) {
                 Arc::make_mut(project).attestors.insert(name, attestor);
+            }
+        }
+        for (name, policy) in changed.policies {
+            if let Some(project) = self.projects.get_mut(name.project()) {
+                Arc::make_mut(project).gke_policies.insert(name, policy);
             }
         }
     }
@@ -158,7 +176,24 @@ struct Publication {
     identities: Identities,
 }
 
-type Resolved = HashMap<AttestorName, ResolvedAttestor>;
+#[derive(Debug, Default)]
+struct Resolved {
+    attestors: HashMap<AttestorName, ResolvedAttestor>,
+    policies: ResolvedPolicies,
+}
+
+/// What takes the place of what was in force.
+#[derive(Debug, Default)]
+struct Changed {
+    attestors: Vec<KnownAttestor>,
+    policies: Vec<(PlatformPolicyName, KnownGkePolicy)>,
+}
+
+impl Changed {
+    fn is_empty(&self) -> bool {
+        self.attestors.is_empty() && self.policies.is_empty()
+    }
+}
 
 /// Identities given so far.
 #[derive(Debug, Default)]
@@ -168,6 +203,21 @@ impl Identities {
     fn next(&mut self) -> u64 {
         self.0 += 1;
         self.0
+    }
+}
+
+impl Resolved {
+    fn take(&mut self, changed: &Changed) {
+        for known in &changed.attestors {
+            if let Some(attestor) = self.attestors.get_mut(&known.trusted.name) {
+                attestor.known = known.clone();
+            }
+        }
+        for (name, known) in &changed.policies {
+            if let Some(policy) = self.policies.get_mut(name) {
+                policy.known = known.clone();
+            }
+        }
     }
 }
 
@@ -215,7 +265,7 @@ impl Snapshots {
         let mut publication = self.lock();
         let Publication { resolved, identities } = &mut *publication;
         let mut projects = HashMap::new();
-        let mut all = Resolved::new();
+        let mut all = Resolved::default();
         for project in store.projects()? {
             let resources = store.project(&project)?;
             if resources.known {
@@ -242,15 +292,17 @@ impl Snapshots {
         let mut publication = self.lock();
         let Publication { resolved, identities } = &mut *publication;
         let resources = store.project(project);
-        let mut fresh = Resolved::new();
+        let mut fresh = Resolved::default();
         let published = match &resources {
             Ok(found) if found.known => {
                 Some(resolve(found.clone(), keys, resolved, identities, &mut fresh))
             }
             _ => None,
         };
-        resolved.retain(|name, _| name.project() != project);
-        resolved.extend(fresh);
+        resolved.attestors.retain(|name, _| name.project() != project);
+        resolved.policies.retain(|name, _| name.project() != project);
+        resolved.attestors.extend(fresh.attestors);
+        resolved.policies.extend(fresh.policies);
         let renewed = renew(resolved, identities, notes);
         let is_known = self.current.load().projects.contains_key(project);
         if published.is_none() && !is_known && renewed.is_empty() {
@@ -272,17 +324,18 @@ impl Snapshots {
     pub fn keys_changed(&self, keys: &dyn ResolveKeys) -> u64 {
         let mut publication = self.lock();
         let Publication { resolved, identities } = &mut *publication;
-        let changed = |attestor: &ResolvedAttestor| {
+        let mut changed = Changed::default();
+        for attestor in resolved.attestors.values().filter(|attestor| attestor.may_change(keys)) {
             let known = know(&attestor.written, keys, Some(&attestor.known), identities);
-            (known.identity != attestor.known.identity).then_some(known)
-        };
-        let may_change = resolved.values().filter(|attestor| attestor.may_change(keys));
-        let changed: Vec<_> = may_change.filter_map(changed).collect();
-        for known in &changed {
-            if let Some(attestor) = resolved.get_mut(&known.trusted.name) {
-                attestor.known = known.clone();
+            if known.identity != attestor.known.identity {
+                changed.attestors.push(known);
             }
         }
+        for (name, policy) in &resolved.policies {
+            let known = policy.changed(keys, identities).map(|known| (name.clone(), known));
+            changed.policies.extend(known);
+        }
+        resolved.take(&changed);
         match changed.is_empty() {
             true => self.current.load().generation,
             false => self.swap(|snapshot| snapshot.put(changed)),
@@ -316,14 +369,21 @@ fn resolve(
 ) -> Arc<ProjectSnapshot> {
     let mut attestors = HashMap::with_capacity(resources.attestors.len());
     for written in resources.attestors {
-        let known = match before.get(&written.name) {
+        let known = match before.attestors.get(&written.name) {
             Some(before) if before.holds_for(&written, keys) => before.known.clone(),
             before => know(&written, keys, before.map(|before| &before.known), identities),
         };
         attestors.insert(written.name.clone(), known.clone());
-        fresh.insert(written.name.clone(), ResolvedAttestor { written, known });
+        fresh.attestors.insert(written.name.clone(), ResolvedAttestor { written, known });
     }
-    Arc::new(ProjectSnapshot { policy: resources.policy, attestors })
+    let gke_policies = platform::resolve(
+        resources.platform_policies,
+        keys,
+        &before.policies,
+        identities,
+        &mut fresh.policies,
+    );
+    Arc::new(ProjectSnapshot { policy: resources.policy, attestors, gke_policies })
 }
 
 /// The attestor as written, the same as `before` if it resolves to the same.
@@ -341,19 +401,23 @@ fn know(
     }
 }
 
-/// Gives the attestors of these notes, of whatever project, other identities.
-fn renew(
-    resolved: &mut Resolved,
-    identities: &mut Identities,
-    notes: &[NoteName],
-) -> Vec<KnownAttestor> {
-    let attestors = resolved.values_mut().map(|attestor| &mut attestor.known);
-    let concerned = attestors.filter(|known| notes.contains(&known.trusted.note));
-    let renew = |known: &mut KnownAttestor| {
+/// Gives the attestors of these notes, of whatever project, other identities; and all platform
+/// policies, which find attestations under any note.
+fn renew(resolved: &mut Resolved, identities: &mut Identities, notes: &[NoteName]) -> Changed {
+    let mut changed = Changed::default();
+    if notes.is_empty() {
+        return changed;
+    }
+    let attestors = resolved.attestors.values_mut().map(|attestor| &mut attestor.known);
+    for known in attestors.filter(|known| notes.contains(&known.trusted.note)) {
         known.identity = identities.next();
-        known.clone()
-    };
-    concerned.map(renew).collect()
+        changed.attestors.push(known.clone());
+    }
+    for (name, policy) in &mut resolved.policies {
+        policy.known.identity = identities.next();
+        changed.policies.push((name.clone(), policy.known.clone()));
+    }
+    changed
 }
 
 /// The attestor to decide with. A key that cannot be had takes nothing from the others; the
