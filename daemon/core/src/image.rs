@@ -103,6 +103,11 @@ impl ImageReference {
         &self.text
     }
 
+    /// The reference exactly as given.
+    pub fn into_text(self) -> Box<str> {
+        self.text
+    }
+
     /// Registry and repository, without tag and digest.
     pub fn repository(&self) -> &str {
         &self.text[..self.repository_len]

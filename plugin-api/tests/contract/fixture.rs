@@ -46,7 +46,7 @@ impl Recorder {
         Self::wait_for(part, || self.log_text().contains(part));
     }
 
-    fn wait_for(what: &str, seen: impl Fn() -> bool) {
+    pub(crate) fn wait_for(what: &str, seen: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !seen() {
             assert!(Instant::now() < deadline, "no {what}");

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::explain::{DETAIL_BYTES_MAX, excerpt};
-use super::pair::{Attempt, Candidate, Pairs, invalid};
+use super::pair::{Attempt, Attempted, Candidate, Pairs, invalid};
 use crate::attestor::{Validity, VerificationKey};
 use crate::decision::{Signer, TrialOutcome};
 use crate::envelope::{Enclosed, EnclosedSignature, Refusal};
@@ -45,8 +45,8 @@ impl Pairs {
             Enclosed::Refused { refusal, key_id, error } => {
                 let signer = (!key_id.is_empty())
                     .then(|| Box::new(Signer { key: shown(key_id), signed_at: None }));
-                let outcome = Some(refused(*refusal, error));
-                return Attempt { algorithm: None, key: None, signer, outcome };
+                let state = Attempted::Over(refused(*refusal, error));
+                return Attempt { algorithm: None, key: None, signer, state };
             }
         };
         let key = key_of(candidate, signed);
@@ -71,7 +71,7 @@ impl Pairs {
             algorithm: Some(signed.algorithm),
             key: key.ok().cloned(),
             signer: Some(Box::new(signer)),
-            outcome,
+            state: Attempted::new(outcome),
         }
     }
 

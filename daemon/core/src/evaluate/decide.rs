@@ -1,13 +1,14 @@
 //! From verdicts to a decision.
 
 use std::iter::Zip;
+use std::num::NonZeroUsize;
 use std::slice::Iter;
 use std::sync::Arc;
 
 use super::explain::{
     DETAIL_BYTES_MAX, EXPLANATION_BYTES_MAX, Summary, excerpt, fit, joined, rank, shown_id,
 };
-use super::pair::{PairedAttestor, PairedTrial, PairedTrials, Pairing, cause};
+use super::pair::{Attempted, PairedAttestor, PairedTrial, PairedTrials, Pairing, cause};
 use super::plan::{ImagePlan, Plan};
 use super::{Request, message};
 use crate::decision::{
@@ -149,7 +150,7 @@ pub fn decide(
         .into_iter()
         .map(|image| match image {
             ImagePlan::Decided(decision) => decision,
-            ImagePlan::NeedsAttestation { image, digest } => attested(image, digest),
+            ImagePlan::NeedsAttestation { image, digest } => attested(image.into_text(), digest),
         })
         .collect();
     let dry_run = enforcement == Some(EnforcementMode::DryrunAuditLogOnly);
@@ -265,10 +266,10 @@ fn concluded(paired: PairedTrial, digest: Digest, answers: &mut Answers<'_>) -> 
     };
     let mut best = u8::MAX;
     for attempt in attempts {
-        let outcome = attempt.outcome.unwrap_or_else(|| match answers.next() {
-            Some((check, verdict)) => outcome(check, *verdict, digest),
-            None => TrialOutcome::Unavailable(Unavailable::Panicked),
-        });
+        let outcome = match attempt.state {
+            Attempted::Over(outcome) => outcome,
+            Attempted::Awaits(checks) => awaited(checks, digest, answers),
+        };
         let rank = rank(&outcome);
         if rank < best {
             best = rank;
@@ -279,6 +280,23 @@ fn concluded(paired: PairedTrial, digest: Digest, answers: &mut Answers<'_>) -> 
         }
     }
     trial
+}
+
+/// The outcome of the next checks, all of which must be good: the first that is not decides.
+fn awaited(checks: NonZeroUsize, digest: Digest, answers: &mut Answers<'_>) -> TrialOutcome {
+    let mut all = TrialOutcome::Unavailable(Unavailable::Panicked);
+    let mut is_good = true;
+    for _ in 0..checks.get() {
+        let one = match answers.next() {
+            Some((check, verdict)) => outcome(check, *verdict, digest),
+            None => TrialOutcome::Unavailable(Unavailable::Panicked),
+        };
+        if is_good {
+            is_good = matches!(one, TrialOutcome::Verified { .. });
+            all = one;
+        }
+    }
+    all
 }
 
 fn outcome(check: &Check, verdict: Verdict, digest: Digest) -> TrialOutcome {

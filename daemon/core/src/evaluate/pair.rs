@@ -1,6 +1,8 @@
 //! Which key has to have made which signature.
 
 use std::collections::HashSet;
+use std::iter::repeat_n;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::explain::{CAUSE_BYTES_MAX, excerpt};
@@ -49,8 +51,11 @@ impl Pairing {
     pub fn awaiting(&self) -> impl Iterator<Item = (&OccurrenceName, &Check)> {
         let trials = self.attestors.iter().flat_map(|attestor| attestor.trials.iter().flatten());
         let occurrences = trials.flat_map(|trial| {
-            let awaiting = trial.attempts.iter().filter(|attempt| attempt.outcome.is_none());
-            awaiting.map(|_| &trial.occurrence)
+            let awaited = trial.attempts.iter().map(|attempt| match attempt.state {
+                Attempted::Over(_) => 0,
+                Attempted::Awaits(checks) => checks.get(),
+            });
+            repeat_n(&trial.occurrence, awaited.sum())
         });
         occurrences.zip(self.checks())
     }
@@ -85,7 +90,7 @@ pub(crate) struct PairedTrial {
 
 impl PairedTrial {
     fn is_of_unknown_key(&self) -> bool {
-        let unknown = |attempt: &Attempt| attempt.outcome == Some(TrialOutcome::KeyIdUnknown);
+        let unknown = |it: &Attempt| matches!(it.state, Attempted::Over(TrialOutcome::KeyIdUnknown));
         self.attempts.iter().all(unknown)
     }
 }
@@ -96,8 +101,24 @@ pub(super) struct Attempt {
     pub(super) algorithm: Option<SignatureAlgorithm>,
     pub(super) key: Option<Arc<VerificationKey>>,
     pub(super) signer: Option<Box<Signer>>,
-    /// `None`: the next verdict is the one of this attempt.
-    pub(super) outcome: Option<TrialOutcome>,
+    pub(super) state: Attempted,
+}
+
+/// How far an attempt is.
+#[derive(Clone, Debug)]
+pub(super) enum Attempted {
+    /// No verdict changes it.
+    Over(TrialOutcome),
+    /// The next verdicts, so many, are those of this attempt: all must be good. One for a plain
+    /// signature; a proof of several parts has one for each.
+    Awaits(NonZeroUsize),
+}
+
+impl Attempted {
+    /// One signature to verify, unless the outcome is known.
+    pub(super) fn new(outcome: Option<TrialOutcome>) -> Self {
+        outcome.map_or(Self::Awaits(NonZeroUsize::MIN), Self::Over)
+    }
 }
 
 /// The span of time around `now` in which no key that was considered changes its validity.
@@ -262,7 +283,7 @@ impl Pairs {
             });
         }
         let (algorithm, key) = (Some(key.algorithm), Some(Arc::clone(key)));
-        Attempt { algorithm, key, signer: None, outcome }
+        Attempt { algorithm, key, signer: None, state: Attempted::new(outcome) }
     }
 }
 
@@ -297,7 +318,7 @@ impl Attempt {
             algorithm: key.map(|key| key.algorithm),
             key: key.cloned(),
             signer: None,
-            outcome: Some(outcome),
+            state: Attempted::Over(outcome),
         }
     }
 }

@@ -53,8 +53,8 @@ pub enum ImagePlan {
     Decided(ImageDecision),
     /// Whether this digest is attested.
     NeedsAttestation {
-        /// The image exactly as the request names it.
-        image: Box<str>,
+        /// The image.
+        image: ImageReference,
         /// The digest it names.
         digest: Digest,
     },
@@ -123,8 +123,8 @@ impl<'a> Governing<'a> {
             return ImagePlan::Decided(refused(image, Reason::LimitExceeded, &why));
         }
         // No runtime pulls what is not a reference, and patterns are matched against those only.
-        let digest = match ImageReference::parse(image) {
-            Ok(reference) => reference.digest(),
+        let reference = match ImageReference::parse(image) {
+            Ok(reference) => Some(reference),
             Err(ImageError::Digest(_)) => None,
             Err(ImageError::Malformed(_)) => {
                 let why = "this is not an image reference";
@@ -132,9 +132,10 @@ impl<'a> Governing<'a> {
             }
         };
         if let Some((reason, message)) = self.allowlisted(image) {
+            let digest = reference.and_then(|reference| reference.digest());
             return ImagePlan::Decided(without_rule(image, digest, reason, message));
         }
-        self.by_rule(image, digest)
+        self.by_rule(image, reference)
     }
 
     fn allowlisted(&self, image: &str) -> Option<(Reason, String)> {
@@ -151,8 +152,9 @@ impl<'a> Governing<'a> {
         Some((Reason::Allowlisted { pattern }, message))
     }
 
-    fn by_rule(&self, image: &str, digest: Option<Digest>) -> ImagePlan {
-        let (reason, message) = match (&self.admission.evaluation, digest) {
+    fn by_rule(&self, image: &str, reference: Option<ImageReference>) -> ImagePlan {
+        let digest = reference.as_ref().and_then(ImageReference::digest);
+        let (reason, message) = match (&self.admission.evaluation, reference.zip(digest)) {
             (EvaluationMode::AlwaysAllow, _) => {
                 (Reason::AlwaysAllow, message::always_allow(image, &self.rule))
             }
@@ -162,8 +164,8 @@ impl<'a> Governing<'a> {
             (EvaluationMode::RequireAttestation(attestors), None) => {
                 (Reason::DigestRequired, message::digest_required(image, &self.rule, attestors))
             }
-            (EvaluationMode::RequireAttestation(_), Some(digest)) => {
-                return ImagePlan::NeedsAttestation { image: image.into(), digest };
+            (EvaluationMode::RequireAttestation(_), Some((image, digest))) => {
+                return ImagePlan::NeedsAttestation { image, digest };
             }
         };
         ImagePlan::Decided(ImageDecision {

@@ -1,5 +1,6 @@
 //! What the decision table cannot say: what may be cached, and answers that fit no question.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use super::Request;
 use super::decide::{Evaluation, conclude, decide};
 use super::explain::{EXPLANATION_BYTES_MAX, TRIALS_SHOWN_MAX};
-use super::pair::{AttestorEvidence, Pairing, pair};
+use super::pair::{AttestorEvidence, Attempted, PairedAttestor, Pairing, pair};
 use super::plan::{Plan, plan};
 use crate::attestor::{
     KeyType, SignatureAlgorithm, Spki, TrustedAttestor, Validity, VerificationKey,
@@ -354,6 +355,40 @@ fn the_outcome_of_a_trial_stays_with_its_signature() {
             (3, &TrialOutcome::Verified { form: SignedForm::Raw }),
         ]
     );
+}
+
+/// A proof of two parts: one verdict for each, all of which must be good. What stands beside it keeps
+/// its own verdict.
+#[test]
+fn all_parts_of_a_proof_must_hold() {
+    let trusted = attestor(&[("k", Validity::default())]);
+    let of_parts = || {
+        let mut pairing = paired(&trusted, &signed_by(A, ["k", "k"]));
+        let PairedAttestor { trials: Ok(trials), .. } = &mut pairing.attestors[0] else {
+            panic!("two trials")
+        };
+        trials[0].attempts[0].state = Attempted::Awaits(NonZeroUsize::new(2).unwrap());
+        let second = pairing.pairs.checks[0].clone();
+        pairing.pairs.checks.insert(1, second);
+        assert_eq!(pairing.awaiting().count(), 3);
+        pairing
+    };
+    let (bad, late) = (Verdict::BadSignature, LATE);
+    let rows = [
+        ([RAW, RAW, bad], ["VERIFIED", "BAD_SIGNATURE"]),
+        ([RAW, bad, RAW], ["BAD_SIGNATURE", "VERIFIED"]),
+        ([bad, RAW, RAW], ["BAD_SIGNATURE", "VERIFIED"]),
+        ([RAW, late, bad], ["DEADLINE_EXCEEDED", "BAD_SIGNATURE"]),
+        ([bad, late, bad], ["BAD_SIGNATURE", "BAD_SIGNATURE"]),
+    ];
+    for (verdicts, expected) in rows {
+        let evaluation = conclude(of_parts(), &verdicts);
+        let trials = &evaluation.attestors[0].trials;
+        let codes: Vec<_> = trials.iter().map(|trial| trial.outcome.code()).collect();
+        assert_eq!(codes, expected, "{verdicts:?}");
+    }
+    let evaluation = conclude(of_parts(), &[RAW, RAW]);
+    assert_ne!(evaluation.reason, Reason::Attested, "a verdict too few");
 }
 
 /// As many images and attestors as there may be, with ids as long as they may be.
