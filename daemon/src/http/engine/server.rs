@@ -224,6 +224,7 @@ impl Connection {
 
     async fn hear(self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
         tokio::select! {
+            biased;
             () = self.strangers.until_due(self.address) => {}
             () = self.api.engine.readiness.drained() => return,
         }
