@@ -26,5 +26,6 @@ pub mod occurrence;
 pub mod payload;
 pub mod platform;
 pub mod policy;
+pub mod resource;
 pub mod time;
 pub mod verdict;

@@ -9,6 +9,7 @@
 mod bindings;
 pub mod certificate;
 mod error;
+pub mod iam;
 mod jwks;
 mod jwt;
 mod parse;

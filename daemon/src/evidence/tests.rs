@@ -10,7 +10,7 @@ use hallmark_core::occurrence::{Note, Occurrence, Signature};
 use hallmark_core::platform::PlatformPolicy;
 
 use super::*;
-use crate::store::iam::{IamPolicy, IamResource};
+use crate::auth::iam::{IamPolicy, IamResource};
 use crate::store::{Cursor, OccurrenceQuery, ProjectResources, StoreError, Write};
 
 /// A store that answers evidence as told, and nothing else.
@@ -71,7 +71,7 @@ impl Store for Told {
         &self,
         name: &PlatformPolicyName,
     ) -> Result<Option<PlatformPolicy>, StoreError> {
-        Err(StoreError::NotFound(name.to_string()))
+        Err(StoreError::NotFound(name.clone().into()))
     }
     fn platform_policies(
         &self,
@@ -85,7 +85,7 @@ impl Store for Told {
     fn iam_policy(&self, _: &IamResource) -> Result<Option<IamPolicy>, StoreError> {
         Ok(None)
     }
-    fn apply(&self, _: Write) -> Result<(), StoreError> {
+    fn apply(&self, _: Write) -> Result<Option<String>, StoreError> {
         Err(StoreError::ReadOnly)
     }
     fn read_only(&self) -> bool {

@@ -65,14 +65,23 @@ pub enum StoreFailure {
     EtagMismatch,
     /// As much is filed for a note and a digest as may be.
     Exhausted,
+    /// It does not go with what is there.
+    Refused,
     /// This store is not written to.
     ReadOnly,
     /// The disk is at fault.
     Unavailable,
 }
 
-const FAILURES: [&str; 6] =
-    ["not_found", "already_exists", "etag_mismatch", "exhausted", "read_only", "unavailable"];
+const FAILURES: [&str; 7] = [
+    "not_found",
+    "already_exists",
+    "etag_mismatch",
+    "exhausted",
+    "refused",
+    "read_only",
+    "unavailable",
+];
 
 /// The metrics of the embedded store. Cloning shares them.
 #[derive(Clone, Debug)]

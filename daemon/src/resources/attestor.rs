@@ -9,7 +9,7 @@ use super::error::ResourceError;
 use super::page::{Cursor, Page, PageRequest};
 use super::{Inner, Resources, Written, etag};
 use crate::plugin::KeyError;
-use crate::store::Write;
+use crate::store::{Given, Write};
 
 /// Google's quota "attestors per project".
 const ATTESTORS_MAX: usize = 200;
@@ -56,8 +56,7 @@ impl Resources {
         name: AttestorName,
     ) -> Result<Option<String>, ResourceError> {
         self.writing(name.project().clone(), move |inner| {
-            let etag_before = inner.attestor(&name).ok().map(|held| held.etag);
-            inner.store.apply(Write::DeleteAttestor(name.clone()))?;
+            let etag_before = inner.store.apply(Write::delete(name.clone()))?;
             inner.publish(name.project())?;
             Ok(etag_before)
         })
@@ -89,40 +88,22 @@ fn bytes(attestor: &Attestor) -> usize {
 
 impl Inner {
     fn create_attestor(&self, attestor: Attestor) -> Result<Attestor, ResourceError> {
-        let held = self.store.project(attestor.name.project())?.attestors;
-        let taken = held.iter().any(|held| held.name == attestor.name);
-        if held.len() >= ATTESTORS_MAX && !taken {
-            return Err(ResourceError::LimitExceeded {
-                what: format!(
-                    "projects/{} holds {} attestors",
-                    attestor.name.project(),
-                    held.len()
-                ),
-                limit: ATTESTORS_MAX,
-            });
-        }
         let attestor = stamped(attestor);
-        self.store.apply(Write::CreateAttestor(attestor.clone()))?;
+        let write = Write::create(attestor.clone()).given([Given::FewerThan(ATTESTORS_MAX)]);
+        self.store.apply(write)?;
         self.publish(attestor.name.project())?;
         Ok(attestor)
     }
 
     fn update_attestor(&self, attestor: Attestor) -> Result<Written<Attestor>, ResourceError> {
-        let held = self.attestor(&attestor.name)?;
-        if held.note != attestor.note {
-            return Err(ResourceError::invalid(
-                "userOwnedGrafeasNote.noteReference",
-                format!(
-                    "cannot be changed, it is {}: create another attestor for another note",
-                    held.note
-                ),
-            ));
-        }
         let expected_etag = etag::expected(&attestor.etag);
         let attestor = stamped(attestor);
-        self.store.apply(Write::UpdateAttestor { attestor: attestor.clone(), expected_etag })?;
+        let write = Write::replace(attestor.clone())
+            .given([Given::HasNote(attestor.note.clone())])
+            .given_etag(expected_etag);
+        let etag_before = self.store.apply(write)?;
         self.publish(attestor.name.project())?;
-        Ok(Written { resource: attestor, etag_before: Some(held.etag) })
+        Ok(Written { resource: attestor, etag_before })
     }
 
     pub(super) fn attestor(&self, name: &AttestorName) -> Result<Attestor, ResourceError> {

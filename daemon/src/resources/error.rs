@@ -54,9 +54,19 @@ impl ResourceError {
 impl From<StoreError> for ResourceError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NotFound(name) => Self::NotFound(name),
-            StoreError::AlreadyExists(name) => Self::AlreadyExists(name),
-            StoreError::EtagMismatch { name, .. } => Self::EtagMismatch { name },
+            StoreError::NotFound(name) => Self::NotFound(name.to_string()),
+            StoreError::AlreadyExists(name) => Self::AlreadyExists(name.to_string()),
+            StoreError::EtagMismatch { name, .. } => Self::EtagMismatch { name: name.to_string() },
+            StoreError::OtherKind { .. } => Self::invalid("noteName", error.to_string()),
+            StoreError::OtherNote { note, .. } => Self::invalid(
+                "userOwnedGrafeasNote.noteReference",
+                format!(
+                    "cannot be changed, it is {note}: create another attestor for another note"
+                ),
+            ),
+            StoreError::TooMany { place, what, limit } => {
+                Self::LimitExceeded { what: format!("{place} holds {limit} {what}"), limit }
+            }
             StoreError::Exhausted { what, limit, of } => {
                 let what = format!(
                     "{what} of {of}, but for what a key of an attestor of the note has newly \

@@ -14,6 +14,17 @@ pub(super) fn now() -> String {
     format!("{:.6}", Timestamp::now())
 }
 
+/// The same, and another than `before`: what tells one state from the next by its time must not
+/// look like no change.
+pub(super) fn now_after(before: &str) -> String {
+    loop {
+        let now = now();
+        if now != before {
+            return now;
+        }
+    }
+}
+
 /// Bytes of an IAM policy's etag, as many as Google's have.
 const IAM_ETAG_BYTES: usize = 8;
 

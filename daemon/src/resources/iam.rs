@@ -2,8 +2,8 @@
 
 use super::error::ResourceError;
 use super::{Inner, Resources, Written, etag};
-use crate::store::Write;
-use crate::store::iam::{IamPolicy, IamResource};
+use crate::auth::iam::{IamPolicy, IamResource};
+use crate::store::{Given, Write};
 
 /// What Google's service answers as the etag of a policy that nobody wrote.
 const ETAG_UNWRITTEN: &str = "ACAB";
@@ -49,15 +49,19 @@ impl Inner {
         policy: IamPolicy,
     ) -> Result<Written<IamPolicy>, ResourceError> {
         self.writable()?;
-        self.exists(&resource)?;
         let sent = match policy.etag.as_str() {
             ETAG_UNWRITTEN => Some(String::new()),
             sent => etag::expected(sent),
         };
-        let etag_before = self.store.iam_policy(&resource)?.map(|held| held.etag);
         let policy = IamPolicy { etag: etag::fresh_iam(), ..policy };
-        let stored = policy.clone();
-        self.store.apply(Write::PutIamPolicy { resource, policy: stored, expected_etag: sent })?;
+        let exists = match &resource {
+            IamResource::Policy(_) => None,
+            IamResource::Attestor(_) | IamResource::Note(_) => {
+                Some(Given::Exists(resource.clone().into()))
+            }
+        };
+        let write = Write::put_iam_policy(resource, policy.clone());
+        let etag_before = self.store.apply(write.given(exists).given_etag(sent))?;
         Ok(Written { resource: policy, etag_before })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) mod tests;
 
 use std::fmt::Debug;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hallmark_core::names::{NoteName, ProjectId};
@@ -47,6 +47,10 @@ const WORK_MAX: usize = 64;
 /// this is gone. What was begun is carried out to its end all the same.
 const WORK_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often a change of some fields is tried: as many writers of one resource at once are none
+/// that mean well.
+const CHANGES_MAX: usize = 100;
+
 /// Finds out what trusted keys have signed.
 pub trait Prove: Debug + Send + Sync {
     /// What was verified of each occurrence, by keys that an attestor of its note trusts now.
@@ -68,9 +72,6 @@ struct Inner {
     epochs: Arc<EvidenceEpochs>,
     proofs: Arc<dyn Prove>,
     work: Bounded,
-    /// Policies and attestors are written one at a time, so that what a check saw still holds
-    /// when the write is carried out. Occurrences, the many, do not queue here.
-    writes: Mutex<()>,
 }
 
 impl Resources {
@@ -83,15 +84,7 @@ impl Resources {
         proofs: Arc<dyn Prove>,
     ) -> Self {
         let work = Bounded::new(WORK_MAX);
-        Self(Arc::new(Inner {
-            store,
-            keys,
-            snapshots,
-            epochs,
-            proofs,
-            work,
-            writes: Mutex::new(()),
-        }))
+        Self(Arc::new(Inner { store, keys, snapshots, epochs, proofs, work }))
     }
 
     /// Runs `work` on a blocking thread, to its end even where the caller goes away: a commit is
@@ -109,15 +102,14 @@ impl Resources {
         })
     }
 
-    /// As [`Resources::blocking`], one at a time. A project that was withdrawn because it could not
-    /// be read is taken up again first, whether or not its write then succeeds.
+    /// As [`Resources::blocking`]. A project that was withdrawn because it could not be read is taken
+    /// up again first, whether or not its write then succeeds.
     async fn writing<T: Send + 'static>(
         &self,
         project: ProjectId,
         work: impl FnOnce(&Inner) -> Result<T, ResourceError> + Send + 'static,
     ) -> Result<T, ResourceError> {
         self.blocking(move |inner| {
-            let _one_at_a_time = inner.writes.lock().unwrap_or_else(PoisonError::into_inner);
             if !inner.is_known(&project) {
                 inner.snapshots.republish(&*inner.store, &*inner.keys, &project, &[])?;
             }
@@ -134,6 +126,18 @@ impl Inner {
             true => Err(crate::store::StoreError::ReadOnly.into()),
             false => Ok(()),
         }
+    }
+
+    /// A change of what is there, made once more if somebody else changed it meanwhile.
+    fn repeated<T>(change: impl Fn() -> Result<T, ResourceError>) -> Result<T, ResourceError> {
+        let mut changed = change();
+        for _ in 1..CHANGES_MAX {
+            if !matches!(changed, Err(ResourceError::EtagMismatch { .. })) {
+                break;
+            }
+            changed = change();
+        }
+        changed
     }
 
     /// Puts in force what was committed to `project`.

@@ -9,7 +9,7 @@ use super::error::ResourceError;
 use super::page::{Cursor, Page, PageRequest, text_bytes};
 use super::patch::Patch;
 use super::{Inner, Resources, etag};
-use crate::store::Write;
+use crate::store::{Given, Write, version};
 
 /// Google's default for listings of Container Analysis.
 const PAGE_SIZE: usize = 20;
@@ -44,7 +44,7 @@ impl Resources {
     /// Deletes a note. The occurrences under it attest nothing from then on.
     pub async fn delete_note(&self, name: NoteName) -> Result<(), ResourceError> {
         self.writing(name.project().clone(), move |inner| {
-            inner.store.apply(Write::DeleteNote(name.clone()))?;
+            inner.store.apply(Write::delete(name.clone()))?;
             inner.publish_notes(name.project(), std::slice::from_ref(&name))
         })
         .await
@@ -71,7 +71,7 @@ impl Inner {
         self.writable()?;
         let now = etag::now();
         note.stamp(&now, &now);
-        self.store.apply(Write::CreateNote(note.clone()))?;
+        self.store.apply(Write::create(note.clone()))?;
         // Occurrences of a deleted note of the same name are evidence again.
         self.publish_notes(note.name.project(), std::slice::from_ref(&note.name))?;
         Ok(note)
@@ -85,7 +85,7 @@ impl Inner {
         self.writable()?;
         let now = etag::now();
         notes.iter_mut().for_each(|note| note.stamp(&now, &now));
-        self.store.apply(Write::CreateNotes(notes.clone()))?;
+        self.store.apply(Write::create_all(notes.clone()))?;
         let names: Vec<_> = notes.iter().map(|note| note.name.clone()).collect();
         self.publish_notes(project, &names)?;
         Ok(notes)
@@ -93,13 +93,17 @@ impl Inner {
 
     fn patch_note(&self, name: &NoteName, patch: &Patch) -> Result<Note, ResourceError> {
         self.writable()?;
-        let held = self.note(name)?;
-        let json = Value::Object(patch.onto(&held.json, &["name", "kind", "createTime"])?);
-        let mut note = note_from_json(&json.to_string(), Some(name))
-            .map_err(|error| ResourceError::invalid("note", error.to_string()))?;
-        note.stamp(text(&held.json, "createTime"), &etag::now());
-        self.store.apply(Write::UpdateNote(note.clone()))?;
-        Ok(note)
+        Self::repeated(|| {
+            let held = self.note(name)?;
+            let json = Value::Object(patch.onto(&held.json, &["name", "kind", "createTime"])?);
+            let mut note = note_from_json(&json.to_string(), Some(name))
+                .map_err(|error| ResourceError::invalid("note", error.to_string()))?;
+            let before = version(&held.json);
+            note.stamp(text(&held.json, "createTime"), &etag::now_after(before));
+            let unchanged = Given::Version(before.to_owned());
+            self.store.apply(Write::replace(note.clone()).given([unchanged]))?;
+            Ok(note)
+        })
     }
 
     fn notes(&self, project: &ProjectId, cursor: &Cursor) -> Result<Page<Note>, ResourceError> {

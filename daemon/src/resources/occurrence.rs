@@ -1,12 +1,13 @@
 //! Occurrences: what is known of an image digest, attestations above all.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use hallmark_core::image::Digest;
 use hallmark_core::limits::Limits;
 use hallmark_core::names::{NoteName, OccurrenceName, ProjectId};
 use hallmark_core::occurrence::parse::occurrence_from_json;
 use hallmark_core::occurrence::{AttestationBody, Note, Occurrence};
+use hallmark_core::resource::ResourceName;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use super::note::text;
 use super::page::{Cursor, Page, PageRequest, text_bytes};
 use super::patch::Patch;
 use super::{Inner, Resources, etag, filter};
-use crate::store::{OccurrenceQuery, OccurrenceScope, Proof, StoreError, Write};
+use crate::store::{Given, OccurrenceQuery, OccurrenceScope, Proof, StoreError, Write, version};
 
 /// The maximum that Google documents for `batchCreate`.
 pub const OCCURRENCES_PER_BATCH_MAX: usize = 1_000;
@@ -147,8 +148,11 @@ impl Inner {
         if let Some(twice) = created.iter().find(|occurrence| !names.insert(&occurrence.name)) {
             return Err(taken(twice.name.id()));
         }
-        let proven = created.iter().cloned().zip(proofs).collect();
-        let committed = self.store.apply(Write::CreateOccurrences(proven));
+        let proven: Vec<_> = created.iter().cloned().zip(proofs).collect();
+        let kinds: BTreeSet<_> = created.iter().map(|one| (&one.note, &one.kind)).collect();
+        let of_kind =
+            kinds.into_iter().map(|(note, kind)| Given::NoteOfKind(note.clone(), kind.clone()));
+        let committed = self.store.apply(Write::file(proven).given(of_kind));
         self.bump(created.iter().filter_map(|occurrence| occurrence.digest));
         committed.map_err(conflict)?;
         self.publish_if_unknown(project)?;
@@ -207,23 +211,29 @@ impl Inner {
         patch: &Patch,
     ) -> Result<Occurrence, ResourceError> {
         self.writable()?;
-        let held = self.occurrence(name)?;
-        let fixed = ["name", "kind", "noteName", "resourceUri", "createTime"];
-        let json = Value::Object(patch.onto(&held.json, &fixed)?);
-        let mut occurrence = occurrence_from_json(&json.to_string(), Some(name), &Limits::DEFAULT)
-            .map_err(|error| ResourceError::invalid("occurrence", error.to_string()))?;
-        occurrence.stamp(text(&held.json, "createTime"), &etag::now());
-        let committed = self.store.apply(Write::UpdateOccurrence(occurrence.clone()));
-        self.bump(held.digest);
-        committed?;
-        Ok(occurrence)
+        Self::repeated(|| {
+            let held = self.occurrence(name)?;
+            let fixed = ["name", "kind", "noteName", "resourceUri", "createTime"];
+            let json = Value::Object(patch.onto(&held.json, &fixed)?);
+            let mut occurrence =
+                occurrence_from_json(&json.to_string(), Some(name), &Limits::DEFAULT)
+                    .map_err(|error| ResourceError::invalid("occurrence", error.to_string()))?;
+            let before = version(&held.json);
+            occurrence.stamp(text(&held.json, "createTime"), &etag::now_after(before));
+            let unchanged = Given::Version(before.to_owned());
+            let write = Write::replace(occurrence.clone()).given([unchanged]);
+            let committed = self.store.apply(write);
+            self.bump(held.digest);
+            committed?;
+            Ok(occurrence)
+        })
     }
 
     fn delete_occurrence(&self, name: OccurrenceName) -> Result<(), ResourceError> {
         self.writable()?;
         let held = self.occurrence(&name)?;
         let project = name.project().clone();
-        let committed = self.store.apply(Write::DeleteOccurrence(name));
+        let committed = self.store.apply(Write::delete(name));
         self.bump(held.digest);
         committed?;
         self.forget_if_empty(&project)
@@ -289,7 +299,7 @@ fn content_id(occurrence: &Occurrence, attestation: &AttestationBody) -> Uuid {
 
 fn conflict(error: StoreError) -> ResourceError {
     match error {
-        StoreError::AlreadyExists(name) => taken(name.rsplit('/').next().unwrap_or(&name)),
+        StoreError::AlreadyExists(ResourceName::Occurrence(name)) => taken(name.id()),
         other => other.into(),
     }
 }

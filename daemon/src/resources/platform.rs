@@ -8,7 +8,7 @@ use super::attestor::member;
 use super::error::ResourceError;
 use super::page::{Cursor, Page, PageRequest, value_bytes};
 use super::{Inner, Resources, Written, etag};
-use crate::store::Write;
+use crate::store::{Given, Write};
 
 /// Policies of one project for one platform. Google publishes no number; as many as attestors.
 const POLICIES_MAX: usize = 200;
@@ -43,9 +43,8 @@ impl Resources {
     ) -> Result<Option<String>, ResourceError> {
         self.writing(name.project().clone(), move |inner| {
             let expected_etag = etag::expected(&etag);
-            let etag_before = inner.platform_policy(&name).ok().map(|held| held.etag);
             let project = name.project().clone();
-            inner.store.apply(Write::DeletePlatformPolicy { name, expected_etag })?;
+            let etag_before = inner.store.apply(Write::delete(name).given_etag(expected_etag))?;
             inner.publish(&project)?;
             Ok(etag_before)
         })
@@ -105,14 +104,9 @@ impl Inner {
         &self,
         policy: PlatformPolicy,
     ) -> Result<PlatformPolicy, ResourceError> {
-        let (project, platform) = (policy.name.project(), policy.name.platform());
-        let held = self.store.platform_policies(project, platform, None, POLICIES_MAX)?;
-        if held.len() >= POLICIES_MAX && self.store.platform_policy(&policy.name)?.is_none() {
-            let what = format!("projects/{project}/platforms/{platform} holds {POLICIES_MAX}");
-            return Err(ResourceError::LimitExceeded { what, limit: POLICIES_MAX });
-        }
         let policy = self.completed(policy)?;
-        self.store.apply(Write::CreatePlatformPolicy(policy.clone()))?;
+        let write = Write::create(policy.clone()).given([Given::FewerThan(POLICIES_MAX)]);
+        self.store.apply(write)?;
         self.publish(policy.name.project())?;
         Ok(policy)
     }
@@ -122,9 +116,9 @@ impl Inner {
         policy: PlatformPolicy,
     ) -> Result<Written<PlatformPolicy>, ResourceError> {
         let expected_etag = etag::expected(&policy.etag);
-        let etag_before = self.platform_policy(&policy.name).ok().map(|held| held.etag);
         let policy = self.completed(policy)?;
-        self.store.apply(Write::ReplacePlatformPolicy { policy: policy.clone(), expected_etag })?;
+        let write = Write::replace(policy.clone()).given_etag(expected_etag);
+        let etag_before = self.store.apply(write)?;
         self.publish(policy.name.project())?;
         Ok(Written { resource: policy, etag_before })
     }

@@ -1,13 +1,15 @@
 //! The policy of a project.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hallmark_core::names::{AttestorName, ProjectId};
 use hallmark_core::policy::{Policy, SpecificRules, SystemPolicy};
+use hallmark_core::resource::Resource;
 
 use super::error::ResourceError;
 use super::{Inner, Resources, Written, etag};
-use crate::store::Write;
+use crate::store::{Given, Write};
 
 impl Resources {
     /// The policy of a project, or the one that it is decided as if none was written.
@@ -43,22 +45,21 @@ impl Inner {
         self.writable()?;
         self.check_attestors(&policy)?;
         let expected_etag = etag::expected(&policy.etag);
-        let snapshot = self.snapshots.current();
-        let held = snapshot.projects.get(project).and_then(|held| held.policy.as_ref());
-        let etag_before = held.map(|policy| policy.etag.clone());
         policy.update_time = etag::now();
         policy.etag = etag::fresh(&format!("projects/{project}/policy"), &policy.update_time);
-        self.store.apply(Write::PutPolicy {
-            project: project.clone(),
-            policy: policy.clone(),
-            expected_etag,
-        })?;
+        let written = Resource::Policy(project.clone(), policy.clone());
+        let names = required(&policy).into_iter().flat_map(|(_, attestors)| attestors);
+        let named: BTreeSet<_> = names.cloned().collect();
+        let exist = named.into_iter().map(|name| Given::Exists(name.into()));
+        let write = Write::replace(written).given(exist).given_etag(expected_etag);
+        let etag_before = self.store.apply(write)?;
         self.publish(project)?;
         Ok(Written { resource: policy, etag_before })
     }
 
-    /// Whether every attestor named exists. The snapshot knows: no write of an attestor is
-    /// acknowledged before it is in there.
+    /// Whether every attestor named exists, with the path of the one that does not. The snapshot
+    /// knows: no write of an attestor is acknowledged before it is in there. One that is deleted
+    /// meanwhile is noticed by the write.
     fn check_attestors(&self, policy: &Policy) -> Result<(), ResourceError> {
         let snapshot = self.snapshots.current();
         for (rule, attestors) in required(policy) {

@@ -3,15 +3,16 @@
 use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::names::{OccurrenceName, Platform, ProjectId};
 use hallmark_core::occurrence::Occurrence;
+use hallmark_core::resource::Resource;
 
 use super::evidence::{PAGE_SIGNATURES_MAX, READ_BYTES_MAX};
-use super::iam::{IamBinding, IamPolicy, IamResource};
 use super::samples::{
     attestation, attestor, digest, note, platform_policy, policy, unproven, uri, vulnerability,
 };
 use super::{
     Cursor, EvidencePage, EvidenceQuery, OccurrenceQuery, OccurrenceScope, Store, StoreError, Write,
 };
+use crate::auth::iam::{IamBinding, IamPolicy, IamResource};
 
 const NOTE: &str = "projects/p/notes/n";
 /// In the order of their names.
@@ -59,28 +60,22 @@ pub(super) fn occurrences() -> Vec<Occurrence> {
 
 /// Everything that the suite expects to find.
 pub(super) fn resources() -> Vec<Write> {
-    let put = |id: &str| Write::PutPolicy {
-        project: project(id),
-        policy: policy("projects/p/attestors/a", "\"1\""),
-        expected_etag: None,
+    let put = |id: &str| {
+        let policy = policy("projects/p/attestors/a", "\"1\"");
+        Write::replace(Resource::Policy(project(id), policy))
     };
     let mut writes = vec![
         put("p"),
         put("only-a-policy"),
-        Write::CreateAttestor(attestor("projects/p/attestors/b", OTHER_NOTE, "\"1\"")),
-        Write::CreateAttestor(attestor("projects/p/attestors/a", NOTE, "\"1\"")),
-        Write::CreateAttestor(attestor("projects/p-2/attestors/a", NOTE, "\"1\"")),
-        Write::CreateNote(note(NOTE)),
-        Write::CreateNote(note(OTHER_NOTE)),
+        Write::create(attestor("projects/p/attestors/b", OTHER_NOTE, "\"1\"")),
+        Write::create(attestor("projects/p/attestors/a", NOTE, "\"1\"")),
+        Write::create(attestor("projects/p-2/attestors/a", NOTE, "\"1\"")),
+        Write::create(note(NOTE)),
+        Write::create(note(OTHER_NOTE)),
     ];
-    writes.extend(
-        PLATFORM_POLICIES.map(|name| Write::CreatePlatformPolicy(platform_policy(name, "\"1\""))),
-    );
-    writes.extend(iam_policies().map(|(resource, policy)| Write::PutIamPolicy {
-        resource,
-        policy,
-        expected_etag: None,
-    }));
+    writes.extend(PLATFORM_POLICIES.map(|name| Write::create(platform_policy(name, "\"1\""))));
+    let iam = iam_policies().map(|(resource, policy)| Write::put_iam_policy(resource, policy));
+    writes.extend(iam);
     // Written in another order than they are listed in.
     writes.extend(occurrences().into_iter().rev().map(|one| unproven(vec![one])));
     writes

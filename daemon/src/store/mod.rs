@@ -9,12 +9,13 @@ mod conformance;
 pub mod embedded;
 mod evidence;
 pub mod files;
-pub mod iam;
 mod query;
+mod record;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::fmt::Debug;
 
@@ -26,10 +27,12 @@ use hallmark_core::names::{
 use hallmark_core::occurrence::{Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
+use hallmark_core::resource::ResourceName;
 
+use crate::auth::iam::{IamPolicy, IamResource};
 use crate::metrics::store::StoreFailure;
 pub use evidence::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint, Proof};
-use iam::{IamPolicy, IamResource};
+pub use write::{Change, Given, Write, version};
 
 /// Reads and writes resources.
 pub trait Store: Debug + Send + Sync {
@@ -85,8 +88,9 @@ pub trait Store: Debug + Send + Sync {
     /// Who may do what with a resource, where that was ever written. The resource need not exist.
     fn iam_policy(&self, resource: &IamResource) -> Result<Option<IamPolicy>, StoreError>;
 
-    /// Carries out one write, whole or not at all, and returns once it is durable.
-    fn apply(&self, write: Write) -> Result<(), StoreError>;
+    /// Carries out one write, whole or not at all, and returns once it is durable. Answers the etag
+    /// of what was replaced or deleted, if it had one.
+    fn apply(&self, write: Write) -> Result<Option<String>, StoreError>;
 
     /// Whether [`Store::apply`] is refused with [`StoreError::ReadOnly`].
     fn read_only(&self) -> bool;
@@ -130,90 +134,46 @@ pub enum OccurrenceScope {
     Note(NoteName),
 }
 
-/// One write. Preconditions are checked inside the transaction.
-#[derive(Clone, Debug)]
-pub enum Write {
-    /// Replaces the policy of a project.
-    PutPolicy {
-        /// Whose.
-        project: ProjectId,
-        /// The new policy, with its new etag.
-        policy: Policy,
-        /// The etag that must still be current; `None` asks for nothing.
-        expected_etag: Option<String>,
-    },
-    /// Fails with [`StoreError::AlreadyExists`] where the name is taken.
-    CreateAttestor(Attestor),
-    /// Fails with [`StoreError::NotFound`] where it does not exist.
-    UpdateAttestor {
-        /// The whole new attestor, with its new etag.
-        attestor: Attestor,
-        /// The etag that must still be current; `None` asks for nothing.
-        expected_etag: Option<String>,
-    },
-    /// Fails with [`StoreError::NotFound`] where it does not exist.
-    DeleteAttestor(AttestorName),
-    /// Fails with [`StoreError::AlreadyExists`] where the name is taken.
-    CreateNote(Note),
-    /// All or none. Fails with [`StoreError::AlreadyExists`] where a name is taken.
-    CreateNotes(Vec<Note>),
-    /// Replaces a note. Fails with [`StoreError::NotFound`] where it does not exist.
-    UpdateNote(Note),
-    /// Its occurrences stay, and are evidence of nothing as long as there is no note of this name.
-    /// Fails with [`StoreError::NotFound`] where it does not exist.
-    DeleteNote(NoteName),
-    /// All or none, each with what was verified of it. Fails with [`StoreError::AlreadyExists`] where
-    /// a name is taken, and with [`StoreError::Exhausted`] where more would be filed for a digest
-    /// under a note or in a project than [`hallmark_core::limits::Limits`] allow. An attestation with a
-    /// proof that no other one there brought is not counted and always accepted, so that nothing
-    /// that anybody files keeps out what a trusted key has signed.
-    CreateOccurrences(Vec<(Occurrence, Vec<Proof>)>),
-    /// Replaces an occurrence. Fails with [`StoreError::NotFound`] where it does not exist, and
-    /// with [`StoreError::Exhausted`] where it grows beyond the limits.
-    UpdateOccurrence(Occurrence),
-    /// Fails with [`StoreError::NotFound`] where it does not exist.
-    DeleteOccurrence(OccurrenceName),
-    /// Fails with [`StoreError::AlreadyExists`] where the name is taken.
-    CreatePlatformPolicy(PlatformPolicy),
-    /// Fails with [`StoreError::NotFound`] where it does not exist.
-    ReplacePlatformPolicy {
-        /// The whole new policy, with its new etag.
-        policy: PlatformPolicy,
-        /// The etag that must still be current; `None` asks for nothing.
-        expected_etag: Option<String>,
-    },
-    /// Fails with [`StoreError::NotFound`] where it does not exist.
-    DeletePlatformPolicy {
-        /// Which.
-        name: PlatformPolicyName,
-        /// The etag that must still be current; `None` asks for nothing.
-        expected_etag: Option<String>,
-    },
-    /// Replaces the IAM policy of a resource, which need not exist.
-    PutIamPolicy {
-        /// Whose.
-        resource: IamResource,
-        /// The new policy, with its new etag.
-        policy: IamPolicy,
-        /// The etag that must still be current; `None` asks for nothing.
-        expected_etag: Option<String>,
-    },
-}
-
 /// Why the store did not do as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The resource does not exist. The caller is at fault.
     #[error("{0} does not exist")]
-    NotFound(String),
+    NotFound(ResourceName),
     /// The name is taken. The caller is at fault.
     #[error("{0} already exists")]
-    AlreadyExists(String),
+    AlreadyExists(ResourceName),
+    /// The note is of another kind than the occurrence. The caller is at fault.
+    #[error("{note} is of kind {kind}")]
+    OtherKind {
+        /// Which note.
+        note: NoteName,
+        /// Its kind.
+        kind: String,
+    },
+    /// The attestor looks under another note, which cannot be changed. The caller is at fault.
+    #[error("the note of {name} is {note}")]
+    OtherNote {
+        /// Which attestor.
+        name: AttestorName,
+        /// Its note.
+        note: NoteName,
+    },
+    /// The project holds as many of a kind as it may. The caller is at fault.
+    #[error("{place} holds {limit} {what}")]
+    TooMany {
+        /// Where, as `projects/p`.
+        place: String,
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The resource was changed since the caller read it.
     #[error("{name} was changed since it was read: its etag is {current}")]
     EtagMismatch {
-        /// Which resource.
-        name: String,
+        /// Which resource, or whose IAM policy.
+        name: ResourceName,
         /// Its etag now.
         current: String,
     },
@@ -240,9 +200,10 @@ impl StoreError {
     fn failure(&self) -> StoreFailure {
         match self {
             Self::NotFound(_) => StoreFailure::NotFound,
+            Self::OtherKind { .. } | Self::OtherNote { .. } => StoreFailure::Refused,
             Self::AlreadyExists(_) => StoreFailure::AlreadyExists,
             Self::EtagMismatch { .. } => StoreFailure::EtagMismatch,
-            Self::Exhausted { .. } => StoreFailure::Exhausted,
+            Self::Exhausted { .. } | Self::TooMany { .. } => StoreFailure::Exhausted,
             Self::ReadOnly => StoreFailure::ReadOnly,
             Self::Unavailable(_) => StoreFailure::Unavailable,
         }

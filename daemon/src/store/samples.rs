@@ -12,6 +12,7 @@ use hallmark_core::policy::{
     AdmissionRule, EnforcementMode, EvaluationMode, GlobalPolicyEvaluationMode, Policy,
     SpecificRules,
 };
+use hallmark_core::resource::ResourceName;
 use serde_json::{Map, Value, json};
 
 use super::Write;
@@ -136,5 +137,18 @@ pub(super) fn policy(attestor: &str, etag: &str) -> Policy {
 
 /// Creates occurrences of which nothing was verified.
 pub(super) fn unproven(occurrences: Vec<Occurrence>) -> Write {
-    Write::CreateOccurrences(occurrences.into_iter().map(|one| (one, Vec::new())).collect())
+    Write::file(occurrences.into_iter().map(|one| (one, Vec::new())))
+}
+
+/// The name of a resource, by its form.
+pub(super) fn named(name: &str) -> ResourceName {
+    let segments: Vec<_> = name.split('/').collect();
+    match segments.as_slice() {
+        ["projects", project, "policy"] => ResourceName::Policy(project.parse().unwrap()),
+        ["projects", _, "attestors", _] => ResourceName::Attestor(name.parse().unwrap()),
+        ["projects", _, "notes", _] => ResourceName::Note(name.parse().unwrap()),
+        ["projects", _, "occurrences", _] => ResourceName::Occurrence(name.parse().unwrap()),
+        ["projects", _, "platforms", ..] => ResourceName::PlatformPolicy(name.parse().unwrap()),
+        _ => panic!("{name}"),
+    }
 }

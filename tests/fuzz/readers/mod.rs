@@ -2,11 +2,11 @@
 
 use std::fmt::{Debug, Display};
 
+use hallmark::auth::iam::IamPolicy;
 use hallmark::config::file::File;
 use hallmark::public_key;
 use hallmark::resources::filter;
 use hallmark::store::OccurrenceScope;
-use hallmark::store::iam::IamPolicy;
 use hallmark_core::attestor::parse::attestor_from_json;
 use hallmark_core::attestor::render::{ApiVersion, attestor_to_json};
 use hallmark_core::document::read::resource;

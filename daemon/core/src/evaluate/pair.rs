@@ -90,7 +90,8 @@ pub(crate) struct PairedTrial {
 
 impl PairedTrial {
     fn is_of_unknown_key(&self) -> bool {
-        let unknown = |it: &Attempt| matches!(it.state, Attempted::Over(TrialOutcome::KeyIdUnknown));
+        let unknown =
+            |it: &Attempt| matches!(it.state, Attempted::Over(TrialOutcome::KeyIdUnknown));
         self.attempts.iter().all(unknown)
     }
 }

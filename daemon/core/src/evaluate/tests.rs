@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Request;
 use super::decide::{Evaluation, conclude, decide};
 use super::explain::{EXPLANATION_BYTES_MAX, TRIALS_SHOWN_MAX};
-use super::pair::{AttestorEvidence, Attempted, PairedAttestor, Pairing, pair};
+use super::pair::{Attempted, AttestorEvidence, PairedAttestor, Pairing, pair};
 use super::plan::{Plan, plan};
 use crate::attestor::{
     KeyType, SignatureAlgorithm, Spki, TrustedAttestor, Validity, VerificationKey,

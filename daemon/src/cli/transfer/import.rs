@@ -19,11 +19,11 @@ use super::{
     attestor_of, content_id, normal_attestor, normal_iam_policy, normal_note, normal_occurrence,
     normal_platform_policy, normal_policy, platform_policy_of, policy_of,
 };
+use crate::auth::iam::{IamPolicy, IamResource};
 use crate::cli::Outcome;
 use crate::cli::client::{Client, encode};
 use crate::cli::on_daemon::OnDaemon;
 use crate::store::files::FilesStore;
-use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{OccurrenceQuery, OccurrenceScope, Store};
 
 /// Occurrences sent at once, and about as many bytes: half of what the daemon reads of a body.

@@ -13,11 +13,11 @@ use super::holder::Holder;
 use super::routes::Route;
 use super::server::Reach;
 use crate::auth::certificate::ClientCertificate;
+use crate::auth::iam::{IamPolicy, IamResource};
 use crate::auth::permission::Permission;
 use crate::auth::token::BearerToken;
 use crate::auth::{AuthError, Caller, Credentials, Guard, Place};
 use crate::resources::{ResourceError, Resources};
-use crate::store::iam::{IamPolicy, IamResource};
 
 /// Characters of a resource that a refusal and a record repeat: a whole name and some.
 const RESOURCE_CHARS_MAX: usize = 512;

@@ -11,6 +11,7 @@ use super::shared::document;
 use super::shared::named;
 use super::shared::project;
 use crate::auth::Place;
+use crate::auth::iam::{IamPolicy, IamResource};
 use crate::auth::permission::Permission;
 use crate::http::Api;
 use crate::http::engine::error::HttpError;
@@ -19,7 +20,6 @@ use crate::http::engine::exchange::Change;
 use crate::http::engine::exchange::Exchange;
 use crate::http::engine::exchange::Written;
 use crate::resources::ResourceError;
-use crate::store::iam::{IamPolicy, IamResource};
 
 /// Permissions that one call may ask about. Google's limit.
 const PERMISSIONS_MAX: usize = 100;

@@ -22,13 +22,13 @@ use serde_json::{Map, Value, json};
 use sha2::Digest as _;
 use tempfile::TempDir;
 
+use crate::auth::iam::{IamPolicy, IamResource};
 use crate::cache::EvidenceEpochs;
 use crate::metrics::store::StoreMetrics;
 use crate::plugin::{KeyError, ResolvedKey};
 use crate::resources::{BoxFuture, Prove, Resources};
 use crate::snapshot::{ResolveKeys, Snapshots};
 use crate::store::embedded::EmbeddedStore;
-use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Proof, Store, StoreError, Write,
 };
@@ -297,7 +297,7 @@ impl Store for TestStore {
         self.read()?.iam_policy(resource)
     }
 
-    fn apply(&self, write: Write) -> Result<(), StoreError> {
+    fn apply(&self, write: Write) -> Result<Option<String>, StoreError> {
         match self.read_only() {
             true => Err(StoreError::ReadOnly),
             false => self.held.apply(write),

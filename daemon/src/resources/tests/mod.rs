@@ -5,3 +5,4 @@ pub(crate) mod fixture;
 mod occurrence;
 mod policy;
 mod publication;
+mod replicas;

@@ -98,7 +98,7 @@ async fn a_key_that_cannot_be_had_takes_nothing_from_the_others_and_is_missed() 
     let mixed = attestor("a", vec![pkix("one", None), reference("acmekms://k")]);
     let bare = attestor("b", vec![reference("acmekms://k")]);
     for written in [&mixed, &bare] {
-        world.store.apply(Write::CreateAttestor(written.clone())).unwrap();
+        world.store.apply(Write::create(written.clone())).unwrap();
     }
     world.snapshots.rebuild_all(&*world.store, &*world.keys, Arc::default()).unwrap();
     let trusted = |name| TrustedAttestor::clone(world.snapshots.current().attestor(name).unwrap());

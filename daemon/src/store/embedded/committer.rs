@@ -23,7 +23,7 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 /// How often an idle committer looks whether the database needs healing.
 const IDLE: Duration = Duration::from_millis(500);
 
-type Answer = Result<(), StoreError>;
+type Answer = Result<Option<String>, StoreError>;
 
 #[derive(Debug)]
 struct Job {

@@ -10,13 +10,13 @@ use hallmark_core::occurrence::{Attestation, AttestationBody};
 use redb::ReadTransaction;
 
 use super::fault::Fault;
-use super::fields::Damaged;
 use super::occurrence::{Filed, decode_attestation};
 use super::tables::{
     EVIDENCE, NOTES, RESERVED, RawTable, key_of_note, note_place, occurrence_in_evidence_key,
     occurrence_name, project_place, reserved_prefix, scan,
 };
 use crate::store::evidence::Room;
+use crate::store::record::Damaged;
 use crate::store::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint};
 
 /// The first byte of a cursor: which part of the evidence is being read.

@@ -1,7 +1,7 @@
 //! What can go wrong below the [`Store`](crate::store::Store) trait.
 
-use super::fields::Damaged;
 use crate::store::StoreError;
+use crate::store::record::Damaged;
 
 /// Why a transaction came to nothing.
 #[derive(Debug, thiserror::Error)]

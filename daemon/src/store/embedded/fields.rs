@@ -2,16 +2,7 @@
 
 use bytes::{Buf, Bytes};
 
-/// A stored record does not read as what it should be: the disk, or another program, changed it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a stored record is damaged: {0}")]
-pub(super) struct Damaged(pub(super) String);
-
-impl From<&str> for Damaged {
-    fn from(what: &str) -> Self {
-        Self(what.to_owned())
-    }
-}
+use crate::store::record::Damaged;
 
 /// Appends `value`, seven bits a byte, low bits first.
 pub(super) fn put_number(record: &mut Vec<u8>, mut value: usize) {

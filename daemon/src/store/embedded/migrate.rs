@@ -7,10 +7,10 @@ use bytes::Bytes;
 use redb::{Database, ReadableTable as _};
 
 use super::fault::Fault;
-use super::fields::Damaged;
 use super::occurrence::{Filed, Stored, count_signatures};
 use super::tables::{FORMAT, META, Tables, key_of_note, occurrence_name};
 use super::write::Keys;
+use crate::store::record::Damaged;
 
 /// Brings `database` from [`super::tables::FORMAT_BEFORE`] to [`FORMAT`], whole or not at all.
 pub(super) fn migrate(database: &Database) -> Result<(), Fault> {

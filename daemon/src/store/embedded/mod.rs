@@ -14,11 +14,11 @@ mod disk;
 mod evidence;
 mod fault;
 mod fields;
+mod given;
 mod migrate;
 mod occurrence;
 mod quota;
 mod read;
-mod record;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -37,10 +37,10 @@ use self::database::Shared;
 use self::disk::{Directory, Disk};
 use self::fault::Fault;
 use self::write::Prepared;
-use super::iam::{IamPolicy, IamResource};
 use super::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
 };
+use crate::auth::iam::{IamPolicy, IamResource};
 use crate::metrics::store::{StoreMetrics, StoreOperation};
 
 /// Policies, attestors, notes and occurrences in a directory of this daemon's own.
@@ -146,7 +146,7 @@ impl Store for EmbeddedStore {
         self.read(StoreOperation::IamPolicy, |view| read::iam_policy(view, resource))
     }
 
-    fn apply(&self, write: Write) -> Result<(), StoreError> {
+    fn apply(&self, write: Write) -> Result<Option<String>, StoreError> {
         self.metrics.observe(StoreOperation::Apply, StoreError::failure, || {
             self.committer.apply(Prepared::from(write))
         })

@@ -14,8 +14,9 @@ use hallmark_core::names::OccurrenceName;
 use hallmark_core::occurrence::{AttestationBody, Occurrence, Signature};
 use serde_json::{Map, Value, json};
 
-use super::fields::{Damaged, Fields, put_bytes, put_number};
+use super::fields::{Fields, put_bytes, put_number};
 use crate::store::query::digest_at_end;
+use crate::store::record::Damaged;
 
 /// Most signatures that are believed of a stored record. The API's body limit ends far below.
 const SIGNATURES_MAX: usize = 1 << 20;

@@ -2,6 +2,7 @@ use hallmark_core::payload::simple_signing;
 use serde_json::json;
 
 use super::*;
+use crate::store::record::Damaged;
 use crate::store::samples::{attestation, digest, object, uri, vulnerability};
 
 const NAME: &str = "projects/p/occurrences/o";

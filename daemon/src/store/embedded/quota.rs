@@ -17,10 +17,11 @@ use redb::ReadableTable as _;
 
 use super::fault::Fault;
 use super::occurrence::{Filed, count_signatures};
+use super::tables::RawTableOfWrite;
 use super::tables::{
     Tables, occurrence_in_evidence_key, place_of, reserved_key, reserved_prefix, successor,
 };
-use super::write::{PreparedOccurrence, RawTable};
+use super::write::PreparedOccurrence;
 use crate::store::evidence::Usage;
 use crate::store::{Proof, StoreError};
 
@@ -164,7 +165,7 @@ impl<'k> Place<'k> {
 }
 
 /// The occurrences that hold something in the reserve of a note and digest.
-fn holders(reserved: &RawTable<'_>, place: &[u8]) -> Result<HashSet<Vec<u8>>, Fault> {
+fn holders(reserved: &RawTableOfWrite<'_>, place: &[u8]) -> Result<HashSet<Vec<u8>>, Fault> {
     let mut holders = HashSet::new();
     for entry in range(reserved, place)? {
         holders.insert(entry?.1.value().to_vec());
@@ -185,7 +186,7 @@ fn of_entry(record: &[u8]) -> Result<Usage, Fault> {
 }
 
 struct Reserve<'t, 'txn> {
-    table: &'t RawTable<'txn>,
+    table: &'t RawTableOfWrite<'txn>,
     taken: Reserved,
 }
 
@@ -213,7 +214,7 @@ impl Reserve<'_, '_> {
 
 /// The entries whose keys begin with `prefix`.
 fn range<'t>(
-    table: &'t RawTable<'_>,
+    table: &'t RawTableOfWrite<'_>,
     prefix: &[u8],
 ) -> Result<redb::Range<'t, &'static [u8], &'static [u8]>, Fault> {
     let end = successor(prefix);

@@ -12,8 +12,8 @@ use hallmark_core::occurrence::{Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use redb::ReadTransaction;
 
+use super::evidence;
 use super::fault::Fault;
-use super::fields::Damaged;
 use super::occurrence::{Stored, decode_attestation};
 use super::tables::{
     ATTESTORS, BY_NOTE, EVIDENCE, IAM, NOTES, OCCURRENCES, OF_PROJECTS, PLATFORM_POLICIES,
@@ -22,9 +22,10 @@ use super::tables::{
     occurrence_name, platform_policy_key, platform_policy_name, platform_prefix, project_key,
     project_place, scan, split,
 };
-use super::{evidence, record};
-use crate::store::iam::{IamPolicy, IamResource};
+use crate::auth::iam::{IamPolicy, IamResource};
 use crate::store::query::{matches, wanted_digest};
+use crate::store::record;
+use crate::store::record::Damaged;
 use crate::store::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, OccurrenceScope, ProjectResources,
 };

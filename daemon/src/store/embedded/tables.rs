@@ -8,15 +8,19 @@ use std::ops::Bound;
 use bytes::Bytes;
 use hallmark_core::image::Digest;
 use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyName, ProjectId};
-use redb::{ReadOnlyTable, Table, TableDefinition, WriteTransaction};
+use hallmark_core::resource::ResourceName;
+use redb::{ReadOnlyTable, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 use sha2::{Digest as _, Sha256};
 
 use super::fault::Fault;
-use super::fields::Damaged;
-use crate::store::iam::IamResource;
+use crate::auth::iam::IamResource;
+use crate::store::record::Damaged;
 use crate::store::{KeyFingerprint, Proof};
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// A table as writes see it.
+pub(super) type RawTableOfWrite<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
 
 /// A table as reads see it.
 pub(super) type RawTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -95,11 +99,49 @@ impl<'txn> Tables<'txn> {
             reserved: transaction.open_table(RESERVED)?,
         })
     }
+
+    /// The table of a resource of this kind.
+    pub(super) fn at(&self, name: &ResourceName) -> &RawTableOfWrite<'txn> {
+        match name {
+            ResourceName::Policy(_) => &self.policies,
+            ResourceName::Attestor(_) => &self.attestors,
+            ResourceName::Note(_) => &self.notes,
+            ResourceName::Occurrence(_) => &self.occurrences,
+            ResourceName::PlatformPolicy(_) => &self.platform_policies,
+        }
+    }
+
+    /// The same, to write to.
+    pub(super) fn of(&mut self, name: &ResourceName) -> &mut RawTableOfWrite<'txn> {
+        match name {
+            ResourceName::Policy(_) => &mut self.policies,
+            ResourceName::Attestor(_) => &mut self.attestors,
+            ResourceName::Note(_) => &mut self.notes,
+            ResourceName::Occurrence(_) => &mut self.occurrences,
+            ResourceName::PlatformPolicy(_) => &mut self.platform_policies,
+        }
+    }
+
+    /// Whether there is a resource of this name.
+    pub(super) fn holds(&self, name: &ResourceName) -> Result<bool, Fault> {
+        Ok(self.at(name).get(resource_key(name).as_slice())?.is_some())
+    }
 }
 
 /// The key of resource `id` in `project`.
 pub(super) fn key(project: &ProjectId, id: &str) -> Vec<u8> {
     [project.as_str().as_bytes(), &[0], id.as_bytes()].concat()
+}
+
+/// The key of a resource in its table.
+pub(super) fn resource_key(name: &ResourceName) -> Vec<u8> {
+    match name {
+        ResourceName::Policy(project) => project_key(project),
+        ResourceName::Attestor(name) => key(name.project(), name.id()),
+        ResourceName::Note(name) => key_of_note(name),
+        ResourceName::Occurrence(name) => occurrence_key(name),
+        ResourceName::PlatformPolicy(name) => platform_policy_key(name),
+    }
 }
 
 /// What the keys of all resources in `project` begin with, and the key of its policy.

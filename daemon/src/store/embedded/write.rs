@@ -4,85 +4,57 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use hallmark_core::image::Digest;
-use hallmark_core::names::{AttestorName, NoteName, OccurrenceName, PlatformPolicyName};
-use hallmark_core::occurrence::{Note, Occurrence};
-use redb::{ReadableTable as _, Table};
+use hallmark_core::names::{NoteName, OccurrenceName};
+use hallmark_core::occurrence::Occurrence;
+use hallmark_core::resource::{Resource, ResourceName};
+use redb::ReadableTable as _;
 
 use super::fault::Fault;
+use super::given;
 use super::occurrence::{self, Filed, Stored};
 use super::quota;
-use super::record;
 use super::tables::{
-    Tables, evidence_key, filed_key, iam_key, key, key_of_note, listing_key, note_key,
-    occurrence_key, platform_policy_key, project_key,
+    Tables, evidence_key, filed_key, iam_key, key_of_note, listing_key, note_key, occurrence_key,
+    resource_key,
 };
-use crate::store::iam::IamResource;
+use crate::auth::iam::IamResource;
 use crate::store::query::digest_at_end;
-use crate::store::{Proof, StoreError, Write};
+use crate::store::record;
+use crate::store::{Change, Given, Proof, StoreError, Write};
 
-pub(super) type RawTable<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
-
-/// A refusal is the inner error, a failure of the database the outer one.
-type Outcome = Result<Result<(), StoreError>, Fault>;
+/// The etag before, if there was one. A refusal is the inner error, a failure of the database the
+/// outer one.
+type Outcome = Result<Result<Option<String>, StoreError>, Fault>;
 
 /// A write with its records encoded.
 #[derive(Debug)]
-pub(super) enum Prepared {
-    PutPolicy {
-        name: String,
-        key: Vec<u8>,
-        record: Vec<u8>,
-        expected_etag: Option<String>,
+pub(super) struct Prepared {
+    pub(super) change: PreparedChange,
+    pub(super) given: Vec<Given>,
+}
+
+/// What a write does, with its records encoded.
+#[derive(Debug)]
+pub(super) enum PreparedChange {
+    /// Occurrences each with the proofs that were verified of it.
+    Create {
+        plain: Vec<Plain>,
+        occurrences: Vec<(PreparedOccurrence, Vec<Proof>)>,
     },
-    CreateAttestor {
-        name: AttestorName,
-        record: Vec<u8>,
-    },
-    UpdateAttestor {
-        name: AttestorName,
-        record: Vec<u8>,
-        expected_etag: Option<String>,
-    },
-    DeleteAttestor(AttestorName),
-    CreateNotes(Vec<PreparedNote>),
-    UpdateNote(PreparedNote),
-    DeleteNote(NoteName),
-    /// Each with the proofs that were verified of it.
-    CreateOccurrences(Vec<(PreparedOccurrence, Vec<Proof>)>),
-    UpdateOccurrence(PreparedOccurrence),
-    DeleteOccurrence(OccurrenceName),
-    CreatePlatformPolicy {
-        name: PlatformPolicyName,
-        record: Vec<u8>,
-    },
-    ReplacePlatformPolicy {
-        name: PlatformPolicyName,
-        record: Vec<u8>,
-        expected_etag: Option<String>,
-    },
-    DeletePlatformPolicy {
-        name: PlatformPolicyName,
-        expected_etag: Option<String>,
-    },
+    Replace(Plain),
+    ReplaceOccurrence(Box<PreparedOccurrence>),
+    Delete(ResourceName),
     PutIamPolicy {
         resource: IamResource,
         record: Vec<u8>,
-        expected_etag: Option<String>,
     },
 }
 
-/// A note as its table holds it.
+/// A resource that is one record in one table.
 #[derive(Debug)]
-pub(super) struct PreparedNote {
-    name: NoteName,
-    key: Vec<u8>,
+pub(super) struct Plain {
+    pub(super) name: ResourceName,
     record: Vec<u8>,
-}
-
-impl From<Note> for PreparedNote {
-    fn from(note: Note) -> Self {
-        Self { key: key_of_note(&note.name), record: record::encode_note(&note), name: note.name }
-    }
 }
 
 /// An occurrence as the tables hold it.
@@ -132,54 +104,50 @@ impl Keys {
 }
 
 impl From<Write> for Prepared {
-    fn from(write: Write) -> Self {
-        match write {
-            Write::PutPolicy { project, policy, expected_etag } => Self::PutPolicy {
-                name: format!("projects/{project}/policy"),
-                key: project_key(&project),
-                record: record::encode_policy(&policy),
-                expected_etag,
-            },
-            Write::CreateAttestor(attestor) => Self::CreateAttestor {
-                record: record::encode_attestor(&attestor),
-                name: attestor.name,
-            },
-            Write::UpdateAttestor { attestor, expected_etag } => Self::UpdateAttestor {
-                record: record::encode_attestor(&attestor),
-                name: attestor.name,
-                expected_etag,
-            },
-            Write::DeleteAttestor(name) => Self::DeleteAttestor(name),
-            Write::CreateNote(note) => Self::CreateNotes(vec![note.into()]),
-            Write::CreateNotes(notes) => {
-                Self::CreateNotes(notes.into_iter().map(PreparedNote::from).collect())
+    fn from(Write { change, given }: Write) -> Self {
+        let change = match change {
+            Change::Create(resources) => {
+                let (mut plain, mut occurrences) = (Vec::new(), Vec::new());
+                for (resource, proofs) in resources {
+                    match Encoded::from(resource) {
+                        Encoded::Plain(one) => plain.push(one),
+                        Encoded::Occurrence(one) => occurrences.push((*one, proofs)),
+                    }
+                }
+                PreparedChange::Create { plain, occurrences }
             }
-            Write::UpdateNote(note) => Self::UpdateNote(note.into()),
-            Write::DeleteNote(name) => Self::DeleteNote(name),
-            Write::CreateOccurrences(occurrences) => {
-                let prepared = occurrences.into_iter().map(|(one, proofs)| (one.into(), proofs));
-                Self::CreateOccurrences(prepared.collect())
+            Change::Replace(resource) => match Encoded::from(resource) {
+                Encoded::Plain(one) => PreparedChange::Replace(one),
+                Encoded::Occurrence(one) => PreparedChange::ReplaceOccurrence(one),
+            },
+            Change::Delete(name) => PreparedChange::Delete(name),
+            Change::PutIamPolicy(resource, policy) => {
+                let record = record::encode_iam_policy(&policy);
+                PreparedChange::PutIamPolicy { resource, record }
             }
-            Write::UpdateOccurrence(occurrence) => Self::UpdateOccurrence(occurrence.into()),
-            Write::DeleteOccurrence(name) => Self::DeleteOccurrence(name),
-            Write::CreatePlatformPolicy(policy) => Self::CreatePlatformPolicy {
-                record: record::encode_platform_policy(&policy),
-                name: policy.name,
-            },
-            Write::ReplacePlatformPolicy { policy, expected_etag } => Self::ReplacePlatformPolicy {
-                record: record::encode_platform_policy(&policy),
-                name: policy.name,
-                expected_etag,
-            },
-            Write::DeletePlatformPolicy { name, expected_etag } => {
-                Self::DeletePlatformPolicy { name, expected_etag }
+        };
+        Self { change, given }
+    }
+}
+
+enum Encoded {
+    Plain(Plain),
+    Occurrence(Box<PreparedOccurrence>),
+}
+
+impl From<Resource> for Encoded {
+    fn from(resource: Resource) -> Self {
+        let name = resource.name();
+        let record = match resource {
+            Resource::Policy(_, policy) => record::encode_policy(&policy),
+            Resource::Attestor(attestor) => record::encode_attestor(&attestor),
+            Resource::Note(note) => record::encode_note(&note),
+            Resource::PlatformPolicy(policy) => record::encode_platform_policy(&policy),
+            Resource::Occurrence(occurrence) => {
+                return Self::Occurrence(Box::new(occurrence.into()));
             }
-            Write::PutIamPolicy { resource, policy, expected_etag } => Self::PutIamPolicy {
-                record: record::encode_iam_policy(&policy),
-                resource,
-                expected_etag,
-            },
-        }
+        };
+        Self::Plain(Plain { name, record })
     }
 }
 
@@ -226,173 +194,91 @@ impl PreparedOccurrence {
 impl Prepared {
     /// Bytes of its records.
     pub(super) fn size(&self) -> usize {
-        match self {
-            Self::PutPolicy { record, .. }
-            | Self::CreateAttestor { record, .. }
-            | Self::UpdateAttestor { record, .. }
-            | Self::CreatePlatformPolicy { record, .. }
-            | Self::ReplacePlatformPolicy { record, .. }
-            | Self::PutIamPolicy { record, .. }
-            | Self::UpdateNote(PreparedNote { record, .. }) => record.len(),
-            Self::CreateNotes(notes) => notes.iter().map(|note| note.record.len()).sum(),
-            Self::CreateOccurrences(all) => all.iter().map(|(one, _)| one.size()).sum(),
-            Self::UpdateOccurrence(one) => one.size(),
-            Self::DeleteAttestor(_)
-            | Self::DeleteNote(_)
-            | Self::DeleteOccurrence(_)
-            | Self::DeletePlatformPolicy { .. } => 0,
+        match &self.change {
+            PreparedChange::Create { plain, occurrences } => {
+                plain.iter().map(|one| one.record.len()).sum::<usize>()
+                    + occurrences.iter().map(|(one, _)| one.size()).sum::<usize>()
+            }
+            PreparedChange::Replace(Plain { record, .. })
+            | PreparedChange::PutIamPolicy { record, .. } => record.len(),
+            PreparedChange::ReplaceOccurrence(one) => one.size(),
+            PreparedChange::Delete(_) => 0,
         }
     }
 
     /// Carries it out whole, or refuses it before touching anything.
     pub(super) fn run(&self, tables: &mut Tables<'_>) -> Outcome {
-        match self {
-            Self::PutPolicy { name, key, record, expected_etag } => {
-                put_at(&mut tables.policies, name, key, record, expected_etag.as_deref())
-            }
-            Self::CreateAttestor { name, record } => {
-                create(&mut tables.attestors, &key(name.project(), name.id()), record, name)
-            }
-            Self::UpdateAttestor { name, record, expected_etag } => {
-                let key = key(name.project(), name.id());
-                update(&mut tables.attestors, &key, name, record, expected_etag.as_deref())
-            }
-            Self::DeleteAttestor(name) => {
-                let deleted = delete(&mut tables.attestors, &key(name.project(), name.id()), name)?;
-                forget(tables, &IamResource::Attestor(name.clone()), deleted)
-            }
-            Self::CreateNotes(notes) => create_notes(&mut tables.notes, notes),
-            Self::UpdateNote(note) => match stored(&tables.notes, &note.key)? {
-                Some(_) => put(&mut tables.notes, &note.key, &note.record),
-                None => Ok(Err(StoreError::NotFound(note.name.to_string()))),
-            },
-            Self::DeleteNote(name) => {
-                let deleted = delete(&mut tables.notes, &key(name.project(), name.id()), name)?;
-                forget(tables, &IamResource::Note(name.clone()), deleted)
-            }
-            Self::CreateOccurrences(occurrences) => create_occurrences(tables, occurrences),
-            Self::UpdateOccurrence(occurrence) => update_occurrence(tables, occurrence),
-            Self::DeleteOccurrence(name) => delete_occurrence(tables, name),
-            Self::CreatePlatformPolicy { name, record } => {
-                create(&mut tables.platform_policies, &platform_policy_key(name), record, name)
-            }
-            Self::ReplacePlatformPolicy { name, record, expected_etag } => {
-                let (table, key) = (&mut tables.platform_policies, platform_policy_key(name));
-                update(table, &key, name, record, expected_etag.as_deref())
-            }
-            Self::DeletePlatformPolicy { name, expected_etag } => {
-                let (table, key) = (&mut tables.platform_policies, platform_policy_key(name));
-                match current(table, &key, name, expected_etag.as_deref())? {
-                    Ok(()) => delete(table, &key, name),
-                    refused => Ok(refused),
-                }
-            }
-            Self::PutIamPolicy { resource, record, expected_etag } => {
-                let (name, key) = (resource.to_string(), iam_key(resource));
-                put_at(&mut tables.iam, &name, &key, record, expected_etag.as_deref())
-            }
-        }
-    }
-}
-
-fn stored(table: &RawTable<'_>, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-    Ok(table.get(key)?.map(|record| record.value().to_vec()))
-}
-
-fn put(table: &mut RawTable<'_>, key: &[u8], record: &[u8]) -> Outcome {
-    table.insert(key, record)?;
-    Ok(Ok(()))
-}
-
-/// Puts a record where `expected_etag`, if there is one, is the etag of the one before.
-fn put_at(
-    table: &mut RawTable<'_>,
-    name: &str,
-    key: &[u8],
-    record: &[u8],
-    expected_etag: Option<&str>,
-) -> Outcome {
-    if let Some(expected) = expected_etag {
-        let current = stored(table, key)?;
-        let etag = current.as_deref().map_or(Ok(String::new()), record::etag)?;
-        if let Some(refusal) = stale(name, &etag, expected) {
+        if let Some(refusal) = given::refusal(tables, self)? {
             return Ok(Err(refusal));
         }
-    }
-    put(table, key, record)
-}
-
-fn delete(table: &mut RawTable<'_>, key: &[u8], name: &impl ToString) -> Outcome {
-    let removed = table.remove(key)?;
-    Ok(removed.map(drop).ok_or_else(|| StoreError::NotFound(name.to_string())))
-}
-
-/// Removes the IAM policy of a resource that was deleted: another of its name starts afresh.
-fn forget(
-    tables: &mut Tables<'_>,
-    resource: &IamResource,
-    deleted: Result<(), StoreError>,
-) -> Outcome {
-    if deleted.is_ok() {
-        tables.iam.remove(iam_key(resource).as_slice())?;
-    }
-    Ok(deleted)
-}
-
-fn create_notes(table: &mut RawTable<'_>, notes: &[PreparedNote]) -> Outcome {
-    for note in notes {
-        if table.get(note.key.as_slice())?.is_some() {
-            return Ok(Err(StoreError::AlreadyExists(note.name.to_string())));
+        match &self.change {
+            PreparedChange::Create { plain, occurrences } => create(tables, plain, occurrences),
+            PreparedChange::Replace(one) => replace(tables, one),
+            PreparedChange::ReplaceOccurrence(one) => replace_occurrence(tables, one),
+            PreparedChange::Delete(name) => delete(tables, name),
+            PreparedChange::PutIamPolicy { resource, record } => {
+                let before = tables.iam.insert(iam_key(resource).as_slice(), record.as_slice())?;
+                Ok(Ok(before.and_then(|before| record::etag(before.value()).ok())))
+            }
         }
     }
-    for note in notes {
-        table.insert(note.key.as_slice(), note.record.as_slice())?;
-    }
-    Ok(Ok(()))
 }
 
-fn create(table: &mut RawTable<'_>, key: &[u8], record: &[u8], name: &impl ToString) -> Outcome {
-    if table.get(key)?.is_some() {
-        return Ok(Err(StoreError::AlreadyExists(name.to_string())));
-    }
-    put(table, key, record)
-}
-
-fn update(
-    table: &mut RawTable<'_>,
-    key: &[u8],
-    name: &impl ToString,
-    record: &[u8],
-    expected_etag: Option<&str>,
+fn create(
+    tables: &mut Tables<'_>,
+    plain: &[Plain],
+    occurrences: &[(PreparedOccurrence, Vec<Proof>)],
 ) -> Outcome {
-    match current(table, key, name, expected_etag)? {
-        Ok(()) => put(table, key, record),
-        refused => Ok(refused),
+    let mut taken = HashSet::new();
+    for one in plain {
+        if !taken.insert(&one.name) || tables.holds(&one.name)? {
+            return Ok(Err(StoreError::AlreadyExists(one.name.clone())));
+        }
     }
-}
-
-/// Whether there is a record, of the etag that is expected.
-fn current(
-    table: &RawTable<'_>,
-    key: &[u8],
-    name: &impl ToString,
-    expected_etag: Option<&str>,
-) -> Outcome {
-    let Some(current) = stored(table, key)? else {
-        return Ok(Err(StoreError::NotFound(name.to_string())));
-    };
-    if let Some(expected) = expected_etag
-        && let Some(refusal) = stale(&name.to_string(), &record::etag(&current)?, expected)
-    {
+    if let Err(refusal) = create_occurrences(tables, occurrences)? {
         return Ok(Err(refusal));
     }
-    Ok(Ok(()))
+    for Plain { name, record } in plain {
+        tables.of(name).insert(resource_key(name).as_slice(), record.as_slice())?;
+    }
+    Ok(Ok(None))
 }
 
-/// The refusal where `expected` is no longer `current`.
-fn stale(name: &str, current: &str, expected: &str) -> Option<StoreError> {
-    (expected != current)
-        .then(|| StoreError::EtagMismatch { name: name.to_owned(), current: current.to_owned() })
+fn replace(tables: &mut Tables<'_>, Plain { name, record }: &Plain) -> Outcome {
+    let is_new = !tables.holds(name)?;
+    if is_new && !matches!(name, ResourceName::Policy(_)) {
+        return Ok(Err(StoreError::NotFound(name.clone())));
+    }
+    let before = tables.of(name).insert(resource_key(name).as_slice(), record.as_slice())?;
+    Ok(Ok(before.and_then(|before| etag_of(name, before.value()))))
+}
+
+/// The etag of a record; none of a note, nor of a record that is damaged: that may be replaced.
+fn etag_of(name: &ResourceName, record: &[u8]) -> Option<String> {
+    match name {
+        ResourceName::Note(_) | ResourceName::Occurrence(_) => None,
+        _ => record::etag(record).ok(),
+    }
+}
+
+/// Its IAM policy goes with it: another of its name starts afresh.
+fn delete(tables: &mut Tables<'_>, name: &ResourceName) -> Outcome {
+    if let ResourceName::Occurrence(name) = name {
+        return delete_occurrence(tables, name);
+    }
+    let removed = tables.of(name).remove(resource_key(name).as_slice())?;
+    let removed = removed.map(|before| etag_of(name, before.value()));
+    let Some(before) = removed else { return Ok(Err(StoreError::NotFound(name.clone()))) };
+    let with_it = match name {
+        ResourceName::Policy(project) => Some(IamResource::Policy(project.clone())),
+        ResourceName::Attestor(name) => Some(IamResource::Attestor(name.clone())),
+        ResourceName::Note(name) => Some(IamResource::Note(name.clone())),
+        ResourceName::Occurrence(_) | ResourceName::PlatformPolicy(_) => None,
+    };
+    if let Some(resource) = with_it {
+        tables.iam.remove(iam_key(&resource).as_slice())?;
+    }
+    Ok(Ok(before))
 }
 
 fn create_occurrences(
@@ -402,7 +288,7 @@ fn create_occurrences(
     let mut taken = HashSet::new();
     for (one, _) in occurrences {
         if !taken.insert(&one.name) || tables.occurrences.get(one.keys.own.as_slice())?.is_some() {
-            return Ok(Err(StoreError::AlreadyExists(one.name.to_string())));
+            return Ok(Err(StoreError::AlreadyExists(one.name.clone().into())));
         }
     }
     let reserved = match quota::admit(tables, occurrences)? {
@@ -416,16 +302,16 @@ fn create_occurrences(
     for (place, occurrence) in &reserved {
         tables.reserved.insert(place.as_slice(), occurrence.as_slice())?;
     }
-    Ok(Ok(()))
+    Ok(Ok(None))
 }
 
 /// A place that is reserved for what it was stays reserved: else one place would serve many.
-fn update_occurrence(tables: &mut Tables<'_>, one: &PreparedOccurrence) -> Outcome {
+fn replace_occurrence(tables: &mut Tables<'_>, one: &PreparedOccurrence) -> Outcome {
     if let Some(refusal) = quota::outgrown(tables, one)? {
         return Ok(Err(refusal));
     }
     match remove_occurrence(tables, &one.name)? {
-        Ok((_, proven)) => insert_occurrence(tables, one, proven).map(Ok),
+        Ok((_, proven)) => insert_occurrence(tables, one, proven).map(|()| Ok(None)),
         Err(refusal) => Ok(Err(refusal)),
     }
 }
@@ -458,7 +344,17 @@ fn delete_occurrence(tables: &mut Tables<'_>, name: &OccurrenceName) -> Outcome 
     if let Some(evidence) = keys.evidence {
         quota::release(tables, &evidence, &keys.own)?;
     }
-    Ok(Ok(()))
+    Ok(Ok(None))
+}
+
+/// The occurrence as its own table has it.
+pub(super) fn stored_occurrence(
+    tables: &Tables<'_>,
+    name: &OccurrenceName,
+) -> Result<Option<Stored>, Fault> {
+    let record = tables.occurrences.get(occurrence_key(name).as_slice())?;
+    let record = record.map(|record| Bytes::copy_from_slice(record.value()));
+    Ok(record.map(|record| Stored::decode(name.clone(), record)).transpose()?)
 }
 
 /// Answers where it was filed, and whether as proven.
@@ -466,10 +362,9 @@ fn remove_occurrence(
     tables: &mut Tables<'_>,
     name: &OccurrenceName,
 ) -> Result<Result<(Keys, bool), StoreError>, Fault> {
-    let Some(record) = stored(&tables.occurrences, &occurrence_key(name))? else {
-        return Ok(Err(StoreError::NotFound(name.to_string())));
+    let Some(stored) = stored_occurrence(tables, name)? else {
+        return Ok(Err(StoreError::NotFound(name.clone().into())));
     };
-    let stored = Stored::decode(name.clone(), Bytes::from(record))?;
     let keys = Keys::of(stored.head(), stored.evidence().is_some());
     tables.occurrences.remove(keys.own.as_slice())?;
     tables.by_note.remove(keys.note.as_slice())?;

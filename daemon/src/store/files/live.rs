@@ -15,8 +15,8 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::error::{FileFault, FilesError};
 use super::tree::{LOOKS_MAX, Tree};
 use super::{FilesStore, parse};
+use crate::auth::iam::{IamPolicy, IamResource};
 use crate::followed::LookTime;
-use crate::store::iam::{IamPolicy, IamResource};
 use crate::store::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
 };
@@ -416,7 +416,7 @@ impl Store for LiveFiles {
         self.now().iam_policy(resource)
     }
 
-    fn apply(&self, write: Write) -> Result<(), StoreError> {
+    fn apply(&self, write: Write) -> Result<Option<String>, StoreError> {
         self.now().apply(write)
     }
 

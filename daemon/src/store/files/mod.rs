@@ -41,12 +41,12 @@ use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
 
 use super::evidence::Room;
-use super::iam::{IamPolicy, IamResource};
 use super::query::matches;
 use super::{
     Cursor, EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError,
     Write,
 };
+use crate::auth::iam::{IamPolicy, IamResource};
 
 /// What the files of one directory said when they were read; never changes.
 #[derive(Clone, Debug, Default)]
@@ -234,7 +234,7 @@ impl Store for FilesStore {
         Ok(self.iam.get(resource).cloned())
     }
 
-    fn apply(&self, _write: Write) -> Result<(), StoreError> {
+    fn apply(&self, _write: Write) -> Result<Option<String>, StoreError> {
         Err(StoreError::ReadOnly)
     }
 

@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use super::FilesStore;
 use super::error::{FileFault, FilesError};
 use super::tree::{Iam, Kind, Source, Tree};
-use crate::store::iam::{IamPolicy, IamResource};
+use crate::auth::iam::{IamPolicy, IamResource};
 
 /// Bytes of a policy's etag, as many as that of the API has.
 const ETAG_BYTES: usize = 9;

@@ -9,11 +9,13 @@ use hallmark_core::attestor::render::{ApiVersion, attestor_to_json};
 
 use hallmark_core::platform::render::platform_policy_to_json;
 use hallmark_core::policy::render::{policy_to_json, policy_to_yaml};
+use hallmark_core::resource::Resource;
 use rustix::fs::{FileType, Mode, mknodat};
 use serde_json::Value;
 
 use super::live::Pace;
 use super::*;
+use crate::store::Change;
 use crate::store::conformance;
 use crate::store::samples::{attestation, attestor, platform_policy, policy, uri};
 use crate::store::tests::states;
@@ -38,34 +40,12 @@ fn policy_yaml(etag: &str) -> String {
 /// The same resources, one a file.
 fn put_resources(dir: &Path, writes: Vec<Write>) {
     for write in writes {
-        match write {
-            Write::PutPolicy { project, policy, .. } => {
-                put_json(
-                    dir,
-                    &format!("projects/{project}/policy.json"),
-                    &policy_to_json(&policy, &project),
-                );
+        match write.change {
+            Change::Create(resources) => {
+                resources.into_iter().for_each(|(one, _)| put_resource(dir, one));
             }
-            Write::CreateAttestor(attestor) => {
-                put_json(
-                    dir,
-                    &format!("{}.json", attestor.name),
-                    &attestor_to_json(&attestor, ApiVersion::V1),
-                );
-            }
-            Write::CreateNote(note) => {
-                put_json(dir, &format!("{}.json", note.name), &Value::Object(note.json))
-            }
-            Write::CreatePlatformPolicy(policy) => {
-                let file = policy.name.to_string().replace("/policies/", "/");
-                put_json(dir, &format!("{file}.json"), &platform_policy_to_json(&policy));
-            }
-            Write::CreateOccurrences(occurrences) => {
-                for (one, _) in occurrences {
-                    put_json(dir, &format!("{}.json", one.name), &Value::Object(one.json));
-                }
-            }
-            Write::PutIamPolicy { resource, policy, .. } => {
+            Change::Replace(policy @ Resource::Policy(..)) => put_resource(dir, policy),
+            Change::PutIamPolicy(resource, policy) => {
                 let place = resource.to_string();
                 let (project, rest) = place["projects/".len()..].split_once('/').unwrap();
                 let file = format!("projects/{project}/iam/{rest}.json");
@@ -74,6 +54,18 @@ fn put_resources(dir: &Path, writes: Vec<Write>) {
             other => panic!("{other:?} is no resource"),
         }
     }
+}
+
+fn put_resource(dir: &Path, resource: Resource) {
+    let name = resource.name().to_string().replace("/platforms/gke/policies/", "/platforms/gke/");
+    let json = match resource {
+        Resource::Policy(project, policy) => policy_to_json(&policy, &project),
+        Resource::Attestor(attestor) => attestor_to_json(&attestor, ApiVersion::V1),
+        Resource::Note(note) => Value::Object(note.json),
+        Resource::Occurrence(occurrence) => Value::Object(occurrence.json),
+        Resource::PlatformPolicy(policy) => platform_policy_to_json(&policy),
+    };
+    put_json(dir, &format!("{name}.json"), &json);
 }
 
 fn faults(dir: &Path) -> String {

@@ -4,13 +4,14 @@
 mod model;
 
 use hallmark_core::evaluate::question::Lookup;
+use hallmark_core::names::AttestorName;
 use hallmark_core::names::{NoteName, Platform, ProjectId};
 use hallmark_core::occurrence::{Attestation, Occurrence};
 
 use self::model::Model;
-use super::iam::IamResource;
 use super::samples::{attestation, attestor, digest, note, unproven, uri, vulnerability};
 use super::{Cursor, EvidenceQuery, OccurrenceQuery, OccurrenceScope, Store, Write, conformance};
+use crate::auth::iam::IamResource;
 
 const PROJECTS: [&str; 8] =
     ["a", "notes-live-here", "only-a-platform-policy", "only-a-policy", "p", "p-2", "p-", "nobody"];
@@ -31,19 +32,19 @@ pub(super) struct State {
 
 /// The states of a store in which reads could differ.
 pub(super) fn states() -> Vec<State> {
-    let none = || Write::DeleteNote(NOTES[0].parse().unwrap());
-    let all_notes = || [0, 1, 2].map(|i| Write::DeleteNote(NOTES[i].parse().unwrap()));
+    let none = || Write::delete(NOTES[0].parse::<NoteName>().unwrap());
+    let all_notes = || [0, 1, 2].map(|i| Write::delete(NOTES[i].parse::<NoteName>().unwrap()));
     let attestors =
         ["projects/p/attestors/a", "projects/p/attestors/b", "projects/p-2/attestors/a"]
-            .map(|name| Write::DeleteAttestor(name.parse().unwrap()));
+            .map(|name| Write::delete(name.parse::<AttestorName>().unwrap()));
     let occurrences = || conformance::occurrences().into_iter();
-    let gone = occurrences().map(|one| Write::DeleteOccurrence(one.name));
+    let gone = occurrences().map(|one| Write::delete(one.name));
     let resigned = occurrences().filter(|one| one.attestation.is_some()).map(|mut one| {
         let body = one.attestation.as_mut().unwrap();
         body.signatures.pop();
         let kept = one.json["attestation"]["signatures"].as_array_mut().unwrap();
         kept.pop();
-        Write::UpdateOccurrence(one)
+        Write::replace(one)
     });
     let mut other_kind = note(NOTES[0]);
     other_kind.json.insert("kind".into(), "VULNERABILITY".into());
@@ -54,13 +55,10 @@ pub(super) fn states() -> Vec<State> {
         ("nothing is changed", vec![]),
         ("a note is missing", vec![none()]),
         ("all notes are missing", all_notes().into()),
-        ("a note is back", vec![none(), Write::CreateNote(note(NOTES[0]))]),
-        ("a note is back as one of another kind", vec![none(), Write::CreateNote(other_kind)]),
+        ("a note is back", vec![none(), Write::create(note(NOTES[0]))]),
+        ("a note is back as one of another kind", vec![none(), Write::create(other_kind)]),
         ("all attestors are missing", attestors.into()),
-        (
-            "an attestor looks under a note that is missing",
-            vec![Write::UpdateAttestor { attestor: unsigned, expected_etag: None }],
-        ),
+        ("an attestor looks under a note that is missing", vec![Write::replace(unsigned)]),
         ("all occurrences are missing", gone.collect()),
         ("all attestations have other signatures", resigned.collect()),
     ]
@@ -75,7 +73,7 @@ impl State {
         let mut writes = conformance::resources();
         let odd = format!("gcr.io/p/i:{}", digest(1));
         writes.extend([
-            Write::CreateNote(note(NOTES[1])),
+            Write::create(note(NOTES[1])),
             unproven(vec![
                 // In files they may be of any kind of note; in a database since before it was checked.
                 attestation("projects/p/occurrences/7", NOTES[1], &uri(1)),

@@ -8,8 +8,11 @@ use hallmark_core::names::{NoteName, OccurrenceName, Platform, PlatformPolicyNam
 use hallmark_core::occurrence::{Attestation, Note, Occurrence};
 use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
+use hallmark_core::resource::Resource;
+use hallmark_core::resource::ResourceName;
 
-use crate::store::iam::{IamPolicy, IamResource};
+use crate::auth::iam::{IamPolicy, IamResource};
+use crate::store::Change;
 use crate::store::query::matches;
 use crate::store::samples::unproven;
 use crate::store::{
@@ -42,70 +45,56 @@ impl Model {
 
     /// Writes that create all that is held.
     pub(in crate::store) fn creates(&self) -> Vec<Write> {
-        let expected_etag = None;
         let mut creates = Vec::new();
-        creates.extend(self.policies.iter().cloned().map(|(project, policy)| Write::PutPolicy {
-            project,
-            policy,
-            expected_etag: expected_etag.clone(),
-        }));
-        creates.extend(self.attestors.iter().cloned().map(Write::CreateAttestor));
-        creates.extend(self.notes.iter().cloned().map(Write::CreateNote));
+        let policies = self.policies.iter().cloned();
+        creates.extend(
+            policies.map(|(project, policy)| Write::replace(Resource::Policy(project, policy))),
+        );
+        creates.extend(self.attestors.iter().cloned().map(Write::create));
+        creates.extend(self.notes.iter().cloned().map(Write::create));
         creates.push(unproven(self.occurrences.clone()));
-        creates.extend(self.platform_policies.iter().cloned().map(Write::CreatePlatformPolicy));
-        creates.extend(self.iam.iter().cloned().map(|(resource, policy)| Write::PutIamPolicy {
-            resource,
-            policy,
-            expected_etag: expected_etag.clone(),
-        }));
+        creates.extend(self.platform_policies.iter().cloned().map(Write::create));
+        let iam = self.iam.iter().cloned();
+        creates.extend(iam.map(|(resource, policy)| Write::put_iam_policy(resource, policy)));
         creates
     }
 
     fn write(&mut self, write: Write) {
-        match write {
-            Write::PutPolicy { project, policy, .. } => {
-                self.policies.retain(|(held, _)| *held != project);
-                self.policies.push((project, policy));
+        match write.change {
+            Change::Create(new) => new.into_iter().for_each(|(one, _)| self.put(one)),
+            Change::Replace(resource) => self.put(resource),
+            Change::Delete(name) => {
+                self.remove(&name);
+                self.iam.retain(|(held, _)| ResourceName::from(held.clone()) != name);
             }
-            Write::CreateAttestor(attestor) | Write::UpdateAttestor { attestor, .. } => {
-                self.attestors.retain(|held| held.name != attestor.name);
-                self.attestors.push(attestor);
-            }
-            Write::DeleteAttestor(name) => {
-                self.attestors.retain(|held| held.name != name);
-                self.iam.retain(|(held, _)| *held != IamResource::Attestor(name.clone()));
-            }
-            Write::CreateNote(note) | Write::UpdateNote(note) => self.put_note(note),
-            Write::CreateNotes(notes) => notes.into_iter().for_each(|note| self.put_note(note)),
-            Write::DeleteNote(name) => {
-                self.notes.retain(|held| held.name != name);
-                self.iam.retain(|(held, _)| *held != IamResource::Note(name.clone()));
-            }
-            Write::CreateOccurrences(new) => new.into_iter().for_each(|(one, _)| self.put(one)),
-            Write::UpdateOccurrence(occurrence) => self.put(occurrence),
-            Write::DeleteOccurrence(name) => self.occurrences.retain(|held| held.name != name),
-            Write::CreatePlatformPolicy(policy) | Write::ReplacePlatformPolicy { policy, .. } => {
-                self.platform_policies.retain(|held| held.name != policy.name);
-                self.platform_policies.push(policy);
-            }
-            Write::DeletePlatformPolicy { name, .. } => {
-                self.platform_policies.retain(|held| held.name != name);
-            }
-            Write::PutIamPolicy { resource, policy, .. } => {
+            Change::PutIamPolicy(resource, policy) => {
                 self.iam.retain(|(held, _)| *held != resource);
                 self.iam.push((resource, policy));
             }
         }
     }
 
-    fn put_note(&mut self, note: Note) {
-        self.notes.retain(|held| held.name != note.name);
-        self.notes.push(note);
+    fn put(&mut self, resource: Resource) {
+        self.remove(&resource.name());
+        match resource {
+            Resource::Policy(project, policy) => self.policies.push((project, policy)),
+            Resource::Attestor(attestor) => self.attestors.push(attestor),
+            Resource::Note(note) => self.notes.push(note),
+            Resource::Occurrence(occurrence) => self.occurrences.push(occurrence),
+            Resource::PlatformPolicy(policy) => self.platform_policies.push(policy),
+        }
     }
 
-    fn put(&mut self, occurrence: Occurrence) {
-        self.occurrences.retain(|held| held.name != occurrence.name);
-        self.occurrences.push(occurrence);
+    fn remove(&mut self, name: &ResourceName) {
+        match name {
+            ResourceName::Policy(project) => self.policies.retain(|(held, _)| held != project),
+            ResourceName::Attestor(name) => self.attestors.retain(|held| held.name != *name),
+            ResourceName::Note(name) => self.notes.retain(|held| held.name != *name),
+            ResourceName::Occurrence(name) => self.occurrences.retain(|held| held.name != *name),
+            ResourceName::PlatformPolicy(name) => {
+                self.platform_policies.retain(|held| held.name != *name);
+            }
+        }
     }
 
     /// The attestations of a digest whose note exists.
@@ -232,7 +221,7 @@ impl Store for Model {
         Ok(found.map(|(_, policy)| policy.clone()))
     }
 
-    fn apply(&self, _write: Write) -> Result<(), StoreError> {
+    fn apply(&self, _write: Write) -> Result<Option<String>, StoreError> {
         Err(StoreError::ReadOnly)
     }
 

@@ -1,17 +1,19 @@
 //! Changing and deleting notes and occurrences, and IAM policies.
 
+use hallmark_core::names::AttestorName;
 use hallmark_core::names::PlatformPolicyName;
 
 use super::*;
-use crate::store::iam::{IamBinding, IamPolicy, IamResource};
+use crate::auth::iam::{IamBinding, IamPolicy, IamResource};
+use crate::store::samples::named;
 use crate::store::samples::{attestation, attestor, digest, note, platform_policy, unproven, uri};
 
 const NOTE: &str = "projects/p/notes/n";
 const ATTESTOR: &str = "projects/p/attestors/a";
 const OCCURRENCE: &str = "projects/p/occurrences/o";
 
-fn missing(name: &str) -> Result<(), StoreError> {
-    Err(StoreError::NotFound(name.to_owned()))
+fn missing(name: &str) -> Result<Option<String>, StoreError> {
+    Err(StoreError::NotFound(named(name)))
 }
 
 fn evidence(store: &EmbeddedStore, byte: u8) -> usize {
@@ -23,17 +25,17 @@ fn notes_are_created_together_changed_and_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let names = ["projects/p/notes/m", NOTE];
-    let both = || Write::CreateNotes(names.map(note).to_vec());
-    assert_eq!(store.apply(Write::UpdateNote(note(NOTE))), missing(NOTE));
-    assert_eq!(store.apply(Write::DeleteNote(NOTE.parse().unwrap())), missing(NOTE));
-    store.apply(Write::CreateNote(note(NOTE))).unwrap();
-    assert_eq!(store.apply(both()), Err(StoreError::AlreadyExists(NOTE.to_owned())));
+    let both = || Write::create_all(names.map(note).to_vec());
+    assert_eq!(store.apply(Write::replace(note(NOTE))), missing(NOTE));
+    assert_eq!(store.apply(Write::delete(NOTE.parse::<NoteName>().unwrap())), missing(NOTE));
+    store.apply(Write::create(note(NOTE))).unwrap();
+    assert_eq!(store.apply(both()), Err(StoreError::AlreadyExists(named(NOTE))));
     assert_eq!(store.note(&names[0].parse().unwrap()), Ok(None), "all or none");
     let mut changed = note(NOTE);
     changed.json.insert("shortDescription".to_owned(), "changed".into());
-    store.apply(Write::UpdateNote(changed.clone())).unwrap();
+    store.apply(Write::replace(changed.clone())).unwrap();
     assert_eq!(store.note(&changed.name), Ok(Some(changed)));
-    store.apply(Write::DeleteNote(NOTE.parse().unwrap())).unwrap();
+    store.apply(Write::delete(NOTE.parse::<NoteName>().unwrap())).unwrap();
     store.apply(both()).unwrap();
     assert_eq!(store.notes(&"p".parse().unwrap(), None, 10), Ok(names.map(note).to_vec()));
 }
@@ -42,10 +44,10 @@ fn notes_are_created_together_changed_and_deleted() {
 fn a_deleted_note_takes_its_evidence_out_of_force() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.apply(Write::CreateNote(note(NOTE))).unwrap();
+    store.apply(Write::create(note(NOTE))).unwrap();
     store.apply(unproven(vec![attestation(OCCURRENCE, NOTE, &uri(1))])).unwrap();
     assert_eq!(evidence(&store, 1), 1);
-    store.apply(Write::DeleteNote(NOTE.parse().unwrap())).unwrap();
+    store.apply(Write::delete(NOTE.parse::<NoteName>().unwrap())).unwrap();
     assert_eq!(evidence(&store, 1), 0);
     assert!(store.occurrence(&OCCURRENCE.parse().unwrap()).unwrap().is_some());
     assert_consistent(&store);
@@ -55,12 +57,12 @@ fn a_deleted_note_takes_its_evidence_out_of_force() {
 fn a_changed_occurrence_is_filed_anew() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.apply(Write::CreateNote(note(NOTE))).unwrap();
+    store.apply(Write::create(note(NOTE))).unwrap();
     let (before, after) =
         (attestation(OCCURRENCE, NOTE, &uri(1)), attestation(OCCURRENCE, NOTE, &uri(2)));
-    assert_eq!(store.apply(Write::UpdateOccurrence(before.clone())), missing(OCCURRENCE));
+    assert_eq!(store.apply(Write::replace(before.clone())), missing(OCCURRENCE));
     store.apply(unproven(vec![before])).unwrap();
-    store.apply(Write::UpdateOccurrence(after.clone())).unwrap();
+    store.apply(Write::replace(after.clone())).unwrap();
     assert_eq!((evidence(&store, 1), evidence(&store, 2)), (0, 1));
     assert_eq!(store.occurrence(&after.name), Ok(Some(after)));
     assert_consistent(&store);
@@ -76,27 +78,24 @@ fn an_iam_policy_is_kept_until_its_resource_goes() {
     };
     let put = |resource: &IamResource, etag: &str, expected: Option<&str>| {
         let expected_etag = expected.map(str::to_owned);
-        store.apply(Write::PutIamPolicy {
-            resource: resource.clone(),
-            policy: policy(etag),
-            expected_etag,
-        })
+        let write = Write::put_iam_policy(resource.clone(), policy(etag));
+        store.apply(write.given_etag(expected_etag))
     };
     let attestor_iam = IamResource::Attestor(ATTESTOR.parse().unwrap());
     let note_iam = IamResource::Note(NOTE.parse().unwrap());
     let policy_iam = IamResource::Policy("p".parse().unwrap());
-    store.apply(Write::CreateAttestor(attestor(ATTESTOR, NOTE, "1"))).unwrap();
-    store.apply(Write::CreateNote(note(NOTE))).unwrap();
+    store.apply(Write::create(attestor(ATTESTOR, NOTE, "1"))).unwrap();
+    store.apply(Write::create(note(NOTE))).unwrap();
     for resource in [&attestor_iam, &note_iam, &policy_iam] {
         assert_eq!(store.iam_policy(resource), Ok(None));
         put(resource, "1", Some("")).unwrap();
-        let stale = StoreError::EtagMismatch { name: resource.to_string(), current: "1".into() };
+        let stale = StoreError::EtagMismatch { name: resource.clone().into(), current: "1".into() };
         assert_eq!(put(resource, "2", Some("0")), Err(stale));
         put(resource, "2", Some("1")).unwrap();
         assert_eq!(store.iam_policy(resource), Ok(Some(policy("2"))));
     }
-    store.apply(Write::DeleteAttestor(ATTESTOR.parse().unwrap())).unwrap();
-    store.apply(Write::DeleteNote(NOTE.parse().unwrap())).unwrap();
+    store.apply(Write::delete(ATTESTOR.parse::<AttestorName>().unwrap())).unwrap();
+    store.apply(Write::delete(NOTE.parse::<NoteName>().unwrap())).unwrap();
     assert_eq!(store.iam_policy(&attestor_iam), Ok(None));
     assert_eq!(store.iam_policy(&note_iam), Ok(None));
     assert_eq!(store.iam_policy(&policy_iam), Ok(Some(policy("2"))));
@@ -112,18 +111,18 @@ fn a_platform_policy_is_replaced_and_deleted_by_its_etag() {
     let replace = |etag: &str, expected: Option<&str>| {
         let expected_etag = expected.map(str::to_owned);
         let policy = platform_policy(POLICY, etag);
-        store.apply(Write::ReplacePlatformPolicy { policy, expected_etag })
+        store.apply(Write::replace(policy).given_etag(expected_etag))
     };
     let delete = |expected: Option<&str>| {
         let expected_etag = expected.map(str::to_owned);
-        store.apply(Write::DeletePlatformPolicy { name: name(), expected_etag })
+        store.apply(Write::delete(name()).given_etag(expected_etag))
     };
-    let stale = Err(StoreError::EtagMismatch { name: POLICY.into(), current: "2".into() });
+    let stale = Err(StoreError::EtagMismatch { name: named(POLICY), current: "2".into() });
     assert_eq!(replace("1", None), missing(POLICY));
     assert_eq!(delete(None), missing(POLICY));
-    let create = || store.apply(Write::CreatePlatformPolicy(platform_policy(POLICY, "1")));
+    let create = || store.apply(Write::create(platform_policy(POLICY, "1")));
     create().unwrap();
-    assert_eq!(create(), Err(StoreError::AlreadyExists(POLICY.to_owned())));
+    assert_eq!(create(), Err(StoreError::AlreadyExists(named(POLICY))));
     replace("2", Some("1")).unwrap();
     assert_eq!(replace("3", Some("1")), stale);
     assert_eq!(delete(Some("1")), stale);

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use hallmark_core::resource::Resource;
+
 use super::*;
 use crate::store::samples::{attestation, policy, unproven, uri};
 
@@ -49,12 +51,12 @@ fn write_until_killed(store: &EmbeddedStore, writer: &str) {
         println!("\n{CREATED}{batch}");
         if number % 4 == 3 {
             println!("\n{DELETING}{batch}");
-            store.apply(Write::DeleteOccurrence(name(&batch, 0).parse().unwrap())).unwrap();
+            store.apply(Write::delete(name(&batch, 0).parse::<OccurrenceName>().unwrap())).unwrap();
             println!("\n{DELETED}{batch}");
         }
         let policy = policy("projects/p/attestors/a", &batch);
         let project = writer.parse().unwrap();
-        store.apply(Write::PutPolicy { project, policy, expected_etag: None }).unwrap();
+        store.apply(Write::replace(Resource::Policy(project, policy))).unwrap();
         println!("\n{PUT}{batch}");
     }
 }

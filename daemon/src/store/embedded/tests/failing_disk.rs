@@ -100,11 +100,11 @@ fn open_on(dir: &Path) -> (EmbeddedStore, Arc<State>) {
     let state = Arc::new(State::default());
     let disk = TestDisk { directory: Directory::create(dir).unwrap(), state: Arc::clone(&state) };
     let store = EmbeddedStore::open_on(dir, Arc::new(disk), metrics()).unwrap();
-    store.apply(Write::CreateNote(note(NOTE))).unwrap();
+    store.apply(Write::create(note(NOTE))).unwrap();
     (store, state)
 }
 
-fn create(store: &EmbeddedStore, id: u32) -> Result<(), StoreError> {
+fn create(store: &EmbeddedStore, id: u32) -> Result<Option<String>, StoreError> {
     let name = format!("projects/p/occurrences/{id}");
     store.apply(unproven(vec![attestation(&name, NOTE, &uri(1))]))
 }
@@ -121,7 +121,7 @@ fn a_full_disk_refuses_writes_serves_reads_and_heals() {
     disk.full.store(true, Ordering::SeqCst);
     assert_eq!(
         create(&store, 2),
-        Ok(()),
+        Ok(None),
         "the write that finds the disk full goes into the reserve"
     );
     for _ in 0..3 {
@@ -130,7 +130,7 @@ fn a_full_disk_refuses_writes_serves_reads_and_heals() {
         assert_eq!(names(&store), ["1", "2"]);
     }
     disk.full.store(false, Ordering::SeqCst);
-    assert_eq!(create(&store, 3), Ok(()));
+    assert_eq!(create(&store, 3), Ok(None));
     assert_eq!(names(&store), ["1", "2", "3"]);
     drop(store);
     assert_eq!(names(&open(dir.path())), ["1", "2", "3"]);
@@ -146,7 +146,7 @@ fn a_failed_commit_is_answered_and_the_store_heals_itself() {
         let refused = create(&store, 2);
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
         disk.broken.store(false, Ordering::SeqCst);
-        assert_eq!(create(&store, 10 + round), Ok(()));
+        assert_eq!(create(&store, 10 + round), Ok(None));
         assert_eq!(store.occurrence(&"projects/p/occurrences/2".parse().unwrap()), Ok(None));
         assert_consistent(&store);
     }

@@ -76,12 +76,12 @@ fn a_database_of_the_format_before_is_taken_up_whole() {
         for write in conformance::resources() {
             store.apply(write).unwrap();
         }
-        store.apply(Write::CreateNote(note(NOTE))).unwrap();
+        store.apply(Write::create(note(NOTE))).unwrap();
         let proven = attestation("projects/p/occurrences/z", NOTE, &uri(7));
         let other = attestation("projects/p/occurrences/a", NOTE, &uri(7));
         let proof = Proof { key: [1; 32], message: [1; 32] };
         let both = vec![(other, vec![]), (proven, vec![proof])];
-        store.apply(Write::CreateOccurrences(both)).unwrap();
+        store.apply(Write::file(both)).unwrap();
         let in_project = EvidenceQuery::of(Lookup::InProject("p".parse().unwrap(), digest(7)));
         let before = all_pages(&store, in_project.clone());
         drop(store);

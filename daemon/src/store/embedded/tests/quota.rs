@@ -15,7 +15,7 @@ const LIMITS: Limits = Limits::DEFAULT;
 
 fn store_with_notes(dir: &Path) -> EmbeddedStore {
     let store = open(dir);
-    store.apply(Write::CreateNotes([NOTE, OTHER_NOTE].map(note).to_vec())).unwrap();
+    store.apply(Write::create_all([NOTE, OTHER_NOTE].map(note).to_vec())).unwrap();
     store
 }
 
@@ -34,15 +34,15 @@ fn proof(key: u8, message: usize) -> Proof {
     Proof { key: [key; 32], message: hash }
 }
 
-fn create(store: &EmbeddedStore, one: Occurrence) -> Result<(), StoreError> {
+fn create(store: &EmbeddedStore, one: Occurrence) -> Result<Option<String>, StoreError> {
     store.apply(unproven(vec![one]))
 }
 
-fn prove(store: &EmbeddedStore, id: &str, proofs: &[Proof]) -> Result<(), StoreError> {
-    store.apply(Write::CreateOccurrences(vec![(signed(id, NOTE, 1), proofs.to_vec())]))
+fn prove(store: &EmbeddedStore, id: &str, proofs: &[Proof]) -> Result<Option<String>, StoreError> {
+    store.apply(Write::file(vec![(signed(id, NOTE, 1), proofs.to_vec())]))
 }
 
-fn exhausted(what: &'static str, limit: usize) -> Result<(), StoreError> {
+fn exhausted(what: &'static str, limit: usize) -> Result<Option<String>, StoreError> {
     let of = Lookup::UnderNote(NOTE.parse().unwrap(), digest(1));
     Err(StoreError::Exhausted { what, limit, of })
 }
@@ -64,7 +64,9 @@ fn a_write_beyond_a_limit_is_refused_and_says_which() {
     create(&store, signed("d", OTHER_NOTE, 1)).unwrap();
     let of_other_digest = attestation("projects/p/occurrences/e", NOTE, &uri(2));
     create(&store, of_other_digest).unwrap();
-    store.apply(Write::DeleteOccurrence("projects/p/occurrences/b".parse().unwrap())).unwrap();
+    store
+        .apply(Write::delete("projects/p/occurrences/b".parse::<OccurrenceName>().unwrap()))
+        .unwrap();
     create(&store, signed("c", NOTE, 1)).unwrap();
     assert_consistent(&store);
 }
@@ -99,11 +101,7 @@ fn what_a_trusted_key_has_newly_signed_is_filed_whatever_else_is() {
     prove(&store, "b", &[proof(1, 2)]).unwrap();
     prove(&store, "c", &[proof(1, 1), proof(2, 1)]).unwrap();
     let twice = ["d", "e"].map(|id| (signed(id, NOTE, 1), vec![proof(3, 1)]));
-    assert_eq!(
-        store.apply(Write::CreateOccurrences(twice.to_vec())),
-        beyond,
-        "within a batch, too"
-    );
+    assert_eq!(store.apply(Write::file(twice.to_vec())), beyond, "within a batch, too");
     assert_eq!(evidence(&store, NOTE, digest(1)).len(), 4);
     assert_consistent(&store);
 }
@@ -115,7 +113,7 @@ fn no_key_takes_the_places_of_another() {
     fill(&store);
     let many = |from: usize, count| {
         let one = |n| (signed(&format!("n{n}"), NOTE, 1), vec![proof(1, n)]);
-        store.apply(Write::CreateOccurrences((from..from + count).map(one).collect()))
+        store.apply(Write::file((from..from + count).map(one)))
     };
     many(0, LIMITS.reserved_per_key_max).unwrap();
     let beyond = exhausted("signatures", LIMITS.signatures_max);
@@ -129,10 +127,12 @@ fn a_deleted_attestation_gives_its_place_back_and_a_changed_one_keeps_it() {
     let store = store_with_notes(dir.path());
     fill(&store);
     prove(&store, "a", &[proof(1, 1)]).unwrap();
-    store.apply(Write::UpdateOccurrence(signed("a", NOTE, 1))).unwrap();
+    store.apply(Write::replace(signed("a", NOTE, 1))).unwrap();
     let beyond = exhausted("signatures", LIMITS.signatures_max);
     assert_eq!(prove(&store, "b", &[proof(1, 1)]), beyond);
-    store.apply(Write::DeleteOccurrence("projects/p/occurrences/a".parse().unwrap())).unwrap();
+    store
+        .apply(Write::delete("projects/p/occurrences/a".parse::<OccurrenceName>().unwrap()))
+        .unwrap();
     prove(&store, "b", &[proof(1, 1)]).unwrap();
 }
 
@@ -142,11 +142,11 @@ fn a_change_does_not_grow_beyond_the_limits() {
     let store = store_with_notes(dir.path());
     fill(&store);
     let smaller = signed("junk", NOTE, LIMITS.signatures_max - 1);
-    store.apply(Write::UpdateOccurrence(smaller)).unwrap();
+    store.apply(Write::replace(smaller)).unwrap();
     let larger = signed("junk", NOTE, LIMITS.signatures_max + 1);
     let beyond = exhausted("signatures", LIMITS.signatures_max);
-    assert_eq!(store.apply(Write::UpdateOccurrence(larger)), beyond);
-    store.apply(Write::UpdateOccurrence(signed("junk", NOTE, LIMITS.signatures_max))).unwrap();
+    assert_eq!(store.apply(Write::replace(larger)), beyond);
+    store.apply(Write::replace(signed("junk", NOTE, LIMITS.signatures_max))).unwrap();
     assert_consistent(&store);
 }
 
@@ -159,8 +159,10 @@ fn a_database_from_before_the_limits_goes_on() {
     assert_eq!(create(&store, signed("a", NOTE, 1)), beyond);
     prove(&store, "a", &[proof(1, 1)]).unwrap();
     let smaller = signed("old", NOTE, 2 * LIMITS.signatures_max);
-    store.apply(Write::UpdateOccurrence(smaller)).unwrap();
-    store.apply(Write::DeleteOccurrence("projects/p/occurrences/old".parse().unwrap())).unwrap();
+    store.apply(Write::replace(smaller)).unwrap();
+    store
+        .apply(Write::delete("projects/p/occurrences/old".parse::<OccurrenceName>().unwrap()))
+        .unwrap();
     create(&store, signed("b", NOTE, 1)).unwrap();
     assert_consistent(&store);
 }
@@ -171,7 +173,7 @@ fn a_project_takes_no_more_than_some_notes_together() {
     let store = store_with_notes(dir.path());
     let notes: Vec<_> =
         (0..=LIMITS.notes_in_project_max).map(|n| format!("projects/q/notes/{n}")).collect();
-    store.apply(Write::CreateNotes(notes.iter().map(|name| note(name)).collect())).unwrap();
+    store.apply(Write::create_all(notes.iter().map(|name| note(name)))).unwrap();
     let (last, full) = notes.split_last().unwrap();
     for (number, note) in full.iter().enumerate() {
         create(&store, signed(&format!("junk{number}"), note, LIMITS.signatures_max)).unwrap();
@@ -181,13 +183,13 @@ fn a_project_takes_no_more_than_some_notes_together() {
     let beyond = Err(StoreError::Exhausted { what: "signatures", limit, of });
     assert_eq!(create(&store, signed("a", last, 1)), beyond);
     let mut grown = signed("junk0", &notes[0], 1);
-    store.apply(Write::UpdateOccurrence(grown.clone())).unwrap();
+    store.apply(Write::replace(grown.clone())).unwrap();
     create(&store, signed("b", last, LIMITS.signatures_max - 1)).unwrap();
     grown.attestation = signed("junk0", &notes[0], 2).attestation;
-    assert_eq!(store.apply(Write::UpdateOccurrence(grown)), beyond);
+    assert_eq!(store.apply(Write::replace(grown)), beyond);
 
     let proven = vec![(signed("c", last, 1), vec![proof(1, 1)])];
-    store.apply(Write::CreateOccurrences(proven)).unwrap();
+    store.apply(Write::file(proven)).unwrap();
     let mut elsewhere = signed("d", last, 1);
     elsewhere.name = "projects/q/occurrences/d".parse().unwrap();
     create(&store, elsewhere).unwrap();
@@ -293,7 +295,7 @@ fn no_mix_of_junk_hides_or_keeps_out_what_is_good() {
         let mut random = fastrand::Rng::with_seed(seed);
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
-        store.apply(Write::CreateNotes(MANY_NOTES.map(note).to_vec())).unwrap();
+        store.apply(Write::create_all(MANY_NOTES.map(note).to_vec())).unwrap();
         let mut filed = Filed::default();
         let mut refused = 0;
         for number in 0..60 {
@@ -302,7 +304,7 @@ fn no_mix_of_junk_hides_or_keeps_out_what_is_good() {
             if filed.all.contains_key(&id) {
                 filed.delete(&id);
                 let name = format!("projects/p/occurrences/{id}");
-                store.apply(Write::DeleteOccurrence(name.parse().unwrap())).unwrap();
+                store.apply(Write::delete(name.parse::<OccurrenceName>().unwrap())).unwrap();
                 continue;
             }
             let signatures = random.usize(1..=LIMITS.signatures_max);
@@ -313,7 +315,7 @@ fn no_mix_of_junk_hides_or_keeps_out_what_is_good() {
             let accepted = filed.create(&id, note, signatures, &proofs);
             let proofs = proofs.into_iter().map(|(key, message)| proof(key, message)).collect();
             let write = vec![(signed(&id, note, signatures), proofs)];
-            let answer = store.apply(Write::CreateOccurrences(write));
+            let answer = store.apply(Write::file(write));
             assert_eq!(answer.is_ok(), accepted, "{seed}/{number}: {answer:?}");
             refused += usize::from(!accepted);
         }

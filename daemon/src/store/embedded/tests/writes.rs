@@ -1,9 +1,11 @@
 use std::thread;
 
 use hallmark_core::names::AttestorName;
+use hallmark_core::resource::Resource;
 
 use super::super::tables::{ATTESTORS, POLICIES, key, project_key};
 use super::*;
+use crate::store::samples::named;
 use crate::store::samples::{
     attestation, attestor, digest, note, policy, unproven, uri, vulnerability,
 };
@@ -12,20 +14,17 @@ const ATTESTOR: &str = "projects/p/attestors/a";
 const NOTE: &str = "projects/p/notes/n";
 
 fn put(etag: &str, expected: Option<&str>) -> Write {
-    Write::PutPolicy {
-        project: "p".parse().unwrap(),
-        policy: policy(ATTESTOR, etag),
-        expected_etag: expected.map(str::to_owned),
-    }
+    let policy = Resource::Policy("p".parse().unwrap(), policy(ATTESTOR, etag));
+    Write::replace(policy).given_etag(expected.map(str::to_owned))
 }
 
 fn update(etag: &str, expected: Option<&str>) -> Write {
     let attestor = attestor(ATTESTOR, NOTE, etag);
-    Write::UpdateAttestor { attestor, expected_etag: expected.map(str::to_owned) }
+    Write::replace(attestor).given_etag(expected.map(str::to_owned))
 }
 
-fn mismatch(name: &str, current: &str) -> Result<(), StoreError> {
-    Err(StoreError::EtagMismatch { name: name.to_owned(), current: current.to_owned() })
+fn mismatch(name: &str, current: &str) -> Result<Option<String>, StoreError> {
+    Err(StoreError::EtagMismatch { name: named(name), current: current.to_owned() })
 }
 
 #[test]
@@ -33,13 +32,13 @@ fn an_etag_that_is_no_longer_current_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     assert_eq!(store.apply(put("1", Some("0"))), mismatch("projects/p/policy", ""));
-    assert_eq!(store.apply(put("1", None)), Ok(()));
+    assert_eq!(store.apply(put("1", None)), Ok(None));
     assert_eq!(store.apply(put("2", Some("0"))), mismatch("projects/p/policy", "1"));
-    assert_eq!(store.apply(put("2", Some("1"))), Ok(()));
-    assert_eq!(store.apply(update("1", None)), Err(StoreError::NotFound(ATTESTOR.to_owned())));
-    assert_eq!(store.apply(Write::CreateAttestor(attestor(ATTESTOR, NOTE, "1"))), Ok(()));
+    assert_eq!(store.apply(put("2", Some("1"))), Ok(Some("1".to_owned())));
+    assert_eq!(store.apply(update("1", None)), Err(StoreError::NotFound(named(ATTESTOR))));
+    assert_eq!(store.apply(Write::create(attestor(ATTESTOR, NOTE, "1"))), Ok(None));
     assert_eq!(store.apply(update("2", Some("0"))), mismatch(ATTESTOR, "1"));
-    assert_eq!(store.apply(update("2", Some("1"))), Ok(()));
+    assert_eq!(store.apply(update("2", Some("1"))), Ok(Some("1".to_owned())));
     let project = store.project(&"p".parse().unwrap()).unwrap();
     assert_eq!(project.policy.unwrap().etag, "2");
     assert_eq!(project.attestors, [attestor(ATTESTOR, NOTE, "2")]);
@@ -49,23 +48,29 @@ fn an_etag_that_is_no_longer_current_changes_nothing() {
 fn a_taken_name_and_a_missing_one_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let taken = |name: &str| Err(StoreError::AlreadyExists(name.to_owned()));
-    let missing = |name: &str| Err(StoreError::NotFound(name.to_owned()));
+    let taken = |name: &str| Err(StoreError::AlreadyExists(named(name)));
+    let missing = |name: &str| Err(StoreError::NotFound(named(name)));
     let occurrence = "projects/p/occurrences/o";
-    let delete = || Write::DeleteOccurrence(occurrence.parse().unwrap());
-    assert_eq!(store.apply(Write::DeleteAttestor(ATTESTOR.parse().unwrap())), missing(ATTESTOR));
+    let delete = || Write::delete(occurrence.parse::<OccurrenceName>().unwrap());
+    assert_eq!(
+        store.apply(Write::delete(ATTESTOR.parse::<AttestorName>().unwrap())),
+        missing(ATTESTOR)
+    );
     assert_eq!(store.apply(delete()), missing(occurrence));
     for (write, name) in [
-        (Write::CreateAttestor(attestor(ATTESTOR, NOTE, "1")), ATTESTOR),
-        (Write::CreateNote(note(NOTE)), NOTE),
+        (Write::create(attestor(ATTESTOR, NOTE, "1")), ATTESTOR),
+        (Write::create(note(NOTE)), NOTE),
         (unproven(vec![attestation(occurrence, NOTE, &uri(1))]), occurrence),
     ] {
-        assert_eq!(store.apply(write.clone()), Ok(()));
+        assert_eq!(store.apply(write.clone()), Ok(None));
         assert_eq!(store.apply(write), taken(name));
     }
-    assert_eq!(store.apply(Write::DeleteAttestor(ATTESTOR.parse().unwrap())), Ok(()));
+    assert_eq!(
+        store.apply(Write::delete(ATTESTOR.parse::<AttestorName>().unwrap())),
+        Ok(Some("1".to_owned()))
+    );
     assert_eq!(store.project(&"p".parse().unwrap()).unwrap().attestors, []);
-    assert_eq!(store.apply(delete()), Ok(()));
+    assert_eq!(store.apply(delete()), Ok(None));
     assert_eq!(store.apply(delete()), missing(occurrence));
 }
 
@@ -73,9 +78,9 @@ fn a_taken_name_and_a_missing_one_are_refused() {
 fn a_batch_is_created_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.apply(Write::CreateNote(note(NOTE))).unwrap();
+    store.apply(Write::create(note(NOTE))).unwrap();
     let one = |id: &str| attestation(&format!("projects/p/occurrences/{id}"), NOTE, &uri(1));
-    assert_eq!(store.apply(unproven(vec![one("b")])), Ok(()));
+    assert_eq!(store.apply(unproven(vec![one("b")])), Ok(None));
     for batch in [vec![one("a"), one("b")], vec![one("c"), one("d"), one("c")]] {
         let refused = store.apply(unproven(batch));
         assert!(matches!(refused, Err(StoreError::AlreadyExists(_))), "{refused:?}");
@@ -97,7 +102,7 @@ fn a_deleted_occurrence_is_gone_from_every_index() {
     let mut all = conformance::occurrences();
     all.push(apart);
     while let Some(occurrence) = all.pop() {
-        store.apply(Write::DeleteOccurrence(occurrence.name.clone())).unwrap();
+        store.apply(Write::delete(occurrence.name.clone())).unwrap();
         assert_eq!(store.occurrence(&occurrence.name), Ok(None));
         assert_consistent(&store);
     }
@@ -108,7 +113,7 @@ fn a_deleted_occurrence_is_gone_from_every_index() {
 fn of_many_writers_of_one_name_exactly_one_wins_and_none_spoils_another() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.apply(Write::CreateNote(note(NOTE))).unwrap();
+    store.apply(Write::create(note(NOTE))).unwrap();
     let contested = attestation("projects/p/occurrences/contested", NOTE, &uri(1));
     let results: Vec<_> = thread::scope(|scope| {
         let writers: Vec<_> = (0..32)
@@ -149,7 +154,7 @@ fn every_form_of_attestor_and_policy_comes_back() {
             key(KeyMaterial::Reference),
         ])
         .collect();
-    store.apply(Write::CreateAttestor(all_keys.clone())).unwrap();
+    store.apply(Write::create(all_keys.clone())).unwrap();
     assert_eq!(store.project(&project).unwrap().attestors, [all_keys]);
 
     let sample = policy(ATTESTOR, "1");
@@ -168,11 +173,7 @@ fn every_form_of_attestor_and_policy_comes_back() {
             let mut policy = sample.clone();
             policy.specific_rules = specific_rules.clone();
             policy.global_policy_evaluation_mode = global;
-            let write = Write::PutPolicy {
-                project: project.clone(),
-                policy: policy.clone(),
-                expected_etag: None,
-            };
+            let write = Write::replace(Resource::Policy(project.clone(), policy.clone()));
             store.apply(write).unwrap();
             assert_eq!(store.project(&project).unwrap().policy, Some(policy));
         }
@@ -184,7 +185,7 @@ fn a_damaged_record_is_an_error_of_that_read_only() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     store.apply(put("1", None)).unwrap();
-    store.apply(Write::CreateNote(note(NOTE))).unwrap();
+    store.apply(Write::create(note(NOTE))).unwrap();
     drop(store);
     let database = redb::Database::open(dir.path().join("hallmark.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -201,7 +202,7 @@ fn a_damaged_record_is_an_error_of_that_read_only() {
     assert_eq!(store.note(&NOTE.parse().unwrap()), Ok(Some(note(NOTE))));
     assert_eq!(
         store.apply(put("2", None)),
-        Ok(()),
+        Ok(Some("1".to_owned())),
         "a new policy takes the place of a damaged one"
     );
     assert_eq!(store.project(&"p".parse().unwrap()).unwrap().policy.unwrap().etag, "2");
@@ -211,7 +212,7 @@ fn a_damaged_record_is_an_error_of_that_read_only() {
 fn a_write_that_meets_a_damaged_record_spoils_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.apply(Write::CreateAttestor(attestor(ATTESTOR, NOTE, "1"))).unwrap();
+    store.apply(Write::create(attestor(ATTESTOR, NOTE, "1"))).unwrap();
     drop(store);
     let database = redb::Database::open(dir.path().join("hallmark.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -228,7 +229,7 @@ fn a_write_that_meets_a_damaged_record_spoils_no_other() {
                 let refused = store.apply(update("2", Some("1")));
                 assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
                 let own = attestation(&format!("projects/p/occurrences/{writer}"), NOTE, &uri(1));
-                assert_eq!(store.apply(unproven(vec![own])), Ok(()));
+                assert_eq!(store.apply(unproven(vec![own])), Ok(None));
             });
         }
     });

@@ -16,8 +16,19 @@ use hallmark_core::policy::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::fields::Damaged;
-use crate::store::iam::{IamBinding, IamPolicy};
+use super::write::version;
+use crate::auth::iam::{IamBinding, IamPolicy};
+
+/// A stored record does not read as what it should be: the disk, or another program, changed it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a stored record is damaged: {0}")]
+pub(super) struct Damaged(pub(super) String);
+
+impl From<&str> for Damaged {
+    fn from(what: &str) -> Self {
+        Self(what.to_owned())
+    }
+}
 
 impl From<serde_json::Error> for Damaged {
     fn from(error: serde_json::Error) -> Self {
@@ -318,6 +329,11 @@ pub(super) fn etag(record: &[u8]) -> Result<String, Damaged> {
     }
     let Etag { etag } = serde_json::from_slice(record)?;
     Ok(etag)
+}
+
+/// The version of a note that [`encode_note`] wrote.
+pub(super) fn version_of_note(record: &[u8]) -> Result<String, Damaged> {
+    Ok(version(&serde_json::from_slice(record)?).to_owned())
 }
 
 fn json(record: &impl Serialize) -> Vec<u8> {

@@ -8,9 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hallmark_core::document::read::Field;
 use hallmark_core::names::{AttestorName, NoteName, ProjectId};
+use hallmark_core::resource::ResourceName;
 use serde_json::{Map, Value, json};
 
-use crate::auth::role::Role;
+use super::role::Role;
 
 /// Members of one policy, each counted as often as it is bound. Google's limit.
 const MEMBERS_MAX: usize = 1_500;
@@ -48,6 +49,16 @@ impl fmt::Display for IamResource {
             Self::Policy(project) => write!(f, "projects/{project}/policy"),
             Self::Attestor(name) => name.fmt(f),
             Self::Note(name) => name.fmt(f),
+        }
+    }
+}
+
+impl From<IamResource> for ResourceName {
+    fn from(resource: IamResource) -> Self {
+        match resource {
+            IamResource::Policy(project) => Self::Policy(project),
+            IamResource::Attestor(name) => Self::Attestor(name),
+            IamResource::Note(name) => Self::Note(name),
         }
     }
 }
