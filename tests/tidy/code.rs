@@ -146,12 +146,13 @@ fn only_tests_unwrap() {
 /// itself wrote, or has no structs.
 #[test]
 fn json_from_outside_is_read_strictly() {
-    const OWN: [&str; 6] = [
+    const OWN: [&str; 7] = [
         "daemon/core/",
         "daemon/src/cli/client.rs",
         "daemon/src/cli/validate_running/mod.rs",
         "daemon/src/app/",
         "daemon/src/store/embedded/",
+        "daemon/src/store/record.rs",
         "plugin-api/",
     ];
     each_line(|source, line| {

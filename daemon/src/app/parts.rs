@@ -65,8 +65,6 @@ pub struct Parts {
     pub gate: Arc<Gate>,
     /// Where resources live.
     pub store: Arc<dyn Store>,
-    /// The same, where they live in files that may change.
-    pub files: Option<Arc<LiveFiles>>,
     /// Where keys come from.
     pub catalog: Arc<Catalog>,
     /// What decisions are made under.
@@ -91,7 +89,7 @@ impl Parts {
         let plugin_metrics = PluginMetrics::register(&registry)?;
         let worker_metrics = WorkerMetrics::register(&registry)?;
         let reloads = ReloadMetrics::register(&registry)?;
-        let (store, files) = open(&config.source, &registry)?;
+        let store = open(&config.source, &registry)?;
         let snapshots = Arc::new(Snapshots::new(config.without_policy));
         let epochs = Arc::new(EvidenceEpochs::new());
         let system = Arc::new(system_policy::read(config)?);
@@ -122,7 +120,7 @@ impl Parts {
             auth_metrics: AuthMetrics::register(&registry)?,
             registry,
         });
-        Ok(Self { api, gate, store, files, catalog, snapshots, epochs, reloads })
+        Ok(Self { api, gate, store, catalog, snapshots, epochs, reloads })
     }
 }
 
@@ -217,18 +215,13 @@ fn scrape(
     }
 }
 
-type Opened = (Arc<dyn Store>, Option<Arc<LiveFiles>>);
-
-fn open(source: &Source, registry: &Registry) -> Result<Opened, StartError> {
+fn open(source: &Source, registry: &Registry) -> Result<Arc<dyn Store>, StartError> {
     match source {
         Source::Data(dir) => {
             let metrics = StoreMetrics::register(registry)?;
-            Ok((Arc::new(EmbeddedStore::open(dir, metrics)?), None))
+            Ok(Arc::new(EmbeddedStore::open(dir, metrics)?))
         }
-        Source::Files(dir) => {
-            let files = Arc::new(LiveFiles::load(dir)?);
-            Ok((Arc::clone(&files) as _, Some(files)))
-        }
+        Source::Files(dir) => Ok(Arc::new(LiveFiles::load(dir)?)),
     }
 }
 

@@ -19,14 +19,13 @@ use crate::metrics::look;
 use crate::metrics::reload::ReloadMetrics;
 use crate::plugin::Catalog;
 use crate::snapshot::Snapshots;
-use crate::store::Store;
-use crate::store::files::{FilesAsker, FilesStore, FilesWatch, LiveFiles};
+use crate::store::{NextState, Store, Watch, WatchError};
 use crate::tls::{Tls, TlsError};
 
 /// Whatever reloads, until stopped.
 #[derive(Debug)]
 pub(super) struct Reloading {
-    _files: Option<FilesWatch>,
+    _watch: Option<Arc<dyn Watch>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -56,30 +55,26 @@ pub(super) fn start(
         snapshots: Arc::clone(&parts.snapshots),
         epochs: Arc::clone(&parts.epochs),
         engine: Arc::clone(&parts.api.engine),
-        files: parts.files.clone(),
         metrics: parts.reloads.clone(),
         config: Arc::new(config.clone()),
         tls,
     };
-    reload.show_expiry();
-    reload.show_looks();
-    let files = match &parts.files {
-        Some(files) => {
-            let reload = reload.clone();
-            Some(files.watch(move |next| match next {
-                Ok(next) => reload.everything(Some(next)),
-                Err(error) => reload.failed(&error),
-            })?)
-        }
-        None => None,
+    let told = reload.clone();
+    let told = move |next: Result<NextState, WatchError>| match next {
+        Ok(next) => told.everything(Some(next)),
+        Err(error) => told.failed(&error),
     };
+    let watch = Arc::clone(&parts.store).watch(Box::new(told));
+    let watch = watch.map_err(|WatchError::Files(error)| StartError::Files(error))?;
+    let watch: Option<Arc<dyn Watch>> = watch.map(Arc::from);
+    reload.show_expiry();
+    reload.show_looks(watch.as_deref());
     let hangup = signal(SignalKind::hangup()).map_err(StartError::Runtime)?;
     let keys = reload.clone();
     let keys = Arc::clone(&parts.catalog).keep_fresh(move || keys.keys());
     let looking = tokio::spawn(reload.clone().look_from_time_to_time());
-    let asker = files.as_ref().map(FilesWatch::asker);
-    let tasks = vec![tokio::spawn(reload.on_signal(hangup, asker)), tokio::spawn(keys), looking];
-    Ok(Reloading { _files: files, tasks })
+    let on_signal = tokio::spawn(reload.on_signal(hangup, watch.clone()));
+    Ok(Reloading { _watch: watch, tasks: vec![on_signal, tokio::spawn(keys), looking] })
 }
 
 #[derive(Clone)]
@@ -89,20 +84,19 @@ struct Reload {
     snapshots: Arc<Snapshots>,
     epochs: Arc<EvidenceEpochs>,
     engine: Arc<Engine>,
-    files: Option<Arc<LiveFiles>>,
     metrics: ReloadMetrics,
     config: Arc<Config>,
     tls: Option<Arc<Tls>>,
 }
 
 impl Reload {
-    /// Reads the system policy, every project and every key again; of the files, `next`. Blocks on
-    /// the disk.
-    fn everything(&self, next: Option<FilesStore>) {
+    /// Reads the system policy, every project and every key again, of the store its `next` state.
+    /// Blocks on the disk.
+    fn everything(&self, next: Option<NextState>) {
         let rebuilt = system_policy::read(&self.config).and_then(|system| {
             // All of it or nothing: not before everything else could be read.
-            if let (Some(files), Some(next)) = (&self.files, next) {
-                files.replace(next);
+            if let Some(next) = next {
+                next.put_in_force();
             }
             let generation =
                 self.snapshots.rebuild_all(&*self.store, &*self.catalog, Arc::new(system))?;
@@ -130,18 +124,22 @@ impl Reload {
         self.engine.readiness.reload_failed(chain);
     }
 
-    async fn on_signal(self, mut hangup: tokio::signal::unix::Signal, files: Option<FilesAsker>) {
+    async fn on_signal(
+        self,
+        mut hangup: tokio::signal::unix::Signal,
+        watch: Option<Arc<dyn Watch>>,
+    ) {
         let reloads = Bounded::new(1);
         while hangup.recv().await.is_some() {
-            let (reload, files) = (self.clone(), files.clone());
+            let (reload, watch) = (self.clone(), watch.clone());
             let work = move || {
                 reload.tls_reloaded(reload.tls.as_ref().map(|tls| tls.reload()));
                 let guard = &reload.engine.authorizer.guard;
                 reload.auth_reloaded(guard.asks().then(|| guard.reload()));
                 reload.judge_permissions();
                 reload.catalog.refresh();
-                match files {
-                    Some(files) => files.ask(),
+                match watch {
+                    Some(watch) => watch.look_again(),
                     None => reload.everything(None),
                 }
             };
@@ -194,9 +192,9 @@ impl Reload {
     }
 
     /// Has `/readyz` and `/metrics` say when files were last looked at.
-    fn show_looks(&self) {
+    fn show_looks(&self, watch: Option<&dyn Watch>) {
         let looks = [
-            (look::CONFIG_DIR, self.files.as_ref().map(|files| files.look_time())),
+            (look::CONFIG_DIR, watch.map(Watch::look_time)),
             (look::TLS, self.tls.as_ref().map(|tls| tls.look_time())),
             (look::AUTH, self.engine.authorizer.guard.look_time()),
         ];

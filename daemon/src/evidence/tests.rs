@@ -11,6 +11,8 @@ use hallmark_core::platform::PlatformPolicy;
 
 use super::*;
 use crate::auth::iam::{IamPolicy, IamResource};
+use crate::store::Watch;
+use crate::store::WatchError;
 use crate::store::{Cursor, OccurrenceQuery, ProjectResources, StoreError, Write};
 
 /// A store that answers evidence as told, and nothing else.
@@ -21,7 +23,7 @@ struct Told {
 }
 
 impl Store for Told {
-    fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+    fn load_all(&self) -> Result<Vec<(ProjectId, ProjectResources)>, StoreError> {
         Ok(Vec::new())
     }
     fn project(&self, _: &ProjectId) -> Result<ProjectResources, StoreError> {
@@ -90,6 +92,13 @@ impl Store for Told {
     }
     fn read_only(&self) -> bool {
         true
+    }
+
+    fn watch(
+        self: Arc<Self>,
+        _: Box<dyn crate::store::Told>,
+    ) -> Result<Option<Box<dyn Watch>>, WatchError> {
+        Ok(None)
     }
 }
 

@@ -266,8 +266,7 @@ impl Snapshots {
         let Publication { resolved, identities } = &mut *publication;
         let mut projects = HashMap::new();
         let mut all = Resolved::default();
-        for project in store.projects()? {
-            let resources = store.project(&project)?;
+        for (project, resources) in store.load_all()? {
             if resources.known {
                 projects.insert(project, resolve(resources, keys, resolved, identities, &mut all));
             }

@@ -100,7 +100,11 @@ pub(super) fn check(store: &dyn Store) {
 fn projects_and_what_they_hold(store: &dyn Store) {
     let expected = ["a", "notes-live-here", "only-a-platform-policy", "only-a-policy", "p", "p-2"]
         .map(project);
-    assert_eq!(store.projects(), Ok(expected.to_vec()));
+    let all = store.load_all().unwrap();
+    assert!(all.iter().map(|(name, _)| name).eq(&expected), "{all:?}");
+    for (name, resources) in &all {
+        assert_eq!(store.project(name).as_ref(), Ok(resources));
+    }
 
     let p = store.project(&project("p")).unwrap();
     assert_eq!(p.policy, Some(policy("projects/p/attestors/a", "\"1\"")));

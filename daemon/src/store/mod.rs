@@ -15,9 +15,11 @@ mod record;
 mod samples;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod write;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use hallmark_core::attestor::Attestor;
 use hallmark_core::evaluate::question::Lookup;
@@ -32,12 +34,13 @@ use hallmark_core::resource::ResourceName;
 use crate::auth::iam::{IamPolicy, IamResource};
 use crate::metrics::store::StoreFailure;
 pub use evidence::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint, Proof};
+pub use watch::{NextState, Told, Watch, WatchError};
 pub use write::{Change, Given, Write, version};
 
 /// Reads and writes resources.
 pub trait Store: Debug + Send + Sync {
-    /// Every project that holds a resource.
-    fn projects(&self) -> Result<Vec<ProjectId>, StoreError>;
+    /// Every project that holds a resource, in the order of their names, from one consistent read.
+    fn load_all(&self) -> Result<Vec<(ProjectId, ProjectResources)>, StoreError>;
 
     /// The policy and the attestors of one project, from one consistent read.
     fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError>;
@@ -94,6 +97,11 @@ pub trait Store: Debug + Send + Sync {
 
     /// Whether [`Store::apply`] is refused with [`StoreError::ReadOnly`].
     fn read_only(&self) -> bool;
+
+    /// Follows what is changed other than by [`Store::apply`], until the answer is dropped. `told` is
+    /// called, from a thread of its own, with each new state, and once with each fault that keeps
+    /// one from being taken. `None`: nobody else changes anything.
+    fn watch(self: Arc<Self>, told: Box<dyn Told>) -> Result<Option<Box<dyn Watch>>, WatchError>;
 }
 
 /// What one project holds, occurrences aside.

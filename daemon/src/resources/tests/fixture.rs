@@ -28,6 +28,9 @@ use crate::metrics::store::StoreMetrics;
 use crate::plugin::{KeyError, ResolvedKey};
 use crate::resources::{BoxFuture, Prove, Resources};
 use crate::snapshot::{ResolveKeys, Snapshots};
+use crate::store::Told;
+use crate::store::Watch;
+use crate::store::WatchError;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Proof, Store, StoreError, Write,
@@ -238,8 +241,8 @@ impl TestStore {
 }
 
 impl Store for TestStore {
-    fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
-        self.read()?.projects()
+    fn load_all(&self) -> Result<Vec<(ProjectId, ProjectResources)>, StoreError> {
+        self.read()?.load_all()
     }
 
     fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
@@ -306,6 +309,10 @@ impl Store for TestStore {
 
     fn read_only(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)
+    }
+
+    fn watch(self: Arc<Self>, _: Box<dyn Told>) -> Result<Option<Box<dyn Watch>>, WatchError> {
+        Ok(None)
     }
 }
 

@@ -42,6 +42,9 @@ use super::{
 };
 use crate::auth::iam::{IamPolicy, IamResource};
 use crate::metrics::store::{StoreMetrics, StoreOperation};
+use crate::store::Told;
+use crate::store::Watch;
+use crate::store::WatchError;
 
 /// Policies, attestors, notes and occurrences in a directory of this daemon's own.
 ///
@@ -83,8 +86,8 @@ impl EmbeddedStore {
 }
 
 impl Store for EmbeddedStore {
-    fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
-        self.read(StoreOperation::Projects, read::projects)
+    fn load_all(&self) -> Result<Vec<(ProjectId, ProjectResources)>, StoreError> {
+        self.read(StoreOperation::Projects, read::load_all)
     }
 
     fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
@@ -154,5 +157,10 @@ impl Store for EmbeddedStore {
 
     fn read_only(&self) -> bool {
         false
+    }
+
+    /// One daemon owns the database.
+    fn watch(self: Arc<Self>, _: Box<dyn Told>) -> Result<Option<Box<dyn Watch>>, WatchError> {
+        Ok(None)
     }
 }

@@ -30,8 +30,19 @@ use crate::store::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, OccurrenceScope, ProjectResources,
 };
 
+/// What every project holds.
+pub(super) fn load_all(
+    view: &ReadTransaction,
+) -> Result<Vec<(ProjectId, ProjectResources)>, Fault> {
+    let with_resources = |name: ProjectId| {
+        let resources = project(view, &name)?;
+        Ok((name, resources))
+    };
+    projects(view)?.into_iter().map(with_resources).collect()
+}
+
 /// Every project that some key begins with; skips from one project to the next.
-pub(super) fn projects(view: &ReadTransaction) -> Result<Vec<ProjectId>, Fault> {
+fn projects(view: &ReadTransaction) -> Result<BTreeSet<ProjectId>, Fault> {
     let mut projects = BTreeSet::new();
     for definition in OF_PROJECTS {
         let table = view.open_table(definition)?;
@@ -44,7 +55,7 @@ pub(super) fn projects(view: &ReadTransaction) -> Result<Vec<ProjectId>, Fault> 
             projects.insert(project);
         }
     }
-    Ok(projects.into_iter().collect())
+    Ok(projects)
 }
 
 /// What `project` holds.

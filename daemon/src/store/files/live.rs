@@ -18,7 +18,8 @@ use super::{FilesStore, parse};
 use crate::auth::iam::{IamPolicy, IamResource};
 use crate::followed::LookTime;
 use crate::store::{
-    EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
+    EvidencePage, EvidenceQuery, NextState, OccurrenceQuery, ProjectResources, Store, StoreError,
+    Told, Watch, WatchError, Write,
 };
 use crate::timed::Timed;
 
@@ -68,25 +69,13 @@ impl LiveFiles {
     }
 
     /// Puts another state in force.
-    pub fn replace(&self, next: FilesStore) {
+    pub(super) fn replace(&self, next: FilesStore) {
         self.current.store(Arc::new(next));
-    }
-
-    /// When the directory was last looked at.
-    pub fn look_time(&self) -> LookTime {
-        self.looked.clone()
     }
 
     /// Follows the directory until the answer is dropped. `on_change` is called, from a thread of
     /// its own, with each new state, which is in force once it calls [`LiveFiles::replace`]; and
     /// once with the faults of files that do not make sense.
-    pub fn watch(
-        self: &Arc<Self>,
-        on_change: impl FnMut(Result<FilesStore, FilesError>) + Send + 'static,
-    ) -> Result<FilesWatch, FilesError> {
-        self.watch_at(PACE, on_change)
-    }
-
     pub(super) fn watch_at(
         self: &Arc<Self>,
         pace: Pace,
@@ -107,7 +96,7 @@ impl LiveFiles {
             drop(running);
         };
         Builder::new().name("config-dir".to_owned()).spawn(run).map_err(|error| fault(&error))?;
-        Ok(FilesWatch { signals: sender, ended })
+        Ok(FilesWatch { signals: sender, ended: Mutex::new(ended), looked: self.looked.clone() })
     }
 
     /// The state that the files are in, unless it must not take the place of the current one.
@@ -163,28 +152,21 @@ enum Signal {
 
 /// Follows a directory until dropped.
 #[derive(Debug)]
-pub struct FilesWatch {
+pub(super) struct FilesWatch {
     signals: Sender<Signal>,
+    looked: LookTime,
     /// Closed when the thread has ended.
-    ended: Receiver<()>,
+    ended: Mutex<Receiver<()>>,
 }
 
-impl FilesWatch {
-    /// A handle to ask for another look.
-    pub fn asker(&self) -> FilesAsker {
-        FilesAsker(self.signals.clone())
-    }
-}
-
-/// Asks for another look at a directory that is watched.
-#[derive(Clone, Debug)]
-pub struct FilesAsker(Sender<Signal>);
-
-impl FilesAsker {
-    /// Has the directory looked at, and what was found told, whether or not it has changed.
-    pub fn ask(&self) {
+impl Watch for FilesWatch {
+    fn look_again(&self) {
         // Nobody watches any more: the daemon ends.
-        self.0.send(Signal::Asked).unwrap_or_default();
+        self.signals.send(Signal::Asked).unwrap_or_default();
+    }
+
+    fn look_time(&self) -> LookTime {
+        self.looked.clone()
     }
 }
 
@@ -192,7 +174,8 @@ impl Drop for FilesWatch {
     fn drop(&mut self) {
         // A thread that is gone needs no word.
         self.signals.send(Signal::Stop).unwrap_or_default();
-        if self.ended.recv_timeout(STOP_TIME_MAX) == Err(RecvTimeoutError::Timeout) {
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(STOP_TIME_MAX) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("--config-dir does not answer: left as it is");
         }
     }
@@ -357,8 +340,8 @@ fn settle(pace: Pace, signals: &Receiver<Signal>) -> Signal {
 }
 
 impl Store for LiveFiles {
-    fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
-        self.now().projects()
+    fn load_all(&self) -> Result<Vec<(ProjectId, ProjectResources)>, StoreError> {
+        self.now().load_all()
     }
 
     fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
@@ -422,5 +405,18 @@ impl Store for LiveFiles {
 
     fn read_only(&self) -> bool {
         true
+    }
+
+    fn watch(
+        self: Arc<Self>,
+        mut told: Box<dyn Told>,
+    ) -> Result<Option<Box<dyn Watch>>, WatchError> {
+        let files = Arc::clone(&self);
+        let watch = self.watch_at(PACE, move |next| {
+            let files = Arc::clone(&files);
+            let next = next.map(|next| NextState::new(move || files.replace(next)));
+            told(next.map_err(WatchError::from));
+        })?;
+        Ok(Some(Box::new(watch)))
     }
 }

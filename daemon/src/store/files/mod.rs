@@ -24,11 +24,12 @@ mod tests;
 mod tree;
 
 pub use error::{FileFault, FilesError};
-pub use live::{FilesAsker, FilesWatch, LiveFiles};
+pub use live::LiveFiles;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hallmark_core::attestor::Attestor;
 use hallmark_core::evaluate::question::Lookup;
@@ -47,6 +48,9 @@ use super::{
     Write,
 };
 use crate::auth::iam::{IamPolicy, IamResource};
+use crate::store::Told;
+use crate::store::Watch;
+use crate::store::WatchError;
 
 /// What the files of one directory said when they were read; never changes.
 #[derive(Clone, Debug, Default)]
@@ -145,13 +149,14 @@ fn attestation(occurrence: &Occurrence) -> Option<Attestation> {
 }
 
 impl Store for FilesStore {
-    fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
+    fn load_all(&self) -> Result<Vec<(ProjectId, ProjectResources)>, StoreError> {
         let mut projects: BTreeSet<_> = self.policies.keys().collect();
         projects.extend(self.attestors.keys().map(AttestorName::project));
         projects.extend(self.notes.keys().map(NoteName::project));
         projects.extend(self.occurrences.keys().map(OccurrenceName::project));
         projects.extend(self.platform_policies.keys().map(PlatformPolicyName::project));
-        Ok(projects.into_iter().cloned().collect())
+        let with_resources = |name: &ProjectId| Ok((name.clone(), self.project(name)?));
+        projects.into_iter().map(with_resources).collect()
     }
 
     fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
@@ -240,5 +245,10 @@ impl Store for FilesStore {
 
     fn read_only(&self) -> bool {
         true
+    }
+
+    /// What was read once does not change.
+    fn watch(self: Arc<Self>, _: Box<dyn Told>) -> Result<Option<Box<dyn Watch>>, WatchError> {
+        Ok(None)
     }
 }

@@ -115,7 +115,7 @@ impl Check<'_> {
     }
 
     fn projects(&self) {
-        self.same("projects", |store| store.projects());
+        self.same("projects", |store| store.load_all());
         for project in PROJECTS.map(id) {
             self.same(&format!("project {project}"), |store| store.project(&project));
             let attestor = format!("projects/{project}/attestors/a").parse().unwrap();

@@ -13,11 +13,15 @@ use hallmark_core::resource::ResourceName;
 
 use crate::auth::iam::{IamPolicy, IamResource};
 use crate::store::Change;
+use crate::store::Told;
+use crate::store::Watch;
+use crate::store::WatchError;
 use crate::store::query::matches;
 use crate::store::samples::unproven;
 use crate::store::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
 };
+use std::sync::Arc;
 
 /// Resources, each list in the order of names.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +101,17 @@ impl Model {
         }
     }
 
+    fn projects(&self) -> Vec<ProjectId> {
+        let mut projects: Vec<_> = self.policies.iter().map(|(project, _)| project).collect();
+        projects.extend(self.attestors.iter().map(|one| one.name.project()));
+        projects.extend(self.notes.iter().map(|one| one.name.project()));
+        projects.extend(self.occurrences.iter().map(|one| one.name.project()));
+        projects.extend(self.platform_policies.iter().map(|one| one.name.project()));
+        projects.sort();
+        projects.dedup();
+        projects.into_iter().cloned().collect()
+    }
+
     /// The attestations of a digest whose note exists.
     fn attestations(
         &self,
@@ -130,17 +145,10 @@ fn page<'a, R: Clone + 'a, N: Ord + 'a>(
 }
 
 impl Store for Model {
-    fn projects(&self) -> Result<Vec<ProjectId>, StoreError> {
-        let mut projects: Vec<_> = self.policies.iter().map(|(project, _)| project).collect();
-        projects.extend(self.attestors.iter().map(|one| one.name.project()));
-        projects.extend(self.notes.iter().map(|one| one.name.project()));
-        projects.extend(self.occurrences.iter().map(|one| one.name.project()));
-        projects.extend(self.platform_policies.iter().map(|one| one.name.project()));
-        projects.sort();
-        projects.dedup();
-        Ok(projects.into_iter().cloned().collect())
+    fn load_all(&self) -> Result<Vec<(ProjectId, ProjectResources)>, StoreError> {
+        let with_resources = |name: ProjectId| Ok((name.clone(), self.project(&name)?));
+        self.projects().into_iter().map(with_resources).collect()
     }
-
     fn project(&self, project: &ProjectId) -> Result<ProjectResources, StoreError> {
         let policy = self.policies.iter().find(|(held, _)| held == project);
         let attestors = self.attestors.iter().filter(|one| one.name.project() == project);
@@ -149,7 +157,7 @@ impl Store for Model {
             policy: policy.map(|(_, policy)| policy.clone()),
             attestors: attestors.cloned().collect(),
             platform_policies: policies.cloned().collect(),
-            known: self.projects()?.contains(project),
+            known: self.projects().contains(project),
         })
     }
 
@@ -227,5 +235,9 @@ impl Store for Model {
 
     fn read_only(&self) -> bool {
         true
+    }
+
+    fn watch(self: Arc<Self>, _: Box<dyn Told>) -> Result<Option<Box<dyn Watch>>, WatchError> {
+        Ok(None)
     }
 }
