@@ -196,8 +196,8 @@ typedef struct hallmark_bytes {
 // Takes the bytes that belong to item `index`. Borrowed, copied when the sink returns.
 typedef hallmark_rc (*hallmark_data_sink)(void *sink_ctx, uint32_t index, struct hallmark_bytes data);
 
-// What the host does for a plugin. The table outlives every plugin; calls after `destroy` are
-// ignored. Every function: `[thread-safe, never blocks on the plugin]`.
+// The services of the host for a plugin. The table outlives every plugin; calls after `destroy`
+// are ignored. Every function: `[thread-safe, never blocks on the plugin]`.
 typedef struct hallmark_host {
   // Size of this struct as the host compiled it.
   uint32_t struct_size;
@@ -379,8 +379,8 @@ typedef struct hallmark_decoded {
 // sink returns.
 typedef hallmark_rc (*hallmark_decoded_sink)(void *sink_ctx, uint32_t index, const struct hallmark_decoded *decoded);
 
-// What the one exported function returns: static, constant data. The host copies it once, at
-// load, and never reads it again.
+// The table that the one exported function returns: static, constant data. The host copies it
+// once, at load, and never reads it again.
 //
 // Threads: an instance is used from any thread and from many at once, at most `max_concurrency`;
 // threads come and go. No function may fork, exit, change signal masks, the environment, the
@@ -538,7 +538,7 @@ typedef struct hallmark_plugin {
 // A sink refuses more: a limit of the host is reached. Return it onwards.
 #define HALLMARK_RC_LIMIT 13
 
-// What the host writes before the call: never an answer.
+// The verdict that the host writes before the call: never an answer.
 #define HALLMARK_NOT_PROCESSED 0
 
 // `verify_batch` only: the signature is this key's, over this message. A high-entropy constant,

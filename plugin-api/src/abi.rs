@@ -49,7 +49,7 @@ pub const HALLMARK_RC_LIMIT: Rc = 13;
 
 /// The answer to one item of a batch. Anything but the constants below reads as a backend error.
 pub type Verdict = u32;
-/// What the host writes before the call: never an answer.
+/// The verdict that the host writes before the call: never an answer.
 pub const HALLMARK_NOT_PROCESSED: Verdict = 0;
 /// `verify_batch` only: the signature is this key's, over this message. A high-entropy constant,
 /// so that zeroed, short-written or stray memory never reads as valid.
@@ -380,8 +380,8 @@ pub struct Batch {
     pub results: *mut ItemResult,
 }
 
-/// What the host does for a plugin. The table outlives every plugin; calls after `destroy` are
-/// ignored. Every function: `[thread-safe, never blocks on the plugin]`.
+/// The services of the host for a plugin. The table outlives every plugin; calls after `destroy`
+/// are ignored. Every function: `[thread-safe, never blocks on the plugin]`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Host {
@@ -430,8 +430,8 @@ pub struct Snapshot {
     private: [u8; 0],
 }
 
-/// What the one exported function returns: static, constant data. The host copies it once, at
-/// load, and never reads it again.
+/// The table that the one exported function returns: static, constant data. The host copies it
+/// once, at load, and never reads it again.
 ///
 /// Threads: an instance is used from any thread and from many at once, at most `max_concurrency`;
 /// threads come and go. No function may fork, exit, change signal masks, the environment, the

@@ -11,7 +11,7 @@ use std::fmt;
 use self::Curve::{P256, P384, P521};
 use self::HashFunction::{Sha256, Sha384, Sha512};
 
-/// What a signature is made with, in its parts.
+/// The parts of a signature's algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2).
@@ -126,7 +126,7 @@ pub enum KeyType {
 }
 
 impl KeyType {
-    /// Whether keys of this type verify signatures of `algorithm`.
+    /// True if keys of this type verify signatures of `algorithm`.
     pub fn verifies(self, algorithm: SignatureAlgorithm) -> bool {
         self == algorithm.key_type()
     }
@@ -143,7 +143,7 @@ impl fmt::Display for KeyType {
     }
 }
 
-/// What Cloud KMS calls an algorithm.
+/// The name and the number of an algorithm in Cloud KMS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KmsAlgorithm {
     /// The name of its enum value.
@@ -330,7 +330,7 @@ algorithms! {
     }
 }
 
-/// How many a PKIX key may declare.
+/// The number of algorithms that a PKIX key may declare.
 const fn declarable() -> usize {
     let mut count = 0;
     while count < ALL.len() && matches!(ALL[count].row().met, Met::Attestors) {
@@ -373,7 +373,7 @@ impl SignatureAlgorithm {
         }
     }
 
-    /// Whether a PKIX key may declare it. The others are found in signatures of other formats.
+    /// True if a PKIX key may declare it. The others are found in signatures of other formats.
     pub fn is_declarable(self) -> bool {
         self.row().met == Met::Attestors
     }
@@ -409,7 +409,7 @@ impl SignatureAlgorithm {
         Self::all().find(|algorithm| algorithm.number() == number)
     }
 
-    /// What Cloud KMS calls it; `None` for an algorithm that it does not have.
+    /// Its name and number in Cloud KMS; `None` for an algorithm that Cloud KMS does not have.
     pub fn kms(self) -> Option<KmsAlgorithm> {
         self.row().kms
     }

@@ -8,7 +8,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-/// What it wraps, whichever side of serde that is.
+/// The wrapper, around either side of serde.
 pub(crate) struct Strict<T>(pub(crate) T);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
@@ -76,7 +76,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
         self.0.expecting(f)
     }
 
-    // What JSON is made of; the other widths of numbers come to these.
+    // The types that JSON consists of; the other widths of numbers come to these.
     pass! {
         visit_bool: bool,
         visit_i64: i64,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
-/// What fills memory that a plugin must leave alone.
+/// The byte that fills memory that a plugin must leave alone.
 pub(super) const CANARY: u8 = 0xA5;
 /// Arenas that stay out of bounds before their addresses are used again. Each costs two of the
 /// 65,530 mappings that a process may have.

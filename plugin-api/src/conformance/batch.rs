@@ -33,7 +33,7 @@ pub(super) struct Sample {
     pub(super) signature: Vec<u8>,
 }
 
-/// How the call looks from the plugin.
+/// The form of a call, as the plugin sees it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Shape {
     /// Structs and strides of a later minor.
@@ -42,7 +42,7 @@ pub(super) struct Shape {
     pub(super) odd: bool,
 }
 
-/// What came of one item.
+/// The result of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) verdict: abi::Verdict,
@@ -50,7 +50,7 @@ pub(super) struct Answer {
     pub(super) outputs: Vec<Vec<u8>>,
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) answers: Vec<Answer>,
@@ -149,7 +149,7 @@ fn enter(
     }
 }
 
-/// What a plugin may read while the call lasts.
+/// Memory that a plugin may read while the call lasts.
 struct Lent {
     arena: Arena,
     call: *const abi::Call,
@@ -220,7 +220,7 @@ fn stride<T>(shape: Shape) -> usize {
 fn lend(arena: &mut Arena, bytes: &[u8], shape: Shape) -> abi::Bytes {
     let align = if shape.odd { 2 } else { 1 };
     let ptr = arena.put(bytes, align, usize::from(shape.odd)).cast_const();
-    // What is empty may have no address.
+    // Empty bytes may have no address.
     let ptr = if bytes.is_empty() && !shape.odd { std::ptr::null() } else { ptr };
     abi::Bytes { ptr, len: bytes.len() }
 }
@@ -236,7 +236,7 @@ fn put<T>(arena: &mut Arena, value: T, shape: Shape) -> *const u8 {
     at
 }
 
-/// What a plugin may write while the call lasts.
+/// Memory that a plugin may write while the call lasts.
 struct Taken {
     arena: Arena,
     error: *mut abi::Error,

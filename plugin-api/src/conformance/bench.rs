@@ -1,4 +1,4 @@
-//! How many items a second a plugin answers, called as the daemon calls it.
+//! The number of items a second that a plugin answers, called as the daemon calls it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub struct Rate {
     pub micros_per_item: f64,
 }
 
-/// What is measured.
+/// The measurements to make.
 #[derive(Clone, Copy)]
 pub(super) struct Plan<'a> {
     pub(super) batches: &'a [usize],

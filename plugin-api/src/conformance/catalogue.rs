@@ -6,7 +6,7 @@ use super::finding::{Checked, Finding, Trouble};
 use super::job::Job;
 use super::kit::Kit;
 
-/// How often a check is run again that met a stale snapshot.
+/// Runs at most of a check that met a stale snapshot.
 const STALE_TRIES: usize = 3;
 
 /// One check.
@@ -14,7 +14,7 @@ const STALE_TRIES: usize = 3;
 pub struct Check {
     /// Its name in reports, such as `memory.inputs`.
     pub id: &'static str,
-    /// What a plugin must do to pass, for people.
+    /// The rule that a plugin must follow to pass, for people.
     pub rule: &'static str,
     run: fn(&Kit<'_>) -> Checked,
 }

@@ -1,4 +1,4 @@
-//! What a plugin file says of itself to whoever reads it without running it.
+//! A plugin file's description of itself, for whoever reads it without running it.
 
 use object::elf;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};

@@ -1,4 +1,4 @@
-//! What a check found.
+//! The result of a check.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub enum Outcome {
 pub struct Finding {
     /// The check, such as `memory.inputs`.
     pub id: String,
-    /// What it found.
+    /// The result.
     pub outcome: Outcome,
     /// For the vendor: what was seen, and what to do.
     pub text: String,
@@ -29,7 +29,7 @@ pub struct Finding {
 /// Why a check does not pass.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// What is wrong, and what to do.
+    /// The fault, and what to do about it.
     Fail(String),
     /// Why there is nothing to check.
     Skip(&'static str),
@@ -37,7 +37,7 @@ pub(super) enum Trouble {
     Stale,
 }
 
-/// How a check ends: a pass has a text too.
+/// The end of a check: a pass has a text too.
 pub(super) type Checked = Result<String, Trouble>;
 
 /// A failure with its text.

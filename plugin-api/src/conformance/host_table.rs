@@ -14,7 +14,7 @@ use crate::{LogLevel, abi};
 
 /// Bytes that a later minor could have added to a struct.
 pub(super) const GROWTH: usize = 64;
-/// What stands in them: no pointer, no number that means anything.
+/// The byte that fills them: no pointer, no number that means anything.
 pub(super) const GREASE: u8 = 0xD6;
 
 /// A host table with the fields of a later minor behind it.
@@ -77,9 +77,9 @@ pub(super) struct Helpful {
     secrets: BTreeMap<String, PathBuf>,
     /// Has no secrets any more.
     pub(super) forgetful: AtomicBool,
-    /// How often a secret was asked for.
+    /// The number of times that a secret was asked for.
     pub(super) asked: AtomicU32,
-    /// How often the plugin pushed.
+    /// The number of times that the plugin pushed.
     pub(super) pushes: AtomicU32,
 }
 

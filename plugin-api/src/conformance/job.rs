@@ -1,4 +1,4 @@
-//! What a disposable child is asked to do.
+//! The work that a disposable child is asked to do.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub struct Blob {
     pub payload: Option<PathBuf>,
 }
 
-/// How hard a plugin is tried.
+/// The effort with which a plugin is tried.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Effort {
     /// Threads that use an instance at once, as far as the plugin permits.
@@ -52,15 +52,15 @@ impl Default for Effort {
 /// The work of one child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// What is looked at.
+    /// The plugin to look at.
     pub subject: Subject,
-    /// How hard.
+    /// The effort to make.
     pub effort: Effort,
-    /// What is done.
+    /// The task to do.
     pub task: Task,
 }
 
-/// What is done with a plugin.
+/// A task to do with a plugin.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Task {
     /// One check of the catalogue, by its id.
@@ -73,7 +73,7 @@ pub enum Task {
         batches: Vec<usize>,
         /// Threads that call.
         threads: usize,
-        /// How long each number is measured.
+        /// Milliseconds that each number is measured.
         millis: u64,
         /// In a process of its own.
         worker: bool,

@@ -1,4 +1,4 @@
-//! What a check is given.
+//! The kit of a check.
 
 use super::Program;
 use super::batch::{Answer, Op, Sample, Shape, call};

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::child::ANSWER;
 use super::job::Job;
 
-/// How often the end of a child is looked for.
+/// The time between two looks for the end of a child.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Bytes that a child may write before the rest is dropped: an answer is a few KiB.
 const OUTPUT_BYTES: u64 = 1 << 20;
@@ -94,7 +94,7 @@ fn collect(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(from) = from {
-            // What was read until an error is all that there is.
+            // The bytes that were read until an error are all that there is.
             from.take(OUTPUT_BYTES).read_to_end(&mut bytes).unwrap_or_default();
         }
         String::from_utf8_lossy(&bytes).into_owned()

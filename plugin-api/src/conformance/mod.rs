@@ -44,7 +44,7 @@ pub type Arithmetic = fn(crate::Algorithm, &[u8], &[u8], &[u8]) -> bool;
 /// use, and why.
 pub type Judge = fn(&[crate::host::KeyRecord], &crate::host::PluginInfo) -> Vec<(String, String)>;
 
-/// What a child has of the program that it is part of.
+/// The parts that a child has of the program that it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// Its arithmetic.

@@ -13,7 +13,7 @@ use crate::host::{
 };
 use crate::{Algorithm, Caps, Failure, Item};
 
-/// What a worker has by default.
+/// The memory that a worker has by default.
 const MEMORY_BYTES: u64 = 1 << 30;
 /// A call of the slowest token.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl Place {
         keys.map(|key| KeyRecord { handle: 0, ..key.clone() }).collect()
     }
 
-    /// What each sample is answered, as text. Signatures are left out: they may differ.
+    /// The answer to each sample, as text. Signatures are left out: they may differ.
     pub(super) fn texts(&self, op: Op, samples: &[Sample]) -> Result<Vec<String>, Trouble> {
         let items = items(samples);
         if op == Op::Decode {

@@ -52,7 +52,7 @@ unsafe impl Sync for Live<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Open<'_> {}
 
-/// What a call answered when it was not `HALLMARK_RC_OK`.
+/// The answer of a call that was not `HALLMARK_RC_OK`.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) rc: abi::Rc,
@@ -185,7 +185,7 @@ impl Live<'_> {
         Ok(open)
     }
 
-    /// How it refuses a snapshot, where it does. One that it opens is closed again.
+    /// Its refusal of a snapshot, if it refuses one. One that it opens is closed again.
     pub(super) fn refusal_of_snapshot(&self) -> Option<Refusal> {
         let open = self.plugin.table().snapshot_open?;
         let (mut raw, mut generation, mut ttl_s) = (std::ptr::null_mut(), 0, 0);

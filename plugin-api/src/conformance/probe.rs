@@ -9,7 +9,7 @@ use super::finding::Trouble;
 use super::job::Subject;
 use super::plugin::Loaded;
 
-/// What a probe saw.
+/// The findings of a probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probed {
@@ -27,9 +27,9 @@ pub struct Probed {
     pub key_count: usize,
     /// Ids of keys that the daemon would not use, and why; the first of them.
     pub refused: Vec<(String, String)>,
-    /// How many these are.
+    /// The number of all such keys.
     pub refused_count: usize,
-    /// What was wrong at the step after the last one; `None` where all went well.
+    /// The fault at the step after the last one; `None` if all went well.
     pub fault: Option<String>,
 }
 

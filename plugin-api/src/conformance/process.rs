@@ -1,4 +1,4 @@
-//! What a process is, as far as a plugin could change it.
+//! The state of a process, as far as a plugin could change it.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};
@@ -35,7 +35,7 @@ impl Process {
         }
     }
 
-    /// What is different.
+    /// The first difference, in words; `None` if there is none.
     pub(super) fn difference(&self, now: &Self) -> Option<&'static str> {
         let rows = [
             (self.handlers != now.handlers, "signal handlers"),

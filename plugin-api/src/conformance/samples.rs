@@ -1,4 +1,4 @@
-//! What a plugin is asked: honest items where it can make them, and hostile ones.
+//! Questions for a plugin: honest items if it can make them, and hostile ones.
 
 use super::batch::{Op, Sample, Shape, call};
 use super::finding::Trouble;
@@ -75,7 +75,7 @@ fn to_verify(live: &Live<'_>, open: &Open<'_>) -> Result<Vec<Sample>, Trouble> {
     Ok(samples)
 }
 
-/// What no plugin says yes to.
+/// Items that no plugin says yes to.
 pub(super) fn hostile(open: Option<&Open<'_>>) -> Vec<Sample> {
     let key = open.and_then(|open| open.keys.first());
     let handle = key.map_or(1, |key| key.handle);

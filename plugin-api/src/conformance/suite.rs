@@ -7,14 +7,14 @@ use super::finding::{Finding, Outcome};
 use super::job::{Effort, Job, Subject, Task};
 use super::launch::{Fate, Start, perform};
 
-/// What is run, and how.
+/// The checks to run, and the plugin, effort and deadline to run them with.
 #[derive(Clone, Debug)]
 pub struct Suite {
     /// The plugin.
     pub subject: Subject,
-    /// How hard it is tried.
+    /// The effort with which it is tried.
     pub effort: Effort,
-    /// How long one check may take before the plugin counts as hung.
+    /// The time that one check may take before the plugin counts as hung.
     pub deadline: Duration,
     /// Ids of the checks to run, or their beginnings, such as `memory`; all where it is empty.
     pub only: Vec<String>,

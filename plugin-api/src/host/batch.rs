@@ -90,13 +90,13 @@ impl Instance {
     }
 }
 
-/// What comes out of an item beside its verdict.
+/// The output of an item beside its verdict.
 pub(super) trait Output: Default {
-    /// What the host makes of it.
+    /// The host's form of it.
     type Answer;
-    /// What a plugin says of an item that is done.
+    /// The plugin's verdict on an item that is done.
     const DONE: abi::Verdict;
-    /// Whether an item that is done must have had more than this.
+    /// True if an item that is done must have had more than this.
     fn is_missing(&self) -> bool;
     /// The answer for an item that is done.
     fn into_answer(self) -> Self::Answer;
@@ -127,7 +127,7 @@ pub(super) struct Answered<T> {
     /// As the plugin wrote them, in the order of the items.
     pub(super) verdicts: Vec<abi::Verdict>,
     outputs: Vec<T>,
-    /// What was wrong with the first output that broke the contract.
+    /// The fault of the first output that broke the contract.
     broken: Option<&'static str>,
 }
 
@@ -194,7 +194,7 @@ pub(super) unsafe extern "C" fn take_signature(
     })
 }
 
-/// What was taken out of one blob.
+/// The signatures that were taken out of one blob.
 #[derive(Debug, Default)]
 pub(super) struct Blob {
     decoded: Vec<Decoded>,

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::error::LoadReason;
 use super::limits;
 
-/// What makes the bytes of a plugin trustworthy.
+/// A reason to trust the bytes of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
     /// The SHA-256 of the file is one of these.

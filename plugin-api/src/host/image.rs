@@ -38,7 +38,7 @@ pub(crate) enum Code {
 /// The table of a plugin in this process.
 pub(crate) struct Mapped(abi::Plugin);
 
-/// What a plugin says of itself, checked.
+/// A plugin's description of itself, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginInfo {
     /// Short name: lower-case letters, digits and `-`.
@@ -49,7 +49,7 @@ pub struct PluginInfo {
     pub vendor: String,
     /// ABI minor it was compiled against.
     pub abi_minor: u16,
-    /// What it implements.
+    /// The parts of the interface that it implements.
     pub caps: Caps,
     /// Algorithms that its keys may have, as far as this version knows them.
     pub algorithms: Vec<Algorithm>,
@@ -131,7 +131,7 @@ impl PluginImage {
         Ok(Self { info, sha256, code: Code::Mapped(Arc::new(Mapped(table))) })
     }
 
-    /// What the plugin says of itself.
+    /// The plugin's description of itself.
     pub fn info(&self) -> &PluginInfo {
         &self.info
     }

@@ -14,7 +14,7 @@ use super::services::Services;
 use super::worker::{Worker, WorkerStatus};
 use crate::{Item, Material};
 
-/// What a call is told by the host.
+/// The circumstances of a call, told by the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
     /// The time to judge by, Unix seconds.
@@ -56,7 +56,7 @@ impl Instance {
     ///
     /// # Errors
     /// The plugin refuses the configuration, or breaks its contract. A worker process that only
-    /// ended is no error here: it is started anew, as it is later.
+    /// ended is no error here: it is started again, as it is later.
     pub fn create(
         image: &Arc<PluginImage>,
         config_json: &str,
@@ -79,7 +79,7 @@ impl Instance {
         &self.image
     }
 
-    /// How its process does; `None` where it runs in this one.
+    /// The status of its process; `None` if it runs in this one.
     pub fn worker(&self) -> Option<WorkerStatus> {
         match &self.place {
             Place::InProcess(_) => None,
@@ -161,7 +161,7 @@ impl Instance {
         }
     }
 
-    /// What is in a first part of the items, at least one.
+    /// The contents of a first part of the items, at least one.
     pub(super) fn decode_part(
         &self,
         snapshot: Option<&KeySnapshot>,

@@ -33,7 +33,7 @@ pub struct KeyRecord {
     pub fingerprint: Vec<u8>,
     /// Algorithms it may be used with, as far as this version knows them; preferred first.
     pub algorithms: Vec<Algorithm>,
-    /// What it may be used for.
+    /// The uses that it allows.
     pub flags: KeyFlags,
     /// First second of validity, Unix time.
     pub not_before: Option<i64>,
@@ -49,7 +49,7 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
-    /// What stands for a key that cannot be used.
+    /// The record of a key that cannot be used.
     fn unusable(id: String, why: String) -> Self {
         Self {
             handle: 0,
@@ -130,7 +130,7 @@ pub(crate) enum Source {
 pub(crate) struct KeyCollector {
     source: Source,
     keys: Vec<KeyRecord>,
-    /// What was wrong with the first key that ended the enumeration.
+    /// The fault of the first key that ended the enumeration.
     broken: Option<String>,
 }
 
@@ -281,7 +281,7 @@ unsafe fn read_fields(key: &abi::Key) -> Result<KeyRecord, &'static str> {
     })
 }
 
-/// What names a key that cannot be used: its id, or as much of it as is fit to be shown.
+/// The name of a key that cannot be used: its id, or as much of it as is fit to be shown.
 ///
 /// # Safety
 /// The bytes are valid for the call.

@@ -4,10 +4,10 @@
 //! `services` is what the daemon does for a plugin, `instance` makes the calls, `batch` and `keys`
 //! check everything that comes back.
 //!
-//! What the rest of the daemon may rely on: the code that runs is the code that was hashed; an
-//! image is never unloaded; an instance ends after its last call and snapshot; every length,
-//! count, id and verdict in what this module returns was checked. What it cannot give in one
-//! process is safety from a plugin that writes where it likes or never returns.
+//! The rest of the daemon may rely on this: the code that runs is the code that was hashed; an
+//! image is never unloaded; an instance ends after its last call and snapshot; every length, count,
+//! id and verdict in what this module returns was checked. What it cannot give in one process is
+//! safety from a plugin that writes where it likes or never returns.
 
 pub(crate) mod batch;
 mod error;

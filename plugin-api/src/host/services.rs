@@ -1,4 +1,4 @@
-//! What the daemon does for a plugin, and the C functions that bring it there.
+//! The services of the daemon for a plugin, and the C functions that bring them there.
 
 use core::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +8,8 @@ use super::keys::text;
 use crate::borrowed::{size, span};
 use crate::{LogLevel, abi};
 
-/// What an instance may ask of the daemon. Called from any thread, also from the plugin's own:
-/// return quickly, and never call the instance from in here.
+/// The services that an instance may ask of the daemon. Called from any thread, also from the
+/// plugin's own: return quickly, and never call the instance from in here.
 pub trait Services: Send + Sync {
     /// Writes a log line of the plugin's.
     fn log(&self, level: LogLevel, target: &str, text: &str);
@@ -50,7 +50,7 @@ impl Services for Silent {
     }
 }
 
-/// What the `ctx` of a host table points at. Kept for ever, because a plugin may use its table for
+/// The target of the `ctx` of a host table. Kept for ever, because a plugin may use its table for
 /// ever; the services in it end with the instance.
 pub(crate) struct Slot(RwLock<Option<Arc<dyn Services>>>);
 

@@ -1,4 +1,4 @@
-//! How many log lines of a plugin are taken.
+//! The limit on the log lines of a plugin.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

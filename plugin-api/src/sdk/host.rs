@@ -7,7 +7,7 @@ use super::{Error, ErrorKind};
 use crate::abi;
 use crate::borrowed::{bytes, span};
 
-/// How much a log line matters.
+/// The weight of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum LogLevel {

@@ -8,8 +8,8 @@ const APART: Duration = Duration::from_millis(100);
 /// Looks at most: half a second, after which what keeps changing is taken as it is.
 const LOOKS_MAX: usize = 6;
 
-/// What `look` finds; where that is `doubtful`, because a file may be read while it is written, once
-/// two looks at it agree, or after half a second. Blocks.
+/// The finding of `look`; if that is `doubtful`, because a file may be read while it is written,
+/// once two looks at it agree, or after half a second. Blocks.
 ///
 /// # Errors
 /// Those of `look`.
@@ -39,7 +39,7 @@ mod tests {
 
     use super::*;
 
-    /// What the looks find, the last one for ever, and how many there were.
+    /// The result of looks that find `finds`, the last one for ever, and how many looks there were.
     fn looks(finds: &[u8]) -> (u8, usize) {
         let count = Cell::new(0);
         let look = || {

@@ -30,7 +30,7 @@ pub use vocabulary::{
 /// [`Info::caps`] and [`Info::forms`] say what is. A panic is caught, logged and becomes an error
 /// of the call, or of the one item of a batch.
 pub trait Plugin: Sized + Send + Sync + 'static {
-    /// What the plugin is and can do.
+    /// The description of the plugin and of its abilities.
     const INFO: Info;
 
     /// An immutable set of keys, with whatever is needed to sign and verify with them. `()` for a

@@ -18,7 +18,7 @@ impl fmt::Display for Panic {
 thread_local! {
     /// Is a thunk on the stack? Only then is a panic the SDK's to report.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
-    /// What the hook saw, for the thunk that catches.
+    /// The panic that the hook saw, for the thunk that catches.
     static SEEN: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 

@@ -104,7 +104,7 @@ fn leak<T>(values: impl Iterator<Item = T>) -> *const T {
     Vec::leak(values.collect()).as_ptr()
 }
 
-/// What an instance pointer points at.
+/// The target of an instance pointer.
 struct Live<P> {
     plugin: P,
     host: Host,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Algorithm;
 use crate::abi;
 
-/// What a plugin is and can do; becomes the plugin table.
+/// The description of a plugin and of its abilities; becomes the plugin table.
 #[derive(Clone, Copy, Debug)]
 pub struct Info {
     /// Short name: lower-case letters, digits and `-`.
@@ -17,7 +17,7 @@ pub struct Info {
     pub version: &'static str,
     /// Who made it, for people.
     pub vendor: &'static str,
-    /// What it implements.
+    /// The parts of the interface that it implements.
     pub caps: Caps,
     /// Every algorithm that its keys may have.
     pub algorithms: &'static [Algorithm],
@@ -78,7 +78,7 @@ impl Caps {
     }
 }
 
-/// What a key may be used for.
+/// The uses that a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyFlags(u32);
 
@@ -145,7 +145,7 @@ pub struct Key {
     pub fingerprint: Vec<u8>,
     /// Algorithms it may be used with, the preferred one first.
     pub algorithms: Vec<Algorithm>,
-    /// What it may be used for.
+    /// The uses that it allows.
     pub flags: KeyFlags,
     /// First second of validity, Unix time.
     pub not_before: Option<i64>,

@@ -165,7 +165,7 @@ static hallmark_rc resolve_keys(hallmark_instance *instance, const hallmark_call
   return list(sink, ctx);
 }
 
-/* What is wrong with an item before its bytes are looked at. */
+/* The fault of an item before its bytes are looked at. */
 static hallmark_verdict refusal(const hallmark_snapshot *snapshot, const hallmark_call *call,
                                 const hallmark_item *item) {
   (void)snapshot;

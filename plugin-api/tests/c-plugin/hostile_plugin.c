@@ -1,4 +1,4 @@
-/* Reaches out for its host while it is made, and says what came of it as its error: NAME=ERRNO, 0 where it succeeded.
+/* Reaches out for its host while it is made, and reports the results as its error: NAME=ERRNO, 0 where it succeeded.
  * Then it does to itself what every program may. Never a plugin that works. */
 #include "hallmark_plugin.h"
 

@@ -88,7 +88,7 @@ static void stay_in(hallmark_instance *instance, const char *call) {
   free(now);
 }
 
-/* What a plugin may do that means well: nothing of it may make it late. */
+/* The chatter of a plugin that means well: none of it may make it late. */
 static void chatter(hallmark_instance *instance) {
   static const hallmark_bytes target = BYTES("chatter"), hidden = BYTES("a line for whoever debugs the plugin");
   const hallmark_host *host = instance->host;

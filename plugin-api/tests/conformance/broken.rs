@@ -98,7 +98,7 @@ fn wrong((name, check, says): &(&str, &str, &str), more: &[&str]) -> Option<Stri
     (!findings.iter().any(told)).then(|| format!("{name}: {findings:?}"))
 }
 
-/// What is wrong with a file by the way it was linked.
+/// Faults of a file that result from the way it was linked.
 #[test]
 fn a_file_that_is_linked_wrongly_fails_without_being_run() {
     let stack = ("nothing", "file.hardening", "-z,noexecstack");
@@ -163,7 +163,7 @@ fn breaks_honesty(path: &Path) -> bool {
         && std::fs::read_to_string(path).unwrap().contains("#include \"honest.h\"")
 }
 
-/// What a worker must see is named, as in the configuration of the daemon.
+/// A variable that a worker must see is named, as in the configuration of the daemon.
 #[test]
 fn a_variable_that_is_named_is_seen_by_a_worker() {
     let dir = tempfile::tempdir().unwrap();

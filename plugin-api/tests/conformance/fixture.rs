@@ -12,7 +12,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What cargo builds of `examples/` beside the tests.
+/// The build of a file of `examples/`, which cargo makes beside the tests.
 pub(crate) fn example(file: &str) -> PathBuf {
     let executable = std::env::current_exe().unwrap();
     let path = executable.ancestors().nth(2).unwrap().join("examples").join(file);

@@ -71,7 +71,8 @@ fn a_snapshot_holds_its_keys_and_ends_with_its_last_user() {
         drop(instance);
         assert!(!recorder.log_text().contains("ended"), "the snapshot holds the instance");
         drop(snapshot);
-        // What the plugin logs while it ends is still heard, and it saw its snapshots closed.
+        // The last log lines of the plugin, while it ends, are still heard, and it saw its
+        // snapshots closed.
         assert!(recorder.log_text().ends_with("ended in C"), "{}", recorder.log_text());
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests of the loader share: a daemon that records, and plugins to load.
+//! The fixture of the loader's tests: a daemon that records, and plugins to load.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a plugin in a worker can do to its host, and how much it can talk.
+//! The harm that a plugin in a worker can do to its host, and how much it can talk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::fixture::{Recorder, at, compile, pin, worker_options};
 use hallmark_plugin_api::host::{CallError, Instance, PluginImage, WorkerFiles, WorkerOptions};
 
-/// What the hostile plugin says of its attempts, by name. It tries to open the file `config`.
+/// The hostile plugin's report of its attempts, by name. It tries to open the file `config`.
 fn attempts(options: WorkerOptions, config: &str) -> Vec<(String, String)> {
     let dir = tempfile::tempdir().unwrap();
     let path = compile(dir.path(), "tests/c-plugin/hostile_plugin.c", &["_GNU_SOURCE"]);
@@ -114,7 +114,7 @@ fn a_plugin_that_talks_much_is_neither_late_nor_heard_out() {
     assert_eq!((worker.restarts, worker.last_fault), (0, None));
     recorder.wait_for_push();
     recorder.wait_for_line("Warn chatter");
-    // How many were lost is told with the next line that is not.
+    // The number of lost lines is told with the next line that is not lost.
     Recorder::wait_for("the number of lost lines", || {
         instance.snapshot(&at()).unwrap();
         recorder.lost() > 1_000

@@ -1,4 +1,4 @@
-//! What the loader refuses, and with which words.
+//! Files that the loader refuses, and with which words.
 
 use std::path::Path;
 use std::process::Command;

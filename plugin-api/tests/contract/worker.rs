@@ -138,7 +138,7 @@ fn a_plugin_that_closes_everything_is_killed() {
     broken.does_well();
 }
 
-/// What it wrote over is its own question, so its own answer is wrong and no other.
+/// It wrote over its own question, so its own answer is wrong and no other.
 #[test]
 fn a_plugin_that_scribbles_over_the_shared_memory_harms_no_other_call() {
     let broken = Broken::new("SCRIBBLE", worker_options());
@@ -230,7 +230,7 @@ fn a_caller_without_time_gives_up_and_kills_nobody() {
     assert_eq!(broken.status().pid, pid);
 }
 
-/// What nobody waits for is killed all the same.
+/// A call that nobody waits for is killed all the same.
 #[test]
 fn a_call_that_was_given_up_is_killed_when_it_is_late() {
     let broken = Broken::new("HANG", quick());

@@ -1,4 +1,4 @@
-//! What goes wrong around a plugin, and whom it blames.
+//! Checks of faults around a plugin, and of whom it blames for them.
 
 use std::sync::atomic::Ordering;
 

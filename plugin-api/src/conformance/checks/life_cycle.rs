@@ -1,4 +1,4 @@
-//! What is left when an instance has ended: nothing.
+//! Checks that nothing is left of an instance that has ended.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn live_and_die(loaded: &Loaded) -> Result<(), Trouble> {
 
 pub(in crate::conformance) fn leaks(kit: &Kit<'_>) -> Checked {
     const WARM_UP: usize = 20;
-    /// What the C library keeps for itself.
+    /// Bytes that the C library keeps for itself.
     const SLACK: u64 = 32 << 10;
     let cycles = kit.effort.cycles;
     let loaded = kit.load()?;

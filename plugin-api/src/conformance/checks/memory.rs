@@ -1,4 +1,5 @@
-//! What is lent is read while the call lasts, and what is taken is written within its bounds.
+//! Checks that lent memory is read only while the call lasts, and that outputs are written within
+//! their bounds.
 
 use crate::conformance::batch::{Shape, call};
 use crate::conformance::finding::Checked;

@@ -1,4 +1,4 @@
-//! Whether what the plugin says is so.
+//! Checks that the plugin tells the truth.
 
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
@@ -34,7 +34,7 @@ pub(in crate::conformance) fn no_false_valid(kit: &Kit<'_>) -> Checked {
     })
 }
 
-/// What it signed with a key that it verifies with, it finds valid.
+/// A signature that it made with a key that it verifies with is valid to it.
 pub(in crate::conformance) fn own_signatures(kit: &Kit<'_>) -> Checked {
     kit.with_instance(|live, open| {
         let open = verifying(live, open)?;
@@ -57,7 +57,7 @@ pub(in crate::conformance) fn own_signatures(kit: &Kit<'_>) -> Checked {
     })
 }
 
-/// What it signs, the host verifies with the key that it lists.
+/// The host verifies its signatures with the key that it lists.
 pub(in crate::conformance) fn host_verifies(kit: &Kit<'_>) -> Checked {
     kit.with_instance(|live, open| {
         let open = signing(live, open)?;

@@ -1,4 +1,4 @@
-//! What a worker process answers, written into the shared memory.
+//! The answers of a worker process, written into the shared memory.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::host::PluginImage;
 use crate::host::keys::{KeyRecord, KeySnapshot};
 use crate::{Decoded, Failure, abi};
 
-/// What the plugin said, before it is written over the question.
+/// The plugin's answer, before it is written over the question.
 pub(super) enum Answer {
     Done,
     Image(Arc<PluginImage>),

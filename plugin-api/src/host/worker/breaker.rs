@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 /// Failures within [`WINDOW`] that open the breaker.
 const FAILURES: usize = 3;
-/// How long a failure counts.
+/// The time that a failure counts.
 const WINDOW: Duration = Duration::from_secs(60);
 /// The first rest; each further one is twice as long.
 const REST_MIN: Duration = Duration::from_millis(100);
 /// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(30);
 
-/// Whether a process is started, from the failures of those before it. Closed: at once. After
+/// Decides if a process is started, from the failures of those before it. Closed: at once. After
 /// three failures within a minute: open, until a rest is over. Then half open: one is started,
 /// asked for its health, and closes the breaker or lengthens the rest.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl Breaker {
         self.rest_until = None;
     }
 
-    /// How long to wait before the next process is started.
+    /// The time to wait before the next process is started.
     pub(super) fn rest(&self, now: Instant) -> Duration {
         self.rest_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }

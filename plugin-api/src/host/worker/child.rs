@@ -103,7 +103,7 @@ fn no_host() -> io::Error {
     io::Error::other("there is no host")
 }
 
-/// What somebody else left open is none of the plugin's business.
+/// Closes what somebody else left open: it is none of the plugin's business.
 fn close_all_but(control: &OwnedFd) -> io::Result<()> {
     let numbers: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -120,7 +120,7 @@ fn close_all_but(control: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// What the host says first.
+/// The first message of the host.
 struct Hello {
     level: LogLevel,
     memory_bytes: u64,

@@ -1,4 +1,4 @@
-//! What a worker process gives up before it loads a plugin.
+//! The rights that a worker process gives up before it loads a plugin.
 //!
 //! The plugin is a stranger, and runs with the rights of the daemon unless it is given a user of
 //! its own. So the process leaves the session of the daemon, lets go of root's capabilities, closes
@@ -91,7 +91,7 @@ fn fenced(files: Option<&WorkerFiles>) -> Result<RestrictionStatus, RulesetError
         .restrict_self()
 }
 
-/// What libraries read of a system: themselves, names, times, certificates, random numbers.
+/// Paths that libraries read of a system: themselves, names, times, certificates, random numbers.
 const SYSTEM: [&str; 21] = [
     "/usr",
     "/lib",
@@ -201,7 +201,7 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
-/// What acts upon another process only, or leaves the process group that is killed as a whole.
+/// Calls that act upon another process only, or leave the process group that is killed as a whole.
 const ALWAYS: [i64; 22] = [
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -229,7 +229,7 @@ const ALWAYS: [i64; 22] = [
     libc::SYS_request_key,
 ];
 
-/// What names a process first, and may name its own.
+/// Calls that name a process first, and may name their own.
 const OF_ITSELF: [i64; 5] = [
     libc::SYS_kill,
     libc::SYS_tgkill,
@@ -238,7 +238,7 @@ const OF_ITSELF: [i64; 5] = [
     libc::SYS_pidfd_open,
 ];
 
-/// What names a process or thread first, and its own by 0.
+/// Calls that name a process or thread first, and their own by 0.
 const OF_ITSELF_OR_NOBODY: [i64; 7] = [
     libc::SYS_prlimit64,
     libc::SYS_sched_setaffinity,

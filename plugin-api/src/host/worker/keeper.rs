@@ -20,10 +20,10 @@ use crate::host::instance::Circumstances;
 use crate::host::limits;
 use crate::host::services::Services;
 
-/// How long a process may take to load the plugin and make the instance: a token is opened then, or a
-/// network asked. Nobody waits for it but those who need its keys.
+/// The time that a process may take to load the plugin and make the instance: a token is opened
+/// then, or a network asked. Nobody waits for it but those who need its keys.
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a process may take to end by itself.
+/// The time that a process may take to end by itself.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages of one process that are heard in one second. What comes faster waits, and so does
 /// whoever says it.
@@ -33,7 +33,7 @@ const COMPLAINTS_BYTES: usize = 64 << 10;
 /// Bytes of one message: a log line, or the name of a secret.
 const MESSAGE_BYTES: usize = 2 * limits::TEXT_BYTES + 64;
 
-/// What the keeper and those who call share.
+/// The state that the keeper and those who call share.
 pub(super) struct Kept {
     blueprint: Arc<Blueprint>,
     config_json: String,
@@ -49,14 +49,14 @@ pub(super) struct State {
     pub(super) breaker: Breaker,
     /// The process that takes calls.
     process: Option<Arc<Process>>,
-    /// What came of the first start.
+    /// The result of the first start.
     first: Option<Result<(), CallError>>,
     /// Why the last process ended.
     pub(super) fault: Option<WorkerFault>,
     ending: bool,
 }
 
-/// What happened since the worker was made.
+/// Counts of what happened since the worker was made.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) starts: AtomicU64,
@@ -179,7 +179,7 @@ impl Kept {
         }
     }
 
-    /// What came of the first start: an error where the plugin refused its configuration.
+    /// The result of the first start: an error if the plugin refused its configuration.
     pub(super) fn first(&self) -> Result<(), CallError> {
         let state = self.state();
         let waited = self.changed.wait_while(state, |state| state.first.is_none());
@@ -396,7 +396,7 @@ impl<'a> Attendant<'a> {
                 Some(piece) => (piece, true),
                 None => (piece, false),
             };
-            // What is beyond the limit is cut.
+            // The part beyond the limit is cut.
             let room = limits::TEXT_BYTES - self.complaint.len();
             self.complaint.extend_from_slice(&piece[..piece.len().min(room)]);
             if ends {

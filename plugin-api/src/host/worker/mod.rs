@@ -50,14 +50,14 @@ use crate::{Algorithm, ErrorKind, Item, LogLevel, Material, abi};
 /// Calls that run at once in one worker, where the plugin permits as many.
 const SLOTS_MAX: usize = 4;
 
-/// How worker processes are made, and what they may use.
+/// The program and the limits of worker processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerOptions {
     /// A program that calls [`main`], such as the daemon's own.
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// How long one call may take before the process is killed.
+    /// The time that one call may take before the process is killed.
     pub call_timeout: Duration,
     /// Bytes of address space that a process may have beside the shared memory.
     pub memory_bytes: u64,
@@ -69,8 +69,8 @@ pub struct WorkerOptions {
     pub files: Option<WorkerFiles>,
 }
 
-/// What a worker may open beside what programs need of the system: nothing else, and it starts no
-/// programs. Takes a kernel with Landlock.
+/// The files that a worker may open beside what programs need of the system: nothing else, and it
+/// starts no programs. Takes a kernel with Landlock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerFiles {
     /// Files and directories that it may read. What is not there when it starts is passed over.
@@ -94,7 +94,7 @@ pub struct WorkerStatus {
     /// Why processes ended that should not have, and how many did: `late`, `signal`, `exit`,
     /// `nonsense`, `start`.
     pub failures: [(&'static str, u64); 5],
-    /// Whether calls are made.
+    /// The state of the breaker, which decides if calls are made.
     pub breaker: BreakerState,
     /// Why the last one ended.
     pub last_fault: Option<String>,
@@ -104,7 +104,7 @@ pub struct WorkerStatus {
     pub call_time: Duration,
 }
 
-/// What processes are made from.
+/// The parts that processes are made from.
 pub(crate) struct Blueprint {
     pub(super) sealed: Sealed,
     pub(super) options: WorkerOptions,

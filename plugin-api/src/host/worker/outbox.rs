@@ -1,4 +1,4 @@
-//! What a plugin says of itself, on its way to the host: no word of it makes the plugin wait.
+//! A plugin's words about itself, on their way to the host: none of them makes the plugin wait.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,10 @@ use super::wire;
 
 /// Log lines that wait for the host. What comes on top is lost, and counted.
 const LINES_WAITING: usize = 256;
-/// How often the host is told that keys changed: it takes one snapshot for all of them.
+/// The least time between two notices to the host that keys changed: it takes one snapshot for all
+/// of them.
 const PUSH_EVERY: Duration = Duration::from_millis(100);
-/// How long a process that ends waits for the host to hear its last lines.
+/// The time that a process that ends waits for the host to hear its last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Messages to the host. What cannot be sent at once waits for a thread that may wait for the host.

@@ -27,9 +27,9 @@ use crate::host::error::{CallError, WorkerFault};
 use crate::host::in_process::monotonic_ns;
 use crate::host::instance::Circumstances;
 
-/// How often a call's cancel flag is looked at.
+/// The time between two looks at a call's cancel flag.
 const CANCEL_EVERY: Duration = Duration::from_millis(20);
-/// How long the reason of an end is waited for: as long as the kernel takes to end a process.
+/// The time that the reason of an end is waited for: as long as the kernel takes to end a process.
 const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A process that hosts a plugin.
@@ -72,7 +72,7 @@ struct Calls {
     over: bool,
     /// It should end by itself.
     ending: bool,
-    /// What the host killed it for.
+    /// The fault that the host killed it for.
     killed: Option<WorkerFault>,
     /// Why it ended; known once it is reaped.
     fault: Option<WorkerFault>,
@@ -228,7 +228,7 @@ impl Process {
         }
     }
 
-    /// What a bell says is there: an answer or an error.
+    /// Reads what a bell says is there: an answer or an error.
     pub(super) fn answer(&self, slot: &Slot, what: u32, len: usize) -> Result<Vec<u8>, Fault> {
         let copy = self.sense(self.arena.copy(slot.part, len))?;
         match what {
@@ -325,7 +325,7 @@ impl Process {
         self.changed.notify_all();
     }
 
-    /// Whether it takes calls.
+    /// True if it takes no more calls.
     pub(super) fn is_over(&self) -> bool {
         self.calls().over
     }
@@ -424,7 +424,7 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(family, SocketType::SEQPACKET, flags, None)?)
 }
 
-/// Whether there is something to read, or nothing any more, within that time.
+/// True if there is something to read, or nothing any more, within that time.
 fn readable(socket: &OwnedFd, wait: Duration) -> bool {
     let mut fds = [PollFd::new(socket, PollFlags::IN)];
     matches!(poll(&mut fds, Some(&timespec(wait))), Ok(1..))

@@ -10,7 +10,7 @@ use crate::host::error::CallError;
 use crate::host::{KeyRecord, PluginInfo};
 use crate::{Algorithm, Decoded, ErrorKind, Item, KeyFlags, abi};
 
-/// What the host asks of a worker.
+/// A question of the host to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Op {
@@ -67,11 +67,11 @@ pub(super) const ANSWERED: u32 = 0;
 /// The `what` of a worker's bell: the call failed as a whole.
 pub(super) const FAILED: u32 = 1;
 
-/// What a worker tells the host beside its answers.
+/// The messages of a worker to the host beside its answers.
 pub(super) const LOG: u8 = 1;
 pub(super) const KEYS_CHANGED: u8 = 2;
 pub(super) const SECRET: u8 = 3;
-/// What the host tells a worker beside its questions.
+/// The messages of the host to a worker beside its questions.
 pub(super) const SECRET_IS: u8 = 1;
 pub(super) const NO_SECRET: u8 = 2;
 pub(super) const CLOSE: u8 = 3;
@@ -312,7 +312,7 @@ pub(super) fn put_info(to: &mut impl Put, info: &PluginInfo) -> Option<()> {
     Some(())
 }
 
-/// What a plugin is, as its table would say it; checked as a table is.
+/// The description of a plugin, as its table would give it; checked as a table is.
 pub(super) fn info(from: &mut Reader<'_>) -> Option<PluginInfo> {
     use crate::host::limits;
     let abi_minor = u16::try_from(from.u32()?).ok()?;
