@@ -144,7 +144,7 @@ static void snapshot_close(hallmark_instance *instance, hallmark_snapshot *snaps
   free(snapshot);
 }
 
-/* What is wrong with an item before its bytes are looked at, or HALLMARK_NOT_PROCESSED. */
+/* The fault of an item before its bytes are looked at, or HALLMARK_NOT_PROCESSED. */
 static hallmark_verdict refusal(const hallmark_call *call, const hallmark_item *item) {
   if (call->cancel && __atomic_load_n(call->cancel, __ATOMIC_ACQUIRE)) return HALLMARK_ITEM_CANCELLED;
   if (item->flags || (item->alg && item->alg != HALLMARK_ALG_ED25519)) return HALLMARK_ALG_UNSUPPORTED;

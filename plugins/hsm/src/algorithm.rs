@@ -1,4 +1,4 @@
-//! How a token is asked for a signature of each algorithm, and what it answers.
+//! The questions that a token is asked for a signature of each algorithm, and its answers.
 //!
 //! The hash is computed here and the token signs the digest: `CKM_ECDSA`, `CKM_RSA_PKCS` and
 //! `CKM_RSA_PKCS_PSS` are what every token has, whichever hashes it knows, and the same way
@@ -44,13 +44,13 @@ const fn digest_info(hash: HashFunction) -> [u8; 19] {
     ]
 }
 
-/// What a token is asked: an operation, and the bytes it is done with.
+/// A question for a token: an operation, and the bytes it is done with.
 pub(crate) struct Question {
     pub(crate) mechanism: Mechanism<'static>,
     pub(crate) data: Vec<u8>,
 }
 
-/// What a signature of the algorithm is made of; `None` for one that no token is asked for.
+/// The parts of the algorithm; `None` for one that no token is asked for.
 fn scheme(algorithm: Algorithm) -> Option<Scheme> {
     SUPPORTED.contains(&algorithm).then(|| algorithm.scheme())
 }
@@ -65,7 +65,7 @@ pub(crate) fn hash(algorithm: Algorithm) -> Option<&'static digest::Algorithm> {
     })
 }
 
-/// How a token is asked about a digest; `None` for an algorithm that none is asked about.
+/// The question for a token about a digest; `None` for an algorithm that no token is asked about.
 pub(crate) fn question(algorithm: Algorithm, digest: &[u8]) -> Option<Question> {
     Some(match scheme(algorithm)? {
         Scheme::Ecdsa { .. } => Question { mechanism: Mechanism::Ecdsa, data: digest.to_vec() },
@@ -120,7 +120,7 @@ pub(crate) fn to_token(algorithm: Algorithm, signature: &[u8]) -> Option<Vec<u8>
     Some(raw)
 }
 
-/// Whether the signature is that of the key over the message of this digest, computed here.
+/// True if the signature is that of the key over the message of this digest, computed here.
 pub(crate) fn verifies(
     algorithm: Algorithm,
     spki_der: &[u8],

@@ -96,7 +96,7 @@ pub(crate) enum ConfigError {
     Range {
         /// Which number.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         given: u32,
         /// Its limit.
         max: u32,
@@ -121,7 +121,7 @@ pub(crate) enum Verify {
     Token,
 }
 
-/// What an instance is told.
+/// The configuration of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
     /// `None` for an instance without a token, which has no keys.

@@ -20,7 +20,7 @@ impl Deadline {
         self.0.map(|at| Duration::from_nanos(at.saturating_sub(now())))
     }
 
-    /// Whether it is over.
+    /// True if it is over.
     pub(crate) fn passed(self) -> bool {
         self.left().is_some_and(|left| left.is_zero())
     }

@@ -102,7 +102,7 @@ impl SoftToken {
         run("openssl", &["pkey", "-in", &key, "-pubout", "-outform", "DER"])
     }
 
-    /// Whether OpenSSL takes the signature.
+    /// True if OpenSSL takes the signature.
     pub(crate) fn openssl_verifies(
         &self,
         (label, id): (&str, &str),

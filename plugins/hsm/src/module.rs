@@ -9,7 +9,7 @@ use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 
 static LOADED: Mutex<BTreeMap<String, Module>> = Mutex::new(BTreeMap::new());
-/// Read while a library works, written to begin it anew. Nobody waits to write, so that no call
+/// Read while a library works, written to begin it again. Nobody waits to write, so that no call
 /// waits for one that hangs.
 static AT_WORK: RwLock<()> = RwLock::new(());
 
@@ -19,7 +19,7 @@ struct Module {
     initialized: bool,
 }
 
-/// Keeps every library from beginning anew.
+/// Keeps every library from beginning again.
 pub(crate) fn at_work() -> RwLockReadGuard<'static, ()> {
     AT_WORK.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -33,11 +33,11 @@ pub(crate) struct TokenKey {
     /// The configured name, which others may have too.
     pub(crate) uri: String,
     pub(crate) public: PublicKey,
-    /// How it is found again.
+    /// The name by which it is found again.
     pub(crate) object: ObjectName,
-    /// Whether the private key is there and may sign.
+    /// True if the private key is there and may sign.
     pub(crate) signs: bool,
-    /// Whether it is the only one of its configured name that signs.
+    /// True if it is the only one of its configured name that signs.
     pub(crate) signs_alone: bool,
 }
 
@@ -100,8 +100,8 @@ fn pairs(session: &Session, name: &ObjectName) -> Result<BTreeMap<Vec<u8>, Pair>
     Ok(pairs)
 }
 
-/// What is read of an object. `CKA_VALUE` of a certificate is that certificate; of a key it would
-/// be the key, so it is not asked for.
+/// The attributes that are read of an object. `CKA_VALUE` of a certificate is that certificate; of
+/// a key it would be the key, so it is not asked for.
 fn described(
     session: &Session,
     class: ObjectClass,

@@ -80,7 +80,7 @@ impl Operation<'_> {
         self.sign_hashed(algorithm, &digest)
     }
 
-    /// Whether the token takes the signature for that of the key.
+    /// Checks that the token takes the signature for that of the key.
     pub(crate) fn verify(
         &self,
         algorithm: Option<Algorithm>,

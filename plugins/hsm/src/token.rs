@@ -3,10 +3,11 @@
 //! One session, the anchor, is logged in and does nothing else: the login belongs to all sessions
 //! of the process and ends with the last of them. The others are handed out, one user each.
 //!
-//! What fails is tried again from one step further back: with another session, then with another
-//! login, for which the token is looked for anew, then with the library begun anew. A token that
-//! fails all of it is left alone for a moment. No lock is held while the vendor's library works, so
-//! a call that hangs in it holds one session and nobody else; the host ends the process then.
+//! A call that fails is tried again from one step further back: with another session, then with
+//! another login, for which the token is looked for again, then with the library begun again. A
+//! token that fails all of it is left alone for a moment. No lock is held while the vendor's
+//! library works, so a call that hangs in it holds one session and nobody else; the host ends the
+//! process then.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,8 +24,8 @@ use crate::module;
 use crate::pin::{Pin, PinError, PinSource};
 use crate::uri::TokenName;
 
-/// How long a token that failed is not asked again: devices that are restarting do not get better
-/// by being asked more often.
+/// The time for which a token that failed is not asked again: devices that are restarting do not
+/// get better by being asked more often.
 const REST: Duration = Duration::from_secs(1);
 
 /// Why the token did not do something.
@@ -56,7 +57,7 @@ pub(crate) enum TokenError {
     /// Every session is in use.
     #[error("all {0} sessions on the token are in use")]
     Busy(u32),
-    /// What was asked is not done by this token or with this key.
+    /// This token does not do what was asked, or not with this key.
     #[error("the token: {0}")]
     Unfit(Error),
     /// The token or its library failed.
@@ -71,7 +72,7 @@ pub(crate) enum TokenError {
 }
 
 impl TokenError {
-    /// Whether another session, or another login, may change it.
+    /// True if another session, or another login, may change it.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Module { error, .. } => matches!(error, Error::Pkcs11(..)),
@@ -155,7 +156,7 @@ pub(crate) struct Lease<'a> {
     keep: bool,
 }
 
-/// How far back the next attempt begins.
+/// The step from which the next attempt begins.
 #[derive(Clone, Copy)]
 enum Rung {
     AsItIs,
@@ -237,7 +238,7 @@ impl Token {
         state.epoch += 1;
         drop(state);
         // Closing asks the token, so nobody waits for it under the lock; and it is done before the
-        // library begins anew, with which the numbers of sessions do too.
+        // library begins again, with which the numbers of sessions do too.
         drop((idle, link));
         if matches!(rung, Rung::NewLibrary) {
             module::begin_anew(&self.module);
@@ -388,7 +389,7 @@ impl Token {
 }
 
 impl Lease<'_> {
-    /// Whether the token is still the one that was found. A library may answer from memory what
+    /// Checks that the token is still the one that was found. A library may answer from memory what
     /// was in one that is gone.
     pub(crate) fn check_token(&self) -> Result<(), TokenError> {
         let info = self.library.get_token_info(self.slot)?;

@@ -12,7 +12,7 @@ const URI_BYTES_MAX: usize = 2_048;
 /// Bytes of a label or id. PKCS#11 sets no limit; tokens hold some tens.
 const VALUE_BYTES_MAX: usize = 255;
 
-/// What RFC 7512 lets stand as it is.
+/// Characters that RFC 7512 lets stand as they are.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -218,7 +218,7 @@ fn bytes_of(name: &'static str, value: &str, max: usize) -> Result<Vec<u8>, UriE
             decoded.push((high * 16 + low) as u8);
             rest = after;
         } else {
-            // What the encoder would escape may not stand there bare.
+            // A character that the encoder would escape may not stand there bare.
             if percent_encode(&[*first], ESCAPED).to_string().len() != 1 {
                 return Err(UriError::Encoding(name));
             }

@@ -95,7 +95,7 @@ pub(crate) struct Certificate {
     pub(crate) signing_keys: Vec<SigningKey>,
 }
 
-/// What self-signatures say of one key.
+/// The state of one key by its self-signatures.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
     since: i64,
@@ -186,7 +186,7 @@ struct Subkey {
     bindings: Vec<Signature>,
 }
 
-/// What the signatures that follow are about.
+/// The subject of the signatures that follow.
 enum Subject {
     Primary,
     User,
@@ -257,7 +257,7 @@ impl Parts {
         }
     }
 
-    /// Whether it claims to be of the primary key, or claims nothing.
+    /// True if it claims to be of the primary key, or claims nothing.
     fn is_own(&self, signature: &Signature) -> bool {
         let issuer = signature::issuer(signature);
         let own = key::id(&self.primary.fingerprint());
@@ -353,7 +353,7 @@ impl Parts {
         standing(&subkey.key, &signing, revocation).ok_or_else(|| "it is not bound".to_owned())
     }
 
-    /// Whether the binding holds the subkey's signature over the primary key.
+    /// True if the binding holds the subkey's signature over the primary key.
     fn consents(&self, subkey: &Subkey, binding: &Signature) -> bool {
         binding.embedded_signature().is_some_and(|back| {
             binding_dates(back).is_some()

@@ -79,7 +79,7 @@ impl ConfigError {
     }
 }
 
-/// What becomes of an old signature when its key has ended.
+/// The treatment of an old signature when its key has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OldSignatures {
@@ -122,7 +122,7 @@ pub(crate) struct Keyring {
 pub(crate) struct SecretFile {
     /// An absolute path.
     pub(crate) path: String,
-    /// What else it goes by, beside its fingerprint.
+    /// Another id that it has, beside its fingerprint.
     pub(crate) id: Option<String>,
     /// The name of the secret that is its passphrase.
     pub(crate) passphrase: Option<String>,

@@ -11,7 +11,7 @@ pub(crate) struct HostKey {
     pub(crate) algorithms: &'static [Algorithm],
 }
 
-/// What the host verifies with, or what kind of key it is that nobody here does.
+/// The key that the host verifies with, or the reason why nobody here does.
 pub(crate) fn host_key(params: &PublicParams) -> Result<HostKey, String> {
     match params {
         PublicParams::RSA(_) => rsa(params),

@@ -20,7 +20,7 @@ pub(crate) const CERTIFICATES_MAX: usize = 10_000;
 /// Lines of one keyring about certificates that cannot be used; the others are counted.
 const UNUSABLE_SHOWN: usize = 20;
 
-/// What RFC 3986 lets stand in a path as it is.
+/// Characters that RFC 3986 lets stand in a path as they are.
 const URI_ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
@@ -32,7 +32,7 @@ pub(crate) struct KeyringError {
     pub(crate) reason: KeyringReason,
 }
 
-/// What is wrong with a file.
+/// The fault of a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyringReason {
     /// The operating system says no.
@@ -57,7 +57,7 @@ pub(crate) struct Sourced {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeySet {
     pub(crate) certificates: Vec<Sourced>,
-    /// What gives no key.
+    /// Keyrings and certificates that give no key.
     pub(crate) unusable: Vec<Unusable>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct KeySet {
 pub(crate) struct Unusable {
     /// The keyring, as a URI.
     pub(crate) id: String,
-    /// What is wrong with it.
+    /// The fault.
     pub(crate) why: String,
 }
 

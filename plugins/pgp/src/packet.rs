@@ -124,8 +124,8 @@ fn lines(bytes: &[u8]) -> Result<textual::TextBlocks<'_>, PacketError> {
     }
 }
 
-/// What an armor holds. The library is handed the armor as RFC 9580 §6.2 has it: no headers, which
-/// say nothing that is signed, and an empty line before the body, which people lose.
+/// The contents of an armor. The library is handed the armor as RFC 9580 §6.2 has it: no headers,
+/// which say nothing that is signed, and an empty line before the body, which people lose.
 fn unwrap(block: &TextBlock<'_>) -> Result<(BlockType, Zeroizing<Vec<u8>>), PacketError> {
     let damaged = PacketError::Armor { line: block.line };
     let kind = block.label;

@@ -19,7 +19,7 @@ use crate::sign::{SecretKey, SignError};
 /// written has its keys back by then.
 const AGAIN_SECS: u32 = 10;
 
-/// What the signatures that it takes apart are of.
+/// The algorithms of the signatures that it takes apart.
 const ALGORITHMS: [Algorithm; 19] = {
     use Algorithm::*;
     [
@@ -203,7 +203,7 @@ impl Pgp {
     /// An error leaves the last good reading as it was.
     fn read(&self) -> Result<Reading, Error> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // What went bad since then may be in the middle of being written.
+        // A file that went bad since then may be in the middle of being written.
         let known = last.as_ref().map(|reading| reading.set.unusable.as_slice());
         let doubtful =
             |set: &KeySet| set.unusable.iter().any(|one| !known.unwrap_or_default().contains(one));

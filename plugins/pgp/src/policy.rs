@@ -1,4 +1,4 @@
-//! What is strong enough to be believed.
+//! The algorithms that are strong enough to be believed.
 //!
 //! SHA-1 and MD5 bind nothing, neither a payload nor a certificate: Sequoia's dates for that have
 //! passed, that for certificates on 2023-02-01. A revocation is believed whatever its hash is.
@@ -12,18 +12,18 @@ use crate::key;
 /// Bits of modulus, as in every algorithm of an attestor's key.
 const RSA_BITS_MIN: usize = 2_048;
 
-/// Whether a signature within a certificate may rest on this hash.
+/// True if a signature within a certificate may rest on this hash.
 pub(crate) fn binds(hash: HashAlgorithm) -> bool {
     use HashAlgorithm::{Sha3_256, Sha3_512, Sha224, Sha256, Sha384, Sha512};
     matches!(hash, Sha224 | Sha256 | Sha384 | Sha512 | Sha3_256 | Sha3_512)
 }
 
-/// Whether a signature over a payload may rest on this hash.
+/// True if a signature over a payload may rest on this hash.
 pub(crate) fn signs(hash: HashAlgorithm) -> bool {
     matches!(hash, HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512)
 }
 
-/// What keeps a primary key from vouching for others.
+/// The weakness that keeps a primary key from vouching for others.
 pub(crate) fn weakness(key: &impl KeyDetails) -> Option<String> {
     match key.public_params() {
         PublicParams::RSA(_) if key.algorithm() == PublicKeyAlgorithm::RSAEncrypt => {

@@ -35,7 +35,7 @@ pub(crate) struct LoadError {
     reason: LoadReason,
 }
 
-/// What is wrong with a secret key file.
+/// The fault of a secret key file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadReason {
     /// The operating system says no.
@@ -79,7 +79,7 @@ pub(crate) struct SecretKey {
     /// Its signing keys of RSA, by fingerprint.
     pairs: HashMap<Vec<u8>, KeyPair>,
     pub(crate) certificate: Certificate,
-    /// What else it goes by.
+    /// Another id that it has.
     pub(crate) id: Option<String>,
 }
 
@@ -225,7 +225,7 @@ fn parse(bytes: &[u8]) -> Result<(SignedSecretKey, Certificate), LoadReason> {
     Ok((secret, certificate))
 }
 
-/// What the one armor of a secret key in a file holds; text around it is passed over.
+/// The contents of the one armor of a secret key in a file; text around it is passed over.
 fn armored(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, LoadReason> {
     let mut armors = packet::dearmor_all(text)?;
     armors.retain(|(kind, _)| *kind == BlockType::PrivateKey);

@@ -1,7 +1,7 @@
 //! A signature packet: what it says, the exact bytes that it is over, and its numbers in the form
 //! that the host's arithmetic takes.
 //!
-//! What is signed is put together of the octets as they came, never of what was parsed of them.
+//! The signed bytes are put together of the octets as they came, never of what was parsed of them.
 
 use hallmark_plugin_api::Algorithm;
 use pgp::crypto::hash::HashAlgorithm;
@@ -112,7 +112,7 @@ pub(crate) struct DataSignature {
     dates: Dates,
 }
 
-/// What the host verifies.
+/// A signature in the form that the host verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostSignature {
     pub(crate) algorithm: Algorithm,
@@ -153,7 +153,8 @@ impl DataSignature {
         self.dates
     }
 
-    /// What the host verifies, if this is over `payload`. For EdDSA the message is the digest.
+    /// The signature that the host verifies, if this is over `payload`. For EdDSA the message is
+    /// the digest.
     pub(crate) fn over(&self, payload: &[u8]) -> Result<HostSignature, SignatureError> {
         let message = self.message(payload)?;
         let hash = self.config.hash_alg;
@@ -230,8 +231,8 @@ pub(crate) fn created(signature: &Signature) -> Option<i64> {
     signature.created().map(|at| i64::from(at.as_secs()))
 }
 
-/// What a signature names its key by: a fingerprint, or else the part of one that is a key id.
-/// Empty where it names none.
+/// The name that a signature has for its key: a fingerprint, or else the part of one that is a key
+/// id. Empty where it names none.
 pub(crate) fn issuer(signature: &Signature) -> String {
     let fingerprints = signature.issuer_fingerprint();
     let key_ids = signature.issuer_key_id();

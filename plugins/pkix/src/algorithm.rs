@@ -1,4 +1,4 @@
-//! How a signature of each algorithm is verified.
+//! The verification of a signature of each algorithm.
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
@@ -15,7 +15,7 @@ pub(crate) fn names(algorithms: &[Algorithm]) -> String {
     algorithms.iter().copied().map(Algorithm::name).collect::<Vec<_>>().join(", ")
 }
 
-/// How a signature of it is verified.
+/// The verification of a signature of it.
 pub(crate) fn verification(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
     use Curve::{P256, P384, P521};
     use HashFunction::{Sha256, Sha384, Sha512};

@@ -101,7 +101,7 @@ pub(crate) struct Config {
 pub(crate) struct SigningKeyConfig {
     /// The file, an absolute path.
     pub(crate) path: String,
-    /// What it goes by; the `file` URI of its path where not given.
+    /// Its id; the `file` URI of its path if not given.
     pub(crate) id: Option<String>,
     /// The only algorithm it signs with; any that its kind allows where not given.
     pub(crate) algorithm: Option<Algorithm>,

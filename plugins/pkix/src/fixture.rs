@@ -170,7 +170,7 @@ pub(crate) fn openssl_public_der(genpkey: &[&str]) -> Vec<u8> {
     openssl(&["pkey", "-pubout", "-outform", "DER"], &private)
 }
 
-/// What `openssl` prints for the arguments and this standard input.
+/// The output of `openssl` for the arguments and this standard input.
 pub(crate) fn openssl(arguments: &[&str], stdin: &[u8]) -> Vec<u8> {
     let directory = TempDir::new().unwrap();
     let input = fs::File::open(written(&directory, "stdin", stdin)).unwrap();

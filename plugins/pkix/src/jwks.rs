@@ -82,7 +82,7 @@ enum Unusable {
     Encoding {
         /// The member.
         member: &'static str,
-        /// What it takes.
+        /// The form that it takes, in words.
         expected: &'static str,
     },
     /// A `kid` that is empty or too long.
@@ -291,7 +291,7 @@ fn curve(crv: &str) -> Option<Curve> {
     }
 }
 
-/// What an `alg` allows, whatever the size of the key.
+/// The algorithms that an `alg` allows, whatever the size of the key.
 fn algorithms(alg: &str) -> Option<&'static [Algorithm]> {
     use Algorithm::*;
     match alg {

@@ -59,9 +59,9 @@ pub(crate) enum KeyError {
     Length {
         /// The algorithm or curve.
         kind: &'static str,
-        /// What it takes, in words.
+        /// The sizes that it takes, in words.
         expected: &'static str,
-        /// What was given.
+        /// The size that was given, in bytes.
         given: usize,
     },
     /// A point in hybrid form or at infinity.
@@ -83,7 +83,7 @@ impl From<der::Error> for KeyError {
 pub(crate) struct Key {
     /// The `SubjectPublicKeyInfo`, canonical DER. An elliptic point may be compressed.
     pub(crate) spki_der: Vec<u8>,
-    /// What signatures of it can be: never empty, all of one key size or curve.
+    /// The algorithms that its signatures can have: never empty, all of one key size or curve.
     pub(crate) algorithms: Vec<Algorithm>,
 }
 

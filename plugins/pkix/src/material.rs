@@ -67,7 +67,7 @@ impl From<Key> for FoundKey {
     }
 }
 
-/// What one file holds.
+/// The contents of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Material {
     /// Keys in PEM, DER or certificates, in their order, each with why it gives none where it does

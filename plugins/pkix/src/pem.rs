@@ -49,9 +49,9 @@ impl From<TextError> for PemError {
 
 /// One block, decoded. Wiped when dropped: it may be a private key.
 pub(crate) struct Block {
-    /// What it says it is, such as `PUBLIC KEY`.
+    /// The kind that it says it is, such as `PUBLIC KEY`.
     pub(crate) label: &'static str,
-    /// What is in it.
+    /// The bytes in it.
     pub(crate) der: Zeroizing<Vec<u8>>,
 }
 

@@ -165,7 +165,7 @@ impl Pkix {
     /// An error leaves the last good reading as it was.
     fn read(&self) -> Result<Reading, Error> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // What went bad since then may be in the middle of being written.
+        // A file that went bad since then may be in the middle of being written.
         let known = last.as_ref().map(|reading| reading.set.unusable.as_slice());
         let doubtful =
             |set: &KeySet| set.unusable.iter().any(|one| !known.unwrap_or_default().contains(one));

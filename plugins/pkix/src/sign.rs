@@ -35,7 +35,7 @@ pub(crate) struct LoadError {
     reason: LoadReason,
 }
 
-/// What is wrong with a private key file.
+/// The fault of a private key file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadReason {
     /// The operating system says no.
@@ -116,7 +116,7 @@ enum Pair {
 
 /// A private key that signs.
 pub(crate) struct SigningKey {
-    /// What it goes by.
+    /// Its id.
     pub(crate) id: String,
     /// Its public half, with the algorithms it may sign with.
     pub(crate) public: Key,
@@ -333,7 +333,7 @@ mod tests {
         SigningKey::load(&SigningKeyConfig { path, id: None, algorithm })
     }
 
-    /// How `openssl` is asked about an algorithm.
+    /// The arguments with which `openssl` is asked about an algorithm.
     fn openssl_arguments(algorithm: Algorithm) -> Vec<&'static str> {
         use Algorithm::*;
         let pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"];

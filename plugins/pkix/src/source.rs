@@ -20,7 +20,7 @@ pub(crate) const DIRECTORY_ENTRIES_MAX: usize = 1_000;
 /// Keys of one instance, over all of its sources: ten attestors at Google's limit.
 pub(crate) const KEYS_MAX: usize = 10_000;
 
-/// What RFC 3986 lets stand in a path or fragment as it is.
+/// Characters that RFC 3986 lets stand in a path or fragment as they are.
 const URI_ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -58,7 +58,7 @@ impl SourceError {
     }
 }
 
-/// What is wrong with a source.
+/// The fault of a source.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceReason {
     /// The operating system says no.
@@ -110,7 +110,7 @@ pub(crate) struct SourcedKey {
 pub(crate) struct Unusable {
     /// The id that its key would have, or the `file` URI.
     pub(crate) id: String,
-    /// What is wrong with it.
+    /// The fault.
     pub(crate) why: String,
 }
 
@@ -119,9 +119,9 @@ pub(crate) struct Unusable {
 pub(crate) struct KeySet {
     /// The keys.
     pub(crate) keys: Vec<SourcedKey>,
-    /// What gives no key.
+    /// Files and keys that give no key.
     pub(crate) unusable: Vec<Unusable>,
-    /// What is for another purpose and was passed over, a line each.
+    /// Keys that are for another purpose and were passed over, a line each.
     pub(crate) notes: Vec<String>,
 }
 
@@ -297,7 +297,7 @@ mod tests {
         read_path(path).unwrap_err().to_string()
     }
 
-    /// What is said of the only thing at `path` that cannot be used, with its name.
+    /// The text about the only thing at `path` that cannot be used, with its name.
     fn unusable(path: &Path) -> String {
         let set = read_path(path).unwrap();
         let [Unusable { id, why }] = set.unusable.as_slice() else { panic!("{set:?}") };

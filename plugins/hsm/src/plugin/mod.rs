@@ -37,8 +37,8 @@ struct Reading {
     generation: u64,
 }
 
-/// What a handle across the boundary stands for: a key that verifies has an odd one, the same key
-/// as one that signs the next.
+/// The meaning of a handle across the boundary: a key that verifies has an odd one, the same key as
+/// one that signs the next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     Verify,
