@@ -1,5 +1,5 @@
-//! What a stranger and a caller without a role cost a cluster: its latency at a fixed rate while
-//! they do what they can, over its latency without them, turn about on the same daemon.
+//! The cost to a cluster of a stranger and of a caller without a role: its latency at a fixed rate
+//! while they do what they can, over its latency without them, turn about on the same daemon.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;

@@ -18,7 +18,7 @@ const ROLELESS: usize = 64;
 /// Where they come from: not from where the load does.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// How long one look for refusals waits: how late they notice that they are to end.
+/// The time that one look for refusals waits: how late they notice that they are to end.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The token, and the name, of the principal without a role.
@@ -42,7 +42,7 @@ impl Attackers {
     }
 }
 
-/// What the process does, until its standard input ends or one of them is not refused. It is one
+/// The work of the process, until its standard input ends or one of them is not refused. It is one
 /// thread that waits: many would outweigh the load on its core, whatever their priority.
 pub(crate) fn run(address: SocketAddr) -> anyhow::Result<()> {
     let mut crowd = Crowd::gather(address)?;

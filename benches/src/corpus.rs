@@ -79,7 +79,7 @@ impl Signer {
         })
     }
 
-    /// What a daemon must be told first: method, path and body of each call.
+    /// The calls that a daemon must get first: method, path and body of each.
     pub(crate) fn setup(&self) -> Vec<(&'static str, String, Value)> {
         let spki = spki(&self.pair);
         let pem = format!(
@@ -92,7 +92,7 @@ impl Signer {
     }
 }
 
-/// What a daemon must be told first, for an attestor that trusts this key.
+/// The calls that a daemon must get first, for an attestor that trusts this key.
 pub(crate) fn setup(key: &Value) -> Vec<(&'static str, String, Value)> {
     let parent = format!("projects/{PROJECT}");
     let note = json!({"attestation": {"hint": {"humanReadableName": ATTESTOR}}});

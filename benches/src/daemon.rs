@@ -88,12 +88,12 @@ impl Daemon {
     }
 }
 
-/// Whether the body of an answer allows. The decision says so first.
+/// True if the body of an answer allows. The decision says so first.
 pub(crate) fn allows(body: &[u8]) -> bool {
     body.starts_with(br#"{"allowed":true,"#)
 }
 
-/// Whether the body of an answer about one image says that it was worked out before.
+/// True if the body of an answer about one image says that it was worked out before.
 pub(crate) fn is_cached(body: &[u8]) -> bool {
     body.ends_with(br#""cached":true}]}"#)
 }

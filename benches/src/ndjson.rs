@@ -10,12 +10,12 @@ use crate::connection::Connection;
 use crate::corpus::question;
 use crate::daemon::{allows, is_cached};
 
-/// What came of a stream.
+/// The result of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Streamed {
     /// From the first byte sent to the last answer.
     pub(crate) elapsed: Duration,
-    /// How many answers said that they were cached.
+    /// The number of answers that said that they were cached.
     pub(crate) cached: usize,
 }
 

@@ -1,4 +1,4 @@
-//! nginx with one static body, as fast as it can be had: one process, no log. It answers from
+//! nginx with one static body, as fast as it can be made: one process, no log. It answers from
 //! memory, whatever is asked, and from a file at [`FILE`].
 
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -13,7 +13,7 @@ use crate::connections::Connections;
 use crate::stats::Sample;
 use crate::witness;
 
-/// What the sending side does between two requests.
+/// The behaviour of the sending side between two requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Between {
     /// It looks for answers without a rest: its core is its own.

@@ -24,7 +24,7 @@ use crate::report::Line;
 use crate::stats::{Pairs, Rate};
 use crate::{Options, cores};
 
-/// What the daemon must reach of either: it does the same work and records it, too.
+/// The ratio that the daemon must reach of either: it does the same work and records it, too.
 const AIM: f64 = 1.0;
 /// Images of one side of a pair: a signature of RSA-4096 takes ten milliseconds to make.
 const RSA_IMAGES: u64 = 500;

@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::Context;
 
-/// What it says once it has begun.
+/// The line that it writes once it has begun.
 const BEGUN: &str = "begun";
 
 /// Such a process, from outside.
@@ -58,7 +58,7 @@ pub(crate) fn end() -> Receiver<()> {
     end
 }
 
-/// Whether standard input has ended.
+/// True if standard input has ended.
 pub(crate) fn has_ended(end: &Receiver<()>) -> bool {
     end.try_recv() == Err(mpsc::TryRecvError::Disconnected)
 }

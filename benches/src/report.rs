@@ -1,4 +1,4 @@
-//! What a benchmark found, as one line.
+//! The findings of a benchmark, as one line.
 
 use std::fmt;
 

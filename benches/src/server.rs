@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::cores;
 
-/// How long a server may take to start: a store of a million occurrences is checked first.
+/// The time that a server may take to start: a store of a million occurrences is checked first.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running server. Dropped, it is killed.

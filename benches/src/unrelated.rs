@@ -1,5 +1,5 @@
-//! How many decisions stay cached while policies and notes that have nothing to do with them are
-//! written.
+//! The number of decisions that stay cached while policies and notes that have nothing to do with
+//! them are written.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -60,7 +60,7 @@ impl Witnesses {
 }
 
 impl Stop {
-    /// Whether it touched what was due and answered at these times: or what had piled up behind it,
+    /// True if it touched what was due and answered at these times: or what had piled up behind it,
     /// which takes as long again at most.
     pub(crate) fn touched(&self, due: Duration, answered: Duration) -> bool {
         let over = self.ended + (self.ended - self.began);
@@ -80,7 +80,7 @@ pub(crate) fn now() -> Duration {
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-/// What keeps a core awake does, until its standard input ends.
+/// Keeps a core awake, until its standard input ends.
 pub(crate) fn keep_awake() {
     let end = partner::end();
     partner::say_begun();
@@ -89,7 +89,7 @@ pub(crate) fn keep_awake() {
     }
 }
 
-/// What a witness does, until its standard input ends.
+/// Runs a witness, until its standard input ends.
 pub(crate) fn run() {
     let end = partner::end();
     partner::say_begun();

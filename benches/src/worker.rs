@@ -1,4 +1,5 @@
-//! What a process of its own costs a plugin: microseconds more for each item than in the daemon.
+//! The cost to a plugin of a process of its own: microseconds more for each item than in the
+//! daemon.
 //!
 //! A plugin that does next to nothing is called as the daemon calls it, by `hallmark plugins
 //! bench`, once here and once in a worker, turn about. Caller and worker share one core, so that

@@ -31,7 +31,7 @@ fn render(namespace: &str, values: &Value) -> Output {
     run(command.arg(deploy("kubernetes/chart")).arg(namespace).arg(file))
 }
 
-/// What the chart makes of these values.
+/// The objects that the chart renders from these values.
 pub(crate) fn rendered(namespace: &str, values: &Value) -> Vec<Value> {
     let output = render(namespace, values);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! What the manifests ask of the daemon, it does.
+//! The daemon does all that the manifests ask of it.
 
 use std::io::Write;
 use std::path::Path;

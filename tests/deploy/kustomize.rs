@@ -1,5 +1,5 @@
-//! What Kustomize makes of a folder, as far as `deploy/kubernetes` uses it: Debian's kubectl is from
-//! before components. Where a newer one is at hand, it must say the same.
+//! The output of Kustomize for a folder, as far as `deploy/kubernetes` uses it: Debian's kubectl is
+//! from before components. Where a newer one is at hand, it must say the same.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::tree::{COMPONENTS, deploy, documents, items, overlay, printed, text};
 
-/// What Kustomize makes of a folder. Panics at whatever it is not sure to do alike.
+/// The output of Kustomize for a folder. Panics at whatever it is not sure to do alike.
 pub(crate) fn kustomized(folder: &Path) -> Vec<Value> {
     let mut made = Vec::new();
     lay(folder, &mut made);

@@ -1,5 +1,5 @@
-//! What is under `deploy/`: that it says what Kubernetes, Prometheus and the daemon understand, and
-//! that its parts fit each other.
+//! The files under `deploy/`: they say what Kubernetes, Prometheus and the daemon understand, and
+//! their parts fit each other.
 
 mod certificates;
 mod chart;

@@ -251,7 +251,7 @@ fn every_volume_is_there_and_every_file_lies_in_one() {
     }
 }
 
-/// What is under way when a pod ends is finished before it is killed.
+/// Work that is under way when a pod ends is finished before it is killed.
 #[test]
 fn draining_fits_into_the_grace_period() {
     for (name, documents) in builds() {
@@ -265,7 +265,7 @@ fn draining_fits_into_the_grace_period() {
     }
 }
 
-/// What the daemon is told to listen on is what the pod opens.
+/// The daemon is told to listen on the ports that the pod opens.
 #[test]
 fn the_daemon_listens_where_the_pod_says() {
     for (name, documents) in builds() {

@@ -18,7 +18,7 @@ struct Family {
     labels: BTreeSet<String>,
 }
 
-/// What a running daemon exports, a plugin of which runs in a process of its own.
+/// The metrics that a daemon exports while a plugin of it runs in a process of its own.
 async fn exported() -> BTreeMap<String, Family> {
     let plugin = "[[plugins]]\nname = 'pkix'\nisolation = 'worker'\nconfig = {}";
     let world = World::configured(plugin).await;

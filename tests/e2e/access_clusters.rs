@@ -102,7 +102,7 @@ async fn at_every_door(client: &Client, cluster: &str) -> Vec<Answer> {
     answers
 }
 
-/// Whether the image was let in, at the first door.
+/// True if the image was let in, at the first door.
 fn is_let_in(answers: Vec<Answer>) -> bool {
     let mut bodies: Vec<Value> = answers.into_iter().map(Answer::ok).collect();
     let said = [

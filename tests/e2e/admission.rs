@@ -1,4 +1,4 @@
-//! What a Kubernetes API server is answered: to every recorded call as `tests/data/admission` says,
+//! The answers to a Kubernetes API server: to every recorded call as `tests/data/admission` says,
 //! to calls of versions yet to come, and to objects that would rather not be judged.
 
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ fn calls(expected: &Value) -> impl Iterator<Item = (&String, &Value)> {
     expected["calls"].as_object().expect("calls").iter()
 }
 
-/// What an answer comes to, in the words of the expectations.
+/// The meaning of an answer, in the words of the expectations.
 fn word(door: &str, answer: &Value) -> &'static str {
     let status = if door == "admission" { &answer["response"] } else { &answer["status"] };
     let notes = &status["auditAnnotations"];

@@ -1,4 +1,4 @@
-//! What API servers of other versions send than those that were recorded: other versions of the
+//! Calls of API servers of other versions than those that were recorded: other versions of the
 //! review, other parts of a pod, other kinds.
 
 use hallmark_tests::admission::{creation, pod, post, review, update};
@@ -68,7 +68,8 @@ async fn whichever_part_of_a_pod_is_changed_its_images_count() {
     }
 }
 
-/// What comes with Kubernetes and starts no image passes, whatever the policy, and leaves no record.
+/// A kind that comes with Kubernetes and starts no image passes, whatever the policy, and leaves no
+/// record.
 #[tokio::test]
 async fn what_is_known_to_start_no_image_passes() {
     let world = World::configured("allowed_hosts = ['hallmark.hallmark-system.svc']").await;

@@ -1,4 +1,5 @@
-//! What is written is obeyed or refused: nothing in a request or a document is dropped in silence.
+//! Everything that is written is obeyed or refused: nothing in a request or a document is dropped
+//! in silence.
 
 use hallmark_tests::admission::{creation, pod};
 use hallmark_tests::client::Client;

@@ -326,7 +326,7 @@ async fn a_database_that_is_taken_away_refuses_writes_until_it_is_back() {
     assert_allowed(&decide(client, &[&image("x")]).await, "ALWAYS_ALLOW");
 }
 
-/// What was acknowledged is in the log, whenever the daemon dies.
+/// A decision that was acknowledged is in the log, whenever the daemon dies.
 #[tokio::test]
 async fn what_was_acknowledged_before_a_kill_is_in_the_log() {
     let place = tempfile::tempdir().expect("a directory");

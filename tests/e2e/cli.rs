@@ -32,7 +32,7 @@ impl Cli {
         hallmark(&self.daemon.client, args)
     }
 
-    /// What a verb prints that succeeds.
+    /// The output of a verb that succeeds.
     pub(crate) fn run(&self, args: &[&str]) -> String {
         printed(&self.output(args), 0)
     }
@@ -42,7 +42,7 @@ impl Cli {
         serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{args:?}: {printed}"))
     }
 
-    /// What a verb says that fails.
+    /// The message of a verb that fails.
     pub(crate) fn fails(&self, args: &[&str]) -> String {
         failure(&self.output(args))
     }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 const KILLS: usize = 100;
 const BATCH: usize = 20;
 
-/// What a resource may be: as acknowledged last, or as a write says that was cut off.
+/// The states that a resource may have: as acknowledged last, or as a write says that was cut off.
 #[derive(Debug, Default)]
 struct Ledger {
     /// Occurrences acknowledged and not deleted since, by name.

@@ -1,4 +1,4 @@
-//! What is allowed, what is denied, and what the answer says about why.
+//! Images that are allowed, images that are denied, and the reasons that the answer gives.
 
 use hallmark_tests::client::Client;
 use hallmark_tests::daemon::Daemon;
@@ -299,7 +299,7 @@ async fn a_project_without_a_policy_allows_if_that_was_asked_for() {
     }
 }
 
-/// What creates one resource of each kind in a project, its policy aside.
+/// The requests that create one resource of each kind in a project, its policy aside.
 fn one_of_each_kind(project: &str) -> Vec<(String, Value)> {
     let note = json!({"attestation": {"hint": {"humanReadableName": "n"}}});
     let attestor =

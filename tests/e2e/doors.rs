@@ -12,7 +12,7 @@ use hallmark_tests::project::{
 };
 use serde_json::{Value, json};
 
-/// What one door says: whether it lets the image in, and the text where it does not.
+/// The answer of one door: if it lets the image in, and the text if it does not.
 #[derive(Debug, PartialEq)]
 struct Said {
     allowed: bool,
@@ -186,7 +186,7 @@ async fn every_door_gives_the_same_verdict() {
     assert!(seen.iter().all(|&count| count > 100), "{seen:?}");
 }
 
-/// What a door cannot carry is said where it may have mattered.
+/// A denial names the facts that its door cannot carry, if they may have mattered.
 #[tokio::test]
 async fn a_denial_says_what_its_door_cannot_carry() {
     let world = furnished().await;

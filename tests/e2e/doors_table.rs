@@ -78,7 +78,7 @@ impl Table {
         &self.daemon.client
     }
 
-    /// Whether a daemon as it is configured can be in this state: nothing is down or full, keys are
+    /// True if a daemon as it is configured can be in this state: nothing is down or full, keys are
     /// plain, projects without a policy are denied, and the API takes the request.
     fn can_be_put(&self, row: &Value) -> bool {
         let plain = |attestor: &Value| {

@@ -121,7 +121,7 @@ fn a_key_is_changed_only_into_one_of_its_kind() {
     assert_eq!(cli.json(&["attestors", "list"])[0]["userOwnedGrafeasNote"].get("publicKeys"), None);
 }
 
-/// What a verb prints of an IAM policy: its roles and members.
+/// The roles and members that a verb prints of an IAM policy.
 fn bindings(policy: &Value) -> Value {
     policy.get("bindings").cloned().unwrap_or(json!([]))
 }
@@ -316,7 +316,7 @@ fn the_encoded_payload_is_signed_and_the_payload_filed() {
     assert!(refused.contains("--pae-encode-payload"), "{refused}");
 }
 
-/// Whether OpenSSL accepts a signature by the key of `build`.
+/// True if OpenSSL accepts a signature by the key of `build`.
 fn verifies(cli: &Cli, signature: &[u8], message: &[u8]) -> bool {
     let (signature, message) = (cli.file("s", signature), cli.file("m", message));
     let public = cli.dir.path().join("build.pub");

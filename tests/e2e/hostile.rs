@@ -8,8 +8,8 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-/// What the daemon may hold at most, whatever is thrown at it here. The debug build with its
-/// caches empty takes some 40 MiB.
+/// The memory that the daemon may hold at most, whatever is thrown at it here. The debug build with
+/// its caches empty takes some 40 MiB.
 const PEAK_MIB: u64 = 300;
 
 const MIB: usize = 1 << 20;

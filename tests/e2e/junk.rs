@@ -65,7 +65,7 @@ async fn a_good_attestation_stays_good_when_junk_comes_after_it() {
             file(client, &junk(&image, &format!("https://junk/{number}"), 333)).await;
         }
     }
-    // What is good is not counted: there is room for one more.
+    // A good signature is not counted: there is room for one more.
     file(client, &junk(&image, "https://junk/last", 1)).await;
     assert_allowed(&decide(client, &[&image]).await, "ATTESTED");
     refused_for_limit(client, &junk(&image, KEY_ID, 1)).await;
@@ -192,7 +192,7 @@ async fn an_explanation_is_bounded_and_counts_what_it_leaves_out() {
     assert_eq!(log["decision"], decision);
 }
 
-/// What is not stored is held to the same limits and examined as what is.
+/// An attestation that is not stored is held to the same limits and examined as one that is.
 #[tokio::test]
 async fn a_good_signature_is_found_at_the_end_of_an_attestation_that_is_not_stored() {
     let world = World::new().await;

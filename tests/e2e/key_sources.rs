@@ -80,7 +80,7 @@ impl Source {
         self.until_error(|said| said.is_none()).await;
     }
 
-    /// What `hallmark plugins list` prints.
+    /// The output of `hallmark plugins list`.
     fn listed(&self) -> String {
         let config = self.dir.path().join("hallmark.toml");
         let mut list = std::process::Command::new(binary("hallmark"));
@@ -115,7 +115,7 @@ async fn a_key_replaced_at_its_source_is_trusted_and_the_old_one_is_not() {
     assert_denied(&decide(client, &[&by_old]).await, "NOT_ATTESTED");
 }
 
-/// What is not seen is not gone.
+/// A key that is not seen is not gone.
 #[tokio::test]
 async fn a_source_that_breaks_keeps_its_last_good_keys() {
     let key = Key::generate("ECDSA_P256_SHA256");

@@ -20,9 +20,9 @@ use crate::request_shapes::gzip;
 /// MiB that a request may add whose body is refused or passed over: what `docs/operating.md` says.
 const ROUTE_MIB: u64 = 64;
 const MIB: usize = 1 << 20;
-/// What the daemon takes of a body, nearly.
+/// Bytes that the daemon takes of a body, nearly.
 const BODY: usize = 4 * MIB - 64;
-/// What it takes of a document that is stored as it is.
+/// Bytes that it takes of a document that is stored as it is.
 const DOCUMENT: usize = MIB - 64;
 
 type Bodies = Vec<(&'static str, Bytes)>;
@@ -135,7 +135,7 @@ const TABLE: &[Row] = &[
     ),
 ];
 
-/// What the routes begin with that take a body and read none.
+/// The prefix of the routes that take a body and read none.
 const UNREAD: &str = "/v1/projects/{project}/occurrences/{occurrence}:";
 
 /// `whole` with as much of `unit` in the place of `…` as makes so many bytes; in each, `#` is

@@ -1,4 +1,4 @@
-//! What an operator's dashboard is made of.
+//! The metrics that an operator's dashboard is made of.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,7 +129,7 @@ async fn everything_that_happens_is_counted() {
     assert!(moved("hallmark_store_seconds_count", &[]) >= 3.0);
 }
 
-/// What the issue names, from the first scrape on.
+/// Every metric that a dashboard needs is there from the first scrape on.
 #[tokio::test]
 async fn what_a_dashboard_needs_is_there_from_the_start() {
     let world = World::new().await;

@@ -22,7 +22,7 @@ const ASKING: usize = 8;
 /// Answers that each client must get in a state before the next change begins.
 const ANSWERS_PER_STATE: usize = 5;
 
-/// What the clients and the writer know of each other.
+/// The facts that the clients and the writer know of each other.
 #[derive(Debug)]
 struct Course {
     path: &'static str,
@@ -106,8 +106,8 @@ impl Course {
     }
 }
 
-/// What tells one state's answer from another's: the verdict on a pod, or the reason and what the
-/// attestor says.
+/// The word that tells one state's answer from another's: the verdict on a pod, or the reason and
+/// what the attestor says.
 fn word(decision: &Value) -> &str {
     if let Some(verdict) = decision["verdict"].as_str() {
         return verdict;
@@ -196,7 +196,7 @@ async fn the_policy_flips() {
         .await;
 }
 
-/// What a check of a platform policy rests on: its policy, the attestations of a project, and the
+/// The inputs of a check of a platform policy: its policy, the attestations of a project, and the
 /// notes that they are filed under.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whether_a_pod_conforms_flips() {

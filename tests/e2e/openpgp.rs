@@ -12,7 +12,7 @@ use hallmark_tests::project::{
 };
 use serde_json::{Value, json};
 
-/// What `gpg --quick-gen-key` calls the kinds of key, and the algorithm that each signs with.
+/// The names of the kinds of key in `gpg --quick-gen-key`, and the algorithm that each signs with.
 const KINDS: [(&str, &str); 7] = [
     ("rsa2048", "RSA_SIGN_PKCS1_2048_SHA512"),
     ("rsa3072", "RSA_SIGN_PKCS1_3072_SHA512"),
@@ -237,12 +237,12 @@ async fn trust_refused(world: &World, armored: &str) -> String {
     answer.refused(400, "INVALID_ARGUMENT")
 }
 
-/// What ends a key.
+/// An event that ends a key.
 struct End {
     name: &'static str,
     end: fn(&Gpg, i64, &str),
     outcome: &'static str,
-    /// Whether the options let a signature from before it count.
+    /// True if the options let a signature from before it count.
     can_be_outlived: bool,
     said: &'static str,
 }
@@ -318,7 +318,7 @@ async fn a_key_that_has_ended_denies_with_the_date() {
             assert_outcome(&later, outcome);
             assert!(detail(&later).starts_with(said), "{name}: {later:#}");
         }
-        // What was attested before is denied from the next decision on.
+        // An image that was attested before is denied from the next decision on.
         let good = decide(strict.client(), &[&image(&good)]).await;
         assert_outcome(&good, outcome);
         assert!(detail(&good).starts_with(said), "{name}: {good:#}");

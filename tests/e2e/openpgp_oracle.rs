@@ -14,7 +14,7 @@ use hallmark_tests::keys::write;
 use hallmark_tests::project::{image, note, payload as payload_of};
 use serde_json::{Value, json};
 
-/// What happens to a certificate after it was made and before it is looked at.
+/// The history of a certificate between its making and the look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum History {
     Plain,
@@ -89,11 +89,11 @@ const HASHES: [&str; 5] = ["SHA256", "SHA512", "SHA224", "SHA1", "RIPEMD160"];
 /// A signature, with when and over which hash it was made.
 type Made = (When, &'static str, Vec<u8>);
 
-/// What is signed, by what, when.
+/// The certificate that signs, the date of the signature, and its hash.
 type Case = (History, When, &'static str);
 
-/// Whether ours accepts where Sequoia's does not, or the reverse; of which cases; and why that is
-/// right.
+/// True if ours accepts and Sequoia's does not, false for the reverse; the cases that it covers;
+/// and the reason why that is right.
 type Difference = (bool, fn(&Case) -> bool, &'static str);
 
 const DIFFERENCES: [Difference; 4] = [

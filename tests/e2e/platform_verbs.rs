@@ -53,7 +53,7 @@ fn platform_policies_are_looked_after() {
     let nowhere = cli.fails(&["policy", "describe", "strict"]);
     assert!(nowhere.contains("--platform gke"), "{nowhere}");
 
-    // What `describe` prints is what `update` reads, its etag among it.
+    // The output of `describe` is the input of `update`, with its etag.
     let old = cli.file("old.yaml", cli.run(&["policy", "describe", whole]));
     let changed = cli.file("new.json", json!({"gkePolicy": {}, "description": "lax"}).to_string());
     let updated = cli.json(&["policy", "update", whole, "--policy-file", &changed]);

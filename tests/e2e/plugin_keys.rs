@@ -130,7 +130,7 @@ async fn a_plugin_gains_nothing_by_the_id_of_another() {
     assert!(metrics.contains("hallmark_plugin_keys_refused{plugin=\"thief\"} 1"), "{metrics}");
 }
 
-/// What claims to read PEM does not get the keys that attestors hold as text.
+/// A plugin that claims to read PEM does not get the keys that attestors hold as text.
 #[tokio::test]
 async fn a_plugin_reads_no_text_that_the_installation_reads() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -221,7 +221,8 @@ async fn a_slow_plugin_does_not_hold_up_the_start() {
     }
 }
 
-/// What refuses its configuration when nobody waits for it any longer is loud all the same.
+/// A plugin that refuses its configuration when nobody waits for it any longer is loud all the
+/// same.
 #[tokio::test]
 async fn a_configuration_that_is_refused_late_is_said_everywhere() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -392,7 +393,8 @@ async fn a_plugin_that_talks_much_fills_no_log() {
         let log = daemon.log();
         assert!(log.len() < 1 << 20, "{isolation}: {} bytes", log.len());
         assert!(log.contains("line 0"), "{isolation}: {log}");
-        // What a plugin in the daemon writes to standard error itself is out of our hands.
+        // The lines that a plugin in the daemon writes to standard error itself are out of our
+        // hands.
         let written = |line: &&str| isolation == "worker" || !line.starts_with("complaint");
         let own: Vec<_> = log.lines().filter(|line| line.contains("red")).filter(written).collect();
         assert!(own.iter().all(|line| !line.contains("\u{1b}[31mred")), "{isolation}: {own:?}");

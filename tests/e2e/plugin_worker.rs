@@ -52,7 +52,7 @@ async fn sign(client: &Client, message: &[u8]) -> Option<Vec<u8>> {
     (answer.status == 200).then(|| STANDARD.decode(signature).expect("base64"))
 }
 
-/// What came of requests at a steady rate.
+/// The results of requests at a steady rate.
 #[derive(Debug, Default)]
 struct Ledger {
     sent: AtomicU64,

@@ -262,7 +262,7 @@ async fn query_parameters_may_be_in_snake_case() {
     assert!(twice.refused(400, "INVALID_ARGUMENT").contains("given twice"));
 }
 
-/// What Terraform writes when a policy is destroyed, and how it reads an error.
+/// The write that Terraform makes when a policy is destroyed, and its way to read an error.
 #[tokio::test]
 async fn terraform_destroys_a_policy_and_reads_what_is_wrong_with_one() {
     let world = World::new().await;

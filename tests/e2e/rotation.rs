@@ -121,7 +121,8 @@ impl Hammer {
         Self { stop, asked, tasks }
     }
 
-    /// How many decisions were asked for; each was an allow.
+    /// Stops the callers; answers the number of decisions that they asked for, each of which was an
+    /// allow.
     async fn stop(self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {

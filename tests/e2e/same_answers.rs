@@ -95,7 +95,7 @@ async fn files_and_database_answer_alike() {
     assert!((20..80).contains(&allowed), "{allowed} of 100 are allowed");
 }
 
-/// What a note that is gone, or was never there, has to say of each.
+/// A note that is gone, or was never there, attests nothing to either of them.
 #[tokio::test]
 async fn a_deleted_note_attests_nothing_in_database_and_files() {
     let world = World::new().await;
@@ -341,7 +341,7 @@ async fn a_fault_is_told_as_long_as_it_is_there() {
     files.replace("policy.yaml", "{");
     files.until_reload_fails("policy.yaml").await;
     files.daemon.signal("HUP");
-    // What SIGHUP does is over when a change made after it is seen.
+    // The work of SIGHUP is over when a change made after it is seen.
     eventually("the reload", || async {
         let log = files.daemon.log();
         (log.matches("reloaded").count() >= 2).then_some(())

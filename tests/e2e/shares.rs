@@ -79,7 +79,7 @@ async fn strangers_who_ask_for_much_at_once_are_read_no_faster_than_they_are_ans
     for number in 0..400 {
         let mut wire = TcpStream::connect(client.address()).await.expect("a listener");
         let token = (number % 2 == 0).then_some("roleless");
-        // What the daemon does not read may stay unsent.
+        // Bytes that the daemon does not read may stay unsent.
         let asked = opening(client.address(), token, 0, 200);
         drop(timeout(Duration::from_secs(5), wire.write_all(&asked)).await);
         held.push(wire);

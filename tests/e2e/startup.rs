@@ -1,4 +1,4 @@
-//! How a daemon starts, refuses to, reloads and stops.
+//! The start of a daemon, its refusal to start, its reload and its stop.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use hallmark_tests::project::{
 use hallmark_tests::wire::Wire;
 use serde_json::json;
 
-/// What a daemon says that does not start with these arguments.
+/// The message of a daemon that does not start with these arguments.
 fn refusal(dir: &Path, args: &[&str]) -> String {
     match Daemon::try_start(dir, args) {
         Ok(daemon) => panic!("started with {args:?}: {}", daemon.log()),

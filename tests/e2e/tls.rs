@@ -169,7 +169,7 @@ async fn the_handshake_says_which_http_is_spoken() {
     assert!(!negotiated("spdy/1").contains("ALPN protocol"));
 }
 
-/// What is no handshake costs its address the next one.
+/// Bytes that are no handshake cost their address the next one.
 #[tokio::test]
 async fn handshakes_of_strangers_come_at_their_pace() {
     knock(&Tls::start("127.0.0.1:0").daemon.client, b"junk").await;
@@ -271,7 +271,8 @@ async fn a_revoked_certificate_is_not_believed() {
     })
     .await;
     assert_eq!(get(tls.client(kept.identity())).await, 200);
-    // What is no list changes nothing; one that is expired, or another's, says nothing of anybody.
+    // A file that is no list changes nothing; a list that is expired, or another's, says nothing of
+    // anybody.
     put("none");
     eventually("the fault", || async {
         let ready = tls.operator().get("/readyz").await.ok();

@@ -173,7 +173,7 @@ async fn an_import_goes_on_where_it_stopped_and_takes_over_what_differs() {
     let other = tempfile::tempdir().expect("a directory");
     let daemon = Daemon::start(other.path());
     let client = &daemon.client;
-    // What an interrupted import leaves: some notes, an attestor that differs, no policy.
+    // The remains of an interrupted import: some notes, an attestor that differs, no policy.
     let older = json!({"attestation": {"hint": {"humanReadableName": "older"}}});
     client.post("/v1/projects/p/notes?noteId=build", &older).await.ok();
     note(client, "CVE-1").await;

@@ -1,4 +1,5 @@
-//! What Google's documentation and a stored occurrence of Google's tool give us to compare with.
+//! Values from Google's documentation and from a stored occurrence of Google's tool, to compare
+//! with.
 
 use hallmark_tests::daemon::{Daemon, hallmark_offline};
 use hallmark_tests::project::{note, sha256_hex};

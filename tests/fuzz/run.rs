@@ -87,7 +87,7 @@ impl Work {
     }
 }
 
-/// What an input came to, without what differs from input to input: a new shape is a new way
+/// The outcome of an input, without what differs from input to input: a new shape is a new way
 /// through the reader, as far as that shows from outside.
 fn shape(outcome: &Result<(), String>) -> String {
     let Err(error) = outcome else { return String::new() };

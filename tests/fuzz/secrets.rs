@@ -90,8 +90,8 @@ fn body(pem: &str) -> Vec<u8> {
     STANDARD.decode(body).expect("base64")
 }
 
-/// What a reader may not say of a secret in `file`: each window of its bytes as they are, in
-/// hexadecimal, in base64 as the file has it, and as lists of decimals.
+/// The strings that a reader may not say of a secret in `file`: each window of its bytes as they
+/// are, in hexadecimal, in base64 as the file has it, and as lists of decimals.
 struct Forbidden {
     raw: HashSet<Vec<u8>>,
     text: HashSet<String>,
@@ -242,7 +242,7 @@ fn plugin_says(
 
 fn plugins_say(file: &Path, content: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(content);
-    // What begins with a slash is a path, and a path may be shown.
+    // A text that begins with a slash is a path, and a path may be shown.
     let no_path = text.trim_start_matches('/');
     let configs = [
         ("pkix", "pkix", json!({"signing_keys": [{"path": file}]})),

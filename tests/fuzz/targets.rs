@@ -84,7 +84,7 @@ fn every_reader_has_seeds_and_a_line_in_the_table() {
     assert!(without_reader.is_empty(), "{without_reader:?} have no reader");
 }
 
-/// What every target must not be: a reader that reads anything.
+/// No target may be a reader that reads anything.
 #[test]
 fn a_target_that_fails_says_on_which_input() {
     let failed = std::panic::catch_unwind(|| {

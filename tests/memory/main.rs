@@ -1,4 +1,4 @@
-//! How much memory the daemon comes to hold: unique digests by the hundred thousand, connections of
+//! The memory that the daemon comes to hold: unique digests by the hundred thousand, connections of
 //! strangers by the ten thousand, and every body that is made to cost.
 //!
 //! `make memory` runs it against a release build. It prints what was resident at most after each
@@ -19,7 +19,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const USAGE: &str = "usage: memory [--digests N] [--connections N] [--at-once N]";
 
-/// How much is thrown at the daemon.
+/// The load that is thrown at the daemon.
 #[derive(Clone, Copy, Debug)]
 struct Options {
     digests: usize,

@@ -35,12 +35,12 @@ enum Door {
 const DOORS: [Door; 5] =
     [Door::Json, Door::Lines, Door::Admission, Door::ImageReview, Door::Gatekeeper];
 
-/// What one image was told.
+/// The answer about one image.
 #[derive(Debug)]
 enum Told {
     /// A verdict, which is in the audit log.
     Verdict(Seen),
-    /// A denial because the answer could not be had. It is in the log if the log could be written.
+    /// A denial because the answer was not available. It is in the log if the log could be written.
     Undetermined { recorded: Option<bool> },
 }
 
@@ -132,7 +132,8 @@ impl Soak {
         }
     }
 
-    /// What the checker is told: with [`Plant::Stale`], half the time the first answer of all.
+    /// The answer that the checker is told: with [`Plant::Stale`], half the time the first answer
+    /// of all.
     fn planted(&self, subject: &Subject, seen: Seen) -> Seen {
         let lies = self.plant == Some(Plant::Stale) && subject.kind() == Kind::Policy;
         if lies && seen.word.is_some() && fastrand::bool() {
@@ -175,7 +176,7 @@ fn request(door: Door, questions: &[Question<'_>]) -> (String, &'static str, Str
     }
 }
 
-/// What each question was told.
+/// The answer to each question.
 fn told(door: Door, questions: &[Question<'_>], answer: &Answer) -> Vec<Result<Told, String>> {
     let (json, subject) = (&answer.json, questions[0].subject);
     match door {

@@ -1,5 +1,5 @@
-//! What befalls the daemon while it is asked and written to: pauses, full disks, steps of its clock,
-//! reloads. All at once, each at its own times.
+//! Faults that befall the daemon while it is asked and written to: pauses, full disks, steps of its
+//! clock, reloads. All at once, each at its own times.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -76,7 +76,7 @@ async fn disks(soak: &Soak, daemon: &Daemon) {
     }
 }
 
-/// What keeps the daemon from writing, until it is dropped.
+/// An obstacle that keeps the daemon from writing, until it is dropped.
 enum Full {
     Disk(#[expect(dead_code, reason = "held for its end")] Filler),
     Limit(#[expect(dead_code, reason = "held for its end")] Limit),

@@ -1,4 +1,4 @@
-//! What the soak is told to do.
+//! The options of the soak.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::plant::Plant;
 const USAGE: &str =
     "usage: soak [--minutes N | --seconds N] [--seed N] [--plant stale|unsigned|lost|missing]";
 
-/// How long a run takes if nobody says.
+/// The length of a run if nobody says.
 const TIME: Duration = Duration::from_secs(180);
 
-/// How a run goes.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// After it the last life begins.

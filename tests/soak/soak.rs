@@ -1,4 +1,4 @@
-//! What all who take part share: the checker, the figures, and the end of a life.
+//! The state that all who take part share: the checker, the figures, and the end of a life.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -39,7 +39,7 @@ pub(crate) struct Soak {
     dying: AtomicBool,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub(crate) enum Reply {
     /// An answer.

@@ -1,4 +1,5 @@
-//! What is asked about: one image in each project, and the states that its writer goes through.
+//! The subjects of the questions: one image in each project, and the states that its writer goes
+//! through.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -32,7 +33,7 @@ pub(crate) struct Subject {
     attestation: OnceLock<(Value, String)>,
 }
 
-/// What changes in a project.
+/// The part of a project that changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Nothing.

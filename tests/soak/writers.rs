@@ -22,7 +22,7 @@ const KEPT: usize = 300;
 const BATCH: usize = 10;
 const BATCHES_MAX: u64 = 200;
 
-/// What came of a write.
+/// The result of a write.
 enum Written {
     /// It is acknowledged.
     Yes,

@@ -1,4 +1,4 @@
-//! What a Kubernetes API server sends: recorded calls, and reviews made for the occasion.
+//! Requests of a Kubernetes API server: recorded calls, and reviews made for the occasion.
 
 use std::path::{Path, PathBuf};
 

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 
-/// How long anything may take on a busy machine before a test gives up on it.
+/// The time that anything may take on a busy machine before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often something is looked at that is waited for.
+/// The time between two looks at something that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A running daemon. Dropped, it is killed.
@@ -84,7 +84,7 @@ impl Daemon {
         self.process.child.id()
     }
 
-    /// What it has logged.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.process.log()
     }

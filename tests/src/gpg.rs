@@ -53,7 +53,7 @@ impl Gpg {
         self.home.path().to_str().expect("UTF-8")
     }
 
-    /// Runs gpg at `at`, whatever comes of it.
+    /// Runs gpg at `at`, whatever the result.
     pub fn try_run(&self, at: i64, arguments: &[&str], stdin: &[u8]) -> Output {
         let mut gpg = Command::new("gpg")
             .args(["--homedir", self.home(), "--batch", "--yes", "--quiet", "--no-tty"])
@@ -69,7 +69,7 @@ impl Gpg {
         gpg.wait_with_output().expect("gpg ends")
     }
 
-    /// What gpg answers at `at`.
+    /// The answer of gpg at `at`.
     pub fn run(&self, at: i64, arguments: &[&str], stdin: &[u8]) -> Vec<u8> {
         let output = self.try_run(at, arguments, stdin);
         let said = String::from_utf8_lossy(&output.stderr);

@@ -12,7 +12,7 @@ pub const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// What an HTTP/2 client says first: a window of so many bytes for each answer, then `count`
+/// The opening of an HTTP/2 client: a window of so many bytes for each answer, then `count`
 /// requests for `/metrics`.
 pub fn opening(authority: &str, token: Option<&str>, window: u32, count: u32) -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();

@@ -39,7 +39,7 @@ pub struct Key {
     pub public_pem: String,
 }
 
-/// What a key is, whatever it signs with: one RSA-4096 key serves four algorithms.
+/// The type of a key, whatever it signs with: one RSA-4096 key serves four algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Rsa(&'static str),
@@ -112,7 +112,7 @@ impl Key {
         Self { algorithm, private_pem: pair.0.clone(), public_pem: pair.1.clone() }
     }
 
-    /// Whether a key of `algorithm` could be this key, by type and by size or curve.
+    /// True if a key of `algorithm` could be this key, by type and by size or curve.
     pub fn fits(&self, algorithm: &str) -> bool {
         Kind::of(self.algorithm) == Kind::of(algorithm)
     }

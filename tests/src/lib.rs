@@ -1,4 +1,4 @@
-//! What the end-to-end tests are written with: a real daemon, real keys, a real client.
+//! The tools of the end-to-end tests: a real daemon, real keys, a real client.
 
 pub mod admission;
 pub mod audit;

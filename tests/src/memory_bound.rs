@@ -1,4 +1,4 @@
-//! What `docs/operating.md` promises of memory, as the sum of the limits that make it up.
+//! The memory that `docs/operating.md` promises, as the sum of the limits that make it up.
 
 /// Caches, as configured by default: `cache.verdict_mib`, `cache.evaluation_mib`,
 /// `cache.conformance_mib`, `lanes.table_mib`.

@@ -7,7 +7,7 @@ use crate::keys::{Key, write};
 
 /// The library of Debian's softhsm2, on any architecture.
 pub const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
-/// What nobody but the token and the file [`Token::pin_file`] may hold.
+/// The secret that nobody but the token and the file [`Token::pin_file`] may hold.
 pub const PIN: &str = "pin-that-nobody-prints-4711";
 
 /// A token labelled `t`, in a directory of its own.

@@ -49,7 +49,7 @@ impl Wire {
         drop(self.0.shutdown().await);
     }
 
-    /// What comes until the other side closes.
+    /// Reads until the other side closes.
     pub async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();
         let read = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await;
@@ -57,7 +57,7 @@ impl Wire {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// What comes up to and with `end`.
+    /// Reads up to and with `end`.
     pub async fn read_until(&mut self, end: &str) -> String {
         let mut text = String::new();
         let mut byte = [0; 4_096];
@@ -70,7 +70,7 @@ impl Wire {
         text
     }
 
-    /// Whether the other side is silent for a while.
+    /// True if the other side is silent for a while.
     pub async fn is_silent_for(&mut self, while_: Duration) -> bool {
         timeout(while_, self.0.read_u8()).await.is_err()
     }

@@ -133,7 +133,7 @@ fn tests_do_not_sleep_and_are_not_ignored() {
     });
 }
 
-/// What is undone or unknown is an error with a name, not a panic.
+/// An undone or unknown case is an error with a name, not a panic.
 #[test]
 fn only_tests_unwrap() {
     each_line(|source, line| {
@@ -184,7 +184,7 @@ fn each_line(fault: impl Fn(&Source, &Line) -> Option<&'static str>) {
     none(&faults);
 }
 
-/// Whether `word` stands in `text` by itself.
+/// True if `word` stands in `text` by itself.
 fn has_word(text: &str, word: &str) -> bool {
     let inside = |letter: char| letter.is_alphanumeric() || letter == '_';
     text.match_indices(word).any(|(at, _)| {

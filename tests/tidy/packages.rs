@@ -6,7 +6,7 @@ use toml::Table;
 
 use super::source::{files, name, none, root, sources};
 
-/// What each package may depend on of ours. A plugin is loaded, never linked.
+/// The packages of ours that each package may depend on. A plugin is loaded, never linked.
 const EDGES: [(&str, &[&str]); 12] = [
     ("hallmark", &["hallmark-core", "hallmark-json", "hallmark-lanes", "hallmark-plugin-api"]),
     ("hallmark-algorithm", &[]),
@@ -190,7 +190,7 @@ fn locked(path: &str) -> BTreeMap<String, BTreeSet<String>> {
     versions
 }
 
-/// What is fuzzed is what is shipped: the same version of every library.
+/// The fuzzer runs what is shipped: the same version of every library.
 #[test]
 fn the_fuzzer_is_built_with_the_versions_of_the_workspace() {
     const LOCK: &str = "tests/libfuzzer/Cargo.lock";

@@ -182,7 +182,7 @@ fn resolved(folder: &str, path: &str) -> String {
     parts.join("/")
 }
 
-/// What a line leaves open for the next one.
+/// The state that a line leaves open for the next one.
 #[derive(Debug, Default)]
 struct Scan {
     block_comments: usize,

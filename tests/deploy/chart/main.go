@@ -1,5 +1,5 @@
 // Renders a chart with what Helm renders it with: Go's text/template, Sprig, and gojsonschema for
-// values.schema.json. For the tests, where Helm itself is not to be had from Debian.
+// values.schema.json. For the tests, because Debian has no package of Helm.
 //
 //	chart DIR NAMESPACE [VALUES.json]    prints the manifests, or says why not and exits 1
 package main

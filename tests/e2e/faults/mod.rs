@@ -14,7 +14,8 @@ use hallmark_tests::project::{KEY_ID, attest, attestor, image, note, policy, put
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What the API server is told to wait: enough for a busy machine, little enough to be waited for.
+/// The time that the API server is told to wait: enough for a busy machine, little enough to be
+/// waited for.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A daemon on a disk that fails on command.

@@ -100,7 +100,7 @@ fn is_ours(name: &str) -> bool {
         || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// What stands before the first line break, and what after it.
+/// The bytes before the first line break, and those after it.
 fn first_line(input: &[u8]) -> (&[u8], &[u8]) {
     match input.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&input[..end], &input[end + 1..]),

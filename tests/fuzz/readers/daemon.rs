@@ -27,7 +27,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// What the project holds. No page of a listing of one holds all notes.
+/// The resources of the project. No page of a listing of one holds all notes.
 const FILES: [(&str, &str); 5] = [
     ("policy.json", include_str!("../../corpus/policy_json/good-deny.json")),
     ("attestors/a.json", include_str!("../../corpus/attestor/good-full.json")),
@@ -89,7 +89,7 @@ impl Inside {
         self.runtime.block_on(work)
     }
 
-    /// What the endpoint of a request answers, whose body was read already. A fault of the daemon
+    /// The answer of the endpoint of a request, whose body was read already. A fault of the daemon
     /// panics.
     pub(super) fn answer(&self, request: Request<Bytes>) -> Result<Bytes, HttpError> {
         let (route, params) = routes::find(request.method(), request.uri().path())?;

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::Read;
 
-/// What the signatures of the corpus are over.
+/// The payload that the signatures of the corpus are over.
 const PAYLOAD: &[u8] = b"{\"critical\":{\"image\":{}}}\n";
 pub(crate) const NOW: Circumstances<'static> =
     Circumstances { now: 1_795_000_000, deadline: None, cancel: None };
@@ -68,7 +68,7 @@ pub(super) fn pkix_key(input: &[u8]) -> Read {
     keys(pkix(), "pkix", input).map(drop)
 }
 
-/// What it reads are keys that the daemon can use, and it never panics.
+/// The keys that it reads are keys that the daemon can use, and it never panics.
 fn keys(plugin: &Instance, form: &str, input: &[u8]) -> Result<Vec<KeyRecord>, String> {
     let material = Material { form, data: input, algorithm: None };
     let keys = match plugin.resolve_keys(&material, &NOW) {
@@ -82,7 +82,7 @@ fn keys(plugin: &Instance, form: &str, input: &[u8]) -> Result<Vec<KeyRecord>, S
     Ok(keys)
 }
 
-/// What it finds names its key, and it never panics: not even for one item.
+/// Every signature that it finds names its key, and it never panics: not even for one item.
 pub(super) fn openpgp_signature(input: &[u8]) -> Read {
     let item =
         Item { key_handle: 0, algorithm: None, key: &[], message: PAYLOAD, signature: input };

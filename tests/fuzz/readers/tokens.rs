@@ -1,4 +1,4 @@
-//! What proves who somebody is: the `Authorization` header, JWTs, the keys of their issuers, and
+//! Proofs of who somebody is: the `Authorization` header, JWTs, the keys of their issuers, and
 //! client certificates.
 
 use std::path::Path;

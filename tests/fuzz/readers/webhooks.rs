@@ -1,4 +1,4 @@
-//! What Kubernetes API servers and Gatekeeper send, to a cluster in which nothing may run.
+//! Requests of Kubernetes API servers and Gatekeeper, to a cluster in which nothing may run.
 
 use bytes::Bytes;
 use http::Request;

@@ -7,7 +7,7 @@ use super::{Promise, Violation};
 /// Batches that must be there whole or not at all: members by batch.
 pub type Batches = BTreeMap<String, BTreeSet<String>>;
 
-/// What was acknowledged of one collection.
+/// The acknowledged writes of one collection.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Created, acknowledged, and no deletion begun.

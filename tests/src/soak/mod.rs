@@ -10,11 +10,11 @@ pub mod trail;
 pub struct Violation {
     /// The promise that was broken.
     pub promise: Promise,
-    /// What was seen.
+    /// The breach that was seen.
     pub what: String,
 }
 
-/// What the daemon promises, and the checker holds it to.
+/// A promise of the daemon, which the checker holds it to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Promise {
     /// An answer reflects every write that was acknowledged before it was asked for.
@@ -23,7 +23,7 @@ pub enum Promise {
     NothingUnsigned,
     /// An answer is that of the policy and the evidence in force, whatever junk lies beside them.
     RightAnswer,
-    /// What was acknowledged survives `kill -9`.
+    /// A write that was acknowledged survives `kill -9`.
     NothingLost,
     /// Every answered decision is in the audit log once.
     RecordedOnce,

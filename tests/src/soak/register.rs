@@ -7,16 +7,17 @@
 
 use super::{Promise, Violation};
 
-/// What the decisions of one state look like.
+/// The form of the decisions of one state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// The verdict on the image of the project.
     pub allowed: bool,
-    /// What the explanation says, at the doors that give one: it tells states of one verdict apart.
+    /// The word of the explanation, at the doors that give one: it tells states of one verdict
+    /// apart.
     pub word: &'static str,
 }
 
-/// What an answer says.
+/// The content of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The verdict.

@@ -30,7 +30,7 @@ pub struct Trail {
     figures: Figures,
 }
 
-/// What was read in all.
+/// Counts of what was read in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Lines whose place in the chain was checked.
@@ -97,7 +97,7 @@ impl Trail {
         self.written += 1;
     }
 
-    /// What was read in all.
+    /// Counts of what was read in all.
     pub fn figures(&self) -> Figures {
         self.figures
     }
