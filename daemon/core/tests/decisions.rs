@@ -107,7 +107,7 @@ fn portions_of_evidence_come_to_what_the_whole_does() {
     }
 }
 
-/// What holds for every row, whatever it says.
+/// No row is allowed by what is missing, whatever it says.
 #[test]
 fn no_row_is_allowed_by_what_is_missing() {
     for (file, table) in tables() {
@@ -235,7 +235,7 @@ struct LimitsRow {
     payload_bytes: Option<usize>,
 }
 
-/// What a row expects, and what a decision is.
+/// The outcome that a row expects, or that a decision has.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     allowed: bool,
@@ -273,7 +273,7 @@ impl Row {
         }
     }
 
-    /// What is stored under the note of `attestor` for `digest`.
+    /// The evidence that is stored under the note of `attestor` for `digest`.
     fn evidence(&self, attestor: &str, digest: Digest) -> Evidence {
         table::evidence(self.evidence.get(attestor), self.faults.get(attestor), digest, "")
     }

@@ -84,7 +84,7 @@ fn the_tables_are_complete() {
     assert_eq!(deciders, DECIDERS.split('|').map(str::to_owned).collect());
 }
 
-/// What could match no scope is no row: no pod has it.
+/// A text that could match no scope is no row: no pod has it.
 #[test]
 fn what_names_no_namespace_has_no_default_check_set() {
     for text in ["Shop", "shop:web", "shop.web", ""] {
@@ -95,7 +95,7 @@ fn what_names_no_namespace_has_no_default_check_set() {
     }
 }
 
-/// What holds for every row, whatever it says.
+/// No pod of a row conforms by what is missing, whatever the row says.
 #[test]
 fn no_pod_conforms_by_what_is_missing() {
     for (file, table) in tables() {
@@ -366,7 +366,7 @@ struct LimitsRow {
     payload_bytes: Option<usize>,
 }
 
-/// What a row expects, and what an evaluation is.
+/// The outcome that a row expects, or that an evaluation has.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     verdict: String,
@@ -393,7 +393,7 @@ impl Table {
         decide(plan, evaluations)
     }
 
-    /// What `row` does not expect is left out.
+    /// The outcome, without the parts that `row` does not expect.
     fn outcome(&self, row: &Row) -> Outcome {
         let policy = self.policy(&row.policy);
         let questions = row.plan(&policy).questions();
@@ -475,7 +475,7 @@ impl Row {
         questions.iter().map(evaluation).collect()
     }
 
-    /// What is stored in `project` for `digest`.
+    /// The evidence that is stored in `project` for `digest`.
     fn evidence(&self, project: &str, digest: Digest) -> Evidence {
         table::evidence(self.evidence.get(project), self.faults.get(project), digest, "a:")
     }

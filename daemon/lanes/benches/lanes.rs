@@ -16,9 +16,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use subjects::{Case, SUBJECTS, Signed, Subject};
 
-/// How long a reading takes, at least: longer ones are more often interrupted.
+/// The time that a reading takes, at least: longer ones are more often interrupted.
 const READING: Duration = Duration::from_micros(640);
-/// How long each case takes.
+/// The time that each case takes.
 const TIME_OF_CASE: Duration = Duration::from_millis(1500);
 
 fn main() {
@@ -121,7 +121,7 @@ fn rounds(case: &Case, size: usize, ours: &dyn Fn(&[Signed]) -> bool) -> Medians
     Medians { ours: median(our_times), rivals: rival_times.into_iter().map(median).collect() }
 }
 
-/// How often `work` is to be done in a reading.
+/// The number of times that `work` is to be done in a reading.
 fn calls(mut work: impl FnMut()) -> usize {
     let once = nanoseconds(4, || (0..4).for_each(|_| work())).max(1.0);
     (READING.as_nanos() as f64 / once).ceil() as usize

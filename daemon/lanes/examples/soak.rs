@@ -1,10 +1,10 @@
 //! Verdicts by the hundred million: `soak SEED COUNT MINUTES RECORD`.
 //!
-//! What every signature is worth is known from how it was made, by ephemeral keys that are used
-//! once. IFMA answers all of them, the portable engine one batch in eight; *ring* (aws-lc-rs, where
-//! the digest is constructed) is asked for every batch as long as the run is ahead of its time, the
-//! p256 crate for one signature in 256. Counts go to the file RECORD once a minute. The first
-//! difference ends the run with a panic.
+//! The right verdict on every signature is known from how it was made, by ephemeral keys that are
+//! used once. IFMA answers all of them, the portable engine one batch in eight; *ring* (aws-lc-rs,
+//! where the digest is constructed) is asked for every batch as long as the run is ahead of its
+//! time, the p256 crate for one signature in 256. Counts go to the file RECORD once a minute. The
+//! first difference ends the run with a panic.
 
 #[expect(dead_code, reason = "each includer uses a part of it")]
 #[path = "../tests/ecdsa/forge.rs"]
@@ -27,7 +27,7 @@ const BATCH_MAX: usize = 200;
 /// One batch in so many goes through the portable engine too.
 const PORTABLE_SHARE: u8 = 8;
 
-/// What a signature was made to be.
+/// The way a signature was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Good,

@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::rsa::{self, MessageHash, Padding};
 use crate::{EngineError, KeyError, PrepareError, ed25519, p256, p384};
 
-/// How signatures are made: the key's type and the digest.
+/// A way to make signatures: the key's type and the digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// ECDSA on P-256, signatures in DER; keys are uncompressed points.
@@ -27,7 +27,7 @@ pub enum Algorithm {
 pub enum Kernel {
     /// AVX-512 IFMA: eight signatures an instruction.
     Ifma,
-    /// What every 64-bit CPU can do.
+    /// Code that every 64-bit CPU can run.
     Portable,
 }
 
@@ -42,7 +42,7 @@ pub struct Engines {
     rsa: OnceLock<Result<rsa::Engine, EngineError>>,
 }
 
-/// What is computed ahead for one key.
+/// The values that are computed ahead for one key.
 #[derive(Debug)]
 pub struct Key(Kind);
 
@@ -61,7 +61,7 @@ pub struct Check<'a> {
     pub key: &'a Key,
     /// One of the key's type: under any other no signature is good.
     pub algorithm: Algorithm,
-    /// What should have been signed.
+    /// The message that should have been signed.
     pub message: &'a [u8],
     /// The signature, in the algorithm's form.
     pub signature: &'a [u8],
@@ -101,7 +101,7 @@ impl Engines {
         self.kernel
     }
 
-    /// Whether the kernel has an engine for the algorithm. There is none for RSA in portable code:
+    /// True if the kernel has an engine for the algorithm. There is none for RSA in portable code:
     /// the libraries' assembly is faster than one would be.
     #[must_use]
     pub fn have(&self, algorithm: Algorithm) -> bool {

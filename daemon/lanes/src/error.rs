@@ -1,4 +1,4 @@
-//! Why an engine or a key is not to be had.
+//! Reasons why an engine or a key is not available.
 
 /// Why an engine must not be used here. Verify with another library instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -67,7 +67,7 @@ fn hash(function: HashFunction) -> Option<Digest> {
     }
 }
 
-/// Whether a vector may be asked for at all: `None` if its key is not for lanes.
+/// True if a vector may be asked for at all: false if its key is not for lanes.
 fn is_for_lanes(engine: Engine, key: &[u8], exponent: &[u8], bits: usize) -> bool {
     let expected = exponent == [1, 0, 1] && [2048, 3072, 4096].contains(&bits);
     assert_eq!(engine.build_table(key).is_ok(), expected, "{bits} bits, exponent {exponent:?}");

@@ -1,4 +1,5 @@
-//! What the decision tables share: the evidence of a row, and what its signatures stand for.
+//! The shared part of the decision tables: the evidence of a row, and what its signatures stand
+//! for.
 
 use bytes::Bytes;
 use hallmark_core::image::Digest;
@@ -16,7 +17,7 @@ pub(crate) struct OccurrenceRow {
     sign: Vec<String>,
 }
 
-/// What is stored for `digest` in a place of the evidence, or the fault of that place. Keys are
+/// The evidence that is stored for `digest` in one place, or the fault of that place. Keys are
 /// named without `key_prefix`.
 pub(crate) fn evidence(
     stored: Option<&Vec<OccurrenceRow>>,

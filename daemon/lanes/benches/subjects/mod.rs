@@ -7,7 +7,7 @@ mod rsa;
 /// An algorithm to measure.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
-    /// What `openssl speed` calls it.
+    /// Its name in `openssl speed`.
     pub(crate) openssl: &'static str,
     /// Numbers of keys to measure with.
     pub(crate) keys: &'static [usize],
@@ -49,7 +49,7 @@ pub(crate) struct Rival {
     pub(crate) verify: Box<dyn Fn(&Signed) -> bool>,
 }
 
-/// Whether all of a batch are good.
+/// Answers true if all of a batch are good.
 type Batch = dyn Fn(&[Signed]) -> bool;
 
 /// An engine with the tables of all keys.

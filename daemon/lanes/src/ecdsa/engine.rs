@@ -65,7 +65,7 @@ impl Engine {
         Err(EngineError::Unsupported)
     }
 
-    /// Whether this CPU has what [`ifma`](Self::ifma) takes.
+    /// True if this CPU has what [`ifma`](Self::ifma) takes.
     #[must_use]
     pub fn runs_ifma() -> bool {
         #[cfg(target_arch = "x86_64")]

@@ -18,7 +18,7 @@ pub(crate) struct Job<'a> {
     pub(crate) digest: Scalar,
 }
 
-/// What a kernel says of a job.
+/// A kernel's answer to a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Good,
@@ -44,7 +44,7 @@ impl Halves {
 }
 
 impl Job<'_> {
-    /// Whether both r and r + n are x coordinates to compare with; kernels compare only r.
+    /// True if both r and r + n are x coordinates to compare with; kernels compare only r.
     pub(crate) fn has_two_candidates(&self) -> bool {
         less(&self.signature.r.limbs(), &P_MINUS_N)
     }

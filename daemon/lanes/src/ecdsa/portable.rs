@@ -59,7 +59,7 @@ fn invert_each(jobs: &[Job<'_>]) -> Option<Vec<Scalar>> {
 struct Sum {
     points: [Affine; POINTS],
     left: usize,
-    /// Whether two points with the same x were met: the rest is then meaningless.
+    /// True if two points with the same x were met: the rest is then meaningless.
     unclear: bool,
 }
 
@@ -77,7 +77,8 @@ impl Sum {
         Self { points, left: POINTS, unclear: false }
     }
 
-    /// What is added in one round: the first half to the second. An odd last point is left alone.
+    /// The points that are added in one round: the first half to the second. An odd last point is
+    /// left alone.
     fn pairs(&self) -> impl Iterator<Item = (&Affine, &Affine)> {
         let half = self.left / 2;
         self.points[..half].iter().zip(&self.points[half..])

@@ -5,7 +5,7 @@ use super::known_answers::{
     GENERATOR, HALVES, HALVES_HASH, RFC_KEY, SAMPLE, SAMPLE_HASH, TEST, TEST_HASH,
 };
 
-/// Whether `engine` gives every known answer.
+/// True if `engine` gives every known answer.
 pub(crate) fn hold(engine: &Engine) -> bool {
     let (Ok(rfc), Ok(generator)) = (engine.build_table(&RFC_KEY), engine.build_table(&GENERATOR))
     else {

@@ -52,7 +52,7 @@ pub(crate) struct Comb<const WINDOWS: usize, const ENTRIES: usize> {
 struct Window<const ENTRIES: usize>([Entry; ENTRIES]);
 
 impl Form {
-    /// What the coordinates are multiplied by on the way into the table, and out of it.
+    /// The factors of the coordinates on the way into the table, and out of it.
     fn factors(self) -> Option<(Field, Field)> {
         match self {
             Self::Words => None,

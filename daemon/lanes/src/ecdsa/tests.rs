@@ -276,8 +276,8 @@ struct Bench {
     neighbour: KeyComb,
 }
 
-/// Whether a kernel notices, and holds all kernels to a right verdict. The neighbours in the batch
-/// are fine, and must not be harmed.
+/// Holds all kernels to a right verdict; true if a kernel notices. The neighbours in the batch are
+/// fine, and must not be harmed.
 fn hold(specimen: &forge::Specimen, benches: &[Bench], other: &forge::Specimen) -> bool {
     let signature = Signature::from_der(&specimen.der).unwrap();
     let digest = Scalar::reduced(from_be_bytes(&specimen.hash));

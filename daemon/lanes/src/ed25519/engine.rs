@@ -29,7 +29,7 @@ pub struct KeyTable {
 pub struct LaneCheck<'a> {
     /// The table of the key.
     pub table: &'a KeyTable,
-    /// What should have been signed.
+    /// The message that should have been signed.
     pub message: &'a [u8],
     /// R, then s.
     pub signature: &'a [u8],

@@ -2,7 +2,7 @@
 
 use super::engine::{Engine, LaneCheck};
 
-/// Whether `engine` gives every known answer.
+/// True if `engine` gives every known answer.
 pub(super) fn hold(engine: &Engine) -> bool {
     let (Ok(first), Ok(second)) = (engine.build_table(&KEY_2), engine.build_table(&KEY_3)) else {
         return false;

@@ -62,7 +62,7 @@ fn prefetch_terms(job: &Job<'_>) {
     }
 }
 
-/// What each lane's job has; lanes without a job repeat the first.
+/// The values of each lane's job; lanes without a job repeat the first.
 #[inline]
 fn lanes<'a, T>(jobs: &'a [Job<'a>], what: impl Fn(&'a Job<'a>) -> T) -> [T; LANES] {
     std::array::from_fn(|lane| what(jobs.get(lane).unwrap_or(&jobs[0])))
@@ -105,7 +105,7 @@ impl Point {
     }
 }
 
-/// What window `window` of each lane's table adds for v.
+/// The term that window `window` of each lane's table adds for v.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn terms<const WIDTH: usize>(

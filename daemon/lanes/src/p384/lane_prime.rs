@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::ifma::number::{Columns, Loose, Number, P, carry};
 
-/// What [`fold`] gives is above p − 2^a and below 2 p + 2^b.
+/// The results of [`fold`] are above p − 2^a and below 2 p + 2^b.
 #[cfg(test)]
 pub(crate) const FOLDED: (usize, usize) = (373, 373);
 

@@ -3,7 +3,7 @@
 use crate::KeyError;
 use crate::ecdsa::verified_arithmetic;
 
-/// What is wrong with a key that is none.
+/// The error of a key that is none.
 pub(crate) const NOT_A_KEY: KeyError = KeyError::P384;
 /// Words of 64 bits that a number takes.
 pub(crate) const WORDS: usize = 6;

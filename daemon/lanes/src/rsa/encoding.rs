@@ -1,12 +1,12 @@
-//! What a signature to the public exponent must be for a message: EMSA-PKCS1-v1_5 and EMSA-PSS
-//! (RFC 8017 §9) for moduli of whole bytes.
+//! The value that a signature to the public exponent must have for a message: EMSA-PKCS1-v1_5 and
+//! EMSA-PSS (RFC 8017 §9) for moduli of whole bytes.
 
 use sha2::digest::Digest as HashFunction;
 use sha2::{Sha256, Sha384, Sha512};
 
 use crate::Digest;
 
-/// How the hash is encoded in a signature.
+/// The encoding of the hash in a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Padding {
     /// RSASSA-PKCS1-v1_5.
@@ -39,7 +39,7 @@ impl MessageHash {
     }
 }
 
-/// Whether `encoded`, as long as the modulus, encodes the hash.
+/// True if `encoded`, as long as the modulus, encodes the hash.
 pub(crate) fn holds(padding: Padding, hash: &MessageHash, encoded: &[u8]) -> bool {
     match (padding, hash) {
         (Padding::Pkcs1, MessageHash::Sha256(hash)) => is_pkcs1(encoded, &SHA256_INFO, hash),
@@ -97,7 +97,7 @@ fn is_pss<D: HashFunction>(encoded: &[u8], hash: &[u8]) -> bool {
     again.as_slice() == encoded_hash
 }
 
-/// What follows the zeros and the one: `hash_bytes` long, or everything but the one.
+/// The bytes that follow the zeros and the one: `hash_bytes` long, or everything but the one.
 fn salt(block: &[u8], hash_bytes: usize) -> Option<&[u8]> {
     if let [1, longest @ ..] = block {
         return Some(longest);

@@ -21,7 +21,7 @@ pub struct Engine(Available);
 pub struct LaneCheck<'a> {
     /// The table of the key.
     pub table: &'a KeyTable,
-    /// How the hash is encoded.
+    /// The encoding of the hash.
     pub padding: Padding,
     /// The hash of the message.
     pub message_hash: MessageHash,
@@ -73,7 +73,7 @@ impl Engine {
     }
 }
 
-/// Whether the signature to the public exponent, which is below the modulus, encodes the hash.
+/// True if the signature to the public exponent, which is below the modulus, encodes the hash.
 fn is_good(check: &LaneCheck<'_>, power: &Number) -> bool {
     let mut encoded = vec![0; check.signature.len()];
     to_be_bytes(power, &mut encoded);

@@ -1,4 +1,4 @@
-//! What is computed ahead for a key: less than 2 KiB.
+//! The values that are computed ahead for a key: less than 2 KiB.
 
 use super::number::{
     BLOCK, BLOCKS_MAX, LIMB_BITS, Number, from_be_bytes, negative_inverse, power_of_two,

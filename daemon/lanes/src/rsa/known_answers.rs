@@ -11,7 +11,7 @@ use super::key::KeyTable;
 /// Two full vectors, and one in which a single lane counts.
 const CHECKS: usize = 2 * LANES + 1;
 
-/// Whether `engine` gives every known answer.
+/// True if `engine` gives every known answer.
 pub(super) fn hold(engine: Engine) -> bool {
     ANSWERS.iter().all(|answer| answer.hold(engine).unwrap_or(false))
 }

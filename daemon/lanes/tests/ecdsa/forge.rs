@@ -25,7 +25,7 @@ pub(crate) type Sec1 = [u8; 1 + 2 * BYTES];
 #[derive(Clone, Debug)]
 pub(crate) struct Specimen {
     pub(crate) sec1: Sec1,
-    /// What was hashed, if the digest is not constructed. *ring* verifies only messages.
+    /// The bytes that were hashed, if the digest is not constructed. *ring* verifies only messages.
     pub(crate) message: Option<Vec<u8>>,
     pub(crate) hash: [u8; BYTES],
     pub(crate) der: Vec<u8>,
@@ -315,7 +315,7 @@ impl Fresh {
     }
 }
 
-/// Whether a point may have this x coordinate and the signature an r: neither 0 nor n, below p.
+/// True if a point may have this x coordinate and the signature an r: neither 0 nor n, below p.
 pub(crate) fn is_coordinate(x: &[u8; BYTES]) -> bool {
     *x < PRIME && number(x) != Scalar::ZERO
 }

@@ -1,4 +1,4 @@
-//! What holds for every curve. The includer says which.
+//! Tests that hold for every curve. The includer says which.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

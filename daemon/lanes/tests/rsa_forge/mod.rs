@@ -179,7 +179,7 @@ pub(crate) fn pkcs1(hash: Digest, message: &[u8], bytes: usize) -> Vec<u8> {
     encoded
 }
 
-/// What EMSA-PSS puts together, to be deformed.
+/// The parts that EMSA-PSS puts together, to be deformed.
 pub(crate) struct Pss {
     /// Zeros, a one, and the salt.
     pub(crate) block: Vec<u8>,
@@ -224,7 +224,7 @@ pub(crate) struct Specimen {
 }
 
 impl Specimen {
-    /// What *ring* says and, of salts that *ring* does not take, aws-lc-rs.
+    /// The verdict of *ring* and, on salts that *ring* does not take, of aws-lc-rs.
     pub(crate) fn libraries_say(&self) -> bool {
         let (by_ring, by_aws_lc) = match (self.padding, self.hash) {
             (Padding::Pkcs1, Digest::Sha256) => (&ring::RSA_PKCS1_2048_8192_SHA256, None),
@@ -387,7 +387,7 @@ impl Forge {
         self.signed(key, padding, hash, message, &encoded)
     }
 
-    /// What a lax parser would take for PKCS#1.
+    /// An encoding that a lax parser would take for PKCS#1.
     fn deformed_pkcs1(&mut self) -> Specimen {
         let (_, hash, message) = self.request();
         let key = self.random.usize(..self.keys.len());

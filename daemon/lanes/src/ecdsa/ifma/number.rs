@@ -14,7 +14,7 @@ pub(crate) use super::super::lane_prime::fold;
 pub(crate) type Number = [__m512i; LIMBS];
 /// Signed limbs below 2^59 in magnitude: what is not yet carried.
 pub(crate) type Loose = [__m512i; LIMBS];
-/// What a product is added up in.
+/// Columns in which a product is added up.
 pub(crate) type Columns = [__m512i; 2 * LIMBS];
 /// A bit for each lane.
 pub(super) type Mask = __mmask8;

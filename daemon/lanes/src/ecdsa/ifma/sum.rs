@@ -119,7 +119,7 @@ fn gather(jobs: &[Job<'_>], halves: &[LaneHalves], base: &BaseComb) -> Sums {
     Sums { points, vectors: halves.len(), left: POINTS, unclear: [0; GROUP] }
 }
 
-/// What window `window` of each lane's table adds for v: see `table::digit`, eight times.
+/// The term that window `window` of each lane's table adds for v: see `table::digit`, eight times.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn terms<const WINDOWS: usize, const ENTRIES: usize>(
