@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hallmark::cache::{Entry, EvaluationCache, EvaluationKey, EvaluationScope, EvidenceEpochs};
 use hallmark::metrics::cache::CacheMetrics;
-use hallmark::metrics::verifier::VerifierMetrics;
+use hallmark::verifier::metrics::VerifierMetrics;
 use hallmark::verifier::{Verifier, VerifierConfig};
 use hallmark_core::attestor::{
     KeyId, KeyType, SignatureAlgorithm, Spki, Validity, VerificationKey,

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod evaluate;
+pub mod metrics;
 mod prove;
 mod shared;
 mod validate;
@@ -20,13 +21,13 @@ use hallmark_core::platform::evaluate::checked::CheckEvaluation;
 use hallmark_core::time::UnixTime;
 use hallmark_core::verdict::{Check, Unavailable, Verdict};
 
+use self::metrics::DecisionMetrics;
 use crate::audit::log::Body;
 use crate::audit::record::Review;
 use crate::audit::{Account, Audit, AuditError, record};
 use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::decision_json;
 use crate::evidence::EvidenceSource;
-use crate::metrics::decision::DecisionMetrics;
 use crate::plugin::{Catalog, Decoders, KeyHolders};
 use crate::snapshot::Snapshots;
 use crate::verifier::Verifier;

@@ -5,6 +5,7 @@
 
 mod error;
 mod listeners;
+mod metrics;
 mod parts;
 pub mod permissions;
 mod reload;

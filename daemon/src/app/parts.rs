@@ -12,16 +12,21 @@ use hallmark_lanes::Kernel;
 use prometheus::Registry;
 use serde_json::Value;
 
+use super::metrics::ReloadMetrics;
 use super::{StartError, system_policy};
+use crate::admit::metrics::DecisionMetrics;
 use crate::admit::{Gate, Origin, admit};
 use crate::audit::Audit;
 use crate::audit::allowance::AllowanceLimits;
+use crate::audit::metrics::AuditMetrics;
 use crate::audit::writer::AuditConfig;
 use crate::auth::Guard;
+use crate::auth::metrics::AuthMetrics;
 use crate::cache::{EvaluationCache, EvidenceEpochs};
 use crate::config::plugin::Plugin;
 use crate::config::{self, Config, LaneEngine, Source};
 use crate::evidence::EvidenceSource;
+use crate::followed::metrics::LookMetrics;
 use crate::http::Api;
 use crate::http::engine::Engine;
 use crate::http::engine::access::Authorizer;
@@ -31,23 +36,17 @@ use crate::http::engine::limits::ServerLimits;
 use crate::http::engine::metrics::HttpMetrics;
 use crate::http::engine::readiness::Readiness;
 use crate::http::engine::writing::WriteLog;
-use crate::metrics::audit::AuditMetrics;
-use crate::metrics::auth::AuthMetrics;
 use crate::metrics::cache::CacheMetrics;
-use crate::metrics::decision::DecisionMetrics;
-use crate::metrics::look::LookMetrics;
-use crate::metrics::plugin::{PluginMetrics, PluginReading};
-use crate::metrics::plugin_worker::WorkerMetrics;
-use crate::metrics::reload::ReloadMetrics;
-use crate::metrics::store::StoreMetrics;
-use crate::metrics::tls::TlsMetrics;
-use crate::metrics::verifier::VerifierMetrics;
+use crate::plugin::metrics::PluginMetrics;
 use crate::plugin::{Catalog, Decoders, KeyHolders, KeyVersions, PluginConfig, Rotation};
 use crate::resources::Resources;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::files::LiveFiles;
+use crate::store::metrics::StoreMetrics;
+use crate::tls::metrics::TlsMetrics;
+use crate::verifier::metrics::VerifierMetrics;
 use crate::verifier::{LanesConfig, Verifier, VerifierConfig};
 
 /// How often the audit log is looked after, and synced unless that is done at every append.
@@ -87,7 +86,6 @@ impl Parts {
         let registry = Registry::new();
         let catalog = Arc::new(Catalog::start(&plugins(&config.plugins)?)?);
         let plugin_metrics = PluginMetrics::register(&registry)?;
-        let worker_metrics = WorkerMetrics::register(&registry)?;
         let reloads = ReloadMetrics::register(&registry)?;
         let store = open(&config.source, &registry)?;
         let snapshots = Arc::new(Snapshots::new(config.without_policy));
@@ -115,7 +113,7 @@ impl Parts {
             resources,
             key_versions,
             kubernetes: config.kubernetes,
-            refresh: Box::new(scrape(&gate, &catalog, plugin_metrics, worker_metrics)),
+            refresh: Box::new(scrape(&gate, &catalog, plugin_metrics)),
             look_metrics: LookMetrics::register(&registry)?,
             auth_metrics: AuthMetrics::register(&registry)?,
             registry,
@@ -179,7 +177,6 @@ fn scrape(
     gate: &Arc<Gate>,
     catalog: &Arc<Catalog>,
     plugins: PluginMetrics,
-    workers: WorkerMetrics,
 ) -> impl Fn() + Send + Sync + 'static {
     let (gate, catalog) = (Arc::clone(gate), Arc::clone(catalog));
     move || {
@@ -189,29 +186,7 @@ fn scrape(
         let snapshot = gate.snapshots.current();
         let age = snapshot.published.map_or(Duration::ZERO, |at| at.elapsed());
         gate.metrics.snapshot(snapshot.generation, age, snapshot.attestor_errors(0).1);
-        for status in catalog.instances() {
-            if let Some(worker) = &status.worker {
-                workers.read(&status.name, worker);
-            }
-            plugins.read(&PluginReading {
-                instance: &status.name,
-                age: status.snapshot_age,
-                keys: status.keys,
-                refused_keys: status.refused_keys,
-                snapshot_errors: status.snapshot_errors,
-                call_errors: status.call_errors,
-                overdue: status.overdue,
-                withdrawn: status.withdrawn,
-                failing: !status.is_made || status.last_error.is_some(),
-                refreshes: [
-                    ("due", status.refreshes.due),
-                    ("push", status.refreshes.push),
-                    ("unknown_key", status.refreshes.unknown_key),
-                ],
-                rotations: status.rotations,
-                log_lost: status.log_lost,
-            });
-        }
+        catalog.instances().iter().for_each(|status| plugins.read(status));
     }
 }
 

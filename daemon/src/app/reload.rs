@@ -9,14 +9,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::metrics::ReloadMetrics;
 use super::{Parts, StartError, permissions, system_policy};
 use crate::auth::AuthFileError;
 use crate::bounded::Bounded;
 use crate::cache::EvidenceEpochs;
 use crate::config::Config;
+use crate::followed::metrics as look;
 use crate::http::engine::Engine;
-use crate::metrics::look;
-use crate::metrics::reload::ReloadMetrics;
 use crate::plugin::Catalog;
 use crate::snapshot::Snapshots;
 use crate::store::{NextState, Store, Watch, WatchError};

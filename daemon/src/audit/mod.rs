@@ -14,6 +14,7 @@ mod directory;
 mod fault;
 mod health;
 pub mod log;
+pub mod metrics;
 mod notice;
 #[cfg(test)]
 mod outage_tests;

@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use super::allowance::AllowanceLimits;
 use super::directory::files;
+use super::metrics::AuditMetrics;
 use super::verify::verify;
 use super::writer::{Account, Audit, AuditConfig, AuditError};
 use crate::config::Durability;
-use crate::metrics::audit::AuditMetrics;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

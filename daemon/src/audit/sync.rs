@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::metrics::audit::AuditMetrics;
+use super::metrics::AuditMetrics;
 
 /// What was written and is not known to be on the disk. Shared by the thread that writes and the
 /// one that syncs.

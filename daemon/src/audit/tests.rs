@@ -10,10 +10,10 @@ use super::OpenError;
 use super::allowance::AllowanceLimits;
 use super::directory::files;
 use super::log::{Body, LINE_BYTES_MAX, Log};
+use super::metrics::AuditMetrics;
 use super::verify::{LineHash, VerifyError, verify};
 use super::writer::{Account, Audit, AuditConfig, AuditError};
 use crate::config::Durability;
-use crate::metrics::audit::AuditMetrics;
 
 const ANYBODY: Account<'_> = Account::Limited(None);
 const ROTATE_NEVER: u64 = u64::MAX;

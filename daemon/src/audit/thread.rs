@@ -19,11 +19,11 @@ use super::allowance::Allowances;
 use super::fault::LogFault;
 use super::health::Health;
 use super::log::{Body, Log, Mended};
+use super::metrics::AuditMetrics;
 use super::notice::{self, Outage};
 use super::sync::Unsynced;
 use super::writer::{Append, AuditConfig, AuditError};
 use crate::config::Durability;
-use crate::metrics::audit::AuditMetrics;
 
 /// Most appends that share one write, so that a write stays in the low milliseconds.
 const GROUP_MAX: usize = 1_024;

@@ -17,11 +17,11 @@ use super::allowance::{AllowanceLimits, Allowances, UsedUp};
 use super::fault::OpenError;
 use super::health::{Health, Report};
 use super::log::{Body, BodyTooLong, Log};
+use super::metrics::AuditMetrics;
 use super::notice;
 use super::sync::Unsynced;
 use super::thread::Writer;
 use crate::config::Durability;
-use crate::metrics::audit::AuditMetrics;
 
 /// Appends waiting for the thread; beyond it callers wait for a place, up to their deadline.
 const QUEUE_MAX: usize = 4_096;

@@ -12,6 +12,7 @@ mod error;
 pub mod iam;
 mod jwks;
 mod jwt;
+pub mod metrics;
 mod parse;
 pub mod permission;
 pub mod principal;

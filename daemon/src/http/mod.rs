@@ -27,9 +27,9 @@ use prometheus::Registry;
 
 use crate::admit::Gate;
 use crate::auth::Credentials;
+use crate::auth::metrics::AuthMetrics;
 use crate::config::Kubernetes;
-use crate::metrics::auth::AuthMetrics;
-use crate::metrics::look::LookMetrics;
+use crate::followed::metrics::LookMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
 use engine::Engine;

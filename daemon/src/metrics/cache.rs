@@ -1,7 +1,9 @@
 //! What the caches of verdicts and of evaluations count.
 
 use moka::notification::RemovalCause;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use super::Group;
 
 /// Handles of the caches' metrics, resolved once. Clones count into the same metrics.
 #[derive(Clone, Debug)]
@@ -32,30 +34,24 @@ pub struct CacheCounters {
 impl CacheMetrics {
     /// Registers the metrics. Fails where they already are.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let requests = IntCounterVec::new(
-            Opts::new(
-                "hallmark_cache_requests_total",
-                "Lookups: answered by an entry, worked out, or answered by work under way.",
-            ),
+        let group = Group(registry);
+        let requests: IntCounterVec = group.counter_vec(
+            "hallmark_cache_requests_total",
+            "Lookups: answered by an entry, worked out, or answered by work under way.",
             &["cache", "outcome"],
         )?;
-        let evictions = IntCounterVec::new(
-            Opts::new(
-                "hallmark_cache_evictions_total",
-                "Entries dropped: for size, or replaced by a newer answer.",
-            ),
+        let evictions: IntCounterVec = group.counter_vec(
+            "hallmark_cache_evictions_total",
+            "Entries dropped: for size, or replaced by a newer answer.",
             &["cache", "cause"],
         )?;
-        let bytes = IntGaugeVec::new(
-            Opts::new("hallmark_cache_bytes", "Estimated size of all entries, in bytes."),
+        let bytes: IntGaugeVec = group.gauge_vec(
+            "hallmark_cache_bytes",
+            "Estimated size of all entries, in bytes.",
             &["cache"],
         )?;
-        let entries =
-            IntGaugeVec::new(Opts::new("hallmark_cache_entries", "Entries held."), &["cache"])?;
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(evictions.clone()))?;
-        registry.register(Box::new(bytes.clone()))?;
-        registry.register(Box::new(entries.clone()))?;
+        let entries: IntGaugeVec =
+            group.gauge_vec("hallmark_cache_entries", "Entries held.", &["cache"])?;
         let counters = |cache| CacheCounters {
             hits: requests.with_label_values(&[cache, "hit"]),
             misses: requests.with_label_values(&[cache, "miss"]),

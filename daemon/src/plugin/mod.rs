@@ -16,7 +16,7 @@
 //! - `freshness`: when that is taken anew, and how long an old one serves; - `material`: keys in an
 //!   attestor's own text;
 //! - `services`: what the daemon does for a plugin; - `sign`: signing; - `key_versions`: keys that
-//!   sign under the names of Cloud KMS.
+//!   sign under the names of Cloud KMS; - `metrics`: what is counted of all this, and of workers.
 
 mod convert;
 mod decode;
@@ -26,6 +26,7 @@ mod freshness;
 mod instance;
 mod key_versions;
 mod material;
+pub mod metrics;
 mod ownership;
 mod per_plugin;
 mod services;
@@ -34,6 +35,7 @@ mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 mod verify;
+mod worker_metrics;
 
 pub use convert::RefusedKey;
 pub(crate) use convert::judge;

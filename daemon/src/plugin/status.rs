@@ -15,8 +15,8 @@ pub(super) const LATE: &str = "it did not answer in its time, and is not waited 
 /// Nor any more.
 pub(super) const SILENT: &str = "the source does not answer";
 
-/// An instance as metrics and people see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An instance as metrics and people see it. By default, one of which nothing is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceStatus {
     /// Name of the instance.
     pub name: String,

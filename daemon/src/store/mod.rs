@@ -9,6 +9,7 @@ mod conformance;
 pub mod embedded;
 mod evidence;
 pub mod files;
+pub mod metrics;
 mod query;
 mod record;
 #[cfg(test)]
@@ -31,8 +32,8 @@ use hallmark_core::platform::PlatformPolicy;
 use hallmark_core::policy::Policy;
 use hallmark_core::resource::ResourceName;
 
+use self::metrics::StoreFailure;
 use crate::auth::iam::{IamPolicy, IamResource};
-use crate::metrics::store::StoreFailure;
 pub use evidence::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint, Proof};
 pub use watch::{NextState, Told, Watch, WatchError};
 pub use write::{Change, Given, Write, version};

@@ -17,8 +17,8 @@ use hallmark_lanes::{
 use moka::sync::Cache;
 
 use super::algorithm::key_of_type;
+use super::lane_metrics::LaneMetrics;
 use super::verdict_cache::Outcome;
-use crate::metrics::lanes::LaneMetrics;
 
 /// How lanes are used.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,9 @@
 //! keys that verify often, `queue` forms the batches, `verdict_cache` remembers.
 
 mod algorithm;
+mod lane_metrics;
 mod lanes;
+pub mod metrics;
 mod queue;
 mod self_test;
 mod verdict_cache;
@@ -26,8 +28,8 @@ use hallmark_core::attestor::{SignatureAlgorithm, Spki};
 use hallmark_core::verdict::{Check, Unavailable, Verdict};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use self::metrics::VerifierMetrics;
 use crate::metrics::cache::CacheCounters;
-use crate::metrics::verifier::VerifierMetrics;
 use crate::public_key;
 use hallmark_lanes::EngineError;
 use lanes::Lanes;

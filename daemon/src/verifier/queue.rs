@@ -16,9 +16,9 @@ use hallmark_core::verdict::{Check, Unavailable, Verdict};
 use tokio::sync::Notify;
 
 use super::lanes::{Disagreement, Lanes};
+use super::metrics::VerifierMetrics;
 use super::verdict_cache::{CheckId, Outcome, VerdictCache, verdict};
 use super::{Arithmetic, VerifierConfig};
-use crate::metrics::verifier::VerifierMetrics;
 
 /// Checks on their way to a verdict.
 #[derive(Debug)]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 
 use super::flow::ClosedCause;
 use super::limits::ShedCause;
 use super::pace::Held;
 use crate::http::dialect::Dialect;
-use crate::metrics::latency;
+use crate::metrics::{Group, LATENCY_BUCKETS};
 
 /// Every status that the daemon answers with.
 const CODES: [u16; 16] =
@@ -37,42 +37,33 @@ pub struct HttpMetrics {
 impl HttpMetrics {
     /// Makes the metrics and registers them. Fails where they are registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let requests = IntCounterVec::new(
-            Opts::new("hallmark_http_requests_total", "Requests answered, by dialect and status."),
+        let group = Group(registry);
+        let requests: IntCounterVec = group.counter_vec(
+            "hallmark_http_requests_total",
+            "Requests answered, by dialect and status.",
             &["door", "code"],
         )?;
-        let seconds = HistogramVec::new(
-            latency(
-                "hallmark_http_request_seconds",
-                "Seconds from the header of a request to its answer, by dialect.",
-            ),
+        let seconds = group.histogram_vec(
+            "hallmark_http_request_seconds",
+            "Seconds from the header of a request to its answer, by dialect.",
             &["door"],
+            &LATENCY_BUCKETS,
         )?;
-        let sheds = IntCounterVec::new(
-            Opts::new("hallmark_http_shed_total", "Work turned away, by limit reached."),
+        let sheds: IntCounterVec = group.counter_vec(
+            "hallmark_http_shed_total",
+            "Work turned away, by limit reached.",
             &["cause"],
         )?;
-        let closed = IntCounterVec::new(
-            Opts::new("hallmark_http_closed_total", "Connections ended by the daemon, by cause."),
+        let closed: IntCounterVec = group.counter_vec(
+            "hallmark_http_closed_total",
+            "Connections ended by the daemon, by cause.",
             &["cause"],
         )?;
-        let held_back = IntCounterVec::new(
-            Opts::new(
-                "hallmark_http_held_back_total",
-                "Connections and answers of strangers held back, by what was.",
-            ),
+        let held_back: IntCounterVec = group.counter_vec(
+            "hallmark_http_held_back_total",
+            "Connections and answers of strangers held back, by what was.",
             &["what"],
         )?;
-        let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(seconds.clone()))?;
-        registry.register(Box::new(sheds.clone()))?;
-        registry.register(Box::new(closed.clone()))?;
-        registry.register(Box::new(held_back.clone()))?;
         let of_dialect = |dialect: Dialect| {
             CODES.map(|code| {
                 let code = if code == 0 { "other".to_owned() } else { code.to_string() };
@@ -85,11 +76,13 @@ impl HttpMetrics {
             sheds: ShedCause::ALL.map(|cause| sheds.with_label_values(&[cause.name()])),
             closed: ClosedCause::ALL.map(|cause| closed.with_label_values(&[cause.name()])),
             held_back: Held::ALL.map(|held| held_back.with_label_values(&[held.name()])),
-            in_flight: gauge("hallmark_http_in_flight", "Requests at work.")?,
-            waiting: gauge("hallmark_http_waiting", "Requests that wait for a slot to work in.")?,
-            bodies: gauge("hallmark_http_bodies", "Bodies of requests on their way in.")?,
-            answer_bytes: gauge("hallmark_http_answer_bytes", "Bytes of answers not yet taken.")?,
-            connections: gauge("hallmark_http_connections", "Connections open.")?,
+            in_flight: group.gauge("hallmark_http_in_flight", "Requests at work.")?,
+            waiting: group
+                .gauge("hallmark_http_waiting", "Requests that wait for a slot to work in.")?,
+            bodies: group.gauge("hallmark_http_bodies", "Bodies of requests on their way in.")?,
+            answer_bytes: group
+                .gauge("hallmark_http_answer_bytes", "Bytes of answers not yet taken.")?,
+            connections: group.gauge("hallmark_http_connections", "Connections open.")?,
         })
     }
 

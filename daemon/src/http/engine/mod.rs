@@ -25,7 +25,7 @@ pub(super) mod slots;
 
 mod connections;
 
-use crate::metrics::tls::TlsMetrics;
+use crate::tls::metrics::TlsMetrics;
 use access::Authorizer;
 use browser_guard::BrowserGuard;
 use capacity::Capacity;

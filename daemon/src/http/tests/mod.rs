@@ -29,13 +29,17 @@ use tokio::time::timeout;
 
 use super::Api;
 use crate::admit::Gate;
+use crate::admit::metrics::DecisionMetrics;
 use crate::audit::Audit;
 use crate::audit::allowance::AllowanceLimits;
+use crate::audit::metrics::AuditMetrics;
 use crate::audit::writer::AuditConfig;
 use crate::auth::Guard;
+use crate::auth::metrics::AuthMetrics;
 use crate::cache::EvaluationCache;
 use crate::config::{Durability, Kubernetes};
 use crate::evidence::EvidenceSource;
+use crate::followed::metrics::LookMetrics;
 use crate::http::engine::Engine;
 use crate::http::engine::access::Authorizer;
 use crate::http::engine::browser_guard::BrowserGuard;
@@ -48,16 +52,12 @@ use crate::http::engine::server::Entrance;
 use crate::http::engine::server::Reach;
 use crate::http::engine::server::serve;
 use crate::http::engine::writing::WriteLog;
-use crate::metrics::audit::AuditMetrics;
-use crate::metrics::auth::AuthMetrics;
 use crate::metrics::cache::CacheMetrics;
-use crate::metrics::decision::DecisionMetrics;
-use crate::metrics::look::LookMetrics;
-use crate::metrics::tls::TlsMetrics;
-use crate::metrics::verifier::VerifierMetrics;
 use crate::plugin::{Decoders, KeyHolders, KeyVersions};
 use crate::resources::tests::fixture::{World, attestor, pkix, project, requiring, world};
 use crate::tls::Tls;
+use crate::tls::metrics::TlsMetrics;
+use crate::verifier::metrics::VerifierMetrics;
 use crate::verifier::{Verifier, VerifierConfig};
 
 /// Longer than anything here takes on a busy machine, shorter than a person's patience.

@@ -24,7 +24,6 @@ use tempfile::TempDir;
 
 use crate::auth::iam::{IamPolicy, IamResource};
 use crate::cache::EvidenceEpochs;
-use crate::metrics::store::StoreMetrics;
 use crate::plugin::{KeyError, ResolvedKey};
 use crate::resources::{BoxFuture, Prove, Resources};
 use crate::snapshot::{ResolveKeys, Snapshots};
@@ -32,6 +31,7 @@ use crate::store::Told;
 use crate::store::Watch;
 use crate::store::WatchError;
 use crate::store::embedded::EmbeddedStore;
+use crate::store::metrics::StoreMetrics;
 use crate::store::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Proof, Store, StoreError, Write,
 };

@@ -11,8 +11,8 @@ use super::database::Shared;
 use super::fault::Fault;
 use super::tables::Tables;
 use super::write::Prepared;
-use crate::metrics::store::StoreMetrics;
 use crate::store::StoreError;
+use crate::store::metrics::StoreMetrics;
 
 /// Writes that wait. More are refused: at a commit of a few milliseconds these are seconds.
 pub(super) const QUEUE_MAX: usize = 1_024;

@@ -41,7 +41,7 @@ use super::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
 };
 use crate::auth::iam::{IamPolicy, IamResource};
-use crate::metrics::store::{StoreMetrics, StoreOperation};
+use crate::store::metrics::{StoreMetrics, StoreOperation};
 use crate::store::Told;
 use crate::store::Watch;
 use crate::store::WatchError;

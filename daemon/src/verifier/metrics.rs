@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::lanes::LaneMetrics;
 use hallmark_core::attestor::SignatureAlgorithm;
 use hallmark_core::verdict::{Unavailable, Verdict};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
+
+use super::lane_metrics::LaneMetrics;
+use crate::metrics::Group;
 
 /// Upper bounds of the batch-size histogram, in checks: powers of two around the widths that
 /// matter, one check alone to a full batch.
@@ -32,40 +34,30 @@ pub struct VerifierMetrics {
 impl VerifierMetrics {
     /// Registers the metrics. Fails where they already are.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let verifications = IntCounterVec::new(
-            Opts::new(
-                "hallmark_verifications_total",
-                "Signature checks that the cache could not answer, by algorithm and verdict.",
-            ),
+        let group = Group(registry);
+        let verifications: IntCounterVec = group.counter_vec(
+            "hallmark_verifications_total",
+            "Signature checks that the cache could not answer, by algorithm and verdict.",
             &["algorithm", "verdict"],
         )?;
-        let batch_size = Histogram::with_opts(
-            HistogramOpts::new(
-                "hallmark_verification_batch_size",
-                "Checks verified together in one batch.",
-            )
-            .buckets(BATCH_SIZE_BUCKETS.to_vec()),
-        )?;
-        let queue_checks = IntGauge::new(
-            "hallmark_verification_queue_checks",
-            "Checks that wait for a verification thread.",
-        )?;
-        let panics = IntCounter::new(
-            "hallmark_verifier_panics_total",
-            "Verification batches lost to a panic. Any is a defect: please report it.",
-        )?;
-        registry.register(Box::new(verifications.clone()))?;
-        registry.register(Box::new(batch_size.clone()))?;
-        registry.register(Box::new(queue_checks.clone()))?;
-        registry.register(Box::new(panics.clone()))?;
         let counters = |algorithm: SignatureAlgorithm| {
             VERDICTS.map(|verdict| verifications.with_label_values(&[algorithm.name(), verdict]))
         };
         Ok(Self {
             verifications: SignatureAlgorithm::all().map(|one| (one, counters(one))).collect(),
-            batch_size,
-            queue_checks,
-            panics,
+            batch_size: group.histogram(
+                "hallmark_verification_batch_size",
+                "Checks verified together in one batch.",
+                &BATCH_SIZE_BUCKETS,
+            )?,
+            queue_checks: group.gauge(
+                "hallmark_verification_queue_checks",
+                "Checks that wait for a verification thread.",
+            )?,
+            panics: group.counter(
+                "hallmark_verifier_panics_total",
+                "Verification batches lost to a panic. Any is a defect: please report it.",
+            )?,
             lanes: LaneMetrics::register(registry)?,
         })
     }

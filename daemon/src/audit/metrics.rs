@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
-use super::latency;
+use crate::metrics::{Group, LATENCY_BUCKETS};
 
 /// `hallmark_audit_*`.
 #[derive(Clone, Debug)]
@@ -23,49 +23,41 @@ pub struct AuditMetrics {
 impl AuditMetrics {
     /// Registers the group.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let metrics = Self {
-            records: IntCounter::new("hallmark_audit_records_total", "Records appended.")?,
-            errors: IntCounter::new(
+        let group = Group(registry);
+        Ok(Self {
+            records: group.counter("hallmark_audit_records_total", "Records appended.")?,
+            errors: group.counter(
                 "hallmark_audit_errors_total",
                 "Appends and syncs that failed; every one of the former denied its requests.",
             )?,
-            append: Histogram::with_opts(latency(
+            append: group.histogram(
                 "hallmark_audit_append_seconds",
                 "Time of one append of a group of records to the log.",
-            ))?,
-            lag: Gauge::new(
+                &LATENCY_BUCKETS,
+            )?,
+            lag: group.gauge(
                 "hallmark_audit_lag_seconds",
                 "Age of the oldest record not known to be on the disk, at the last sync.",
             )?,
-            writable: IntGauge::new(
+            writable: group.gauge(
                 "hallmark_audit_writable",
                 "1 if the log takes records; 0 if everything is denied because it does not.",
             )?,
-            damages: IntCounter::new(
+            damages: group.counter(
                 "hallmark_audit_damages_total",
                 "Times that the log's file was found removed, replaced, cut, changed or unsynced.",
             )?,
-            limited: IntCounter::new(
+            limited: group.counter(
                 "hallmark_audit_limited_total",
                 "Records refused, and what they would have recorded denied, because their principal \
                  had used up what it may write.",
             )?,
-            free: IntGauge::new("hallmark_audit_free_bytes", "Bytes left on the log's disk.")?,
-            reserve: IntGauge::new(
+            free: group.gauge("hallmark_audit_free_bytes", "Bytes left on the log's disk.")?,
+            reserve: group.gauge(
                 "hallmark_audit_reserve_bytes",
                 "Bytes left on the log's disk below which the daemon warns.",
             )?,
-        };
-        registry.register(Box::new(metrics.records.clone()))?;
-        registry.register(Box::new(metrics.errors.clone()))?;
-        registry.register(Box::new(metrics.append.clone()))?;
-        registry.register(Box::new(metrics.lag.clone()))?;
-        registry.register(Box::new(metrics.writable.clone()))?;
-        registry.register(Box::new(metrics.damages.clone()))?;
-        registry.register(Box::new(metrics.limited.clone()))?;
-        registry.register(Box::new(metrics.free.clone()))?;
-        registry.register(Box::new(metrics.reserve.clone()))?;
-        Ok(metrics)
+        })
     }
 
     /// A group of `lines` was appended in `elapsed`.

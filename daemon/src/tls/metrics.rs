@@ -2,6 +2,8 @@
 
 use prometheus::{IntCounter, IntGauge, Registry};
 
+use crate::metrics::Group;
+
 /// `hallmark_tls_*`.
 #[derive(Clone, Debug)]
 pub struct TlsMetrics {
@@ -14,18 +16,16 @@ pub struct TlsMetrics {
 impl TlsMetrics {
     /// Registers the group.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let metrics = Self {
-            not_after: IntGauge::new(
+        let group = Group(registry);
+        Ok(Self {
+            not_after: group.gauge(
                 "hallmark_tls_certificate_expiry_timestamp_seconds",
                 "When the serving certificate expires, in Unix seconds.",
             )?,
-            handshake_errors: IntCounter::new(
+            handshake_errors: group.counter(
                 "hallmark_tls_handshake_errors_total",
                 "TLS handshakes that failed or took too long.",
             )?,
-        };
-        registry.register(Box::new(metrics.not_after.clone()))?;
-        registry.register(Box::new(metrics.handshake_errors.clone()))?;
-        Ok(metrics)
+        })
     }
 }

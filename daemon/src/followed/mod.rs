@@ -4,6 +4,8 @@
 //! ConfigMaps and file systems without events are all the same. They are few and small. A file
 //! system that does not answer is an error like any other, after [`LOOK_TIME_MAX`].
 
+pub mod metrics;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 //! The provider is ring, always named: a plugin or a feature elsewhere must not choose another.
 //! Resumption is within one configuration only, so no session outlives a change of the client CA.
 
+pub mod metrics;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

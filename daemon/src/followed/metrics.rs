@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::{IntGaugeVec, Registry};
+
+use crate::metrics::Group;
 
 /// The resources of `--config-dir`.
 pub const CONFIG_DIR: &str = "config-dir";
@@ -21,14 +23,11 @@ pub struct LookMetrics {
 impl LookMetrics {
     /// Registers the group.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let age = IntGaugeVec::new(
-            Opts::new(
-                "hallmark_files_look_age_seconds",
-                "Time since files that are followed were last looked at, to the end.",
-            ),
+        let age: IntGaugeVec = Group(registry).gauge_vec(
+            "hallmark_files_look_age_seconds",
+            "Time since files that are followed were last looked at, to the end.",
             &["files"],
         )?;
-        registry.register(Box::new(age.clone()))?;
         for files in [CONFIG_DIR, TLS, AUTH] {
             age.with_label_values(&[files]).set(0);
         }

@@ -1,6 +1,8 @@
 //! Metrics of taking up changed files, settings and keys.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
+
+use crate::metrics::Group;
 
 /// `hallmark_reload*`.
 #[derive(Clone, Debug)]
@@ -13,20 +15,19 @@ pub struct ReloadMetrics {
 impl ReloadMetrics {
     /// Registers the group.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let reloads = IntCounterVec::new(
-            Opts::new("hallmark_reloads_total", "Reloads that were put in force, or refused."),
+        let group = Group(registry);
+        let reloads: IntCounterVec = group.counter_vec(
+            "hallmark_reloads_total",
+            "Reloads that were put in force, or refused.",
             &["outcome"],
         )?;
-        let failing = IntGauge::new(
-            "hallmark_reload_failing",
-            "1 while what is in force is not what the files say, because they make no sense.",
-        )?;
-        registry.register(Box::new(reloads.clone()))?;
-        registry.register(Box::new(failing.clone()))?;
         Ok(Self {
             taken: reloads.with_label_values(&["taken"]),
             refused: reloads.with_label_values(&["refused"]),
-            failing,
+            failing: group.gauge(
+                "hallmark_reload_failing",
+                "1 while what is in force is not what the files say, because they make no sense.",
+            )?,
         })
     }
 

@@ -2,6 +2,8 @@
 
 use prometheus::{IntGauge, Registry};
 
+use crate::metrics::Group;
+
 /// `hallmark_issuer_*`.
 #[derive(Clone, Debug)]
 pub struct AuthMetrics {
@@ -11,11 +13,10 @@ pub struct AuthMetrics {
 impl AuthMetrics {
     /// Registers the group.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let refused_keys = IntGauge::new(
+        let refused_keys = Group(registry).gauge(
             "hallmark_issuer_keys_refused",
             "Keys of issuers of tokens that are passed over, because nothing can be verified with them.",
         )?;
-        registry.register(Box::new(refused_keys.clone()))?;
         Ok(Self { refused_keys })
     }
 

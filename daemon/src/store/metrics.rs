@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
-use super::latency;
+use crate::metrics::{Group, LATENCY_BUCKETS};
 
 /// Writes in one commit; ends at the committer's group limit.
 const GROUP_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
@@ -95,27 +93,18 @@ impl StoreMetrics {
     /// Registers `hallmark_store_seconds`, `hallmark_store_errors_total` and
     /// `hallmark_store_commit_writes`.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let seconds = HistogramVec::new(
-            latency("hallmark_store_seconds", "Seconds that the store took, by operation."),
+        let group = Group(registry);
+        let seconds: HistogramVec = group.histogram_vec(
+            "hallmark_store_seconds",
+            "Seconds that the store took, by operation.",
             &["operation"],
+            &LATENCY_BUCKETS,
         )?;
-        let errors = IntCounterVec::new(
-            Opts::new(
-                "hallmark_store_errors_total",
-                "Operations that the store refused or failed, by kind.",
-            ),
+        let errors: IntCounterVec = group.counter_vec(
+            "hallmark_store_errors_total",
+            "Operations that the store refused or failed, by kind.",
             &["operation", "kind"],
         )?;
-        let commit_writes = Histogram::with_opts(
-            HistogramOpts::new(
-                "hallmark_store_commit_writes",
-                "Writes made durable by one commit.",
-            )
-            .buckets(GROUP_BUCKETS.to_vec()),
-        )?;
-        registry.register(Box::new(seconds.clone()))?;
-        registry.register(Box::new(errors.clone()))?;
-        registry.register(Box::new(commit_writes.clone()))?;
         Ok(Self {
             seconds: OPERATIONS
                 .iter()
@@ -127,7 +116,11 @@ impl StoreMetrics {
                     FAILURES.map(|kind| errors.with_label_values(&[operation, kind]))
                 })
                 .collect(),
-            commit_writes,
+            commit_writes: group.histogram(
+                "hallmark_store_commit_writes",
+                "Writes made durable by one commit.",
+                &GROUP_BUCKETS,
+            )?,
         })
     }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use hallmark_core::decision::Decision;
 use hallmark_core::platform::result::Conformance;
 use hallmark_core::policy::EnforcementMode;
-use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
 
-use super::latency;
+use crate::metrics::{Group, LATENCY_BUCKETS};
 
 const OUTCOMES: [&str; 3] = ["allowed", "denied", "undetermined"];
 const RULES: [&str; 6] =
@@ -34,14 +34,12 @@ pub struct DecisionMetrics {
 impl DecisionMetrics {
     /// Registers the group.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let images = IntCounterVec::new(
-            Opts::new(
-                "hallmark_decisions_total",
-                "Images decided, before dry run and break-glass.",
-            ),
+        let group = Group(registry);
+        let images: IntCounterVec = group.counter_vec(
+            "hallmark_decisions_total",
+            "Images decided, before dry run and break-glass.",
             &["outcome", "rule", "mode"],
         )?;
-        registry.register(Box::new(images.clone()))?;
         let mut handles = Vec::new();
         for outcome in OUTCOMES {
             for rule in RULES {
@@ -50,58 +48,42 @@ impl DecisionMetrics {
                 }
             }
         }
-        let pods = IntCounterVec::new(
-            Opts::new(
-                "hallmark_pods_evaluated_total",
-                "Pods held against a platform policy, by verdict.",
-            ),
+        let pods: IntCounterVec = group.counter_vec(
+            "hallmark_pods_evaluated_total",
+            "Pods held against a platform policy, by verdict.",
             &["verdict"],
         )?;
-        registry.register(Box::new(pods.clone()))?;
-        let metrics = Self {
+        Ok(Self {
             images: handles,
             pods: Conformance::ALL.map(|verdict| pods.with_label_values(&[verdict.as_str()])),
-            break_glass: IntCounter::new(
+            break_glass: group.counter(
                 "hallmark_break_glass_total",
                 "Requests that asked for break-glass, whatever their outcome.",
             )?,
-            total: Histogram::with_opts(latency(
+            total: group.histogram(
                 "hallmark_decision_seconds",
                 "Time from the parsed request to the recorded decision.",
-            ))?,
-            gather: Histogram::with_opts(latency(
+                &LATENCY_BUCKETS,
+            )?,
+            gather: group.histogram(
                 "hallmark_decision_gather_seconds",
                 "Time to read the evidence of a batch of requests.",
-            ))?,
-            verify: Histogram::with_opts(latency(
+                &LATENCY_BUCKETS,
+            )?,
+            verify: group.histogram(
                 "hallmark_decision_verify_seconds",
                 "Time to verify the signatures of a batch of requests, queueing included.",
-            ))?,
-            generation: IntGauge::new(
-                "hallmark_snapshot_generation",
-                "Generation of the snapshot in force.",
+                &LATENCY_BUCKETS,
             )?,
-            snapshot_age: Gauge::new(
+            generation: group
+                .gauge("hallmark_snapshot_generation", "Generation of the snapshot in force.")?,
+            snapshot_age: group.gauge(
                 "hallmark_snapshot_age_seconds",
                 "Time since the snapshot in force was published.",
             )?,
-            impaired_attestors: IntGauge::new(
-                "hallmark_attestors_impaired",
-                "Attestors of which a key cannot be used.",
-            )?,
-        };
-        metrics.register_rest(registry)?;
-        Ok(metrics)
-    }
-
-    fn register_rest(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(self.break_glass.clone()))?;
-        registry.register(Box::new(self.total.clone()))?;
-        registry.register(Box::new(self.gather.clone()))?;
-        registry.register(Box::new(self.verify.clone()))?;
-        registry.register(Box::new(self.generation.clone()))?;
-        registry.register(Box::new(self.snapshot_age.clone()))?;
-        registry.register(Box::new(self.impaired_attestors.clone()))
+            impaired_attestors: group
+                .gauge("hallmark_attestors_impaired", "Attestors of which a key cannot be used.")?,
+        })
     }
 
     /// A decision was recorded, `elapsed` after its request had been parsed. `advisory`: it was

@@ -3,11 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hallmark_plugin_api::host::{BreakerState, WorkerStatus};
-use prometheus::{CounterVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{CounterVec, IntCounterVec, IntGaugeVec, Registry};
+
+use super::metrics::advance;
+use crate::metrics::Group;
 
 /// `hallmark_plugin_worker_*` and the state of the breaker, by name of the instance.
 #[derive(Clone, Debug)]
-pub struct WorkerMetrics {
+pub(super) struct WorkerMetrics {
     breaker: IntGaugeVec,
     /// Locked, so that two scrapes at once do not both add what is new.
     counters: Arc<Mutex<Counters>>,
@@ -23,48 +26,40 @@ struct Counters {
 
 impl WorkerMetrics {
     /// Registers the group.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let breaker = IntGaugeVec::new(
-            Opts::new(
-                "hallmark_plugin_breaker_state",
-                "0: the worker is called; 1: it is tried; 2: it is left alone for a while.",
-            ),
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let group = Group(registry);
+        let breaker = group.gauge_vec(
+            "hallmark_plugin_breaker_state",
+            "0: the worker is called; 1: it is tried; 2: it is left alone for a while.",
             &["plugin"],
         )?;
         let counters = Counters {
-            restarts: IntCounterVec::new(
-                Opts::new("hallmark_plugin_worker_restarts_total", "Worker processes made anew."),
+            restarts: group.counter_vec(
+                "hallmark_plugin_worker_restarts_total",
+                "Worker processes made anew.",
                 &["plugin"],
             )?,
-            failures: IntCounterVec::new(
-                Opts::new(
-                    "hallmark_plugin_worker_failures_total",
-                    "Worker processes that ended or were killed, by reason.",
-                ),
+            failures: group.counter_vec(
+                "hallmark_plugin_worker_failures_total",
+                "Worker processes that ended or were killed, by reason.",
                 &["plugin", "reason"],
             )?,
-            calls: IntCounterVec::new(
-                Opts::new("hallmark_plugin_worker_calls_total", "Calls of a worker."),
+            calls: group.counter_vec(
+                "hallmark_plugin_worker_calls_total",
+                "Calls of a worker.",
                 &["plugin"],
             )?,
-            seconds: CounterVec::new(
-                Opts::new(
-                    "hallmark_plugin_worker_call_seconds_total",
-                    "Time spent in calls of a worker.",
-                ),
+            seconds: group.counter_vec(
+                "hallmark_plugin_worker_call_seconds_total",
+                "Time spent in calls of a worker.",
                 &["plugin"],
             )?,
         };
-        registry.register(Box::new(breaker.clone()))?;
-        registry.register(Box::new(counters.restarts.clone()))?;
-        registry.register(Box::new(counters.failures.clone()))?;
-        registry.register(Box::new(counters.calls.clone()))?;
-        registry.register(Box::new(counters.seconds.clone()))?;
         Ok(Self { breaker, counters: Arc::new(Mutex::new(counters)) })
     }
 
     /// Takes down how a worker does.
-    pub fn read(&self, instance: &str, worker: &WorkerStatus) {
+    pub(super) fn read(&self, instance: &str, worker: &WorkerStatus) {
         let state = match worker.breaker {
             BreakerState::Closed => 0,
             BreakerState::HalfOpen => 1,
@@ -72,10 +67,6 @@ impl WorkerMetrics {
         };
         self.breaker.with_label_values(&[instance]).set(state);
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let advance = |counter: &IntCounterVec, labels: &[&str], total: u64| {
-            let counter = counter.with_label_values(labels);
-            counter.inc_by(total.saturating_sub(counter.get()));
-        };
         advance(&counters.restarts, &[instance], worker.restarts);
         advance(&counters.calls, &[instance], worker.calls);
         for (reason, total) in worker.failures {
