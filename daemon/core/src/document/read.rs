@@ -29,9 +29,6 @@ const ERRORS_MAX: usize = 100;
 /// Characters of the author's own text repeated in an error.
 const EXCERPT_CHARS_MAX: usize = 64;
 
-/// How the message about a field that there is not begins; a hint may follow.
-pub const UNKNOWN_FIELD: &str = "unknown field";
-
 /// One thing wrong with one field. Whoever wrote the document is at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
@@ -40,8 +37,39 @@ pub struct FieldError {
     /// Dotted, such as `clusterAdmissionRules["us-east1-a.prod"].requireAttestationsBy[1]`; empty
     /// for the document itself.
     pub path: String,
-    /// What is wrong and what to do.
-    pub message: String,
+    /// What is wrong.
+    pub problem: FieldProblem,
+}
+
+/// What is wrong with a field, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldProblem {
+    /// There is no such field.
+    Unknown {
+        /// A field of the object whose name is alike.
+        similar: Option<&'static str>,
+    },
+    /// Its value, or that it is there or not.
+    Wrong(String),
+}
+
+impl fmt::Display for FieldProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { similar } => write!(f, "unknown field{}", Hint(*similar)),
+            Self::Wrong(message) => f.write_str(message),
+        }
+    }
+}
+
+/// `; did you mean "…"?`, if anything is alike.
+#[derive(Clone, Copy, Debug)]
+pub struct Hint(pub Option<&'static str>);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |name| write!(f, "; did you mean {name:?}?"))
+    }
 }
 
 impl fmt::Display for FieldError {
@@ -50,7 +78,7 @@ impl fmt::Display for FieldError {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        f.write_str(&self.message)
+        self.problem.fmt(f)
     }
 }
 
@@ -123,7 +151,7 @@ impl<'a> Field<'a> {
 
     /// Puts an error down.
     pub fn fail(&self, message: impl Into<String>) {
-        self.fail_at(self.path.clone(), self.node.line, message.into());
+        self.fail_at(self.path.clone(), self.node.line, FieldProblem::Wrong(message.into()));
     }
 
     /// An object whose fields are `known`, in camelCase. Any other field is an error.
@@ -138,11 +166,12 @@ impl<'a> Field<'a> {
             let path = self.child(given);
             match known.iter().find(|name| **name == camel) {
                 None => {
-                    let hint = closest(given, known.iter().copied());
-                    self.fail_at(path, node.line, format!("{UNKNOWN_FIELD}{hint}"));
+                    let similar = closest(given, known.iter().copied());
+                    self.fail_at(path, node.line, FieldProblem::Unknown { similar });
                 }
                 Some(name) if fields.iter().any(|(other, _)| other == name) => {
-                    self.fail_at(path, node.line, format!("`{name}` is set a second time"));
+                    let twice = format!("`{name}` is set a second time");
+                    self.fail_at(path, node.line, FieldProblem::Wrong(twice));
                 }
                 Some(name) => fields.push((name, node)),
             }
@@ -209,7 +238,7 @@ impl<'a> Field<'a> {
         let found = values.iter().find(|(name, n, _)| name == text || Some(*n) == number);
         if found.is_none() {
             let names: Vec<_> = values.iter().map(|(name, _, _)| *name).collect();
-            let hint = closest(text, names.iter().copied());
+            let hint = Hint(closest(text, names.iter().copied()));
             let (given, known) = (constant(text), names.join(", "));
             self.fail(format!("unknown value{given}{hint}; one of {known}"));
         }
@@ -276,10 +305,10 @@ impl<'a> Field<'a> {
         format!("{}{separator}{}", self.path, excerpt(name))
     }
 
-    fn fail_at(&self, path: String, line: u32, message: String) {
+    fn fail_at(&self, path: String, line: u32, problem: FieldProblem) {
         let mut found = self.errors.found.borrow_mut();
         if found.len() < ERRORS_MAX {
-            found.push(FieldError { line, path, message });
+            found.push(FieldError { line, path, problem });
         } else {
             *self.errors.omitted.borrow_mut() += 1;
         }
@@ -348,8 +377,8 @@ impl<'a> Object<'a> {
 
     /// Puts down that a field must be set.
     pub fn missing(&self, name: &'static str) {
-        let message = "required; set it".to_owned();
-        self.field.fail_at(self.field.child(name), self.field.node.line, message);
+        let problem = FieldProblem::Wrong("required; set it".to_owned());
+        self.field.fail_at(self.field.child(name), self.field.node.line, problem);
     }
 
     /// The elements of a list, none where it is not set.
@@ -425,17 +454,14 @@ pub fn camel_case(name: &str) -> String {
     camel
 }
 
-/// `; did you mean "…"?`, where a known name is close to what was given.
-fn closest(given: &str, known: impl Iterator<Item = &'static str>) -> String {
+/// The known name that is close to what was given, if one is.
+fn closest(given: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     /// Below this similarity (Jaro-Winkler) a hint misleads more than it helps.
     const SIMILAR: f64 = 0.85;
     let given = excerpt(given).to_ascii_lowercase();
     let score = |name: &str| strsim::jaro_winkler(&given, &name.to_ascii_lowercase());
     let best = known.map(|name| (score(name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
-    match best {
-        Some((score, name)) if score >= SIMILAR => format!("; did you mean {name:?}?"),
-        _ => String::new(),
-    }
+    best.filter(|(score, _)| *score >= SIMILAR).map(|(_, name)| name)
 }
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()

@@ -8,7 +8,7 @@
 use std::str::FromStr;
 
 use hallmark_core::attributes::AttributeError;
-use hallmark_core::document::read::{FieldError, FieldErrors, UNKNOWN_FIELD};
+use hallmark_core::document::read::{FieldError, FieldErrors, FieldProblem, Hint};
 use hallmark_core::document::{Document, DocumentError, DocumentLimits};
 use hallmark_core::names::{GLOBAL, NameError, ProjectId};
 use serde_json::{Map, Value};
@@ -155,8 +155,10 @@ impl From<FieldErrors> for HttpError {
             lines.push(format!("and {} more", errors.omitted));
         }
         let violation = |error: FieldError| {
-            unknown_field(&error)
-                .unwrap_or(FieldViolation { field: error.path, description: error.message })
+            unknown_field(&error).unwrap_or_else(|| FieldViolation {
+                description: error.problem.to_string(),
+                field: error.path,
+            })
         };
         Self::InvalidFields {
             message: lines.join("\n"),
@@ -167,7 +169,8 @@ impl From<FieldErrors> for HttpError {
 
 /// A field that there is not, in the words of Google's API: it is the object that is at fault.
 fn unknown_field(error: &FieldError) -> Option<FieldViolation> {
-    let hint = error.message.strip_prefix(UNKNOWN_FIELD)?;
+    let FieldProblem::Unknown { similar } = error.problem else { return None };
+    let hint = Hint(similar);
     let (object, name) = error.path.rsplit_once('.').unwrap_or(("", &error.path));
     let at = if object.is_empty() { String::new() } else { format!(" at '{object}'") };
     Some(FieldViolation {
