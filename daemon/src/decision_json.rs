@@ -77,7 +77,7 @@ fn image(out: &mut Vec<u8>, image: &ImageDecision) {
     raw(out, r#","reason":"#);
     word(out, image.reason.code());
     raw(out, r#","message":"#);
-    text(out, &image.message);
+    text(out, &image.message());
     raw(out, r#","attestors":"#);
     list(out, &image.attestors, attestor);
     if image.attestors_left_out > 0 {
@@ -292,7 +292,6 @@ mod tests {
             rule: Some(RuleMatch::Cluster("a\"b".to_owned())),
             enforcement: None,
             reason: Reason::NotAttested,
-            message: "line\nbreak".to_owned(),
             attestors,
             attestors_left_out: 0,
             cached: true,
@@ -342,10 +341,16 @@ mod tests {
         let mut late = trial("DEADLINE_EXCEEDED");
         late["plugin"] = json!("acme \"kms\"");
         late["spkiSha256"] = json!("cd".repeat(32));
+        let denied_by = |rule: &str, told: &str| {
+            format!("Image r/\u{e9}\u{1}\\@x denied by Binary Authorization {rule}. {told}")
+        };
+        let told = "Image r/\u{e9}\u{1}\\@x denied by attestor projects/q/attestors/built: Could not be \
+                    determined: its keys are unavailable: gone\\t";
         let image = json!({
             "image": "r/\u{e9}\u{1}\\@x", "digest": format!("sha256:{}", "ab".repeat(32)),
             "allowed": false, "rule": "cluster admission rule for a\"b",
-            "reason": "NOT_ATTESTED", "message": "line\nbreak", "cached": true,
+            "reason": "NOT_ATTESTED", "message": denied_by("cluster admission rule for a\"b", told),
+            "cached": true,
             "attestors": [{
                 "attestor": "projects/q/attestors/built", "satisfied": false,
                 "reason": "KEYS_UNAVAILABLE", "detail": "gone\t",
@@ -354,6 +359,9 @@ mod tests {
             }],
         });
         let mut bare = image.clone();
+        let told = "Could not be determined: the digest was not evaluated. 199 more attestors are not \
+                    shown";
+        bare["message"] = denied_by("default admission rule", told).into();
         bare["digest"] = Value::Null;
         bare["rule"] = Value::Null;
         bare["attestors"] = json!([]);

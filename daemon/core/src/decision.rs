@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::attestor::{KeyId, SignatureAlgorithm, VerificationKey};
 use crate::image::Digest;
-use crate::names::{AttestorName, OccurrenceName};
+use crate::names::{AttestorName, OccurrenceName, ProjectId};
 use crate::policy::{EnforcementMode, RuleMatch};
 use crate::time::UnixTime;
 use crate::verdict::{SignedForm, Unavailable};
@@ -52,10 +52,8 @@ pub struct ImageDecision {
     pub rule: Option<RuleMatch>,
     /// The enforcement mode of `rule`.
     pub enforcement: Option<EnforcementMode>,
-    /// Why, in one word.
+    /// Why.
     pub reason: Reason,
-    /// Why, for a person, in the texts of Google's service.
-    pub message: String,
     /// The attestors asked, each with what was tried.
     pub attestors: Arc<[AttestorResult]>,
     /// How many attestors more were asked, and are left out because the decision says enough.
@@ -64,7 +62,8 @@ pub struct ImageDecision {
     pub cached: bool,
 }
 
-/// Why an image is allowed or denied. Closed: a new reason must be handled where it is rendered.
+/// Why an image is allowed or denied, with what there is to say of it. Closed: a new reason must be
+/// handled where it is rendered, as [`ImageDecision::message`] and [`ImageDecision::cause`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Allowed by a pattern of the system policy.
@@ -86,15 +85,24 @@ pub enum Reason {
     /// Denied: at least one attestor has not attested the digest.
     NotAttested,
     /// Denied: attestations are needed and the image names no sha256 digest.
-    DigestRequired,
+    DigestRequired {
+        /// Who would have to attest it.
+        attestors: Arc<[AttestorName]>,
+    },
     /// Denied: the image reference cannot be one.
     ImageMalformed,
     /// Denied: the project holds nothing, not even a policy.
-    ProjectUnknown,
+    ProjectUnknown {
+        /// The project.
+        project: ProjectId,
+    },
     /// Denied: the project holds resources, but nobody has written its policy.
-    PolicyNotWritten,
+    PolicyNotWritten {
+        /// The project.
+        project: ProjectId,
+    },
     /// Denied: a limit of [`crate::limits::Limits`] was reached.
-    LimitExceeded,
+    LimitExceeded(Exceeded),
     /// Denied: the audit record could not be written, so the decision does not stand.
     AuditUnavailable,
     /// Denied: whoever asks had so much recorded that no more is for now, so the decision does not
@@ -108,6 +116,25 @@ pub enum Reason {
     Undetermined,
 }
 
+/// What a request has too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exceeded {
+    /// Its images.
+    Images {
+        /// How many it names; none is as wrong.
+        named: usize,
+        /// How many it may name.
+        max: usize,
+    },
+    /// The bytes of one image.
+    ImageBytes {
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        max: usize,
+    },
+}
+
 impl Reason {
     /// The word in answers, audit records and metrics.
     pub fn code(&self) -> &'static str {
@@ -118,11 +145,11 @@ impl Reason {
             Self::Attested => "ATTESTED",
             Self::AlwaysDeny => "ALWAYS_DENY",
             Self::NotAttested => "NOT_ATTESTED",
-            Self::DigestRequired => "DIGEST_REQUIRED",
+            Self::DigestRequired { .. } => "DIGEST_REQUIRED",
             Self::ImageMalformed => "IMAGE_MALFORMED",
-            Self::ProjectUnknown => "PROJECT_UNKNOWN",
-            Self::PolicyNotWritten => "POLICY_NOT_WRITTEN",
-            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::ProjectUnknown { .. } => "PROJECT_UNKNOWN",
+            Self::PolicyNotWritten { .. } => "POLICY_NOT_WRITTEN",
+            Self::LimitExceeded(_) => "LIMIT_EXCEEDED",
             Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
             Self::AuditLimitExceeded => "AUDIT_LIMIT_EXCEEDED",
             Self::AuditRecordTooLong => "AUDIT_RECORD_TOO_LONG",

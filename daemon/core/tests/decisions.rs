@@ -424,7 +424,7 @@ impl Outcome {
             rule: rule.into_iter().collect(),
             reasons: images().map(|image| image.reason.code().to_owned()).collect(),
             attestors: images().flat_map(|image| image.attestors.iter().map(attestor)).collect(),
-            messages: messages.iter().map(|image| image.message.clone()).collect(),
+            messages: messages.iter().map(|image| image.message()).collect(),
         }
     }
 }

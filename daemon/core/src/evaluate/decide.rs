@@ -18,7 +18,7 @@ use crate::decision::{
 use crate::image::Digest;
 use crate::names::AttestorName;
 use crate::payload::simple_signing::signed_digest;
-use crate::policy::{EnforcementMode, RuleMatch};
+use crate::policy::EnforcementMode;
 use crate::time::UnixTime;
 use crate::verdict::{Check, Unavailable, Verdict};
 
@@ -123,7 +123,6 @@ pub fn decide(
     generation: u64,
 ) -> Decision {
     let Plan { rule, enforcement, required, images } = plan;
-    let governing = rule.as_ref().unwrap_or(&RuleMatch::Default);
     let mut evaluations = evaluations.into_iter();
     let mut room = EXPLANATION_BYTES_MAX;
     let mut attested = |image: Box<str>, digest: Digest| {
@@ -136,7 +135,6 @@ pub fn decide(
         ImageDecision {
             digest: Some(digest),
             allowed: reason.allows(),
-            message: message::evaluated(&image, governing, &reason, &attestors, attestors_left_out),
             rule: rule.clone(),
             image,
             enforcement,
@@ -180,19 +178,6 @@ impl Unrecorded {
             Self::TooLong => Reason::AuditRecordTooLong,
         }
     }
-
-    fn message(self) -> &'static str {
-        match self {
-            Self::Unavailable => "the audit record of this decision could not be written",
-            Self::LimitExceeded => {
-                "the caller has used up what it may write to the audit log; try again later"
-            }
-            Self::TooLong => {
-                "the audit record of this decision would be too long; ask for fewer images, or remove \
-                 attestations of them that prove nothing"
-            }
-        }
-    }
 }
 
 /// The decision without its audit record: denied, whatever dry run and break-glass say, because
@@ -202,7 +187,6 @@ pub fn unrecorded(mut decision: Decision, why: Unrecorded) -> Decision {
     for image in &mut decision.images {
         image.allowed = false;
         image.reason = why.reason();
-        image.message = message::refused(&image.image, why.message());
         if why == Unrecorded::TooLong {
             image.attestors = [].into();
         }

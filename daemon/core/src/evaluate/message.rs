@@ -3,9 +3,12 @@
 
 use std::fmt::{self, Write};
 
-use crate::decision::{AttestorReason, AttestorResult, OtherOutcomes, Reason, Trial, TrialOutcome};
+use crate::decision::{
+    AttestorReason, AttestorResult, Exceeded, ImageDecision, OtherOutcomes, Reason, Trial,
+    TrialOutcome,
+};
 use crate::excerpt::Excerpt;
-use crate::names::{AttestorName, ProjectId};
+use crate::names::AttestorName;
 use crate::policy::RuleMatch;
 use crate::verdict::{SignedForm, Unavailable};
 
@@ -22,89 +25,122 @@ pub(crate) const CAUSES_BYTES_MAX: usize = 1_024;
 /// Most characters shown of a text that may be of any length and hold anything.
 const SHOWN_CHARS_MAX: usize = 128;
 
-/// Denied before any rule was chosen. The image may be anything.
-pub(super) fn refused(image: &str, why: &str) -> String {
-    format!("Image {} denied by Binary Authorization: {why}", shown(image))
-}
-
-/// The cause of a denial for `reason`: no policy governs `project`.
-pub(super) fn ungoverned(reason: &Reason, project: &ProjectId) -> String {
-    if *reason == Reason::PolicyNotWritten {
-        return format!(
-            "project {project} has no policy: write one with `hallmark policy import FILE --project \
-             {project}`, or as projects/{project}/policy.yaml under --config-dir"
-        );
-    }
-    format!("project {project} holds no policy and no attestor: is its name right?")
-}
-
-/// Allowed by a pattern of `list`.
-pub(super) fn allowlisted(image: &str, list: &str, pattern: &str) -> String {
-    format!("Image {image} allowed by Binary Authorization {list}. Matches pattern {pattern}")
-}
-
-/// Allowed by an ALWAYS_ALLOW rule.
-pub(super) fn always_allow(image: &str, rule: &RuleMatch) -> String {
-    format!(
-        "Image {image} allowed by Binary Authorization {rule}. \
-         Allowed by always_allow admission rule"
-    )
-}
-
-/// Denied by an ALWAYS_DENY rule.
-pub(super) fn always_deny(image: &str, rule: &RuleMatch) -> String {
-    format!(
-        "Image {image} denied by Binary Authorization {rule}. \
-         Denied by always_deny admission rule"
-    )
-}
-
-/// Denied because attestations are of digests, and the image names none.
-pub(super) fn digest_required(image: &str, rule: &RuleMatch, required: &[AttestorName]) -> String {
-    let mut text = format!("Image {image} denied by Binary Authorization {rule}");
-    for attestor in required {
-        denied_by_attestor(&mut text, image, attestor, DIGEST_REQUIRED);
-    }
-    text
-}
-
-/// Allowed or denied by what the attestors say.
-pub(super) fn evaluated(
-    image: &str,
-    rule: &RuleMatch,
-    reason: &Reason,
-    attestors: &[AttestorResult],
-    left_out: usize,
-) -> String {
-    if reason.allows() {
-        let mut text = format!("Image {image} allowed by Binary Authorization {rule}. Attested by");
-        for (index, attestor) in attestors.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            push(&mut text, format_args!("{comma} {}", attestor.attestor));
-        }
-        if left_out > 0 {
-            push(&mut text, format_args!(" and {left_out} more"));
-        }
-        return text;
-    }
-    let mut text = format!("Image {image} denied by Binary Authorization {rule}");
-    if attestors.is_empty() {
-        text.push_str(". Could not be determined: the digest was not evaluated");
-    }
-    let mut room = CAUSES_BYTES_MAX;
-    for attestor in attestors.iter().filter(|each| each.reason != AttestorReason::Verified) {
-        let (sentence, cause) =
-            denial(&attestor.reason, (&attestor.trials, &attestor.others), room);
-        denied_by_attestor(&mut text, image, &attestor.attestor, sentence);
-        if cause.len() <= room {
-            room -= cause.len();
-            text.push_str(&cause);
+impl ImageDecision {
+    /// Why, for a person, in the texts of Google's service.
+    pub fn message(&self) -> String {
+        let verb = if self.reason.allows() { "allowed" } else { "denied" };
+        let cause = match self.reason {
+            Reason::AlwaysDeny => "Denied by always_deny admission rule".to_owned(),
+            _ => self.cause(),
+        };
+        match self.decided_by() {
+            // Before any rule was chosen the image may be anything.
+            None => format!("Image {} {verb} by Binary Authorization: {cause}", shown(&self.image)),
+            Some(by) => {
+                let between = if cause.is_empty() { "" } else { ". " };
+                format!("Image {} {verb} by Binary Authorization {by}{between}{cause}", self.image)
+            }
         }
     }
-    if left_out > 0 {
-        push(&mut text, format_args!(". {left_out} more attestors are not shown"));
+
+    /// What [`Self::message`] says beyond the image and the rule, for whoever has told of these.
+    pub fn cause(&self) -> String {
+        match &self.reason {
+            Reason::SystemPolicyAllowlisted { pattern } | Reason::Allowlisted { pattern } => {
+                format!("Matches pattern {pattern}")
+            }
+            Reason::AlwaysAllow => "Allowed by always_allow admission rule".to_owned(),
+            Reason::AlwaysDeny => "Denied by an ALWAYS_DENY admission rule".to_owned(),
+            Reason::Attested => self.attested(),
+            Reason::NotAttested | Reason::Undetermined => self.not_attested(),
+            Reason::DigestRequired { attestors } => {
+                let denied = attestors.iter().map(|one| self.denied_by(one, DIGEST_REQUIRED));
+                denied.collect::<Vec<_>>().join(". ")
+            }
+            Reason::PolicyNotWritten { project } => format!(
+                "project {project} has no policy: write one with `hallmark policy import FILE --project \
+                 {project}`, or as projects/{project}/policy.yaml under --config-dir"
+            ),
+            Reason::ProjectUnknown { project } => {
+                format!("project {project} holds no policy and no attestor: is its name right?")
+            }
+            Reason::LimitExceeded(Exceeded::Images { named, max }) => {
+                format!("the request names {named} images, not 1 to {max}")
+            }
+            Reason::LimitExceeded(Exceeded::ImageBytes { bytes, max }) => {
+                format!("the image reference has {bytes} bytes, more than {max}")
+            }
+            Reason::ImageMalformed => "this is not an image reference".to_owned(),
+            Reason::AuditUnavailable => {
+                "the audit record of this decision could not be written".to_owned()
+            }
+            Reason::AuditLimitExceeded => {
+                "the caller has used up what it may write to the audit log; try again later".to_owned()
+            }
+            Reason::AuditRecordTooLong => {
+                "the audit record of this decision would be too long; ask for fewer images, or remove \
+                 attestations of them that prove nothing"
+                    .to_owned()
+            }
+        }
     }
-    text
+
+    /// The list or the rule that decided; `None` if that was before any.
+    fn decided_by(&self) -> Option<&dyn fmt::Display> {
+        match self.reason {
+            Reason::SystemPolicyAllowlisted { .. } => Some(&"system policy"),
+            Reason::Allowlisted { .. } => Some(&"admission allowlist"),
+            Reason::AlwaysAllow
+            | Reason::AlwaysDeny
+            | Reason::Attested
+            | Reason::NotAttested
+            | Reason::Undetermined
+            | Reason::DigestRequired { .. } => {
+                Some(self.rule.as_ref().unwrap_or(&RuleMatch::Default))
+            }
+            Reason::ImageMalformed
+            | Reason::ProjectUnknown { .. }
+            | Reason::PolicyNotWritten { .. }
+            | Reason::LimitExceeded(_)
+            | Reason::AuditUnavailable
+            | Reason::AuditLimitExceeded
+            | Reason::AuditRecordTooLong => None,
+        }
+    }
+
+    fn attested(&self) -> String {
+        let names: Vec<_> = self.attestors.iter().map(|one| one.attestor.to_string()).collect();
+        let mut text = format!("Attested by {}", names.join(", "));
+        if self.attestors_left_out > 0 {
+            push(&mut text, format_args!(" and {} more", self.attestors_left_out));
+        }
+        text
+    }
+
+    fn not_attested(&self) -> String {
+        let mut sentences = Vec::new();
+        if self.attestors.is_empty() {
+            sentences.push("Could not be determined: the digest was not evaluated".to_owned());
+        }
+        let mut room = CAUSES_BYTES_MAX;
+        for one in self.attestors.iter().filter(|one| one.reason != AttestorReason::Verified) {
+            let (sentence, cause) = denial(&one.reason, (&one.trials, &one.others), room);
+            let mut text = self.denied_by(&one.attestor, sentence);
+            if cause.len() <= room {
+                room -= cause.len();
+                text.push_str(&cause);
+            }
+            sentences.push(text);
+        }
+        if self.attestors_left_out > 0 {
+            sentences.push(format!("{} more attestors are not shown", self.attestors_left_out));
+        }
+        sentences.join(". ")
+    }
+
+    fn denied_by(&self, attestor: &AttestorName, sentence: &str) -> String {
+        format!("Image {} denied by attestor {attestor}: {sentence}", self.image)
+    }
 }
 
 /// Why one attestor is not satisfied, without naming image or attestor. Empty where it is.
@@ -112,10 +148,6 @@ pub(super) fn unattested(attestor: &AttestorResult) -> String {
     let tried = (attestor.trials.as_slice(), &attestor.others);
     let (sentence, cause) = denial(&attestor.reason, tried, CAUSES_BYTES_MAX);
     format!("{sentence}{cause}")
-}
-
-fn denied_by_attestor(text: &mut String, image: &str, attestor: &AttestorName, sentence: &str) {
-    push(text, format_args!(". Image {image} denied by attestor {attestor}: {sentence}"));
 }
 
 /// Google's sentence, or ours where Google has none, and the cause in at most about `room` bytes.
@@ -230,4 +262,171 @@ pub(crate) fn shown(text: &str) -> Excerpt<'_, SHOWN_CHARS_MAX> {
 
 fn push(text: &mut String, more: fmt::Arguments<'_>) {
     text.write_fmt(more).expect("a String takes every write");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::names::ProjectId;
+
+    fn decided(image: &str, reason: Reason) -> ImageDecision {
+        ImageDecision {
+            image: image.into(),
+            digest: None,
+            allowed: reason.allows(),
+            rule: Some(RuleMatch::Cluster("l.c".to_owned())),
+            enforcement: None,
+            reason,
+            attestors: [].into(),
+            attestors_left_out: 0,
+            cached: false,
+        }
+    }
+
+    fn named(id: &str) -> AttestorName {
+        format!("projects/p/attestors/{id}").parse().expect("a name")
+    }
+
+    fn asked(id: &str, reason: AttestorReason) -> AttestorResult {
+        let (trials, others) = (Vec::new(), OtherOutcomes::default());
+        AttestorResult { attestor: named(id), reason, trials, others }
+    }
+
+    const BY_RULE: &str = "denied by Binary Authorization cluster admission rule for l.c. ";
+
+    /// With every reason what follows `Image r/a:1 ` in the message, and the cause, which is the end
+    /// of it.
+    fn told() -> [(Reason, &'static str, &'static str); 7] {
+        let pattern = || "r/**".to_owned();
+        [
+            (
+                Reason::SystemPolicyAllowlisted { pattern: pattern() },
+                "allowed by Binary Authorization system policy. ",
+                "Matches pattern r/**",
+            ),
+            (
+                Reason::Allowlisted { pattern: pattern() },
+                "allowed by Binary Authorization admission allowlist. ",
+                "Matches pattern r/**",
+            ),
+            (
+                Reason::AlwaysAllow,
+                "allowed by Binary Authorization cluster admission rule for l.c. ",
+                "Allowed by always_allow admission rule",
+            ),
+            (
+                Reason::DigestRequired { attestors: [named("a"), named("b")].into() },
+                BY_RULE,
+                "Image r/a:1 denied by attestor projects/p/attestors/a: Expected digest with sha256 \
+                 scheme, but got tag or malformed digest. Image r/a:1 denied by attestor \
+                 projects/p/attestors/b: Expected digest with sha256 scheme, but got tag or malformed \
+                 digest",
+            ),
+            (Reason::NotAttested, BY_RULE, "Could not be determined: the digest was not evaluated"),
+            (
+                Reason::Undetermined,
+                BY_RULE,
+                "Could not be determined: the digest was not evaluated",
+            ),
+            (
+                Reason::ImageMalformed,
+                "denied by Binary Authorization: ",
+                "this is not an image reference",
+            ),
+        ]
+    }
+
+    /// As [`told`], of what is refused whatever the policy says.
+    fn refused() -> [(Reason, &'static str); 7] {
+        let project = || "p".parse::<ProjectId>().expect("a project");
+        [
+            (
+                Reason::ProjectUnknown { project: project() },
+                "project p holds no policy and no attestor: is its name right?",
+            ),
+            (
+                Reason::PolicyNotWritten { project: project() },
+                "project p has no policy: write one with `hallmark policy import FILE --project p`, \
+                 or as projects/p/policy.yaml under --config-dir",
+            ),
+            (
+                Reason::LimitExceeded(Exceeded::Images { named: 0, max: 1000 }),
+                "the request names 0 images, not 1 to 1000",
+            ),
+            (
+                Reason::LimitExceeded(Exceeded::ImageBytes { bytes: 513, max: 512 }),
+                "the image reference has 513 bytes, more than 512",
+            ),
+            (Reason::AuditUnavailable, "the audit record of this decision could not be written"),
+            (
+                Reason::AuditLimitExceeded,
+                "the caller has used up what it may write to the audit log; try again later",
+            ),
+            (
+                Reason::AuditRecordTooLong,
+                "the audit record of this decision would be too long; ask for fewer images, or \
+                 remove attestations of them that prove nothing",
+            ),
+        ]
+    }
+
+    #[test]
+    fn a_message_names_image_and_rule_and_a_cause_does_not() {
+        let refused =
+            refused().map(|(why, cause)| (why, "denied by Binary Authorization: ", cause));
+        for (reason, by, cause) in told().into_iter().chain(refused) {
+            let image = decided("r/a:1", reason);
+            assert_eq!(image.message(), format!("Image r/a:1 {by}{cause}"));
+            assert_eq!(image.cause(), cause);
+        }
+        // Google's service words this one in two ways.
+        let denied = decided("r/a:1", Reason::AlwaysDeny);
+        let words = "Denied by always_deny admission rule";
+        assert_eq!(denied.message(), format!("Image r/a:1 {BY_RULE}{words}"));
+        assert_eq!(denied.cause(), "Denied by an ALWAYS_DENY admission rule");
+    }
+
+    #[test]
+    fn attestors_that_are_not_satisfied_are_told_of_and_those_left_out_counted() {
+        let attestors: Arc<[_]> = [
+            asked("good", AttestorReason::Verified),
+            asked("bad", AttestorReason::NoAttestations),
+            asked("down", AttestorReason::KeysUnavailable("no\nanswer".to_owned())),
+        ]
+        .into();
+        let image = ImageDecision {
+            attestors: Arc::clone(&attestors),
+            attestors_left_out: 3,
+            ..decided("r/a:1", Reason::NotAttested)
+        };
+        let cause = "Image r/a:1 denied by attestor projects/p/attestors/bad: No attestations found \
+                     that were valid and signed by a key trusted by the attestor (its note has no \
+                     attestation of this digest). Image r/a:1 denied by attestor \
+                     projects/p/attestors/down: Could not be determined: its keys are unavailable: \
+                     no\\nanswer. 3 more attestors are not shown";
+        assert_eq!(image.cause(), cause);
+        let by = "denied by Binary Authorization cluster admission rule for l.c";
+        assert_eq!(image.message(), format!("Image r/a:1 {by}. {cause}"));
+
+        let allowed = ImageDecision { rule: None, ..decided("r/a:1", Reason::Attested) };
+        let by = "allowed by Binary Authorization default admission rule";
+        let good =
+            [asked("good", AttestorReason::Verified), asked("too", AttestorReason::Verified)];
+        let allowed = ImageDecision { attestors: good.into(), attestors_left_out: 1, ..allowed };
+        let cause = "Attested by projects/p/attestors/good, projects/p/attestors/too and 1 more";
+        assert_eq!(allowed.message(), format!("Image r/a:1 {by}. {cause}"));
+    }
+
+    /// It may be anything then.
+    #[test]
+    fn an_image_that_was_refused_before_any_rule_is_shown_in_part() {
+        let image = decided(&"x\n".repeat(100), Reason::ImageMalformed);
+        let shown = "x\\n".repeat(64);
+        let by = "denied by Binary Authorization";
+        let cause = "this is not an image reference";
+        assert_eq!(image.message(), format!("Image {shown}… {by}: {cause}"));
+        assert_eq!(image.cause(), cause);
+    }
 }

@@ -1,7 +1,10 @@
 //! What a request needs: most images are decided by the policy alone, the others need attestations.
 
-use super::{Request, message};
-use crate::decision::{ImageDecision, Reason};
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use super::Request;
+use crate::decision::{Exceeded, ImageDecision, Reason};
 use crate::image::{Digest, ImageError, ImageReference};
 use crate::limits::Limits;
 use crate::names::AttestorName;
@@ -36,8 +39,8 @@ impl Plan {
     }
 
     /// Every image denied, before any rule was chosen.
-    fn refused(request: &Request, reason: &Reason, why: &str) -> Self {
-        let refusal = |image: &str| ImagePlan::Decided(refused(image, reason.clone(), why));
+    fn refused(request: &Request, reason: &Reason) -> Self {
+        let refusal = |image: &str| ImagePlan::Decided(without_rule(image, None, reason.clone()));
         let images = match request.images.as_slice() {
             [] => vec![refusal("")],
             images => images.iter().map(|image| refusal(image)).collect(),
@@ -64,15 +67,12 @@ pub enum ImagePlan {
 pub fn plan(request: &Request, policies: &Policies<'_>, limits: &Limits) -> Plan {
     let count = request.images.len();
     if count == 0 || count > limits.images_max {
-        let why = format!("the request names {count} images, not 1 to {}", limits.images_max);
-        return Plan::refused(request, &Reason::LimitExceeded, &why);
+        let exceeded = Exceeded::Images { named: count, max: limits.images_max };
+        return Plan::refused(request, &Reason::LimitExceeded(exceeded));
     }
     let governing = match Governing::of(request, policies) {
         Ok(governing) => governing,
-        Err(reason) => {
-            let why = message::ungoverned(&reason, policies.project);
-            return Plan::refused(request, &reason, &why);
-        }
+        Err(reason) => return Plan::refused(request, &reason),
     };
     let images = request.images.iter().map(|image| governing.image(image, limits)).collect();
     let required = governing.admission.attestors().to_vec();
@@ -93,6 +93,8 @@ struct Governing<'a> {
     allowlist: &'a [AllowlistPattern],
     rule: RuleMatch,
     admission: &'a AdmissionRule,
+    /// The attestors of the rule, for all images that name no digest.
+    asked: OnceCell<Arc<[AttestorName]>>,
 }
 
 impl<'a> Governing<'a> {
@@ -101,68 +103,68 @@ impl<'a> Governing<'a> {
         let system = policies.system.admission_whitelist_patterns.as_slice();
         let policy = match policies.policy {
             ProjectPolicy::Written(policy) => policy,
-            ProjectPolicy::Absent(WithoutPolicy::Deny) => return Err(Reason::PolicyNotWritten),
+            ProjectPolicy::Absent(WithoutPolicy::Deny) => {
+                return Err(Reason::PolicyNotWritten { project: policies.project.clone() });
+            }
             ProjectPolicy::Absent(WithoutPolicy::Allow) => {
                 let rule = RuleMatch::Default;
-                return Ok(Self { system, allowlist: &[], rule, admission: &NO_POLICY });
+                let (admission, asked) = (&NO_POLICY, OnceCell::new());
+                return Ok(Self { system, allowlist: &[], rule, admission, asked });
             }
-            ProjectPolicy::UnknownProject => return Err(Reason::ProjectUnknown),
+            ProjectPolicy::UnknownProject => {
+                return Err(Reason::ProjectUnknown { project: policies.project.clone() });
+            }
         };
         let system = match policy.global_policy_evaluation_mode {
             GlobalPolicyEvaluationMode::Enable => system,
             GlobalPolicyEvaluationMode::Disable | GlobalPolicyEvaluationMode::Unspecified => &[],
         };
         let (rule, admission) = select(policy, request);
-        Ok(Self { system, allowlist: &policy.admission_whitelist_patterns, rule, admission })
+        let (allowlist, asked) = (policy.admission_whitelist_patterns.as_slice(), OnceCell::new());
+        Ok(Self { system, allowlist, rule, admission, asked })
     }
 
     fn image(&self, image: &str, limits: &Limits) -> ImagePlan {
         if image.len() > limits.image_bytes_max {
-            let (bytes, max) = (image.len(), limits.image_bytes_max);
-            let why = format!("the image reference has {bytes} bytes, more than {max}");
-            return ImagePlan::Decided(refused(image, Reason::LimitExceeded, &why));
+            let exceeded = Exceeded::ImageBytes { bytes: image.len(), max: limits.image_bytes_max };
+            let reason = Reason::LimitExceeded(exceeded);
+            return ImagePlan::Decided(without_rule(image, None, reason));
         }
         // No runtime pulls what is not a reference, and patterns are matched against those only.
         let reference = match ImageReference::parse(image) {
             Ok(reference) => Some(reference),
             Err(ImageError::Digest(_)) => None,
             Err(ImageError::Malformed(_)) => {
-                let why = "this is not an image reference";
-                return ImagePlan::Decided(refused(image, Reason::ImageMalformed, why));
+                return ImagePlan::Decided(without_rule(image, None, Reason::ImageMalformed));
             }
         };
-        if let Some((reason, message)) = self.allowlisted(image) {
+        if let Some(reason) = self.allowlisted(image) {
             let digest = reference.and_then(|reference| reference.digest());
-            return ImagePlan::Decided(without_rule(image, digest, reason, message));
+            return ImagePlan::Decided(without_rule(image, digest, reason));
         }
         self.by_rule(image, reference)
     }
 
-    fn allowlisted(&self, image: &str) -> Option<(Reason, String)> {
+    fn allowlisted(&self, image: &str) -> Option<Reason> {
         let matching = |patterns: &[AllowlistPattern]| {
             let pattern = patterns.iter().find(|pattern| pattern.matches(image))?;
             Some(pattern.as_str().to_owned())
         };
         if let Some(pattern) = matching(self.system) {
-            let message = message::allowlisted(image, "system policy", &pattern);
-            return Some((Reason::SystemPolicyAllowlisted { pattern }, message));
+            return Some(Reason::SystemPolicyAllowlisted { pattern });
         }
         let pattern = matching(self.allowlist)?;
-        let message = message::allowlisted(image, "admission allowlist", &pattern);
-        Some((Reason::Allowlisted { pattern }, message))
+        Some(Reason::Allowlisted { pattern })
     }
 
     fn by_rule(&self, image: &str, reference: Option<ImageReference>) -> ImagePlan {
         let digest = reference.as_ref().and_then(ImageReference::digest);
-        let (reason, message) = match (&self.admission.evaluation, reference.zip(digest)) {
-            (EvaluationMode::AlwaysAllow, _) => {
-                (Reason::AlwaysAllow, message::always_allow(image, &self.rule))
-            }
-            (EvaluationMode::AlwaysDeny, _) => {
-                (Reason::AlwaysDeny, message::always_deny(image, &self.rule))
-            }
+        let reason = match (&self.admission.evaluation, reference.zip(digest)) {
+            (EvaluationMode::AlwaysAllow, _) => Reason::AlwaysAllow,
+            (EvaluationMode::AlwaysDeny, _) => Reason::AlwaysDeny,
             (EvaluationMode::RequireAttestation(attestors), None) => {
-                (Reason::DigestRequired, message::digest_required(image, &self.rule, attestors))
+                let attestors = self.asked.get_or_init(|| attestors.as_slice().into());
+                Reason::DigestRequired { attestors: Arc::clone(attestors) }
             }
             (EvaluationMode::RequireAttestation(_), Some((image, digest))) => {
                 return ImagePlan::NeedsAttestation { image, digest };
@@ -171,21 +173,12 @@ impl<'a> Governing<'a> {
         ImagePlan::Decided(ImageDecision {
             rule: Some(self.rule.clone()),
             enforcement: Some(self.admission.enforcement),
-            ..without_rule(image, digest, reason, message)
+            ..without_rule(image, digest, reason)
         })
     }
 }
 
-fn refused(image: &str, reason: Reason, why: &str) -> ImageDecision {
-    without_rule(image, None, reason, message::refused(image, why))
-}
-
-fn without_rule(
-    image: &str,
-    digest: Option<Digest>,
-    reason: Reason,
-    message: String,
-) -> ImageDecision {
+fn without_rule(image: &str, digest: Option<Digest>, reason: Reason) -> ImageDecision {
     ImageDecision {
         image: image.into(),
         digest,
@@ -193,7 +186,6 @@ fn without_rule(
         rule: None,
         enforcement: None,
         reason,
-        message,
         attestors: [].into(),
         attestors_left_out: 0,
         cached: false,

@@ -288,7 +288,7 @@ fn a_message_stays_short_and_printable_whatever_the_evidence() {
     assert_eq!(evaluation.attestors[0].others.total(), 1_000 - TRIALS_SHOWN_MAX);
     let (request, plan) = planned(&["built"], &[format!("r/app@{A}")]);
     let decision = decide(&request, plan, vec![(Arc::new(evaluation), false)], 1);
-    let message = &decision.images[0].message;
+    let message = decision.images[0].message();
     let google =
         "No attestations found that were valid and signed by a key trusted by the attestor";
     let (_, cause) = message.split_once(google).unwrap();
@@ -318,7 +318,7 @@ fn all_causes_together_stay_short() {
     let required: Vec<_> = ids.iter().map(String::as_str).collect();
     let (request, plan) = planned(&required, &[format!("r/app@{A}")]);
     let decision = decide(&request, plan, vec![(evaluation, false)], 1);
-    let message = &decision.images[0].message;
+    let message = decision.images[0].message();
     let google =
         "No attestations found that were valid and signed by a key trusted by the attestor";
     assert_eq!(message.matches(google).count(), ids.len());
@@ -421,7 +421,7 @@ fn an_explanation_has_an_end_whatever_is_asked_and_stored() {
     let of_images = decision
         .images
         .iter()
-        .map(|image| image.message.len() + image.attestors.iter().map(rendered).sum::<usize>());
+        .map(|image| image.message().len() + image.attestors.iter().map(rendered).sum::<usize>());
     assert!(of_images.sum::<usize>() <= 2 * EXPLANATION_BYTES_MAX + 1_000 * 1_536);
     for image in &decision.images {
         assert_eq!(image.attestors.len() + image.attestors_left_out, 200);
@@ -429,7 +429,7 @@ fn an_explanation_has_an_end_whatever_is_asked_and_stored() {
             assert_eq!(result.trials.len() + result.others.total(), 1_000);
         }
     }
-    assert!(decision.images[999].message.ends_with(". 199 more attestors are not shown"));
+    assert!(decision.images[999].message().ends_with(". 199 more attestors are not shown"));
 }
 
 #[test]

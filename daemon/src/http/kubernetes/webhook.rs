@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
 use hallmark_core::attributes::{ClusterName, Namespace};
-use hallmark_core::decision::{Decision, ImageDecision, Reason};
+use hallmark_core::decision::{Decision, ImageDecision};
 use hallmark_core::evaluate::Request;
 use hallmark_core::excerpt::is_hidden;
 use hallmark_core::names::ProjectId;
@@ -162,7 +162,7 @@ pub(in crate::http) fn denied(decision: &Decision) -> impl Iterator<Item = &Imag
 
 /// The messages of all images that do not conform, as far as there is room.
 pub(in crate::http) fn message(decision: &Decision) -> String {
-    joined(denied(decision).map(|image| image.message.clone()), ". ")
+    joined(denied(decision).map(|image| image.message()), ". ")
 }
 
 /// The causes of all images that do not conform, as far as there is room.
@@ -191,21 +191,7 @@ fn joined(texts: impl Iterator<Item = String>, between: &str) -> String {
 
 /// One image's cause, as Google's service writes it: `'IMAGE' : …` and a line break.
 pub(in crate::http) fn cause(image: &ImageDecision) -> String {
-    let why = if image.reason == Reason::AlwaysDeny {
-        "Denied by an ALWAYS_DENY admission rule"
-    } else {
-        why(image)
-    };
-    format!("'{}' : {why}\n", Shown(&image.image))
-}
-
-/// The message without what a cause or a warning says already: the image and the rule.
-fn why(image: &ImageDecision) -> &str {
-    let after_image = format!("Image {} denied by Binary Authorization", image.image);
-    let rest = image.message.strip_prefix(&after_image).unwrap_or(&image.message);
-    let after_rule = image.rule.as_ref().map(|rule| format!(" {rule}. "));
-    let rest = after_rule.and_then(|rule| rest.strip_prefix(rule.as_str())).unwrap_or(rest);
-    rest.strip_prefix(": ").unwrap_or(rest)
+    format!("'{}' : {}\n", Shown(&image.image), image.cause())
 }
 
 /// An image for people: no control characters, and where it is long, its two ends.
