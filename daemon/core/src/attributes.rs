@@ -8,7 +8,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use crate::document::read::excerpt;
+use crate::document::read::EXCERPT_CHARS_MAX;
+use crate::excerpt::Excerpt;
 
 /// Bytes of a location and of a namespace (RFC 1123 label).
 const LABEL_BYTES_MAX: usize = 63;
@@ -43,7 +44,10 @@ macro_rules! attribute {
             fn from_str(text: &str) -> Result<Self, AttributeError> {
                 match $is(text) {
                     true => Ok(Self(text.into())),
-                    false => Err(AttributeError { given: excerpt(text), form: $form }),
+                    false => Err(AttributeError {
+                        given: Excerpt::<EXCERPT_CHARS_MAX>(text).to_string(),
+                        form: $form,
+                    }),
                 }
             }
         }

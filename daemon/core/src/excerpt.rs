@@ -11,17 +11,51 @@ pub struct Excerpt<'a, const CHARS: usize>(pub &'a str);
 
 impl<const CHARS: usize> fmt::Display for Excerpt<'_, CHARS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains("-----BEGIN") || self.0.contains("PRIVATE KEY") {
-            return f.write_str("(a key, not shown)");
+        if holds_key(self.0) {
+            return f.write_str(NOT_SHOWN);
         }
         for (index, character) in self.0.chars().enumerate() {
-            match character {
-                _ if index == CHARS => return f.write_char('…'),
-                hidden if is_hidden(hidden) => write!(f, "{}", hidden.escape_default())?,
-                plain => f.write_char(plain)?,
+            match index == CHARS {
+                true => return f.write_char('…'),
+                false => show(character, f)?,
             }
         }
         Ok(())
+    }
+}
+
+/// As [`Excerpt`], of a text whose end says as much as its beginning: at most `HEAD` characters of
+/// the one and `TAIL` of the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends<'a, const HEAD: usize, const TAIL: usize>(pub &'a str);
+
+impl<const HEAD: usize, const TAIL: usize> fmt::Display for Ends<'_, HEAD, TAIL> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if holds_key(self.0) {
+            return f.write_str(NOT_SHOWN);
+        }
+        let count = self.0.chars().count();
+        for (index, character) in self.0.chars().enumerate() {
+            if index == HEAD && count > HEAD + TAIL {
+                f.write_char('…')?;
+            } else if index <= HEAD || index + TAIL >= count {
+                show(character, f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const NOT_SHOWN: &str = "(a key, not shown)";
+
+fn holds_key(text: &str) -> bool {
+    text.contains("-----BEGIN") || text.contains("PRIVATE KEY")
+}
+
+fn show(character: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match is_hidden(character) {
+        true => write!(f, "{}", character.escape_default()),
+        false => f.write_char(character),
     }
 }
 
@@ -46,6 +80,17 @@ pub fn is_hidden(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_shown_by_its_ends() {
+        let shown = |text| Ends::<4, 2>(text).to_string();
+        assert_eq!(shown("abcdef"), "abcdef");
+        assert_eq!(shown("abcdefg"), "abcd…fg");
+        assert_eq!(shown("abcd-----efg"), "abcd…fg");
+        assert_eq!(shown("a\n-----\u{202e}g"), "a\\n--…\\u{202e}g");
+        assert_eq!(shown(""), "");
+        assert_eq!(shown("x -----BEGIN PUBLIC KEY-----"), "(a key, not shown)");
+    }
 
     #[test]
     fn an_excerpt_is_cut_escaped_and_never_a_key() {

@@ -88,11 +88,12 @@ impl ImageReference {
         let colon = name[last..].find(':').map(|colon| last + colon);
         let repository_len = colon.unwrap_or(name.len());
         let tag_is_one = colon.is_none_or(|colon| is_tag(&name[colon + 1..]));
+        let given = || Excerpt::<EXCERPT_CHARS_MAX>(text).to_string();
         if !tag_is_one || !is_repository(&name[..repository_len]) {
-            return Err(ImageError::Malformed(excerpt(text)));
+            return Err(ImageError::Malformed(given()));
         }
         let digest = match digest {
-            Some(digest) => Some(digest.parse().map_err(|_| ImageError::Digest(excerpt(text)))?),
+            Some(digest) => Some(digest.parse().map_err(|_| ImageError::Digest(given()))?),
             None => None,
         };
         Ok(Self { text: text.into(), repository_len, digest })
@@ -127,10 +128,6 @@ impl ImageReference {
 
 /// Characters of a refused reference that are repeated in the error: a name and a digest.
 const EXCERPT_CHARS_MAX: usize = 256;
-
-fn excerpt(text: &str) -> String {
-    Excerpt::<EXCERPT_CHARS_MAX>(text).to_string()
-}
 
 /// `[registry/]path`, where a first component with a dot or a colon, or `localhost`, is a
 /// registry.
@@ -309,7 +306,8 @@ mod tests {
             "a%2fb",
             &long_tag,
         ] {
-            let refused = Err(ImageError::Malformed(excerpt(text)));
+            let refused =
+                Err(ImageError::Malformed(Excerpt::<EXCERPT_CHARS_MAX>(text).to_string()));
             assert_eq!(ImageReference::parse(text), refused);
             let digested = format!("{text}@{DIGEST}");
             assert!(

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hallmark_core::excerpt::Excerpt;
+
 use super::permission::Permission::{self, *};
 
 macro_rules! roles {
@@ -105,6 +107,6 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, UnknownRole> {
         let found = Self::ALL.iter().find(|role| role.as_str() == text);
-        found.copied().ok_or_else(|| UnknownRole(text.chars().take(ROLE_CHARS_SHOWN).collect()))
+        found.copied().ok_or_else(|| UnknownRole(Excerpt::<ROLE_CHARS_SHOWN>(text).to_string()))
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use hallmark_core::attributes::AttributeError;
+use hallmark_core::excerpt::Excerpt;
 use serde::Deserialize;
 
 use super::kind::group;
@@ -136,7 +137,7 @@ pub fn objects(json: &str, max: usize) -> Result<Vec<Object<'_>>, WorkloadError>
             let items = items.ok_or(WorkloadError::NoItems)?.into_iter().rev();
             rest.extend(items.map(|json| (json.get(), item.to_owned())));
         } else {
-            return Err(WorkloadError::Kind(named.chars().take(KIND_CHARS_MAX).collect()));
+            return Err(WorkloadError::Kind(Excerpt::<KIND_CHARS_MAX>(&named).to_string()));
         }
     }
     Ok(found)

@@ -8,7 +8,9 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::read::EXCERPT_CHARS_MAX;
 use super::{Budget, DocumentError, Node, Value, narrow};
+use crate::excerpt::Excerpt;
 
 pub(super) fn parse(text: &str, budget: Budget) -> Result<Node, DocumentError> {
     let mut parser = Parser { place: Place::start(text), budget };
@@ -63,7 +65,10 @@ impl<'a> Parser<'a> {
             let (line, _) = self.place.advance_to(key.get());
             let key: String = self.decode(key.get())?;
             if !seen.insert(key.clone()) {
-                return Err(DocumentError::DuplicateKey { line, key: super::read::excerpt(&key) });
+                return Err(DocumentError::DuplicateKey {
+                    line,
+                    key: Excerpt::<EXCERPT_CHARS_MAX>(&key).to_string(),
+                });
             }
             nodes.push((key, self.node(value.get())?));
         }

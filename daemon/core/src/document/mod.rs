@@ -14,7 +14,9 @@ mod yaml;
 
 use std::fmt;
 
-use read::FieldErrors;
+use read::{EXCERPT_CHARS_MAX, FieldErrors};
+
+use crate::excerpt::Excerpt;
 
 /// What a document may cost, each limit with its own error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +187,9 @@ impl Document {
         match name.rsplit_once('.') {
             Some((_, "json")) => Self::from_json(utf8(bytes, limits)?, limits),
             Some((_, "yaml" | "yml")) => Self::from_yaml(utf8(bytes, limits)?, limits),
-            _ => Err(DocumentError::FileExtension { name: read::excerpt(name) }),
+            _ => Err(DocumentError::FileExtension {
+                name: Excerpt::<EXCERPT_CHARS_MAX>(name).to_string(),
+            }),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::names::NameError;
 const ERRORS_MAX: usize = 100;
 
 /// Characters of the author's own text repeated in an error.
-const EXCERPT_CHARS_MAX: usize = 64;
+pub(crate) const EXCERPT_CHARS_MAX: usize = 64;
 
 /// One thing wrong with one field. Whoever wrote the document is at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,7 +187,8 @@ impl<'a> Field<'a> {
             return Vec::new();
         };
         let entry = |(key, node): &'a (String, Node)| {
-            let path = format!("{}[{:?}]", self.path, excerpt(key));
+            let path =
+                format!("{}[{:?}]", self.path, Excerpt::<EXCERPT_CHARS_MAX>(key).to_string());
             (key.as_str(), Self { node, path, errors: self.errors })
         };
         members.iter().map(entry).filter(|(_, entry)| entry.says_something()).collect()
@@ -302,7 +303,7 @@ impl<'a> Field<'a> {
 
     fn child(&self, name: &str) -> String {
         let separator = if self.path.is_empty() { "" } else { "." };
-        format!("{}{separator}{}", self.path, excerpt(name))
+        format!("{}{separator}{}", self.path, Excerpt::<EXCERPT_CHARS_MAX>(name))
     }
 
     fn fail_at(&self, path: String, line: u32, problem: FieldProblem) {
@@ -423,11 +424,6 @@ fn to_json(node: &Node) -> Option<Json> {
     })
 }
 
-/// The author's own text, short enough for an error.
-pub(crate) fn excerpt(text: &str) -> String {
-    Excerpt::<EXCERPT_CHARS_MAX>(text).to_string()
-}
-
 /// The name of a constant, for an error; nothing of a text that could not be meant for one. A key or
 /// a token in the wrong field has letters of both cases, or many digits, and is longer.
 fn constant(text: &str) -> String {
@@ -438,7 +434,7 @@ fn constant(text: &str) -> String {
     let (mixed, digits) = (lower.min(upper) > 2, count(char::is_ascii_digit));
     match text.chars().count() > CHARS_MAX || mixed || digits > DIGITS_MAX {
         true => String::new(),
-        false => format!(" {:?}", excerpt(text)),
+        false => format!(" {:?}", Excerpt::<EXCERPT_CHARS_MAX>(text).to_string()),
     }
 }
 
@@ -458,7 +454,7 @@ pub fn camel_case(name: &str) -> String {
 fn closest(given: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     /// Below this similarity (Jaro-Winkler) a hint misleads more than it helps.
     const SIMILAR: f64 = 0.85;
-    let given = excerpt(given).to_ascii_lowercase();
+    let given = Excerpt::<EXCERPT_CHARS_MAX>(given).to_string().to_ascii_lowercase();
     let score = |name: &str| strsim::jaro_winkler(&given, &name.to_ascii_lowercase());
     let best = known.map(|name| (score(name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(score, _)| *score >= SIMILAR).map(|(_, name)| name)

@@ -8,7 +8,9 @@ use serde_saphyr::granit_parser::{
     ErrorKind, Event, Marker, Parser as Events, ScalarStyle, ScanError, StrInput, Tag, options,
 };
 
+use super::read::EXCERPT_CHARS_MAX;
 use super::{Budget, DocumentError, Node, Value, narrow};
+use crate::excerpt::Excerpt;
 
 pub(super) fn parse(text: &str, budget: Budget) -> Result<Node, DocumentError> {
     let nesting = budget.limits.depth_max + 1;
@@ -105,7 +107,7 @@ impl<'a> Parser<'a> {
                 (event, mark) => (key(event, &mark)?, mark),
             };
             if !seen.insert(key.clone()) {
-                let key = super::read::excerpt(&key);
+                let key = Excerpt::<EXCERPT_CHARS_MAX>(&key).to_string();
                 return Err(DocumentError::DuplicateKey { line: line(&mark), key });
             }
             let (event, mark) = self.next()?;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::explain::{DETAIL_BYTES_MAX, excerpt};
+use super::explain::{DETAIL_BYTES_MAX, beginning};
 use super::pair::{Attempt, Attempted, Candidate, Pairs, invalid};
 use crate::attestor::{Validity, VerificationKey};
 use crate::decision::{Signer, TrialOutcome};
@@ -43,8 +43,7 @@ impl Pairs {
         let signed = match enclosed {
             Enclosed::Signed(signed) => signed,
             Enclosed::Refused { refusal, key_id, error } => {
-                let signer = (!key_id.is_empty())
-                    .then(|| Box::new(Signer { key: shown(key_id), signed_at: None }));
+                let signer = (!key_id.is_empty()).then(|| Box::new(signer(key_id, None)));
                 let state = Attempted::Over(refused(*refusal, error));
                 return Attempt { algorithm: None, key: None, signer, state };
             }
@@ -66,7 +65,7 @@ impl Pairs {
                 signature: signed.signature.clone(),
             });
         }
-        let signer = Signer { key: shown(&signed.key_id), signed_at: signed.signed_at };
+        let signer = signer(&signed.key_id, signed.signed_at);
         Attempt {
             algorithm: Some(signed.algorithm),
             key: key.ok().cloned(),
@@ -144,13 +143,13 @@ fn invalid_when_made(validity: &Validity, signed_at: UnixTime) -> Option<TrialOu
         .or_else(|| late.map(|not_after| TrialOutcome::KeyExpired { not_after }))
 }
 
-/// What a signature names its key by, as it is shown.
-fn shown(key_id: &str) -> Box<str> {
-    excerpt(key_id, DETAIL_BYTES_MAX).into()
+/// Who a signature says made it, and when.
+fn signer(key_id: &str, signed_at: Option<UnixTime>) -> Signer {
+    Signer { key: beginning(key_id, DETAIL_BYTES_MAX).into(), signed_at }
 }
 
 fn refused(refusal: Refusal, error: &str) -> TrialOutcome {
-    let error = excerpt(error, DETAIL_BYTES_MAX);
+    let error = beginning(error, DETAIL_BYTES_MAX);
     match refusal {
         Refusal::Malformed => TrialOutcome::SignatureMalformed { error },
         Refusal::Weak => TrialOutcome::SignatureRefused { error },

@@ -6,7 +6,7 @@ use std::slice::Iter;
 use std::sync::Arc;
 
 use super::explain::{
-    DETAIL_BYTES_MAX, EXPLANATION_BYTES_MAX, Summary, excerpt, fit, joined, rank, shown_id,
+    DETAIL_BYTES_MAX, EXPLANATION_BYTES_MAX, Summary, beginning, fit, joined, rank, shown_id,
 };
 use super::pair::{Attempted, PairedAttestor, PairedTrial, PairedTrials, Pairing, cause};
 use super::plan::{ImagePlan, Plan};
@@ -294,7 +294,7 @@ fn outcome(check: &Check, verdict: Verdict, digest: Digest) -> TrialOutcome {
         Ok(signed) => TrialOutcome::DigestMismatch { signed: signed.to_string() },
         // The first words are Google's.
         Err(error) => TrialOutcome::PayloadMalformed {
-            error: excerpt(
+            error: beginning(
                 &format!("Signature verified, but unexpected message was signed: {error}"),
                 DETAIL_BYTES_MAX,
             ),

@@ -163,12 +163,12 @@ fn escaped(text: &str) -> usize {
 pub(super) fn shown_id(id: &KeyId) -> KeyId {
     match id.as_str().len() {
         0..=KEY_ID_BYTES_MAX => id.clone(),
-        _ => excerpt(id.as_str(), KEY_ID_BYTES_MAX).as_str().into(),
+        _ => beginning(id.as_str(), KEY_ID_BYTES_MAX).as_str().into(),
     }
 }
 
-/// The beginning of a text that somebody else wrote.
-pub(super) fn excerpt(text: &str, bytes_max: usize) -> String {
+/// The beginning of a text that somebody else wrote, for what programs read: nothing is escaped.
+pub(super) fn beginning(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }

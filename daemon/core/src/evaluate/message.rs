@@ -23,7 +23,7 @@ pub(crate) const UNDETERMINED: &str = "Could not be determined";
 pub(crate) const CAUSES_BYTES_MAX: usize = 1_024;
 
 /// Most characters shown of a text that may be of any length and hold anything.
-const SHOWN_CHARS_MAX: usize = 128;
+pub(crate) const SHOWN_CHARS_MAX: usize = 128;
 
 impl ImageDecision {
     /// Why, for a person, in the texts of Google's service.
@@ -35,7 +35,10 @@ impl ImageDecision {
         };
         match self.decided_by() {
             // Before any rule was chosen the image may be anything.
-            None => format!("Image {} {verb} by Binary Authorization: {cause}", shown(&self.image)),
+            None => format!(
+                "Image {} {verb} by Binary Authorization: {cause}",
+                Excerpt::<SHOWN_CHARS_MAX>(&self.image)
+            ),
             Some(by) => {
                 let between = if cause.is_empty() { "" } else { ". " };
                 format!("Image {} {verb} by Binary Authorization {by}{between}{cause}", self.image)
@@ -164,10 +167,13 @@ pub(crate) fn denial(
             (NOT_ATTESTED, " (its note has no attestation of this digest)".into())
         }
         AttestorReason::NoneVerified => (NOT_ATTESTED, tried(trials, others, room)),
-        AttestorReason::EvidenceUnavailable(error) => (UNDETERMINED, format!(": {}", shown(error))),
-        AttestorReason::KeysUnavailable(error) => {
-            (UNDETERMINED, format!(": its keys are unavailable: {}", shown(error)))
+        AttestorReason::EvidenceUnavailable(error) => {
+            (UNDETERMINED, format!(": {}", Excerpt::<SHOWN_CHARS_MAX>(error)))
         }
+        AttestorReason::KeysUnavailable(error) => (
+            UNDETERMINED,
+            format!(": its keys are unavailable: {}", Excerpt::<SHOWN_CHARS_MAX>(error)),
+        ),
         AttestorReason::VerifierUnavailable(why) => (UNDETERMINED, format!(": {}", passing(*why))),
     }
 }
@@ -182,7 +188,7 @@ fn tried(trials: &[Trial], others: &OtherOutcomes, room: usize) -> String {
     let mut named = 0;
     for (index, trial) in trials.iter().enumerate() {
         let separator = if index == 0 { ":" } else { ";" };
-        let key = shown(trial.key_id.as_str());
+        let key = Excerpt::<SHOWN_CHARS_MAX>(trial.key_id.as_str());
         let one = format!("{separator} key \"{key}\": {}", Outcome(&trial.outcome));
         if text.len() + one.len() > room {
             break;
@@ -222,7 +228,9 @@ impl fmt::Display for Outcome<'_> {
             TrialOutcome::PayloadMalformed { error } => f.write_str(error),
             TrialOutcome::SignatureMalformed { error }
             | TrialOutcome::SignatureRefused { error }
-            | TrialOutcome::AlgorithmUnsupported { error } => shown(error).fmt(f),
+            | TrialOutcome::AlgorithmUnsupported { error } => {
+                Excerpt::<SHOWN_CHARS_MAX>(error).fmt(f)
+            }
             TrialOutcome::SigningKeyUnknown => {
                 f.write_str("it was made by a key that does not sign for the certificate")
             }
@@ -253,11 +261,6 @@ fn passing(why: Unavailable) -> &'static str {
         Unavailable::Holder => "the plugin that verifies with the key does not answer",
         Unavailable::Disagreement => "two verifiers disagree about a signature",
     }
-}
-
-/// A text from outside.
-pub(crate) fn shown(text: &str) -> Excerpt<'_, SHOWN_CHARS_MAX> {
-    Excerpt(text)
 }
 
 fn push(text: &mut String, more: fmt::Arguments<'_>) {

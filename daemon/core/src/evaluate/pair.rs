@@ -5,7 +5,7 @@ use std::iter::repeat_n;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::explain::{CAUSE_BYTES_MAX, excerpt};
+use super::explain::{CAUSE_BYTES_MAX, beginning};
 use crate::attestor::{KeyId, SignatureAlgorithm, TrustedAttestor, Validity, VerificationKey};
 use crate::decision::{AttestorReason, Signer, TrialOutcome};
 use crate::envelope::{Enclosed, Envelope, Envelopes, Sealed};
@@ -217,7 +217,7 @@ fn material<'a>(
 
 /// Why evidence or keys are unavailable, as it is shown.
 pub(super) fn cause(text: &str) -> String {
-    excerpt(text, CAUSE_BYTES_MAX)
+    beginning(text, CAUSE_BYTES_MAX)
 }
 
 impl Pairs {

@@ -7,7 +7,8 @@ use super::Scope;
 use super::render::scope;
 use crate::attributes::{Namespace, ServiceAccount};
 use crate::decision::{AttestorReason, OtherOutcomes, Trial};
-use crate::evaluate::message::shown;
+use crate::evaluate::message::SHOWN_CHARS_MAX;
+use crate::excerpt::Excerpt;
 use crate::names::ProjectId;
 
 /// Whether something conforms. The worse is the greater.
@@ -225,7 +226,10 @@ impl CheckResult {
     pub fn explanation(&self) -> String {
         let mut text = format!("{} at index {}", self.check_type, self.index);
         if !self.display_name.is_empty() {
-            text.push_str(&format!(" with display name \"{}\"", shown(&self.display_name)));
+            text.push_str(&format!(
+                " with display name \"{}\"",
+                Excerpt::<SHOWN_CHARS_MAX>(&self.display_name)
+            ));
         }
         match &self.outcome {
             CheckOutcome::Exempt { pattern } => {

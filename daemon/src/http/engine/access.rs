@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use hallmark_core::excerpt::Excerpt;
 use http::HeaderMap;
 
 use super::connections::Standing;
@@ -149,8 +150,7 @@ impl Authorizer {
         }
         let mut resource = format!("projects/{}", place.project.unwrap_or_default());
         if let Some(cluster) = place.cluster {
-            resource.push_str("/clusters/");
-            resource.extend(cluster.chars().take(RESOURCE_CHARS_MAX));
+            resource.push_str(&format!("/clusters/{}", Excerpt::<RESOURCE_CHARS_MAX>(cluster)));
         }
         Err(refused(caller, permission, &resource))
     }

@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use hallmark_core::excerpt::Excerpt;
 use http::header::{GetAll, HOST, HeaderName, HeaderValue, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, Request, Uri};
@@ -54,7 +55,7 @@ impl BrowserGuard {
             Some(foreign) => Err(HttpError::PermissionDenied(format!(
                 "`{}` is not a name of this server: ask for localhost or 127.0.0.1, or add the name \
                  to `allowed_hosts` in the daemon's configuration",
-                shown(&foreign.host)
+                Excerpt::<NAME_CHARS_MAX>(&foreign.host)
             ))),
         }
     }
@@ -143,10 +144,6 @@ fn only(values: GetAll<'_, HeaderValue>) -> Result<Option<&HeaderValue>, ()> {
         (value, None) => Ok(value),
         (_, Some(_)) => Err(()),
     }
-}
-
-fn shown(host: &str) -> String {
-    host.chars().take(NAME_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hallmark_core::excerpt::Excerpt;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
@@ -328,7 +329,8 @@ fn content(headers: &HeaderMap, route: &Route, is_empty: bool) -> Result<Content
 }
 
 fn unread(essence: &[u8]) -> HttpError {
-    let essence: String = essence.escape_ascii().to_string().chars().take(128).collect();
+    let essence = essence.escape_ascii().to_string();
+    let essence = Excerpt::<128>(&essence);
     HttpError::UnsupportedMediaType(format!(
         "`{essence}` is not read here: send JSON with Content-Type: application/json"
     ))

@@ -167,7 +167,7 @@ static ROUTER: LazyLock<Router<Methods>> = LazyLock::new(|| {
 /// A slash at the end is not looked at: Google's documentation writes `notes/?noteId=`.
 pub fn find(method: &Method, path: &str) -> Result<(&'static Route, Params), HttpError> {
     let path = path.strip_suffix('/').unwrap_or(path);
-    let unknown = || HttpError::NotFound(format!("no such path: {}", shortened(path)));
+    let unknown = || HttpError::NotFound(format!("no such path: {}", Excerpt::<128>(path)));
     let found = ROUTER.at(path).map_err(|_| unknown())?;
     let wanted = if method == Method::HEAD { &Method::GET } else { method };
     let Some(route) = found.value.iter().find(|route| route.method == wanted) else {
@@ -186,11 +186,6 @@ pub fn find(method: &Method, path: &str) -> Result<(&'static Route, Params), Htt
         params.push(name, value.into_owned());
     }
     Ok((route, params))
-}
-
-/// Enough of a caller's text to recognise it by.
-fn shortened(text: &str) -> String {
-    Excerpt::<128>(text).to_string()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crc::{CRC_32_ISCSI, Crc};
 use hallmark_core::attestor::{HashFunction, SignatureAlgorithm};
 use hallmark_core::document::DocumentLimits;
 use hallmark_core::document::read::{Field, Object, resource};
+use hallmark_core::excerpt::Excerpt;
 use serde_json::{Map, Value, json as value};
 
 use super::shared::answer;
@@ -207,7 +208,7 @@ fn find<'a>(api: &'a Api, exchange: &Exchange) -> Result<&'a KeyVersion, HttpErr
         part("version")
     );
     api.key_versions.get(&name).ok_or_else(|| {
-        let name: String = name.chars().take(512).collect();
+        let name = Excerpt::<512>(&name);
         HttpError::NotFound(format!("CryptoKeyVersion {name} not found: name it in [[kms_keys]]"))
     })
 }

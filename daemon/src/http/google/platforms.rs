@@ -2,6 +2,7 @@
 
 use hallmark_core::document::DocumentLimits;
 use hallmark_core::document::read::resource;
+use hallmark_core::excerpt::Excerpt;
 use hallmark_core::names::{NameError, Platform, PlatformPolicyName};
 use hallmark_core::platform::evaluate::Pod;
 use hallmark_core::platform::parse::platform_policy_from_document;
@@ -138,7 +139,7 @@ fn pods(json: &str) -> Result<Vec<Pod>, HttpError> {
         return Err(HttpError::InvalidArgument("resource: no pod in it".to_owned()));
     }
     if let Some(blank) = pods.iter().find(|pod| pod.images.is_empty()) {
-        let name: String = blank.name.chars().take(NAME_CHARS_SHOWN).collect();
+        let name = Excerpt::<NAME_CHARS_SHOWN>(&blank.name);
         return Err(HttpError::InvalidArgument(format!(
             "resource: `{name}` leaves its images blank: evaluate its pods, when they are filled in"
         )));

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use hallmark_core::attributes::AttributeError;
 use hallmark_core::document::read::{FieldError, FieldErrors, FieldProblem, Hint};
 use hallmark_core::document::{Document, DocumentError, DocumentLimits};
+use hallmark_core::excerpt::Excerpt;
 use hallmark_core::names::{GLOBAL, NameError, ProjectId};
 use serde_json::{Map, Value};
 
@@ -42,7 +43,7 @@ fn check_location(exchange: &Exchange) -> Result<(), HttpError> {
     match exchange.param("location") {
         "" | GLOBAL => Ok(()),
         other => {
-            let other: String = other.chars().take(64).collect();
+            let other = Excerpt::<64>(other);
             let hint = "there is one location, global, which may be left out of names";
             Err(HttpError::NotFound(format!("location `{other}` not found: {hint}")))
         }

@@ -1,13 +1,13 @@
 //! What the dialects of Kubernetes share: whose cluster it is, how long there is to answer, and how a
 //! denial is put.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use hallmark_core::attributes::{ClusterName, Namespace};
 use hallmark_core::decision::{Decision, ImageDecision};
 use hallmark_core::evaluate::Request;
-use hallmark_core::excerpt::is_hidden;
+use hallmark_core::excerpt::{Ends, Excerpt};
 use hallmark_core::names::ProjectId;
 use tokio::time::timeout_at;
 
@@ -27,9 +27,8 @@ pub(in crate::http) const OVERRIDDEN_KEY: &str = "overridden-verification-result
 /// explanation is in the audit log.
 const TEXT_BYTES_MAX: usize = 8 << 10;
 
-/// The characters of an image that are shown of its beginning and of its end.
-const SHOWN_HEAD: usize = 96;
-const SHOWN_TAIL: usize = 24;
+/// Characters of a duration that an error repeats.
+const TIMEOUT_CHARS_SHOWN: usize = 96;
 
 /// The project and the cluster that the path names.
 #[derive(Clone, Debug)]
@@ -87,7 +86,7 @@ impl Time {
         let own = Self { deadline: exchange.deadline, latest: exchange.deadline + GRACE / 2 };
         let Some(written) = exchange.query("timeout")? else { return Ok(own) };
         let timeout = go_duration(&written).ok_or_else(|| {
-            let written: String = written.chars().take(SHOWN_HEAD).collect();
+            let written = Excerpt::<TIMEOUT_CHARS_SHOWN>(&written);
             HttpError::InvalidArgument(format!(
                 "query parameter `timeout` is no duration, such as `10s`: {written}"
             ))
@@ -189,27 +188,14 @@ fn joined(texts: impl Iterator<Item = String>, between: &str) -> String {
     out
 }
 
-/// One image's cause, as Google's service writes it: `'IMAGE' : …` and a line break.
-pub(in crate::http) fn cause(image: &ImageDecision) -> String {
-    format!("'{}' : {}\n", Shown(&image.image), image.cause())
+/// An image for people; where it is long, its beginning and its end.
+pub(in crate::http) fn shown(image: &str) -> Ends<'_, 96, 24> {
+    Ends(image)
 }
 
-/// An image for people: no control characters, and where it is long, its two ends.
-pub(in crate::http) struct Shown<'a>(pub(in crate::http) &'a str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.0.chars().count();
-        for (index, character) in self.0.chars().enumerate() {
-            match character {
-                _ if index == SHOWN_HEAD && count > SHOWN_HEAD + SHOWN_TAIL => f.write_char('…')?,
-                _ if index > SHOWN_HEAD && index + SHOWN_TAIL < count => {}
-                hidden if is_hidden(hidden) => write!(f, "{}", hidden.escape_default())?,
-                plain => f.write_char(plain)?,
-            }
-        }
-        Ok(())
-    }
+/// One image's cause, as Google's service writes it: `'IMAGE' : …` and a line break.
+pub(in crate::http) fn cause(image: &ImageDecision) -> String {
+    format!("'{}' : {}\n", shown(&image.image), image.cause())
 }
 
 #[cfg(test)]
@@ -254,11 +240,11 @@ mod tests {
     #[test]
     fn a_long_image_is_shown_by_its_ends() {
         let image = format!("registry/{}@sha256:{}", "x".repeat(900), "a".repeat(64));
-        let shown = Shown(&image).to_string();
-        assert_eq!(shown.chars().count(), SHOWN_HEAD + 1 + SHOWN_TAIL);
+        let shown = shown(&image).to_string();
+        assert_eq!(shown.chars().count(), 96 + 1 + 24);
         assert!(shown.starts_with("registry/x") && shown.ends_with("aaa"), "{shown}");
         let whole = format!("registry.example.com/a/b@sha256:{}", "a".repeat(64));
-        assert_eq!(Shown(&whole).to_string(), whole);
-        assert_eq!(Shown("a\nb").to_string(), "a\\nb");
+        assert_eq!(super::shown(&whole).to_string(), whole);
+        assert_eq!(super::shown("a\nb").to_string(), "a\\nb");
     }
 }

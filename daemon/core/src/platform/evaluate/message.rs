@@ -2,7 +2,10 @@
 //! beyond. A cause never displaces Google's sentence.
 
 use crate::decision::AttestorReason;
-use crate::evaluate::message::{CAUSES_BYTES_MAX, NOT_ATTESTED, UNDETERMINED, denial, shown};
+use crate::evaluate::message::{
+    CAUSES_BYTES_MAX, NOT_ATTESTED, SHOWN_CHARS_MAX, UNDETERMINED, denial,
+};
+use crate::excerpt::Excerpt;
 use crate::image::{DigestError, ImageError};
 use crate::platform::result::AuthenticatorResult;
 
@@ -60,7 +63,7 @@ fn with_causes(sentence: &str, results: &[AuthenticatorResult]) -> String {
 fn who(result: &AuthenticatorResult) -> String {
     let name = match result.display_name.as_str() {
         "" => String::new(),
-        name => format!(" \"{}\"", shown(name)),
+        name => format!(" \"{}\"", Excerpt::<SHOWN_CHARS_MAX>(name)),
     };
     format!("authenticator {}{name} in projects/{}", result.index, result.project)
 }

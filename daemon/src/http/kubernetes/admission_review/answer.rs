@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Refusal;
 use super::wire::KIND;
 use crate::http::kubernetes::webhook::{
-    BREAK_GLASS_KEY, DRY_RUN_KEY, OVERRIDDEN_KEY, Shown, Undecided, cause, causes, denied, message,
+    BREAK_GLASS_KEY, DRY_RUN_KEY, OVERRIDDEN_KEY, Undecided, cause, causes, denied, message, shown,
 };
 use crate::workload::{Kind, Pod};
 
@@ -113,7 +113,7 @@ impl Reviewed<'_> {
             true => self.lifted(decision),
             false => warnings(decision, |image| {
                 let why = image.reason.code();
-                format!("Binary Authorization: {lead}: image {}: {why}", Shown(&image.image))
+                format!("Binary Authorization: {lead}: image {}: {why}", shown(&image.image))
             }),
         };
         Verdict { warnings, ..Verdict::allowed() }
@@ -132,7 +132,7 @@ impl Reviewed<'_> {
         }
         warnings(decision, |image| {
             let why = image.reason.code();
-            let image = Shown(&image.image);
+            let image = shown(&image.image);
             format!("Binary Authorization: dry run: image {image} would be denied: {why}")
         })
     }

@@ -9,6 +9,7 @@ mod wire;
 
 use hallmark_core::attributes::{AttributeError, Namespace};
 use hallmark_core::evaluate::Request;
+use hallmark_core::excerpt::Excerpt;
 use serde_json::value::RawValue;
 
 use super::webhook;
@@ -93,7 +94,7 @@ enum Refusal {
 impl Refusal {
     fn message(&self) -> String {
         // What the object says may be of any length.
-        self.to_string().chars().take(512).collect()
+        Excerpt::<512>(&self.to_string()).to_string()
     }
 }
 
@@ -127,8 +128,8 @@ fn unknown(request: &AdmissionRequest<'_>, rules: Kubernetes) -> Result<Case, Re
     match rules.unknown_kinds {
         UnknownKinds::Allow => Ok(Case::Passes),
         UnknownKinds::Deny => Err(Refusal::UnknownKind {
-            group: request.kind.group.chars().take(64).collect(),
-            kind: request.kind.kind.chars().take(64).collect(),
+            group: Excerpt::<64>(&request.kind.group).to_string(),
+            kind: Excerpt::<64>(&request.kind.kind).to_string(),
         }),
     }
 }

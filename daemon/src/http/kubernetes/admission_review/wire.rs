@@ -85,7 +85,7 @@ pub(super) fn parse(json: &[u8]) -> Result<AdmissionRequest<'_>, HttpError> {
         hallmark_json::from_slice(json).map_err(|error| HttpError::json(&error))?;
     let known = API_VERSIONS.into_iter().find(|known| *known == review.api_version);
     let Some(api_version) = known.filter(|_| review.kind == KIND) else {
-        let (version, kind) = (shortened(&review.api_version), shortened(&review.kind));
+        let (version, kind) = (Excerpt::<64>(&review.api_version), Excerpt::<64>(&review.kind));
         return Err(HttpError::InvalidArgument(format!(
             "this is a {kind} of {version}: {KIND} of {} is reviewed here, say \
              admissionReviewVersions: [\"v1\"] in the webhook configuration",
@@ -100,10 +100,6 @@ pub(super) fn parse(json: &[u8]) -> Result<AdmissionRequest<'_>, HttpError> {
         1..=UID_BYTES_MAX => Ok(AdmissionRequest { api_version, ..request }),
         _ => refused("`request.uid` is empty or too long"),
     }
-}
-
-fn shortened(text: &str) -> String {
-    Excerpt::<64>(text).to_string()
 }
 
 #[cfg(test)]
