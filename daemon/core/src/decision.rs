@@ -116,21 +116,21 @@ pub enum Reason {
     Undetermined,
 }
 
-/// What a request has too much of.
+/// A limit that a request does not keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeded {
-    /// Its images.
+    /// The number of its images.
     Images {
-        /// How many it names; none is as wrong.
+        /// The number that it names, which may be none.
         named: usize,
-        /// How many it may name.
+        /// The number that it may name.
         max: usize,
     },
-    /// The bytes of one image.
+    /// The bytes of one image reference.
     ImageBytes {
-        /// How many it has.
+        /// The number that it has.
         bytes: usize,
-        /// How many it may have.
+        /// The number that it may have.
         max: usize,
     },
 }

@@ -152,7 +152,7 @@ pub struct KmsAlgorithm {
     pub number: u32,
 }
 
-/// Where an algorithm is met.
+/// The places where an algorithm is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Met {
     /// A PKIX key of an attestor may declare it.

@@ -37,11 +37,11 @@ pub struct FieldError {
     /// Dotted, such as `clusterAdmissionRules["us-east1-a.prod"].requireAttestationsBy[1]`; empty
     /// for the document itself.
     pub path: String,
-    /// What is wrong.
+    /// The fault.
     pub problem: FieldProblem,
 }
 
-/// What is wrong with a field, and what to do.
+/// A fault of a field, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldProblem {
     /// There is no such field.

@@ -26,7 +26,7 @@ pub(crate) const CAUSES_BYTES_MAX: usize = 1_024;
 pub(crate) const SHOWN_CHARS_MAX: usize = 128;
 
 impl ImageDecision {
-    /// Why, for a person, in the texts of Google's service.
+    /// The decision for a person, in the texts of Google's service.
     pub fn message(&self) -> String {
         let verb = if self.reason.allows() { "allowed" } else { "denied" };
         let cause = match self.reason {
@@ -46,7 +46,7 @@ impl ImageDecision {
         }
     }
 
-    /// What [`Self::message`] says beyond the image and the rule, for whoever has told of these.
+    /// The part of [`Self::message`] after the image and the rule, for whoever has told of these.
     pub fn cause(&self) -> String {
         match &self.reason {
             Reason::SystemPolicyAllowlisted { pattern } | Reason::Allowlisted { pattern } => {
