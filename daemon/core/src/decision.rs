@@ -13,7 +13,7 @@ use crate::verdict::{SignedForm, Unavailable};
 /// The answer to one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// Whether the request goes ahead: every image conforms, or enforcement was lifted.
+    /// True if the request goes ahead: every image conforms, or enforcement was lifted.
     pub allowed: bool,
     /// The rule of the request is a dry-run rule: a denial is recorded, not enforced.
     pub dry_run: bool,
@@ -26,13 +26,13 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Whether a denial of this request blocks it: neither dry run nor break-glass lifts it, or
-    /// it is one that they cannot lift.
+    /// True if a denial of this request blocks it: neither dry run nor break-glass lifts it, or it
+    /// is one that they cannot lift.
     pub fn enforced(&self) -> bool {
         !self.allowed || !(self.dry_run || self.break_glass)
     }
 
-    /// Whether there are images and every one conforms, before dry run and break-glass.
+    /// True if there are images and every one conforms, before dry run and break-glass.
     pub fn conforms(&self) -> bool {
         !self.images.is_empty() && self.images.iter().all(|image| image.allowed)
     }
@@ -45,7 +45,7 @@ pub struct ImageDecision {
     pub image: Box<str>,
     /// Its digest, where it names one.
     pub digest: Option<Digest>,
-    /// Whether the image conforms to the policy.
+    /// True if the image conforms to the policy.
     pub allowed: bool,
     /// The admission rule that governs the request; `None` where an allowlist or a failure
     /// decided before any rule was chosen.
@@ -56,9 +56,10 @@ pub struct ImageDecision {
     pub reason: Reason,
     /// The attestors asked, each with what was tried.
     pub attestors: Arc<[AttestorResult]>,
-    /// How many attestors more were asked, and are left out because the decision says enough.
+    /// The number of further attestors that were asked, and are left out because the decision says
+    /// enough.
     pub attestors_left_out: usize,
-    /// Whether the evaluation came from the decision cache.
+    /// True if the evaluation came from the decision cache.
     pub cached: bool,
 }
 
@@ -111,7 +112,7 @@ pub enum Reason {
     /// Denied: the audit record would be longer than a line of the log may be. The record of this
     /// denial has no explanation.
     AuditRecordTooLong,
-    /// Could not be determined: an attestor's evidence or keys could not be had, or a check could
+    /// Could not be determined: an attestor's evidence or keys were unavailable, or a check could
     /// not be carried out. Denied.
     Undetermined,
 }
@@ -157,7 +158,7 @@ impl Reason {
         }
     }
 
-    /// Whether an image with this reason is allowed.
+    /// True if an image with this reason is allowed.
     pub fn allows(&self) -> bool {
         matches!(
             self,
@@ -168,13 +169,13 @@ impl Reason {
         )
     }
 
-    /// Whether the denial says only that the answer could not be had.
+    /// True if the denial says only that the answer could not be determined.
     pub fn is_undetermined(&self) -> bool {
         matches!(self, Self::Undetermined | Self::AuditUnavailable | Self::AuditLimitExceeded)
     }
 }
 
-/// What one attestor says of one digest, and everything that was tried.
+/// The answer of one attestor about one digest, and everything that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttestorResult {
     /// Which attestor.
@@ -184,11 +185,11 @@ pub struct AttestorResult {
     /// The first signatures of its occurrences, with the best of all among them, in stored order;
     /// at most [`crate::evaluate::explain::TRIALS_SHOWN_MAX`].
     pub trials: Vec<Trial>,
-    /// What came of the others.
+    /// The outcomes of the others.
     pub others: OtherOutcomes,
 }
 
-/// What came of signatures that are not shown: how many of each outcome, by its word.
+/// The outcomes of signatures that are not shown: the number of each, by its word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtherOutcomes {
     counts: BTreeMap<&'static str, usize>,
@@ -215,7 +216,7 @@ impl OtherOutcomes {
         self.counts.iter().map(|(code, count)| (*code, *count))
     }
 
-    /// How many there are.
+    /// The number of all of them.
     pub fn total(&self) -> usize {
         self.counts.values().sum()
     }
@@ -241,7 +242,7 @@ pub enum AttestorReason {
     NoneVerified,
     /// Its evidence could not be read.
     EvidenceUnavailable(String),
-    /// Its keys could not be had.
+    /// Its keys were unavailable.
     KeysUnavailable(String),
     /// At least one check could not be carried out, and none verified.
     VerifierUnavailable(Unavailable),
@@ -267,7 +268,7 @@ impl AttestorReason {
         }
     }
 
-    /// Whether the failure says only that the answer could not be had.
+    /// True if the failure says only that the answer could not be determined.
     pub fn is_undetermined(&self) -> bool {
         matches!(
             self,
@@ -290,22 +291,22 @@ pub struct Trial {
     /// The key that was tried, where the attestor has it. An id says which key is meant; this says
     /// which one it was, and whose.
     pub key: Option<Arc<VerificationKey>>,
-    /// What came of it.
+    /// The result of the trial.
     pub outcome: TrialOutcome,
-    /// What the signature itself says, where it came in an envelope.
+    /// The signature's own claims, where it came in an envelope.
     pub signer: Option<Box<Signer>>,
 }
 
-/// What a signature in an envelope says of itself.
+/// The claims of a signature in an envelope about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {
-    /// What it names its key by: a fingerprint or a part of one. May be empty.
+    /// The name that it gives its key: a fingerprint or a part of one. May be empty.
     pub key: Box<str>,
     /// When it says it was made.
     pub signed_at: Option<UnixTime>,
 }
 
-/// What came of one signature.
+/// The result of holding one signature against an attestor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrialOutcome {
     /// Verified, and the payload names the digest.
@@ -334,7 +335,7 @@ pub enum TrialOutcome {
     BadSignature,
     /// Not a signature of the format of its key, or not in a form that is accepted.
     SignatureMalformed {
-        /// What is wrong with it.
+        /// The fault in it.
         error: String,
     },
     /// It rests on what is too weak.
@@ -344,7 +345,7 @@ pub enum TrialOutcome {
     },
     /// Nobody here verifies it.
     AlgorithmUnsupported {
-        /// What it is.
+        /// The reason, for a person.
         error: String,
     },
     /// Made by a key that is no signing key of the certificate that its key id names.
@@ -368,7 +369,7 @@ pub enum TrialOutcome {
     PayloadDiffers,
     /// Signature verified, but the payload is not one; or it is too large to be looked at.
     PayloadMalformed {
-        /// What is wrong with it.
+        /// The fault in it.
         error: String,
     },
     /// Signature verified, but the payload vouches for another digest.

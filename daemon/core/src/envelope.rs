@@ -11,7 +11,7 @@ use crate::attestor::SignatureAlgorithm;
 use crate::time::UnixTime;
 use crate::verdict::Unavailable;
 
-/// How signatures of a key come that are not raw.
+/// The form of a key's signatures that are not raw.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Envelope {
     /// Who takes them apart: the name of a plugin instance.
@@ -25,7 +25,7 @@ pub struct Envelope {
 const FINGERPRINT_DIGITS_MIN: usize = 16;
 
 impl Envelope {
-    /// Whether a signature that names its key by `id` means this one: by its fingerprint, or by a
+    /// True if a signature that names its key by `id` means this one: by its fingerprint, or by a
     /// good part of it from either end. Only a hint: arithmetic decides.
     pub fn is_named(&self, id: &str) -> bool {
         let part = self.fingerprint.starts_with(id) || self.fingerprint.ends_with(id);
@@ -38,13 +38,13 @@ impl Envelope {
 pub struct Sealed {
     /// As in [`Envelope::decoder`].
     pub decoder: Arc<str>,
-    /// What a detached signature is over.
+    /// The bytes that a detached signature is over.
     pub payload: Bytes,
     /// The envelope.
     pub signature: Bytes,
 }
 
-/// What was found in an envelope.
+/// The contents of an envelope.
 pub type Opened = Result<Vec<Enclosed>, Unavailable>;
 
 /// Envelopes that were taken apart.
@@ -52,7 +52,7 @@ pub type Opened = Result<Vec<Enclosed>, Unavailable>;
 pub struct Envelopes(HashMap<Sealed, Opened>);
 
 impl Envelopes {
-    /// What was found in one; one that nobody took apart could not be had.
+    /// The contents of one; an error if it was not taken apart.
     pub fn opened(&self, sealed: &Sealed) -> Result<&[Enclosed], Unavailable> {
         match self.0.get(sealed) {
             Some(Ok(found)) => Ok(found),
@@ -75,9 +75,9 @@ pub enum Enclosed {
     Signed(EnclosedSignature),
     /// Not to be believed, whatever arithmetic would say.
     Refused {
-        /// What kind of reason.
+        /// The kind of reason.
         refusal: Refusal,
-        /// What it names its key by; may be empty.
+        /// The name that it gives its key; may be empty.
         key_id: String,
         /// Why, for a person.
         error: String,
@@ -87,9 +87,9 @@ pub enum Enclosed {
 /// A signature out of its envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnclosedSignature {
-    /// What it names its key by.
+    /// The name that it gives its key.
     pub key_id: String,
-    /// What it was made with.
+    /// The algorithm that it was made with.
     pub algorithm: SignatureAlgorithm,
     /// The exact bytes that it is over.
     pub message: Bytes,

@@ -8,8 +8,8 @@
 //! Plan + Verdicts + now   ── decide ──► Decision     carries its whole explanation
 //! ```
 //!
-//! What may not enter: files, sockets, clocks, threads, randomness, the environment. `now` and
-//! [`limits`] are arguments. An error is never an allow: whatever could not be determined is a
+//! Kept out: files, sockets, clocks, threads, randomness, the environment. `now` and [`limits`] are
+//! arguments. An error is never an allow: whatever could not be determined is a
 //! [`decision::Reason`] of its own.
 
 pub mod attestor;

@@ -18,8 +18,8 @@ pub struct Limits {
     /// Bytes of all attestations that anybody who may attach can file for one note and digest: as
     /// many as one read of the store holds.
     pub evidence_bytes_max: usize,
-    /// What may be filed in one project for one digest under all notes together: so many times what
-    /// one note takes. A project has a note for each step of its pipeline that signs.
+    /// The multiple of one note's limits that may be filed in one project for one digest under all
+    /// notes together. A project has a note for each step of its pipeline that signs.
     pub notes_in_project_max: usize,
     /// Attestations beyond these limits that are accepted for one note, digest and key, because the
     /// key verifies them at the write. Each is of another message, so only the key's owner makes
@@ -30,7 +30,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What the daemon uses unless told otherwise.
+    /// The limits of the daemon unless told otherwise.
     pub const DEFAULT: Self = Self {
         images_max: 1_000,
         image_bytes_max: 1_024,

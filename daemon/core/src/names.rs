@@ -18,7 +18,7 @@ pub enum NameError {
     /// The text does not have the segments of this kind of name.
     #[error("`{given}` is not of the form `{form}`")]
     Form {
-        /// What was given.
+        /// The text that was given.
         given: String,
         /// The form expected.
         form: &'static str,
@@ -26,7 +26,7 @@ pub enum NameError {
     /// An id is empty, too long, or holds a character outside `[A-Za-z0-9._~%:-]`.
     #[error("`{given}` is not an id: 1 to {ID_BYTES_MAX} of letters, digits and . _ ~ % : -")]
     Id {
-        /// What was given.
+        /// The text that was given.
         given: String,
     },
 }
@@ -154,7 +154,7 @@ impl OccurrenceName {
     }
 }
 
-/// Whether `text` is `projects/P` of this project, with or without the one location that there is.
+/// True if `text` is `projects/P` of this project, with or without the one location that there is.
 pub fn is_project(text: &str, project: &ProjectId) -> bool {
     match text.split('/').take(5).collect::<Vec<_>>()[..] {
         ["projects", id] | ["projects", id, "locations", GLOBAL] => id == project.as_str(),

@@ -51,7 +51,7 @@ pub enum SignedForm {
     /// `DSSEv1 SP len(type) SP type SP len(payload) SP payload` with the cosign simple-signing
     /// type; see [`crate::payload::pae`].
     Pae,
-    /// What the envelope of the signature puts around the payload; see [`crate::envelope`].
+    /// The payload with what the envelope of the signature adds; see [`crate::envelope`].
     Enveloped,
 }
 

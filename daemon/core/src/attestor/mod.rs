@@ -60,7 +60,7 @@ impl KeyId {
         Self(format!("ni:///sha-256;{hash}").into())
     }
 
-    /// Whether the id is a URI reference (RFC 3986) that names something globally: with a scheme,
+    /// True if the id is a URI reference (RFC 3986) that names something globally: with a scheme,
     /// or like `//cloudkms.googleapis.com/…`, the form in which Google's tools add KMS keys.
     pub fn is_uri(&self) -> bool {
         self.scheme().is_some()
@@ -77,7 +77,7 @@ impl KeyId {
     }
 }
 
-/// Whether `text` holds only what RFC 3986 §2 lets a URI hold.
+/// True if `text` holds only what RFC 3986 §2 lets a URI hold.
 fn uri_characters(text: &str) -> bool {
     let legal =
         |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
@@ -120,7 +120,7 @@ pub struct Attestor {
 pub struct PublicKey {
     /// Free text.
     pub comment: String,
-    /// What signatures name it by. `None` until the daemon has computed the default.
+    /// The name that signatures give it. `None` until the daemon has computed the default.
     pub id: Option<KeyId>,
     /// The key itself.
     pub material: KeyMaterial,
@@ -152,10 +152,10 @@ pub struct TrustedAttestor {
     pub name: AttestorName,
     /// Where its attestations are found.
     pub note: NoteName,
-    /// Its keys, or why none could be had (a key source that is down): then it denies with
+    /// Its keys, or why none is available (a key source that is down): then it denies with
     /// [`crate::decision::AttestorReason::KeysUnavailable`].
     pub keys: Result<Vec<Arc<VerificationKey>>, String>,
-    /// Why some of its keys could not be had. What the others verify stands; where they verify
+    /// Why some of its keys are unavailable. What the others verify stands; where they verify
     /// nothing, it is not known whether the missing ones would have.
     pub missing: Option<String>,
 }
@@ -173,7 +173,7 @@ pub struct VerificationKey {
     pub algorithm: SignatureAlgorithm,
     /// When it may be used.
     pub validity: Validity,
-    /// How its signatures come; `None` where they are raw.
+    /// The form of its signatures; `None` where they are raw.
     pub envelope: Option<Envelope>,
     /// The plugin instance that lists it, or that read it out of the attestor's text.
     pub plugin: Arc<str>,

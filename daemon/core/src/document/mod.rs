@@ -18,7 +18,7 @@ use read::{EXCERPT_CHARS_MAX, FieldErrors};
 
 use crate::excerpt::Excerpt;
 
-/// What a document may cost, each limit with its own error.
+/// The limits on the cost of a document, each with its own error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentLimits {
     /// Bytes of text.
@@ -80,7 +80,7 @@ pub enum DocumentError {
     /// More than [`DocumentLimits::bytes_max`].
     #[error("the document has {given} bytes; at most {max} are read")]
     TooLarge {
-        /// How many it has.
+        /// Its size in bytes.
         given: usize,
         /// The limit.
         max: usize,
@@ -117,7 +117,7 @@ pub enum DocumentError {
         line: u32,
         /// In characters, from 1.
         column: u32,
-        /// What is wrong.
+        /// A description of the fault.
         message: String,
     },
     /// One object has the same key twice.
@@ -244,7 +244,7 @@ fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// What is left of the limits while a tree is built.
+/// The rest of the limits while a tree is built.
 struct Budget {
     limits: DocumentLimits,
     depth: usize,
@@ -272,7 +272,7 @@ impl Budget {
 }
 
 impl fmt::Display for Value {
-    /// What kind of value it is, as an error says it.
+    /// The kind of value, as an error says it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Null => "null",

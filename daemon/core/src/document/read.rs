@@ -87,7 +87,7 @@ impl fmt::Display for FieldError {
 pub struct FieldErrors {
     /// In the order of the lines, at most 100.
     pub errors: Vec<FieldError>,
-    /// How many more there are.
+    /// The number of further ones.
     pub omitted: usize,
 }
 
@@ -292,7 +292,7 @@ impl<'a> Field<'a> {
         json
     }
 
-    /// Whether it is not null; where it is, that is put down.
+    /// True if it is not null; where it is, that is put down.
     fn says_something(&self) -> bool {
         let says = self.node.value != Value::Null;
         if !says {

@@ -214,7 +214,7 @@ fn a_document_holds_one_resource_or_a_list_of_them() {
     assert_eq!(lines("[]"), [0; 0]);
 }
 
-/// What `read` makes of `text`, or the errors as shown.
+/// The answer of `read` for `text`, or the errors as shown.
 fn reading<T>(text: &str, read: impl FnOnce(&Field<'_>) -> Option<T>) -> Result<T, String> {
     resource(yaml(text).unwrap().root(), read).map_err(|errors| errors.to_string())
 }

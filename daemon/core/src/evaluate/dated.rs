@@ -120,8 +120,8 @@ fn key_of<'a>(
     })
 }
 
-/// What of a key's validity still matters at the time of the decision, to a signature of that
-/// date.
+/// The part of a key's validity that still matters at the time of the decision, to a signature of
+/// that date.
 fn remaining(validity: &Validity, signed_at: UnixTime) -> Validity {
     let in_time = |end: Option<UnixTime>| end.is_some_and(|end| signed_at <= end);
     let mut remaining = *validity;
@@ -224,7 +224,7 @@ mod tests {
         }])
     }
 
-    /// What comes of one signature in an envelope, where arithmetic says yes to all.
+    /// The evaluation of one signature in an envelope, where arithmetic says yes to all.
     fn evaluated(validity: Validity, opened: &Opened) -> Evaluation {
         let (attestor, evidence) = (attestor(validity), evidence());
         let wanted: [Sealed; 1] =

@@ -22,12 +22,12 @@ use crate::policy::EnforcementMode;
 use crate::time::UnixTime;
 use crate::verdict::{Check, Unavailable, Verdict};
 
-/// Whether one digest is attested, and what was tried: what a cache may keep.
+/// The answer about the attestation of one digest, and what was tried: as much as a cache may keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluation {
     /// Of which digest this speaks.
     pub digest: Digest,
-    /// What each attestor says.
+    /// The answer of each attestor.
     pub attestors: Arc<[AttestorResult]>,
     /// [`Reason::Attested`], [`Reason::NotAttested`] or [`Reason::Undetermined`].
     pub reason: Reason,
@@ -38,19 +38,19 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Whether the keys it rests on are at `now` what they were.
+    /// True if the keys it rests on are at `now` what they were.
     pub fn holds_at(&self, now: UnixTime) -> bool {
         self.valid_from <= now && self.valid_until.is_none_or(|until| now < until)
     }
 
-    /// Whether the same question would get the same answer: nothing in it is a passing failure.
+    /// True if the same question would get the same answer: nothing in it is a passing failure.
     pub fn is_settled(&self) -> bool {
         let mut results = self.attestors.iter();
         !self.reason.is_undetermined()
             && !results.any(|it| is_passing(&it.reason, &it.trials, &it.others))
     }
 
-    /// Whether it answers this question and no other.
+    /// True if it answers this question and no other.
     fn answers(&self, digest: Digest, required: &[AttestorName]) -> bool {
         let asked = self.attestors.iter().map(|attestor| &attestor.attestor);
         self.digest == digest && asked.eq(required)
@@ -200,7 +200,7 @@ pub fn denial_reason(attestor: &AttestorResult) -> String {
     message::unattested(attestor)
 }
 
-/// Whether a result says of anything that it could not be determined now.
+/// True if a result says of anything that it could not be determined now.
 pub(crate) fn is_passing(
     reason: &AttestorReason,
     trials: &[Trial],
@@ -302,7 +302,7 @@ fn outcome(check: &Check, verdict: Verdict, digest: Digest) -> TrialOutcome {
     }
 }
 
-/// What the trials of one attestor come to: the best is among those that are shown.
+/// The result of all trials of one attestor: the best is among those that are shown.
 fn found(trials: &[Trial]) -> AttestorReason {
     let unavailable = |trial: &Trial| match trial.outcome {
         TrialOutcome::Unavailable(why) => Some(AttestorReason::VerifierUnavailable(why)),
@@ -314,7 +314,7 @@ fn found(trials: &[Trial]) -> AttestorReason {
     trials.iter().find_map(unavailable).unwrap_or(AttestorReason::NoneVerified)
 }
 
-/// What the attestors of one digest come to: AND. The worst decides, and the order of these is
+/// The result of all attestors of one digest: AND. The worst decides, and the order of these is
 /// that of how much a denial states; no attestors at all attest nothing.
 fn standing(attestors: &[AttestorResult]) -> Reason {
     #[derive(PartialEq, Eq, PartialOrd, Ord)]

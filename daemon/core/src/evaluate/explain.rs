@@ -1,6 +1,7 @@
-//! How much a decision says: enough for a person, and never more than it may weigh.
+//! The extent of a decision's explanation: enough for a person, and never more than it may weigh.
 //!
-//! What is shown is chosen here, once. Answers, audit records and the cache all take the result.
+//! The choice of what is shown is made here, once. Answers, audit records and the cache all take
+//! the result.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ const TRIAL_BYTES: usize = 512;
 /// JSON of an attestor beside its texts, and Google's sentence about it in the message.
 const ATTESTOR_BYTES: usize = 512;
 
-/// What is shown of the signatures of one attestor.
+/// The signatures of one attestor that are shown, and the count of the others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
     /// The first, with the best of all among them, in stored order.

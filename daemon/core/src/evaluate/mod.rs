@@ -21,7 +21,7 @@ mod tests;
 use crate::attributes::{ClusterName, MeshIdentity, Namespace, ServiceAccount};
 use crate::names::ProjectId;
 
-/// What is asked: may these images run here?
+/// The question that is asked: may these images run here?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Whose policy decides.
@@ -36,6 +36,6 @@ pub struct Request {
     pub istio_identity: Option<MeshIdentity>,
     /// One to [`crate::limits::Limits::images_max`], exactly as the workload names them.
     pub images: Vec<Box<str>>,
-    /// Whether enforcement is lifted for this request. Recorded, whatever the outcome.
+    /// True if enforcement is lifted for this request. Recorded, whatever the outcome.
     pub break_glass: bool,
 }

@@ -17,15 +17,15 @@ use crate::payload::simple_signing::PayloadError;
 use crate::time::UnixTime;
 use crate::verdict::{Check, Unavailable};
 
-/// What there is to hold against one attestor.
+/// The material to hold against one attestor.
 #[derive(Clone, Copy, Debug)]
 pub struct AttestorEvidence<'a> {
     /// The attestor that the policy names.
     pub name: &'a AttestorName,
     /// The attestor itself, where it exists.
     pub attestor: Option<&'a TrustedAttestor>,
-    /// What is stored under its note for the digest, or a portion of it; not looked at where
-    /// `attestor` has no keys.
+    /// The evidence that is stored under its note for the digest, or a portion of it; not looked at
+    /// where `attestor` has no keys.
     pub evidence: &'a Evidence,
     /// The envelopes among it, taken apart: those that [`sealed`] names.
     pub envelopes: &'a Envelopes,
@@ -71,7 +71,7 @@ impl Pairing {
 #[derive(Clone, Debug)]
 pub(super) struct PairedAttestor {
     pub(super) name: AttestorName,
-    /// Why some of its keys could not be had.
+    /// Why some of its keys are unavailable.
     pub(super) missing: Option<String>,
     pub(super) trials: PairedTrials,
 }
@@ -105,7 +105,7 @@ pub(super) struct Attempt {
     pub(super) state: Attempted,
 }
 
-/// How far an attempt is.
+/// The progress of an attempt.
 #[derive(Clone, Debug)]
 pub(super) enum Attempted {
     /// No verdict changes it.
@@ -297,7 +297,7 @@ pub(super) struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    /// What is in the signature, for each way in which it may be in an envelope.
+    /// The contents of the signature, for each way in which it may be in an envelope.
     pub(super) fn opened(&self) -> Vec<Result<&'a [Enclosed], Unavailable>> {
         let mut decoders: Vec<&Arc<str>> = Vec::new();
         let mut opened = Vec::new();

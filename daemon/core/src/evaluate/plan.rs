@@ -1,4 +1,5 @@
-//! What a request needs: most images are decided by the policy alone, the others need attestations.
+//! The needs of a request: most images are decided by the policy alone, the others need
+//! attestations.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::policy::{
     ProjectPolicy, RuleMatch, WithoutPolicy,
 };
 
-/// What is left to find out about a request.
+/// The open part of a request's evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The rule that governs the request; `None` where it was refused before one was chosen.
@@ -49,12 +50,12 @@ impl Plan {
     }
 }
 
-/// What is left to find out about one image.
+/// The open part of one image's evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ImagePlan {
     /// Nothing.
     Decided(ImageDecision),
-    /// Whether this digest is attested.
+    /// Open: is this digest attested?
     NeedsAttestation {
         /// The image.
         image: ImageReference,

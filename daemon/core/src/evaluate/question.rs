@@ -73,13 +73,13 @@ impl Gathered {
 /// All that questions are held against.
 #[derive(Clone, Copy, Debug)]
 pub struct Material<'m> {
-    /// What was gathered.
+    /// The evidence that was gathered.
     pub evidence: &'m Gathered,
     /// The envelopes among it, taken apart: those that [`super::pair::sealed`] names.
     pub envelopes: &'m Envelopes,
     /// When keys must be valid.
     pub now: UnixTime,
-    /// What one question may cost.
+    /// The limits on the cost of one question.
     pub limits: &'m Limits,
 }
 

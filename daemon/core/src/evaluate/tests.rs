@@ -1,4 +1,5 @@
-//! What the decision table cannot say: what may be cached, and answers that fit no question.
+//! Tests of what the decision table cannot say: what may be cached, and answers that fit no
+//! question.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};

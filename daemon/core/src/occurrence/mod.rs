@@ -12,7 +12,7 @@ use crate::attestor::KeyId;
 use crate::image::Digest;
 use crate::names::{NoteName, OccurrenceName};
 
-/// What a decision reads of one ATTESTATION occurrence.
+/// The part of one ATTESTATION occurrence that a decision reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attestation {
     /// Which occurrence it is, for the explanation.

@@ -1,6 +1,7 @@
 //! Reading notes and occurrences, v1.
 //!
-//! What a decision needs of an occurrence is decoded; the rest of the resource is kept as it came.
+//! The part of an occurrence that a decision needs is decoded; the rest of the resource is kept as
+//! it came.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

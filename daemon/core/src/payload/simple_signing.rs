@@ -15,9 +15,9 @@ pub enum PayloadError {
     /// More bytes than [`crate::limits::Limits::payload_bytes_max`]; not read.
     #[error("the payload has {bytes} bytes, more than {max}")]
     TooLarge {
-        /// How many it has.
+        /// Its size.
         bytes: usize,
-        /// How many are read.
+        /// The limit.
         max: usize,
     },
     /// Not UTF-8, so not JSON.
@@ -130,7 +130,7 @@ impl Visitor<'_> for DigestText {
     }
 }
 
-/// Whether a key is the one named; compares in place, escapes resolved, and keeps nothing.
+/// Answers true if a key is the one named; compares in place, escapes resolved, and keeps nothing.
 struct Named(&'static str);
 
 impl<'de> DeserializeSeed<'de> for Named {

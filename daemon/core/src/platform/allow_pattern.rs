@@ -21,7 +21,7 @@ pub struct AllowPattern {
     digest: Option<Digest>,
 }
 
-/// What a name or a tag must be.
+/// A condition on a name or a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Text {
     Exactly(Box<str>),
@@ -95,7 +95,7 @@ impl AllowPattern {
         &self.text
     }
 
-    /// Whether the pattern covers `image`.
+    /// True if the pattern covers `image`.
     pub fn matches(&self, image: &ImageReference) -> bool {
         self.name.matches(image.repository())
             && self.tag.as_ref().is_none_or(|tag| image.tag().is_some_and(|it| tag.matches(it)))
@@ -144,10 +144,11 @@ fn tag_text(tag: &str) -> Result<Text, AllowPatternError> {
     }
 }
 
-/// Whether some image is covered: a pattern that covers none is a mistake of its author. Upper case
-/// is forgiven, because Google's documentation has it.
+/// Checks that some image is covered: a pattern that covers none is a mistake of its author. Upper
+/// case is forgiven, because Google's documentation has it.
 fn plausible(name: &Text, tag: Option<&Text>) -> Result<(), AllowPatternError> {
-    // What a wildcard stands for ends a component, so that its beginning may end with any mark.
+    // The text that a wildcard stands for ends a component, so that its beginning may end with any
+    // mark.
     let name = match name {
         Text::Exactly(name) => name.to_string(),
         Text::Component(prefix) | Text::Anything(prefix) => format!("{prefix}x"),

@@ -28,7 +28,7 @@ pub struct PlatformPolicy {
     pub name: PlatformPolicyName,
     /// Free text.
     pub description: String,
-    /// What it asks for.
+    /// The rules that it asks for.
     pub rules: PlatformRules,
     /// Changes with every write; quoted, opaque; empty where never written.
     pub etag: String,
@@ -148,11 +148,11 @@ pub struct PolicyCheck {
     pub display_name: String,
     /// Images exempt from this check.
     pub image_allowlist: Vec<AllowPattern>,
-    /// What it asks for.
+    /// The condition that it asks for.
     pub kind: CheckKind,
 }
 
-/// What a check asks for.
+/// The condition that a check asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckKind {
     /// Nothing conforms.
@@ -213,14 +213,14 @@ pub struct SigstoreAuthority {
     pub public_key_pems: Vec<String>,
 }
 
-/// What a provenance attestation must state.
+/// The demands on a provenance attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerificationRule {
     /// Who built the image.
     pub trusted_builder: TrustedBuilder,
     /// Where provenance is looked for; each once.
     pub attestation_projects: Vec<ProjectId>,
-    /// Whether the build must come from a configuration at the top of a trusted repository.
+    /// True if the build must come from a configuration at the top of a trusted repository.
     pub config_based_build_required: bool,
     /// Repository URLs without scheme; `/*` and `/**` may end one.
     pub trusted_source_repo_patterns: Vec<String>,
@@ -235,7 +235,7 @@ pub enum TrustedBuilder {
     GoogleCloudBuild,
 }
 
-/// How severe the vulnerabilities of an image may be.
+/// The bounds on the severity of an image's vulnerabilities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VulnerabilityCheck {
     /// Of vulnerabilities with a fix.
@@ -279,12 +279,12 @@ pub struct InlineCloudRunPolicy {
     pub rule: EvaluationRule,
 }
 
-/// What a Cloud Run policy asks for and what a denial does.
+/// The demand of a Cloud Run policy, and the effect of a denial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvaluationRule {
-    /// What is asked for.
+    /// The rule's demand.
     pub evaluation: InlineEvaluation,
-    /// What a denial does.
+    /// The effect of a denial.
     pub enforcement: EnforcementMode,
 }
 
@@ -312,7 +312,7 @@ pub struct InlineAttestor {
     pub public_keys: Vec<PublicKey>,
 }
 
-/// The keys of an authenticator, or why they could not be had.
+/// The keys of an authenticator, or why they are unavailable.
 pub type AuthenticatorKeys = Result<Vec<Arc<VerificationKey>>, String>;
 
 /// A policy ready to evaluate with: every authenticator's keys are resolved.

@@ -11,7 +11,7 @@ use crate::evaluate::message::SHOWN_CHARS_MAX;
 use crate::excerpt::Excerpt;
 use crate::names::ProjectId;
 
-/// Whether something conforms. The worse is the greater.
+/// An answer about conformance. The worse is the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Conformance {
     /// It conforms.
@@ -66,11 +66,11 @@ impl PodResult {
 pub struct ImageResult {
     /// Exactly as the pod names it.
     pub image: Box<str>,
-    /// What came of it.
+    /// The result of its evaluation.
     pub outcome: ImageOutcome,
 }
 
-/// What came of one image.
+/// The result of the evaluation of one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageOutcome {
     /// Does not conform, whatever the policy says: it is no image reference, or one of more than
@@ -91,7 +91,7 @@ pub enum ImageOutcome {
 }
 
 impl ImageResult {
-    /// Whether the image conforms.
+    /// Says if the image conforms.
     pub fn verdict(&self) -> Conformance {
         match &self.outcome {
             ImageOutcome::Refused { .. } => Conformance::NonConformant,
@@ -113,7 +113,7 @@ impl ImageResult {
     }
 }
 
-/// What the check set of the pod says of one image.
+/// The answer of the pod's check set for one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckSetResult {
     /// Its place in the policy, from 0.
@@ -122,11 +122,11 @@ pub struct CheckSetResult {
     pub display_name: String,
     /// As in the policy.
     pub scope: Scope,
-    /// What came of it.
+    /// The result of its evaluation.
     pub outcome: CheckSetOutcome,
 }
 
-/// What came of one check set.
+/// The result of the evaluation of one check set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckSetOutcome {
     /// The image conforms by a pattern of the check set.
@@ -163,7 +163,7 @@ impl CheckSetResult {
     }
 }
 
-/// What one check says of one image.
+/// The answer of one check for one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckResult {
     /// Its place in the check set, from 0.
@@ -172,11 +172,11 @@ pub struct CheckResult {
     pub display_name: String,
     /// [`super::CheckKind::type_name`].
     pub check_type: &'static str,
-    /// What came of it.
+    /// The result of its evaluation.
     pub outcome: CheckOutcome,
 }
 
-/// What came of one check.
+/// The result of the evaluation of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckOutcome {
     /// The image conforms by a pattern of the check.
@@ -195,7 +195,7 @@ pub enum CheckOutcome {
     },
 }
 
-/// What one authenticator makes of the attestations in one project.
+/// The judgement of one authenticator on the attestations in one project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticatorResult {
     /// Its place in the check, from 0.
@@ -204,17 +204,17 @@ pub struct AuthenticatorResult {
     pub display_name: String,
     /// Where the attestations are.
     pub project: ProjectId,
-    /// Whether one of them is valid and by a key of the authenticator, and why not.
+    /// Says if one of them is valid and by a key of the authenticator, and why not.
     pub reason: AttestorReason,
     /// The first signatures of its attestations, with the best of all among them, in stored order;
     /// at most [`crate::evaluate::explain::TRIALS_SHOWN_MAX`].
     pub trials: Vec<Trial>,
-    /// What came of the others.
+    /// The outcomes of the others.
     pub others: OtherOutcomes,
 }
 
 impl CheckResult {
-    /// Whether the image conforms to the check.
+    /// Says if the image conforms to the check.
     pub fn verdict(&self) -> Conformance {
         match &self.outcome {
             CheckOutcome::Exempt { .. } => Conformance::Conformant,

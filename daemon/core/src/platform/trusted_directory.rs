@@ -28,7 +28,7 @@ enum Registry {
     EndingWith(Box<str>),
 }
 
-/// What may follow the path.
+/// The text that may follow the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
     Nothing,
@@ -93,7 +93,7 @@ impl TrustedDirectory {
         &self.text
     }
 
-    /// Whether `image` resides in a directory that the pattern names.
+    /// True if `image` resides in a directory that the pattern names.
     pub fn holds(&self, image: &ImageReference) -> bool {
         let Some((directory, _)) = image.repository().rsplit_once('/') else { return false };
         let (registry, path) = directory.split_once('/').unwrap_or((directory, ""));

@@ -23,7 +23,7 @@ use pattern::AllowlistPattern;
 pub struct Policy {
     /// Free text.
     pub description: String,
-    /// Whether the system policy is asked first.
+    /// Says if the system policy is asked first.
     pub global_policy_evaluation_mode: GlobalPolicyEvaluationMode,
     /// Images that are always allowed, tags included.
     pub admission_whitelist_patterns: Vec<AllowlistPattern>,
@@ -43,7 +43,7 @@ const NOT_WRITTEN: &str = "No policy was written for this project, so every imag
     --config-dir.";
 
 impl Policy {
-    /// What Google's service answers for a project that never had a policy: everything is allowed,
+    /// The answer of Google's service for a project that never had a policy: everything is allowed,
     /// the system policy is asked.
     pub fn google_default() -> Self {
         Self {
@@ -107,12 +107,12 @@ pub enum GlobalPolicyEvaluationMode {
     Disable,
 }
 
-/// What a rule asks for and what a denial does.
+/// The demand of a rule, and the effect of a denial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmissionRule {
-    /// What is asked for.
+    /// The rule's demand.
     pub evaluation: EvaluationMode,
-    /// What a denial does.
+    /// The effect of a denial.
     pub enforcement: EnforcementMode,
 }
 
@@ -235,13 +235,13 @@ pub struct SystemPolicy {
 pub struct Policies<'a> {
     /// The project of the request.
     pub project: &'a ProjectId,
-    /// What is known of that project.
+    /// The policy of that project, as far as it is known.
     pub policy: ProjectPolicy<'a>,
     /// The system policy.
     pub system: &'a SystemPolicy,
 }
 
-/// What is known of a project's policy.
+/// A project's policy, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 pub enum ProjectPolicy<'a> {
     /// The policy as written.

@@ -214,7 +214,7 @@ fn rule_map(
     rules
 }
 
-/// What is left of [`ATTESTOR_REFERENCES_MAX`] while a policy is read.
+/// The rest of [`ATTESTOR_REFERENCES_MAX`] while a policy is read.
 struct References {
     left: usize,
 }
@@ -350,7 +350,7 @@ fn istio_identity(key: &str) -> Result<String, String> {
     }
 }
 
-/// Whether this is `NAMESPACE:SERVICE_ACCOUNT`.
+/// True if this is `NAMESPACE:SERVICE_ACCOUNT`.
 pub(crate) fn is_account_of_namespace(text: &str) -> bool {
     text.split_once(':').is_some_and(|(namespace, account)| {
         namespace.parse::<Namespace>().is_ok() && account.parse::<ServiceAccount>().is_ok()

@@ -12,12 +12,12 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowlistPattern {
     text: Box<str>,
-    /// How much of `text` an image must begin with, or equal.
+    /// The number of bytes of `text` that an image must begin with, or equal.
     literal_len: usize,
     rest: Rest,
 }
 
-/// What may follow the literal part.
+/// The text that may follow the literal part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
     /// Nothing.
@@ -96,7 +96,7 @@ impl AllowlistPattern {
         &self.text
     }
 
-    /// Whether the pattern covers `image`, a well-formed image reference as the workload names it.
+    /// True if the pattern covers `image`, a well-formed image reference as the workload names it.
     pub fn matches(&self, image: &str) -> bool {
         let Some(rest) = image.strip_prefix(&self.text[..self.literal_len]) else { return false };
         match self.rest {
@@ -110,7 +110,7 @@ impl AllowlistPattern {
     }
 }
 
-/// Whether what the wildcard stands for can be no part of a registry: there is a slash before it,
+/// True if what the wildcard stands for can be no part of a registry: there is a slash before it,
 /// or, in a reference without a registry, it is a tag or a digest, which `*` keeps within one
 /// component.
 fn below_registry(literal: &str, rest: Rest) -> bool {

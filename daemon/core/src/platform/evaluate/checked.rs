@@ -29,12 +29,12 @@ pub struct Checked<'p> {
     pub(super) keys: &'p [AuthenticatorKeys],
 }
 
-/// What the authenticators of a check say of one digest: what a cache may keep.
+/// The answers of a check's authenticators for one digest: as much as a cache may keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckEvaluation {
     /// Of which digest this speaks.
     pub digest: Digest,
-    /// What each authenticator says of what each project holds.
+    /// The answer of each authenticator for each project.
     pub authenticators: Arc<[AuthenticatorResult]>,
     /// The first second at which it holds.
     pub valid_from: UnixTime,
@@ -43,12 +43,12 @@ pub struct CheckEvaluation {
 }
 
 impl CheckEvaluation {
-    /// Whether the keys it rests on are at `now` what they were.
+    /// True if the keys it rests on are at `now` what they were.
     pub fn holds_at(&self, now: UnixTime) -> bool {
         self.valid_from <= now && self.valid_until.is_none_or(|until| now < until)
     }
 
-    /// Whether the same question would get the same answer: nothing in it is a passing failure.
+    /// True if the same question would get the same answer: nothing in it is a passing failure.
     pub fn is_settled(&self) -> bool {
         let mut results = self.authenticators.iter();
         !results.any(|it| is_passing(&it.reason, &it.trials, &it.others))
@@ -77,8 +77,8 @@ struct PairedAuthenticator {
 }
 
 impl<'p> Checked<'p> {
-    /// What may answer it: each authenticator, by its place and name, with its keys, and each
-    /// project.
+    /// The sources that may answer it: each authenticator, by its place and name, with its keys,
+    /// and each project.
     pub(super) fn sources(
         &self,
     ) -> impl Iterator<Item = (usize, &'p str, &'p AuthenticatorKeys, &'p ProjectId)> + use<'p>

@@ -1,4 +1,4 @@
-//! What a pod needs: names answer most checks, the others need attestations.
+//! The needs of a pod: names answer most checks, the others need attestations.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::platform::result::{CheckOutcome, CheckSetOutcome, Conformance, ImageO
 use crate::platform::trusted_directory::TrustedDirectory;
 use crate::platform::{CheckKind, CheckSet, PolicyCheck, Scope, TrustedGkePolicy};
 
-/// What is left to find out about a pod.
+/// The open part of a pod's evaluation.
 #[derive(Clone, Debug)]
 pub struct Plan<'p> {
     policy: &'p TrustedGkePolicy,
@@ -28,16 +28,16 @@ pub struct Plan<'p> {
 /// A check of the check set, by its place, and a digest.
 pub(super) type Asked = (usize, Digest);
 
-/// What is left to find out about one image.
+/// The open part of one image's evaluation.
 #[derive(Clone, Debug)]
 pub(super) enum ImagePlan<'p> {
     /// Nothing, and no check set has a part in it.
     Decided(ImageOutcome),
-    /// What the check set of the pod says.
+    /// The answer of the pod's check set.
     CheckSet { index: usize, set: &'p CheckSet, plan: CheckSetPlan },
 }
 
-/// What is left to find out about one image under the check set.
+/// The open part of one image's evaluation under the check set.
 #[derive(Clone, Debug)]
 pub(super) enum CheckSetPlan {
     /// Nothing.
@@ -46,7 +46,7 @@ pub(super) enum CheckSetPlan {
     Checks(Vec<CheckPlan>),
 }
 
-/// What is left to find out about one check.
+/// The open part of one check's evaluation.
 #[derive(Clone, Debug)]
 pub(super) enum CheckPlan {
     /// Nothing.
@@ -56,8 +56,8 @@ pub(super) enum CheckPlan {
 }
 
 impl<'p> Plan<'p> {
-    /// What evidence has to answer; [`super::decide::decide`] wants the evaluation of each, in this
-    /// order.
+    /// The questions that evidence has to answer; [`super::decide::decide`] wants the evaluation of
+    /// each, in this order.
     pub fn questions(&self) -> Vec<Checked<'p>> {
         let question = |&(check, digest): &Asked| {
             let (check_set, set) = self.check_set?;

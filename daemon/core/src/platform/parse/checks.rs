@@ -59,7 +59,7 @@ pub(super) fn check(field: &Field<'_>, patterns: &mut Patterns) -> Option<Policy
     Some(PolicyCheck { display_name, image_allowlist: image_allowlist?, kind: kind? })
 }
 
-/// How often an evaluation of this check looks for attestations.
+/// The number of times that an evaluation of this check looks for attestations.
 pub(super) fn lookups(check: &PolicyCheck) -> usize {
     match &check.kind {
         CheckKind::SimpleSigningAttestation(check) => {

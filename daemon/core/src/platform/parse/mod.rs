@@ -232,8 +232,8 @@ fn service_account(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// What is left of [`PATTERNS_MAX`] while a policy is read: every pattern, of an allowlist or a
-/// trusted directory, is compared with every image.
+/// The rest of [`PATTERNS_MAX`] while a policy is read: every pattern, of an allowlist or a trusted
+/// directory, is compared with every image.
 struct Patterns {
     left: usize,
 }
