@@ -1,4 +1,4 @@
-//! What every store must answer, asked of both: the same resources, the same questions.
+//! The answers that every store must give, asked of both: the same resources, the same questions.
 
 use hallmark_core::evaluate::question::Lookup;
 use hallmark_core::names::{OccurrenceName, Platform, ProjectId};
@@ -208,7 +208,7 @@ pub(super) fn many() -> Vec<Occurrence> {
     small.chain(large).collect()
 }
 
-/// What [`many`] must answer, beside [`resources`].
+/// Checks the answers for [`many`], beside [`resources`].
 pub(super) fn check_many(store: &dyn Store) {
     let all: Vec<_> = many().iter().map(|one| one.name.to_string()).collect();
     let in_project = |seed| Lookup::InProject(project("many"), digest(seed));

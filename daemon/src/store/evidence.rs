@@ -64,7 +64,7 @@ pub struct EvidencePage {
     pub next: Option<Cursor>,
 }
 
-/// What was verified at the write: that `key` signed `message`. Both are SHA-256 hashes.
+/// A fact that was verified at the write: `key` signed `message`. Both are SHA-256 hashes.
 ///
 /// Whoever may attach to a note can file a good attestation again in any number of variants, but
 /// makes no new proof.
@@ -76,7 +76,7 @@ pub struct Proof {
     pub message: [u8; 32],
 }
 
-/// How much is filed of one lookup.
+/// The amount that is filed of one lookup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     pub(super) occurrences: usize,
@@ -116,7 +116,7 @@ impl Usage {
     }
 }
 
-/// What is left to read in one call of a store.
+/// The rest of what one call of a store may read.
 #[derive(Debug)]
 pub(super) struct Room {
     bytes: usize,

@@ -1,4 +1,4 @@
-//! How long the store takes, how it fails, and how large its group commits are.
+//! Metrics of the store: its times, its failures, and the size of its group commits.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::metrics::{Group, LATENCY_BUCKETS};
 /// Writes in one commit; ends at the committer's group limit.
 const GROUP_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// What the store was asked for.
+/// The operation that the store was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum StoreOperation {
@@ -51,7 +51,7 @@ const OPERATIONS: [&str; 11] = [
     "apply",
 ];
 
-/// How the store did not do as asked.
+/// The way in which the store did not do as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum StoreFailure {

@@ -96,7 +96,7 @@ pub trait Store: Debug + Send + Sync {
     /// of what was replaced or deleted, if it had one.
     fn apply(&self, write: Write) -> Result<Option<String>, StoreError>;
 
-    /// Whether [`Store::apply`] is refused with [`StoreError::ReadOnly`].
+    /// True if [`Store::apply`] is refused with [`StoreError::ReadOnly`].
     fn read_only(&self) -> bool;
 
     /// Follows what is changed other than by [`Store::apply`], until the answer is dropped. `told` is
@@ -105,7 +105,7 @@ pub trait Store: Debug + Send + Sync {
     fn watch(self: Arc<Self>, told: Box<dyn Told>) -> Result<Option<Box<dyn Watch>>, WatchError>;
 }
 
-/// What one project holds, occurrences aside.
+/// The resources that one project holds, occurrences aside.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProjectResources {
     /// Its policy, where one was written.
@@ -114,7 +114,7 @@ pub struct ProjectResources {
     pub attestors: Vec<Attestor>,
     /// Its platform policies, by name.
     pub platform_policies: Vec<PlatformPolicy>,
-    /// Whether it holds anything at all: a policy, an attestor, a note, an occurrence or a platform
+    /// True if it holds anything at all: a policy, an attestor, a note, an occurrence or a platform
     /// policy.
     pub known: bool,
 }
@@ -175,7 +175,7 @@ pub enum StoreError {
         place: String,
         /// Of what.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
     /// The resource was changed since the caller read it.
@@ -189,9 +189,9 @@ pub enum StoreError {
     /// As much is filed of a lookup as may be.
     #[error("{what} of {of}: the limit is {limit}")]
     Exhausted {
-        /// What there are too many of.
+        /// The kind that there are too many of.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         limit: usize,
         /// Of which image, and where.
         of: Lookup,
@@ -205,7 +205,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What it is counted as.
+    /// The kind of failure that it is counted as.
     fn failure(&self) -> StoreFailure {
         match self {
             Self::NotFound(_) => StoreFailure::NotFound,

@@ -1,4 +1,4 @@
-//! What an [`OccurrenceQuery`] matches: one meaning for every store.
+//! The meaning of an [`OccurrenceQuery`]: one for every store.
 
 use hallmark_core::image::Digest;
 use hallmark_core::occurrence::Occurrence;
@@ -8,7 +8,7 @@ use super::{OccurrenceQuery, OccurrenceScope};
 /// `sha256:` and 64 hexadecimal digits.
 const DIGEST_TEXT_BYTES: usize = 71;
 
-/// Whether `occurrence` is asked for.
+/// True if `occurrence` is asked for.
 pub(super) fn matches(query: &OccurrenceQuery, occurrence: &Occurrence) -> bool {
     let in_scope = match &query.scope {
         OccurrenceScope::Project(project) => occurrence.name.project() == project,

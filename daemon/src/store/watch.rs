@@ -1,4 +1,4 @@
-//! How a store tells what others changed.
+//! The interface by which a store tells of changes that others made.
 
 use std::fmt;
 

@@ -11,14 +11,14 @@ use crate::auth::iam::{IamPolicy, IamResource};
 /// One write, carried out whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Write {
-    /// What it does.
+    /// The change that it makes.
     pub change: Change,
-    /// What must hold when it is done. Checked in the transaction that does it, so that it holds
-    /// however many daemons write.
+    /// The conditions that must hold when it is done. Checked in the transaction that does it, so
+    /// that it holds however many daemons write.
     pub given: Vec<Given>,
 }
 
-/// What a write does.
+/// The change that a write makes.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Creates all or none, each with what was verified of it. Fails with
@@ -43,9 +43,9 @@ pub enum Change {
 /// A condition of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Given {
-    /// What is replaced or deleted is in the state that has this version: its etag; of notes and
-    /// occurrences, which have none, [`version`]. Of an IAM policy that was never written: empty.
-    /// Otherwise [`StoreError::EtagMismatch`](super::StoreError::EtagMismatch).
+    /// The resource that is replaced or deleted is in the state that has this version: its etag; of
+    /// notes and occurrences, which have none, [`version`]. Of an IAM policy that was never
+    /// written: empty. Otherwise [`StoreError::EtagMismatch`](super::StoreError::EtagMismatch).
     Version(String),
     /// The resource exists. Otherwise [`StoreError::NotFound`](super::StoreError::NotFound).
     Exists(ResourceName),
@@ -112,7 +112,7 @@ impl Write {
     }
 }
 
-/// What tells one state of a note or an occurrence from another: when it was last updated.
+/// The mark that tells one state of a note or an occurrence from another: when it was last updated.
 pub fn version(json: &Map<String, Value>) -> &str {
     let time = json.get("updateTime").or_else(|| json.get("createTime"));
     time.and_then(Value::as_str).unwrap_or_default()

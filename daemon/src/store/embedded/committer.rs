@@ -20,7 +20,7 @@ pub(super) const QUEUE_MAX: usize = 1_024;
 const GROUP_MAX: usize = 256;
 /// Bytes of records in one commit; one write alone may be larger.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// How often an idle committer looks whether the database needs healing.
+/// The time after which an idle committer looks again if the database needs healing.
 const IDLE: Duration = Duration::from_millis(500);
 
 type Answer = Result<Option<String>, StoreError>;

@@ -24,7 +24,7 @@ pub(super) struct Shared {
     reserve: Arc<Reserve>,
     /// `None` after a reopening that failed.
     database: RwLock<Option<Database>>,
-    /// redb reported an error: it answers nothing more until it is opened anew.
+    /// redb reported an error: it answers nothing more until it is opened again.
     failed: AtomicBool,
 }
 

@@ -1,6 +1,6 @@
 //! The files of the data directory, and what happens when their disk is full.
 //!
-//! redb takes any failed write for the end: it then refuses reads too until it is opened anew,
+//! redb takes any failed write for the end: it then refuses reads too until it is opened again,
 //! which takes a walk over the whole file. So a full disk must not reach it. A file of
 //! [`RESERVE_BYTES`] keeps room back. A write that finds the disk full gives that room up, once,
 //! and succeeds; from then on writes are refused before they start, until the room has been taken
@@ -134,7 +134,7 @@ impl Reserve {
         Ok(())
     }
 
-    /// Whether there was room, and it was given up just now.
+    /// True if there was room, and it was given up just now.
     fn give(&self) -> bool {
         self.held.swap(false, Ordering::AcqRel) && self.disk.give_reserve().is_ok()
     }

@@ -21,7 +21,7 @@ use crate::store::{Cursor, EvidencePage, EvidenceQuery, KeyFingerprint};
 
 /// The first byte of a cursor: which part of the evidence is being read.
 const PROVEN: u8 = 0;
-/// What follows when all that is proven was read.
+/// The part that follows when all that is proven was read.
 const REST: u8 = 1;
 
 /// An entry that was looked at: its place, and the attestation if it is one that is asked for.

@@ -1,4 +1,4 @@
-//! What can go wrong below the [`Store`](crate::store::Store) trait.
+//! The faults that can arise below the [`Store`](crate::store::Store) trait.
 
 use crate::store::StoreError;
 use crate::store::record::Damaged;
@@ -6,7 +6,7 @@ use crate::store::record::Damaged;
 /// Why a transaction came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    /// The database did not do its part: after this it must be opened anew.
+    /// The database did not do its part: after this it must be opened again.
     #[error("{0}")]
     Database(String),
     /// A record does not read as one.

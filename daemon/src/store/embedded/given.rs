@@ -37,7 +37,8 @@ pub(super) fn refusal(
     Ok(None)
 }
 
-/// What is written has another version than it had when it was read, or is gone.
+/// Checks the version of what is written: it fails if that is another than when it was read, or if
+/// the resource is gone.
 fn overtaken(
     tables: &Tables<'_>,
     change: &PreparedChange,

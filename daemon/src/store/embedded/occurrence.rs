@@ -1,7 +1,7 @@
 //! Occurrences as bytes, small and lossless.
 //!
-//! What a decision reads of an attestation (payload and signatures) is one binary record in the
-//! evidence table. What is left of the resource is a second record in the occurrence table; its
+//! The part of an attestation that a decision reads (payload and signatures) is one binary record
+//! in the evidence table. The rest of the resource is a second record in the occurrence table; its
 //! JSON lacks whatever can be rebuilt exactly from the binary parts. Where a member is spelled in
 //! another way than the rebuilt one would be (base64 without padding, say), it stays in the JSON.
 
@@ -33,7 +33,7 @@ const GCLOUD: [&[u8]; 3] = [
     b"\"\n    },\n    \"type\": \"Google cloud binauthz container signature\"\n  }\n}\n",
 ];
 
-/// How a record is to be put together again.
+/// Flags that say how a record is to be put together again.
 mod flag {
     /// `resourceUri` is its stored front and the digest.
     pub(super) const URI_ENDS_WITH_DIGEST: usize = 1;
@@ -96,7 +96,7 @@ pub(super) fn encode_attestation(body: &AttestationBody, digest: Option<Digest>)
     record
 }
 
-/// What stands between [`GCLOUD`]'s parts in a payload for `digest` that is made of them.
+/// The bytes between [`GCLOUD`]'s parts in a payload for `digest` that is made of them.
 fn repository_of(payload: &[u8], digest: Digest) -> Option<&[u8]> {
     let [head, middle, tail] = GCLOUD;
     let payload = payload.strip_prefix(head)?.strip_suffix(tail)?;
@@ -145,7 +145,7 @@ fn take_attestation(
     Ok(AttestationBody { payload, signatures })
 }
 
-/// How many signatures are in what [`encode_attestation`] wrote.
+/// The number of signatures in what [`encode_attestation`] wrote.
 pub(super) fn count_signatures(record: &[u8]) -> Result<usize, Damaged> {
     let mut head = head(record);
     let whole = head.0.len();
@@ -161,7 +161,7 @@ fn head(record: &[u8]) -> Fields {
     Fields(Bytes::copy_from_slice(&record[..bytes]))
 }
 
-/// What the entry of a project says of evidence that lives there.
+/// The content of a project's entry for evidence that lives there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Filed {
     /// A key was seen to sign it at the write: it counts against no limit.
@@ -193,12 +193,12 @@ impl Filed {
     }
 }
 
-/// Whether the evidence table holds the attestation of `occurrence`.
+/// True if the evidence table holds the attestation of `occurrence`.
 pub(super) fn is_evidence(occurrence: &Occurrence) -> bool {
     occurrence.digest.is_some() && occurrence.attestation.is_some()
 }
 
-/// What the occurrence table holds of `occurrence`.
+/// The record of `occurrence` in the occurrence table.
 pub(super) fn encode(occurrence: &Occurrence) -> Vec<u8> {
     let mut json = occurrence.json.clone();
     let mut flags = take_out(occurrence, &mut json);
@@ -309,7 +309,7 @@ impl Stored {
         self.occurrence.digest.filter(|_| self.flags & flag::ATTESTATION != 0)
     }
 
-    /// What is known without the evidence table: everything but attestation and JSON.
+    /// The part that is known without the evidence table: everything but attestation and JSON.
     pub(super) fn head(&self) -> &Occurrence {
         &self.occurrence
     }

@@ -1,5 +1,5 @@
-//! How much may be filed for one digest under a note and in a project, and by whom: counted inside
-//! the transaction that files it.
+//! Limits on what may be filed for one digest under a note and in a project, and by whom: counted
+//! inside the transaction that files it.
 //!
 //! The general limits are anybody's who may attach. What is proven is not counted against them: a
 //! place is reserved for each key that the caller has verified, and the bytes that it signed. No
@@ -28,7 +28,8 @@ use crate::store::{Proof, StoreError};
 /// A place in the reserve, and the occurrence that takes it.
 type Reserved = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Whether there is room for all of `occurrences`. Answers the places in the reserve that they take.
+/// Checks that there is room for all of `occurrences`. Answers the places in the reserve that they
+/// take.
 pub(super) fn admit(
     tables: &Tables<'_>,
     occurrences: &[(PreparedOccurrence, Vec<Proof>)],
@@ -137,8 +138,8 @@ impl<'k> Place<'k> {
         usage.passed(self.notes())
     }
 
-    /// What is filed here and not proven, but for one occurrence: all of it, or as much as passes a
-    /// limit.
+    /// The amount that is filed here and not proven, but for one occurrence: all of it, or as much
+    /// as passes a limit.
     fn usage(&self, tables: &Tables<'_>, except: Option<&[u8]>) -> Result<Usage, Fault> {
         let proven = match self {
             Self::Note(place) => holders(&tables.reserved, place)?,

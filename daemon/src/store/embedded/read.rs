@@ -30,7 +30,7 @@ use crate::store::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, OccurrenceScope, ProjectResources,
 };
 
-/// What every project holds.
+/// The resources of every project.
 pub(super) fn load_all(
     view: &ReadTransaction,
 ) -> Result<Vec<(ProjectId, ProjectResources)>, Fault> {
@@ -58,7 +58,7 @@ fn projects(view: &ReadTransaction) -> Result<BTreeSet<ProjectId>, Fault> {
     Ok(projects)
 }
 
-/// What `project` holds.
+/// The resources of `project`.
 pub(super) fn project(
     view: &ReadTransaction,
     project: &ProjectId,

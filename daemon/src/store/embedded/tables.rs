@@ -122,7 +122,7 @@ impl<'txn> Tables<'txn> {
         }
     }
 
-    /// Whether there is a resource of this name.
+    /// True if there is a resource of this name.
     pub(super) fn holds(&self, name: &ResourceName) -> Result<bool, Fault> {
         Ok(self.at(name).get(resource_key(name).as_slice())?.is_some())
     }
@@ -144,7 +144,7 @@ pub(super) fn resource_key(name: &ResourceName) -> Vec<u8> {
     }
 }
 
-/// What the keys of all resources in `project` begin with, and the key of its policy.
+/// The prefix of the keys of all resources in `project`, and the key of its policy.
 pub(super) fn project_key(project: &ProjectId) -> Vec<u8> {
     key(project, "")
 }
@@ -158,7 +158,7 @@ pub(super) fn iam_key(resource: &IamResource) -> Vec<u8> {
     }
 }
 
-/// What the keys of all platform policies of `project` for `platform` begin with.
+/// The prefix of the keys of all platform policies of `project` for `platform`.
 pub(super) fn platform_prefix(project: &ProjectId, platform: Platform) -> Vec<u8> {
     key(project, &format!("{platform}/"))
 }
@@ -191,12 +191,12 @@ pub(super) fn key_of_note(note: &NoteName) -> Vec<u8> {
     key(note.project(), note.id())
 }
 
-/// What the keys of all evidence for `digest` begin with under the note of this key.
+/// The prefix of the keys of all evidence for `digest` under the note of this key.
 pub(super) fn note_place(key_of_note: &[u8], digest: &Digest) -> Vec<u8> {
     [digest.0.as_slice(), &[TAG_EVIDENCE], &hash(key_of_note)].concat()
 }
 
-/// What the keys of all entries begin with that say which evidence for `digest` lives in `project`.
+/// The prefix of the keys of all entries that say which evidence for `digest` lives in `project`.
 pub(super) fn project_place(project: &ProjectId, digest: &Digest) -> Vec<u8> {
     [digest.0.as_slice(), &[TAG_PROJECT], &hash(&project_key(project))].concat()
 }
@@ -216,7 +216,7 @@ pub(super) fn place_of(key: &[u8]) -> &[u8] {
     &key[..key.len().min(PLACE_BYTES)]
 }
 
-/// What the keys of all places begin with that are reserved for a key, given where evidence is.
+/// The prefix of the keys of all places that are reserved for a key, given where evidence is.
 pub(super) fn reserved_prefix(place: &[u8], key: &KeyFingerprint) -> Vec<u8> {
     [place, half(key)].concat()
 }
@@ -231,7 +231,7 @@ fn half(hash: &[u8; 32]) -> &[u8] {
     &hash[..HASH_BYTES]
 }
 
-/// What the keys of all occurrences that are no evidence begin with, by digest.
+/// The prefix of the keys of all occurrences that are no evidence, by digest.
 pub(super) fn listing_prefix(digest: &Digest) -> Vec<u8> {
     listing_key(digest, &[])
 }
@@ -241,7 +241,7 @@ pub(super) fn listing_key(digest: &Digest, occurrence: &[u8]) -> Vec<u8> {
     [digest.0.as_slice(), &[TAG_LISTING], occurrence].concat()
 }
 
-/// What the keys of all occurrences of `note` begin with in [`BY_NOTE`].
+/// The prefix of the keys of all occurrences of `note` in [`BY_NOTE`].
 pub(super) fn note_prefix(note: &NoteName) -> Vec<u8> {
     hash(&key_of_note(note))
 }

@@ -33,7 +33,7 @@ pub(super) struct Prepared {
     pub(super) given: Vec<Given>,
 }
 
-/// What a write does, with its records encoded.
+/// The change that a write makes, with its records encoded.
 #[derive(Debug)]
 pub(super) enum PreparedChange {
     /// Occurrences each with the proofs that were verified of it.
@@ -175,7 +175,7 @@ impl PreparedOccurrence {
         Some(Filing { keys, signatures: self.signatures, bytes })
     }
 
-    /// What the entry of its project says of it.
+    /// The record of its project's entry for it.
     pub(super) fn entry(&self, proven: bool) -> Option<Vec<u8>> {
         let Filing { signatures, bytes, .. } = self.filing()?;
         let note = key_of_note(&self.note).into();

@@ -17,7 +17,7 @@ pub enum FileFault {
     /// Nothing is read from a place of this name.
     #[error("does not belong here: expected {expected}, or a name that begins with a dot")]
     Unexpected {
-        /// What belongs there.
+        /// The names that belong there.
         expected: &'static str,
     },
     /// A second `policy.*` in one project.
@@ -54,7 +54,7 @@ pub enum FileFault {
 pub struct FilesError {
     /// The first of them, in the order of the files.
     pub faults: Vec<(PathBuf, FileFault)>,
-    /// How many more there are.
+    /// The number of further ones.
     pub omitted: usize,
 }
 

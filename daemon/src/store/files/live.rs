@@ -238,9 +238,9 @@ impl Seen {
 struct Follower<F> {
     live: Arc<LiveFiles>,
     eyes: Arc<Mutex<Eyes>>,
-    /// What was last told.
+    /// The state that was last told.
     told: Seen,
-    /// What the last look saw, if the next one has to confirm it.
+    /// The state that the last look saw, if the next one has to confirm it.
     unconfirmed: Option<Seen>,
     /// Looks in a row of which none confirmed the one before.
     looks: usize,
@@ -298,7 +298,7 @@ impl<F: FnMut(Result<FilesStore, FilesError>)> Follower<F> {
         }
         let unsettled = Err(FilesError::one(&self.live.dir, FileFault::Unsettled));
         self.tell(Seen::of(&unsettled), unsettled);
-        // What comes next may be quiet.
+        // The next change may be quiet.
         pace.patience
     }
 

@@ -52,7 +52,7 @@ use crate::store::Told;
 use crate::store::Watch;
 use crate::store::WatchError;
 
-/// What the files of one directory said when they were read; never changes.
+/// The content of one directory's files when they were read; never changes.
 #[derive(Clone, Debug, Default)]
 pub struct FilesStore {
     policies: BTreeMap<ProjectId, Policy>,
@@ -247,7 +247,7 @@ impl Store for FilesStore {
         true
     }
 
-    /// What was read once does not change.
+    /// Watches nothing: files that were read once do not change.
     fn watch(self: Arc<Self>, _: Box<dyn Told>) -> Result<Option<Box<dyn Watch>>, WatchError> {
         Ok(None)
     }

@@ -19,7 +19,7 @@ const BYTES_MAX: usize = 512 << 20;
 /// Looks until two in a row agree.
 pub(super) const LOOKS_MAX: usize = 5;
 
-/// What a file holds, by its place.
+/// The content of a file, by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Policy,
@@ -30,7 +30,7 @@ pub(super) enum Kind {
     Iam(Iam),
 }
 
-/// What an IAM policy is of, by its place in `iam/`.
+/// The resource of an IAM policy, by its place in `iam/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Iam {
     Policy,

@@ -23,7 +23,7 @@ const NOTES: [&str; 5] = [
     "projects/p-2/notes/n",
 ];
 
-/// What was written, and what must be read then.
+/// The writes made, and the model of what must be read then.
 pub(super) struct State {
     pub(super) name: &'static str,
     pub(super) writes: Vec<Write>,

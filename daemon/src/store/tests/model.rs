@@ -1,5 +1,5 @@
-//! What a store holds, as plain lists that are searched from end to end: the meaning of each read,
-//! with no index to be wrong.
+//! The content of a store, as plain lists that are searched from end to end: the meaning of each
+//! read, with no index to be wrong.
 
 use hallmark_core::attestor::Attestor;
 use hallmark_core::evaluate::question::Lookup;

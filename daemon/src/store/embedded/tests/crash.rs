@@ -16,7 +16,7 @@ const ROUNDS: usize = 20;
 const WRITERS: usize = 4;
 const NOTE: &str = "projects/p/notes/n";
 
-/// What the child says on its standard output, one a line.
+/// The words that the child says on its standard output, one a line.
 const CREATED: &str = "created ";
 const DELETING: &str = "deleting ";
 const DELETED: &str = "deleted ";

@@ -52,7 +52,7 @@ fn assert_consistent(store: &EmbeddedStore) {
 }
 
 impl write::PreparedOccurrence {
-    /// How many entries of the evidence table are its own; all must be there.
+    /// The number of entries of the evidence table that are its own; all must be there.
     fn assert_filed(&self, shared: &Shared) -> u64 {
         let write::Keys { note, evidence, filed, listing, .. } = &self.keys;
         let record = self.evidence.clone().unwrap_or_default();

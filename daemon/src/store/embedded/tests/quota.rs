@@ -1,4 +1,5 @@
-//! What is filed for one digest under a note and in a project, up to the limits and beyond them.
+//! Tests of what is filed for one digest under a note and in a project, up to the limits and beyond
+//! them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -231,7 +232,7 @@ fn what_a_key_was_seen_to_sign_comes_first_and_once() {
     }
 }
 
-/// What the limits mean, as counts over a plain list.
+/// The meaning of the limits, as counts over a plain list.
 #[derive(Default)]
 struct Filed {
     /// By name: note, signatures, and whether it was accepted as proven.
@@ -246,7 +247,7 @@ impl Filed {
         unproven.map(|(_, signatures, _)| signatures).sum()
     }
 
-    /// Whether a new one is accepted, and then files it.
+    /// Says if a new one is accepted, and then files it.
     fn create(
         &mut self,
         id: &str,

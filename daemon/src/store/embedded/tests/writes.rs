@@ -123,7 +123,7 @@ fn of_many_writers_of_one_name_exactly_one_wins_and_none_spoils_another() {
                     let own =
                         attestation(&format!("projects/p/occurrences/{writer}"), NOTE, &uri(2));
                     store.apply(unproven(vec![own.clone()])).unwrap();
-                    // What was acknowledged is read at once.
+                    // A write that was acknowledged is read at once.
                     assert_eq!(store.occurrence(&own.name), Ok(Some(own)));
                     store.apply(unproven(vec![contested]))
                 })
