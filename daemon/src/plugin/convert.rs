@@ -29,9 +29,9 @@ pub(super) enum WrongKey {
     /// The key is fine, and of another algorithm.
     #[error("the key is {found}, which {declared} cannot be verified with")]
     Mismatch {
-        /// What it is.
+        /// The key's own type.
         found: String,
-        /// What it should be.
+        /// The algorithm that it should be for.
         declared: SignatureAlgorithm,
     },
     /// Nothing is verified here with any of its algorithms.
@@ -59,7 +59,7 @@ pub(super) enum WrongKey {
 pub struct RefusedKey {
     /// Its id.
     pub id: String,
-    /// What is wrong with it.
+    /// The fault in it.
     pub why: String,
 }
 

@@ -119,7 +119,7 @@ fn enclosed(decoded: Decoded, held: Option<&Held>) -> Result<Enclosed, Unavailab
     }))
 }
 
-/// What a signature names its key by; where that is a handle, the name of that key.
+/// The name that a signature gives its key; where that is a handle, the name of that key.
 fn maker(signed: &Signed, held: Option<&Held>) -> String {
     let keys = held.map(|held| held.snapshot.keys.as_slice()).unwrap_or_default();
     let by_handle = |key: &&KeyRecord| signed.key_handle != 0 && key.handle == signed.key_handle;

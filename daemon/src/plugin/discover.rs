@@ -27,12 +27,12 @@ pub struct PluginConfig {
     /// Where it runs; `None`: a file of the installation here unless it must not, another in a
     /// worker.
     pub isolation: Option<Isolation>,
-    /// What its worker may use, where it has one.
+    /// The limits of its worker, where it has one.
     pub limits: WorkerLimits,
-    /// How its keys are replaced.
+    /// The rules by which its keys are replaced.
     pub rotation: Rotation,
-    /// What the ids of its keys begin with. Empty: with a scheme of its plugin that no instance
-    /// before it has.
+    /// The beginnings of the ids of its keys. Empty: they begin with a scheme of its plugin that no
+    /// instance before it has.
     pub ids: Vec<String>,
 }
 

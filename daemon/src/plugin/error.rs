@@ -22,7 +22,7 @@ pub enum PluginError {
     Create {
         /// The instance.
         name: String,
-        /// What it says.
+        /// The error that it reports.
         error: CallError,
     },
     /// Two instances have one name.
@@ -35,15 +35,15 @@ pub enum PluginError {
     ForeignIds {
         /// The instance.
         name: String,
-        /// What it is given.
+        /// The id that it is given.
         id: String,
-        /// What its plugin claims.
+        /// The schemes that its plugin claims.
         schemes: String,
     },
     /// Two instances are given the same ids.
     #[error("plugins `{}` and `{}` are both given the ids `{id}`: give them to one", names[0], names[1])]
     IdsTwice {
-        /// What they are given.
+        /// The id that they are given.
         id: String,
         /// The instances.
         names: [String; 2],
@@ -66,7 +66,7 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// What a plugin says of inline material.
+    /// The error for a plugin's answer about inline material.
     pub(super) fn of_material(plugin: &str, error: CallError) -> Self {
         match error {
             CallError::Refused { kind: ErrorKind::Malformed, text } => Self::Material(text),

@@ -1,5 +1,5 @@
-//! When the keys of a source are asked for anew, and for how long the last good ones serve while
-//! they cannot be had.
+//! When the keys of a source are asked for again, and for how long the last good ones serve while
+//! they are unavailable.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -10,18 +10,18 @@ use hallmark_plugin_api::host::CallError;
 
 use super::status::Refreshes;
 
-/// A part of the time to live, by which asking anew is spread: many replicas start together.
+/// A part of the time to live, by which asking again is spread: many replicas start together.
 const JITTER: f64 = 0.1;
-/// How long an id that was asked for and not found is no reason to ask again.
+/// The time for which an id that was asked for and not found is no reason to ask again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// How an instance's keys are replaced.
+/// The rules by which an instance's keys are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
     /// For how long the last good keys serve after their time to live, or after the first failure
     /// before its end.
     pub stale_grace: Duration,
-    /// Whether a source that had keys may come to have none.
+    /// True if a source that had keys may come to have none.
     pub allow_empty: bool,
     /// The least time between two times that an unknown key id is reason to ask; `None` for never.
     pub unknown_key_interval: Option<Duration>,
@@ -40,13 +40,13 @@ impl Default for Rotation {
     }
 }
 
-/// When the snapshots of an instance were and are to be taken, and what came of it.
+/// When the snapshots of an instance were and are to be taken, and their results.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     /// `None` for never, unless pushed.
     pub(super) due: Option<Instant>,
     pub(super) last_error: Option<String>,
-    /// What the plugin said when it was to make the instance.
+    /// The plugin's error when it was to make the instance.
     pub(super) refusal: Option<CallError>,
     /// When the snapshot that is being taken is late; `None` where it is said to be.
     pub(super) late: Option<Instant>,
@@ -68,7 +68,7 @@ impl Schedule {
     }
 }
 
-/// When a snapshot that was just taken is to be taken anew: up to a tenth before its time to live
+/// When a snapshot that was just taken is to be taken again: up to a tenth before its time to live
 /// ends.
 pub(super) fn due(now: Instant, ttl: Duration) -> Option<Instant> {
     now.checked_add(ttl.mul_f64(1.0 - JITTER * fastrand::f64()))
@@ -87,7 +87,7 @@ struct Asked {
 }
 
 impl UnknownKeys {
-    /// Whether the source is to be asked because of this id.
+    /// True if the source is to be asked because of this id.
     pub(super) fn are_reason(&self, id: &KeyId, interval: Option<Duration>, now: Instant) -> bool {
         let Some(interval) = interval else { return false };
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);

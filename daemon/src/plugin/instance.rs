@@ -22,9 +22,9 @@ use super::ownership::{Ownership, is_below, normal};
 use super::services::{self, InstanceServices};
 use super::status::{InstanceStatus, LATE, NOT_MADE, SILENT, UNANSWERED};
 
-/// How long after a failure the next snapshot is tried, unless the plugin pushes.
+/// The time after a failure until the next snapshot is tried, unless the plugin pushes.
 const RETRY: Duration = Duration::from_secs(5);
-/// How long one snapshot may take; a plugin that looks at its deadline stops then.
+/// The time that one snapshot may take; a plugin that looks at its deadline stops then.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The least time between two snapshots that pushes ask for: a plugin may push as often as it likes.
 const PUSH_EVERY: Duration = Duration::from_secs(1);
@@ -102,7 +102,7 @@ impl PluginInstance {
         &self.name
     }
 
-    /// What takes calls; `None` until its plugin has made it.
+    /// The instance that takes calls; `None` until its plugin has made it.
     pub(super) fn instance(&self) -> Option<&Arc<Instance>> {
         self.instance.get()
     }
@@ -180,7 +180,7 @@ impl PluginInstance {
         Some(last.map_or(now, |last| last + PUSH_EVERY))
     }
 
-    /// Whether a snapshot is being taken, or the instance made.
+    /// True if a snapshot is being taken, or the instance made.
     pub(super) fn is_refreshing(&self) -> bool {
         self.refreshing.load(Ordering::Acquire)
     }
@@ -205,7 +205,7 @@ impl PluginInstance {
         ask
     }
 
-    /// Whether the keys are others than when this was asked before.
+    /// True if the keys are others than when this was asked before.
     pub(super) fn take_difference(&self) -> bool {
         self.differs.swap(false, Ordering::AcqRel)
     }
@@ -305,7 +305,7 @@ impl PluginInstance {
         let made = Instance::create(&self.image, &self.config, services);
         let made = made.inspect_err(|error| self.schedule().refusal = Some(error.clone()))?;
         let made = self.instance.get_or_init(|| made);
-        // Inline keys that it reads could not be had before.
+        // Inline keys that it reads were unavailable before.
         self.differs.store(true, Ordering::Release);
         Ok(made)
     }
@@ -349,13 +349,13 @@ impl PluginInstance {
         }
     }
 
-    /// When its keys are to be withdrawn, unless they are had anew before.
+    /// When its keys are to be withdrawn, unless new ones come before.
     fn withdraw_at(&self) -> Option<Instant> {
         self.held.load().as_ref()?;
         self.schedule().overdue_from()?.checked_add(self.rotation.stale_grace)
     }
 
-    /// Ends the use of keys that could not be had anew for too long.
+    /// Ends the use of keys that have been out of date for too long.
     pub(super) fn withdraw_overdue(&self, now: Instant) {
         if self.withdraw_at().is_none_or(|at| at > now) {
             return;

@@ -21,7 +21,7 @@ pub struct KeyVersions {
     signers: HashMap<String, Bounded>,
 }
 
-/// What is to be signed.
+/// The input of a signature.
 #[derive(Clone, Debug)]
 pub enum WhatToSign {
     /// The whole message.

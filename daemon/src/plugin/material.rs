@@ -10,13 +10,13 @@ use super::error::KeyError;
 use super::status::LATE;
 use crate::timed::Timed;
 
-/// How long one piece may take: as long as one call of a worker, unless told otherwise. It is
+/// The time that one piece may take: as long as one call of a worker, unless told otherwise. It is
 /// parsing, and done within a millisecond.
 const MATERIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// From when on a failure has held up whoever waited.
 const MATERIAL_SLOW: Duration = Duration::from_secs(1);
-/// How long nobody waits again for a plugin that did. Whoever publishes what was written waits for
-/// it, and everybody waits for them.
+/// The time for which a plugin that held somebody up is not waited for again. Whoever publishes
+/// what was written waits for it, and everybody waits for them.
 const MATERIAL_REST: Duration = Duration::from_secs(30);
 
 /// Has one instance read inline material. One that does not come back costs a thread, and is waited
@@ -55,7 +55,7 @@ impl MaterialReader {
             Ok(Err(error)) => KeyError::of_material(plugin, error),
             Err(_) => KeyError::Unavailable(format!("plugin `{plugin}`: {LATE}")),
         };
-        // What fails at once takes nobody's time.
+        // An immediate failure takes nobody's time.
         if let KeyError::Unavailable(why) = &error
             && started.elapsed() >= MATERIAL_SLOW
         {

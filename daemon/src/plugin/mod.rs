@@ -13,8 +13,8 @@
 //!   instance and its snapshot; - `status`: what is shown of it;
 //! - `decode`: signatures in envelopes; - `verify`: keys that only their plugin verifies with, both
 //!   by `per_plugin`;
-//! - `freshness`: when that is taken anew, and how long an old one serves; - `material`: keys in an
-//!   attestor's own text;
+//! - `freshness`: when that is taken again, and how long an old one serves; - `material`: keys in
+//!   an attestor's own text;
 //! - `services`: what the daemon does for a plugin; - `sign`: signing; - `key_versions`: keys that
 //!   sign under the names of Cloud KMS; - `metrics`: what is counted of all this, and of workers.
 
@@ -63,7 +63,7 @@ use self::instance::PluginInstance;
 use self::ownership::{Claimant, Ownership};
 use crate::bounded::{Bounded, Unfinished};
 
-/// What a key as written is to verify with.
+/// The keys that a key as written is to verify with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedKey {
     /// The id it goes by where the attestor gives none.
@@ -73,21 +73,23 @@ pub struct ResolvedKey {
     pub keys: Vec<VerificationKey>,
 }
 
-/// How long pushes of "keys changed" are collected before a snapshot is taken: a directory that is
-/// rewritten changes many times in a row.
+/// The time for which pushes of "keys changed" are collected before a snapshot is taken: a
+/// directory that is rewritten changes many times in a row.
 const PUSH_QUIET: Duration = Duration::from_millis(100);
 
-/// How long taking up changed keys is waited for before that is said, and tried again: twice as long
-/// as a plugin that does not come back may hold it up.
+/// The time that taking up changed keys is waited for before that is said, and tried again: twice
+/// as long as a plugin that does not come back may hold it up.
 const TAKE_UP_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a refresh of all waits for its snapshots: as long as admission webhooks are waited
+/// The time that a refresh of all waits for its snapshots: as long as admission webhooks are waited
 /// for. The keys of a source that takes longer are unavailable until it answers.
 const REFRESH_WAIT: Duration = Duration::from_secs(10);
-/// How long the daemon waits for its plugins before it listens: as long as one call of a worker may
-/// take unless told otherwise. What is not there by then is waited for beside the decisions.
+/// The time that the daemon waits for its plugins before it listens: as long as one call of a
+/// worker may take unless told otherwise. A plugin that is not there by then is waited for beside
+/// the decisions.
 const START_WAIT: Duration = Duration::from_secs(5);
-/// How long a command waits: it needs its plugins, and the start of a worker may take ten seconds.
+/// The time that a command waits: it needs its plugins, and the start of a worker may take ten
+/// seconds.
 const COMMAND_WAIT: Duration = Duration::from_secs(20);
 
 /// The plugin instances of the daemon.
@@ -146,8 +148,8 @@ impl Catalog {
         refused.map_or(Ok(catalog), Err)
     }
 
-    /// What a key as written is to verify with. Does no I/O: inline material is parsed, references
-    /// are answered from the last good snapshots.
+    /// Finds the keys that a key as written is to verify with. Does no I/O: inline material is
+    /// parsed, references are answered from the last good snapshots.
     ///
     /// # Errors
     /// [`KeyError::Material`] where the attestor's writer has to act, [`KeyError::Unavailable`]
@@ -162,8 +164,8 @@ impl Catalog {
         }
     }
 
-    /// Whether a plugin that lists other keys may change what a key as written is to verify with: it
-    /// names one, or goes by an id that is a plugin's.
+    /// True if a plugin that lists other keys may change what a key as written is to verify with:
+    /// it names one, or goes by an id that is a plugin's.
     pub fn may_change(&self, key: &PublicKey) -> bool {
         let is_owned = |id: &KeyId| self.ownership.owner(id.as_str()).is_some();
         key.material == KeyMaterial::Reference || key.id.as_ref().is_some_and(is_owned)
@@ -253,7 +255,7 @@ impl Catalog {
         self.instances.iter().map(|instance| instance.status()).collect()
     }
 
-    /// What is wrong with instances now, by name.
+    /// The faults of instances now, by name.
     pub fn errors(&self) -> BTreeMap<String, String> {
         let wrong = |status: InstanceStatus| Some((status.name.clone(), status.fault()?));
         self.instances().into_iter().filter_map(wrong).collect()
@@ -323,8 +325,8 @@ impl Catalog {
         data: &str,
         algorithm: Option<SignatureAlgorithm>,
     ) -> Result<(Vec<KeyRecord>, convert::Source), KeyError> {
-        // What is part of the installation first: no other may read keys that are not its own
-        // while one of those does.
+        // A plugin of the installation first: no other may read keys that are not its own while one
+        // of those does.
         let readers = self.instances.iter().filter(|instance| instance.reads(form));
         let reader = readers.min_by_key(|instance| !instance.is_bundled());
         let reader = reader.ok_or_else(|| {

@@ -99,7 +99,7 @@ impl Ownership {
         owner.or_else(|| self.schemes.get(&scheme(id)?)).map(AsRef::as_ref)
     }
 
-    /// Whether `plugin` may list a key by all of its ids.
+    /// Checks that `plugin` may list a key by all of its ids.
     pub(super) fn permits(&self, plugin: &str, record: &KeyRecord) -> Result<(), ForeignId> {
         let restricted = self.given.iter().any(|(_, owner)| **owner == *plugin);
         for id in std::iter::once(&record.id).chain(&record.other_ids) {
@@ -143,12 +143,12 @@ pub(super) fn normal(id: &str) -> String {
     }
 }
 
-/// Whether `id` is `whole`, or lies below it.
+/// True if `id` is `whole`, or lies below it.
 fn is_within(id: &str, whole: &str) -> bool {
     id == whole || is_below(id, whole)
 }
 
-/// Whether `id` is a part of `whole`: a source ends where a path segment, a fragment or a PKCS#11
+/// True if `id` is a part of `whole`: a source ends where a path segment, a fragment or a PKCS#11
 /// attribute begins.
 pub(super) fn is_below(id: &str, whole: &str) -> bool {
     id.strip_prefix(whole).is_some_and(|rest| {

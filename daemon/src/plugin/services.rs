@@ -1,4 +1,4 @@
-//! What the daemon does for a plugin instance.
+//! The daemon's services for a plugin instance.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

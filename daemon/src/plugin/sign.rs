@@ -11,7 +11,7 @@ use super::error::SignError;
 use super::instance::{Held, PluginInstance};
 use super::{Catalog, convert, services};
 
-/// How long one signature may take. Cloud and network tokens answer within a second or never.
+/// The time that one signature may take. Cloud and network tokens answer within a second or never.
 const SIGN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A signature and what it was made with.
@@ -19,7 +19,7 @@ const SIGN_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Signed {
     /// The raw signature, in the form of the algorithm.
     pub signature: Vec<u8>,
-    /// What it was made with; the key's preferred algorithm.
+    /// The algorithm that it was made with: the key's preferred one.
     pub algorithm: SignatureAlgorithm,
     /// The public half, SubjectPublicKeyInfo in DER, as the plugin gives it.
     pub spki_der: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Signed {
     pub key_id: String,
 }
 
-/// What is to be signed: a message, or the digest that the key's algorithm makes of it.
+/// The input of a signature: a message, or the digest that the key's algorithm makes of it.
 #[derive(Clone, Copy)]
 enum ToSign<'a> {
     Message(&'a [u8]),
@@ -37,7 +37,7 @@ enum ToSign<'a> {
 /// The public half of a key that signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicHalf {
-    /// What it signs with: the key's preferred algorithm.
+    /// The algorithm that it signs with: the key's preferred one.
     pub algorithm: SignatureAlgorithm,
     /// SubjectPublicKeyInfo in DER, as the plugin gives it.
     pub spki_der: Vec<u8>,

@@ -28,9 +28,9 @@ pub struct InstanceStatus {
     pub vendor: String,
     /// SHA-256 of the file that runs.
     pub sha256: [u8; 32],
-    /// Whether it lists keys at all.
+    /// True if it lists keys at all.
     pub has_keys: bool,
-    /// Whether it can sign.
+    /// True if it can sign.
     pub signs: bool,
     /// URI schemes of its keys.
     pub schemes: Vec<String>,
@@ -54,11 +54,11 @@ pub struct InstanceStatus {
     pub call_errors: u64,
     /// Why the last snapshot failed; `None` where it did not.
     pub last_error: Option<String>,
-    /// How its process does; `None` where it runs in the daemon.
+    /// The state of its process; `None` where it runs in the daemon.
     pub worker: Option<WorkerStatus>,
     /// For how long there should have been another snapshot; `None` where the last one is fresh.
     pub overdue: Option<Duration>,
-    /// Whether its keys are withdrawn, because they could not be had for too long.
+    /// True if its keys are withdrawn, because they were out of date for too long.
     pub withdrawn: bool,
     /// Snapshots asked for since the start, by their cause.
     pub refreshes: Refreshes,
@@ -69,7 +69,7 @@ pub struct InstanceStatus {
 }
 
 impl InstanceStatus {
-    /// What is wrong with it now, for people; `None` where all is well.
+    /// The fault of the instance now, for people; `None` where all is well.
     pub fn fault(&self) -> Option<String> {
         let failing = self.worker.as_ref().filter(|it| it.breaker != BreakerState::Closed);
         let failing = failing.and_then(|worker| worker.last_fault.clone());

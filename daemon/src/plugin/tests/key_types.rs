@@ -143,7 +143,7 @@ fn compressed_points_are_written_out_for_p256_only() {
     assert_eq!(resolved.keys[0].spki.bits(), &uncompressed[26..], "the point");
     let fingerprint: [u8; 32] = Sha256::digest(&uncompressed).into();
     assert_eq!(resolved.keys[0].fingerprint, fingerprint, "one key, one identity");
-    // What gcloud computes is the hash of the file's own bytes.
+    // The id that gcloud computes is the hash of the file's own bytes.
     assert_eq!(resolved.default_id, KeyId::of_spki(&compressed));
 
     for (curve, name, algorithm) in [

@@ -59,7 +59,7 @@ impl World {
     }
 }
 
-/// What a worker process of these tests runs: this program, told to run this test.
+/// The entry point of a worker process of these tests: this program, told to run this test.
 #[test]
 fn plugin_worker() {
     let Err(not_a_worker) = worker::main();

@@ -66,7 +66,7 @@ fn a_bad_key_is_named_and_removals_take_effect() {
     }
 }
 
-/// What is left may be nothing but a bad key.
+/// The last good key goes even if nothing but a bad key is left.
 #[test]
 fn the_last_good_key_goes_too() {
     let lister = Lister::new("acme", &[], &[p256(1, "acme:goes", &ec("P-256", &[]))]);

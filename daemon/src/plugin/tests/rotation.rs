@@ -1,4 +1,4 @@
-//! When keys are asked for anew, and when those that cannot be had end.
+//! Tests of when keys are asked for again, and when those that are unavailable end.
 
 use std::time::{Duration, Instant};
 
