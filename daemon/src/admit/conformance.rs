@@ -28,8 +28,8 @@ pub enum ConformanceError {
     Unrecorded(#[from] AuditError),
 }
 
-/// Whether each pod conforms to the policy of that name. Every answer is recorded before it is
-/// returned. What cannot be determined before `deadline` does not conform and says so.
+/// Finds out if each pod conforms to the policy of that name. Every answer is recorded before it is
+/// returned. A pod that cannot be judged before `deadline` does not conform and says so.
 ///
 /// # Errors
 /// The policy is not in force, or the answers could not be recorded.

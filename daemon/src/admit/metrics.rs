@@ -12,7 +12,8 @@ use crate::metrics::{Group, LATENCY_BUCKETS};
 const OUTCOMES: [&str; 3] = ["allowed", "denied", "undetermined"];
 const RULES: [&str; 6] =
     ["none", "default", "cluster", "namespace", "service_account", "istio_identity"];
-/// `advisory`: whatever came of it was a warning at most, and the pods are decided when they come.
+/// `advisory`: whatever resulted from it was a warning at most, and the pods are decided when they
+/// come.
 const MODES: [&str; 4] = ["none", "enforced", "dry_run", "advisory"];
 
 /// `hallmark_decision*` and `hallmark_snapshot_*`.

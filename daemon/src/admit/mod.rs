@@ -67,7 +67,7 @@ pub struct Gate {
     pub audit: Audit,
     /// Counts and times.
     pub metrics: DecisionMetrics,
-    /// What one decision may cost.
+    /// The limits on the cost of one decision.
     pub limits: Limits,
 }
 
@@ -107,7 +107,7 @@ pub struct Origin {
     pub door: &'static str,
     /// Who asks, where that is known.
     pub principal: Option<String>,
-    /// What a Kubernetes API server is asked for, where one asks.
+    /// The review that a Kubernetes API server is asked for, where one asks.
     pub review: Option<Review>,
 }
 

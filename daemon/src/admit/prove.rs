@@ -1,6 +1,6 @@
-//! What trusted keys have signed among attestations that are to be stored, as a decision would find
-//! out: an attestation that is good is stored, and found first, whatever else is. All that is
-//! written together is verified together, a portion of each at a time.
+//! Proofs of what trusted keys have signed among attestations that are to be stored, as a decision
+//! would find out: an attestation that is good is stored, and found first, whatever else is. All
+//! that is written together is verified together, a portion of each at a time.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::resources::{BoxFuture, Prove};
 use crate::snapshot::Snapshot;
 use crate::store::Proof;
 
-/// How long it is tried for one write: half of what a request has, so that there is time to store
-/// what could not be proven.
+/// The time that is spent on the proofs of one write: half of what a request has, so that there is
+/// time to store what could not be proven.
 const PROVING_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Prove for Gate {
@@ -46,7 +46,8 @@ impl Prove for Gate {
     }
 }
 
-/// What have the keys of these attestors signed of what is to be stored under their note?
+/// A question: what have the keys of these attestors signed of what is to be stored under their
+/// note?
 struct Proven<'s> {
     note: &'s NoteName,
     digest: Digest,

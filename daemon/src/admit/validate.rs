@@ -13,7 +13,7 @@ use hallmark_core::time::UnixTime;
 use super::Gate;
 use super::work::Work;
 
-/// What an attestor says of an attestation.
+/// The answer of an attestor about an attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Validation {
     /// It would accept it.
@@ -24,8 +24,8 @@ pub enum Validation {
     Undetermined(String),
 }
 
-/// Whether `attestor` would accept `candidate` as an attestation of the digest that its resource
-/// names.
+/// Finds out if `attestor` would accept `candidate` as an attestation of the digest that its
+/// resource names.
 pub async fn validate(
     gate: &Gate,
     attestor: &AttestorName,

@@ -24,7 +24,7 @@ use crate::store::{EvidenceQuery, KeyFingerprint};
 /// Keys that nobody knows, told to their sources in one round. One is enough for a source to look.
 const UNKNOWN_KEYS_TOLD_MAX: usize = 100;
 
-/// What all questions of a batch share.
+/// The context that all questions of a batch share.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub(super) gate: &'a Gate,
@@ -32,7 +32,7 @@ pub(super) struct Work<'a> {
     pub(super) deadline: Instant,
 }
 
-/// How long the steps took.
+/// The times that the steps took.
 #[derive(Default)]
 struct Times {
     gathering: Duration,
@@ -170,7 +170,7 @@ impl<'q, Q: Question> Inquiry<'q, Q> {
         Self { question, wanted: question.wanted(None), found: None }
     }
 
-    /// Whether it has no answer, or one that more of this evidence may change.
+    /// True if it has no answer, or one that more of this evidence may change.
     fn awaits(&self, more: &HashSet<Lookup>) -> bool {
         self.found.is_none() || self.wanted.iter().any(|one| more.contains(&one.lookup))
     }
@@ -189,7 +189,7 @@ fn wanted<Q: Question>(questions: &[Q]) -> Vec<Wanted<'_>> {
     questions.iter().flat_map(|question| question.wanted(None)).collect()
 }
 
-/// What to read, each lookup once, however many questions need it.
+/// The evidence to read, each lookup once, however many questions need it.
 fn queries<Q: Question>(questions: &[Q]) -> impl Iterator<Item = EvidenceQuery> {
     let mut keys: HashMap<Lookup, BTreeSet<KeyFingerprint>> = HashMap::new();
     for one in wanted(questions) {

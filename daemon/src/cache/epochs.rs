@@ -1,4 +1,4 @@
-//! How the decision cache learns of new evidence.
+//! Counters of changed evidence, by which the decision cache learns of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

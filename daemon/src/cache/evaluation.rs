@@ -56,10 +56,10 @@ impl EvaluationScope {
 
 /// An answer that a cache may keep.
 pub trait Evaluated: Debug + Send + Sync + 'static {
-    /// Whether the keys it rests on are at `now` what they were.
+    /// True if the keys it rests on are at `now` what they were.
     fn holds_at(&self, now: UnixTime) -> bool;
 
-    /// Whether the same question would get the same answer.
+    /// True if the same question would get the same answer.
     fn is_settled(&self) -> bool;
 
     /// Bytes that it takes beside its entry, estimated. Names and ids share their text with the
@@ -115,7 +115,7 @@ pub struct EvaluationKey {
     pub epoch: Epoch,
 }
 
-/// What there is for a key: an answer, the duty to work it out, or somebody who does.
+/// The state of a key in the cache: an answer, the duty to work it out, or somebody who does.
 #[derive(Debug)]
 pub enum Entry<E: Evaluated> {
     /// The answer.
@@ -165,9 +165,9 @@ impl<E: Evaluated> EvaluationCache<E> {
         Some(found)
     }
 
-    /// What there is for `key` at `now`. An outcome that says only that it could not be determined
-    /// goes to everybody who waits for it and is then forgotten. Dropped or panicking, the request
-    /// that leads hands its duty to one of those who wait.
+    /// The state of `key` at `now`. An outcome that says only that it could not be determined goes
+    /// to everybody who waits for it and is then forgotten. Dropped or panicking, the request that
+    /// leads hands its duty to one of those who wait.
     ///
     /// Finish all leads before awaiting any flight: two callers that each lead what the other
     /// follows would else wait for each other. A key entered twice is led once and followed once.

@@ -97,11 +97,11 @@ pub struct Gathering<'s> {
     pending: BTreeMap<Lookup, Pending>,
 }
 
-/// What is not given out yet of one lookup.
+/// The part of one lookup that is not given out yet.
 #[derive(Debug)]
 struct Pending {
     portions: VecDeque<Portion>,
-    /// What to read and where to go on; `None` after the last page.
+    /// The query to go on with; `None` after the last page.
     next: Option<EvidenceQuery>,
 }
 

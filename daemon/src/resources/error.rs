@@ -13,7 +13,7 @@ pub enum ResourceError {
     Invalid {
         /// Dotted path of the field, as in `userOwnedGrafeasNote.publicKeys[2].pkixPublicKey`.
         field: String,
-        /// What is wrong with it and what to do.
+        /// The fault in it and the remedy.
         problem: String,
     },
     /// The resource does not exist.
@@ -31,9 +31,9 @@ pub enum ResourceError {
     /// There are as many of these as there may be.
     #[error("{what}: the limit is {limit}")]
     LimitExceeded {
-        /// What there are too many of.
+        /// The kind that there are too many of.
         what: String,
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
     /// Resources are read from files.

@@ -43,7 +43,7 @@ pub enum FilterError {
     /// Something that cannot stand where it stands.
     #[error("unexpected {found} at character {at}; {SUPPORTED}")]
     Unexpected {
-        /// What stands there.
+        /// The text that stands there.
         found: String,
         /// Where, in characters from 0.
         at: usize,

@@ -5,7 +5,7 @@ use super::{Inner, Resources, Written, etag};
 use crate::auth::iam::{IamPolicy, IamResource};
 use crate::store::{Given, Write};
 
-/// What Google's service answers as the etag of a policy that nobody wrote.
+/// The etag that Google's service answers for a policy that nobody wrote.
 const ETAG_UNWRITTEN: &str = "ACAB";
 
 impl Resources {

@@ -43,17 +43,18 @@ use crate::store::{Proof, Store};
 /// Requests at the store at once, reads and writes. As many as decisions read at once.
 const WORK_MAX: usize = 64;
 
-/// How long a caller waits for the store. A commit takes milliseconds; a disk that takes as long as
-/// this is gone. What was begun is carried out to its end all the same.
+/// The time that a caller waits for the store. A commit takes milliseconds; a disk that takes as
+/// long as this is gone. Work that was begun is carried out to its end all the same.
 const WORK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often a change of some fields is tried: as many writers of one resource at once are none
-/// that mean well.
+/// The number of times that a change of some fields is tried: as many writers of one resource at
+/// once are none that mean well.
 const CHANGES_MAX: usize = 100;
 
 /// Finds out what trusted keys have signed.
 pub trait Prove: Debug + Send + Sync {
-    /// What was verified of each occurrence, by keys that an attestor of its note trusts now.
+    /// The proofs that were verified of each occurrence, by keys that an attestor of its note
+    /// trusts now.
     fn of<'a>(&'a self, occurrences: &'a [Occurrence]) -> BoxFuture<'a, Vec<Vec<Proof>>>;
 }
 

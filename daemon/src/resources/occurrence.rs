@@ -159,7 +159,7 @@ impl Inner {
         Ok(created)
     }
 
-    /// Whether every note exists and is of the kind of its occurrence.
+    /// Checks that every note exists and is of the kind of its occurrence.
     fn check_notes(
         &self,
         occurrences: &[Occurrence],
@@ -251,7 +251,7 @@ impl Inner {
         }
     }
 
-    /// Makes evidence of these digests be read anew. Done even where a commit failed: one whose
+    /// Makes evidence of these digests be read again. Done even where a commit failed: one whose
     /// outcome is not known may have happened.
     fn bump(&self, digests: impl IntoIterator<Item = Digest>) {
         for digest in digests {

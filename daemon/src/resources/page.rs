@@ -31,7 +31,7 @@ pub struct PageRequest {
 /// One page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items on it.
     pub items: Vec<T>,
     /// Asks for the next page; empty on the last one.
     pub next_page_token: String,

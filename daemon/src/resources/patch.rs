@@ -8,7 +8,7 @@ use super::error::ResourceError;
 
 /// Paths in one mask: a note has some twenty members.
 const PATHS_MAX: usize = 100;
-/// Members that one path leads through: what lies deeper is in no document. What comes of a path is
+/// Members that one path leads through: what lies deeper is in no document. The result of a path is
 /// walked by recursion.
 const SEGMENTS_MAX: usize = DocumentLimits::OCCURRENCE.depth_max;
 

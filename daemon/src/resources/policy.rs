@@ -57,9 +57,9 @@ impl Inner {
         Ok(Written { resource: policy, etag_before })
     }
 
-    /// Whether every attestor named exists, with the path of the one that does not. The snapshot
-    /// knows: no write of an attestor is acknowledged before it is in there. One that is deleted
-    /// meanwhile is noticed by the write.
+    /// Checks that every attestor named exists; the error has the path of the one that does not.
+    /// The snapshot knows: no write of an attestor is acknowledged before it is in there. One that
+    /// is deleted meanwhile is noticed by the write.
     fn check_attestors(&self, policy: &Policy) -> Result<(), ResourceError> {
         let snapshot = self.snapshots.current();
         for (rule, attestors) in required(policy) {

@@ -1,4 +1,4 @@
-//! What a write leaves, and what it found.
+//! The result of a write, and the state that it found.
 
 use std::ops::Deref;
 

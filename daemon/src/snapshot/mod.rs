@@ -10,9 +10,9 @@
 //!    it and swaps the new snapshot in before the lock is released. Publications are therefore in
 //!    a total order, each read after the one before it was swapped in: a slow publication that
 //!    read before the write cannot overwrite a fast one that read after it.
-//! 3. Only then the write is acknowledged. A request that starts afterwards loads the new
-//!    snapshot or a later one. It plans anew, which is cheap, and finds a cached evaluation only by
-//!    the identities of the attestors that its rule requires. An attestor has another identity, one
+//! 3. Only then the write is acknowledged. A request that starts afterwards loads the new snapshot
+//!    or a later one. It plans again, which is cheap, and finds a cached evaluation only by the
+//!    identities of the attestors that its rule requires. An attestor has another identity, one
 //!    that was never given before, as soon as it resolves to something else or its note comes or
 //!    goes. So nothing is found that rests on what the write replaced, and everything that rests on
 //!    other attestors still is. The same holds for platform policies, whose checks find
@@ -145,10 +145,10 @@ impl Snapshot {
 
 /// Where the keys of attestors come from.
 pub trait ResolveKeys: Debug + Send + Sync {
-    /// What a key as written is to verify with. Answers from memory.
+    /// Finds the keys that a key as written is to verify with. Answers from memory.
     fn resolve(&self, key: &PublicKey) -> Result<ResolvedKey, KeyError>;
 
-    /// Whether another answer may come without another text of the key.
+    /// True if another answer may come without another text of the key.
     fn may_change(&self, key: &PublicKey) -> bool;
 }
 
@@ -162,14 +162,14 @@ impl ResolveKeys for Catalog {
     }
 }
 
-/// The snapshot in force, and the one place where another is put in its stead.
+/// The snapshot in force, and the one place where another is put instead.
 #[derive(Debug, Default)]
 pub struct Snapshots {
     current: ArcSwap<Snapshot>,
     publication: Mutex<Publication>,
 }
 
-/// What the snapshot in force was made of.
+/// The parts that the snapshot in force was made of.
 #[derive(Debug, Default)]
 struct Publication {
     resolved: Resolved,
@@ -182,7 +182,7 @@ struct Resolved {
     policies: ResolvedPolicies,
 }
 
-/// What takes the place of what was in force.
+/// The new parts that replace what was in force.
 #[derive(Debug, Default)]
 struct Changed {
     attestors: Vec<KnownAttestor>,
@@ -228,7 +228,7 @@ struct ResolvedAttestor {
 }
 
 impl ResolvedAttestor {
-    /// Whether resolving `written` once more can only give the same keys: it is the same in every
+    /// True if resolving `written` once more can only give the same keys: it is the same in every
     /// field (an etag would not do, files may hold any), its keys are its own text, and that was
     /// understood.
     fn holds_for(&self, written: &Attestor, keys: &dyn ResolveKeys) -> bool {
@@ -254,7 +254,7 @@ impl Snapshots {
         self.current.load_full()
     }
 
-    /// Reads everything anew: at start, and when files or the configuration changed. On an error
+    /// Reads everything again: at start, and when files or the configuration changed. On an error
     /// the snapshot in force stays. Answers the new generation.
     pub fn rebuild_all(
         &self,
@@ -317,7 +317,7 @@ impl Snapshots {
         resources.map(|_| generation)
     }
 
-    /// Resolves the attestors anew whose keys a key source holds, or whose keys could not be had:
+    /// Resolves again the attestors whose keys a key source holds, or whose keys were unavailable:
     /// when a source says that its keys changed or went away. Answers the generation in force,
     /// which grows only where a key did change.
     pub fn keys_changed(&self, keys: &dyn ResolveKeys) -> u64 {
@@ -419,7 +419,7 @@ fn renew(resolved: &mut Resolved, identities: &mut Identities, notes: &[NoteName
     changed
 }
 
-/// The attestor to decide with. A key that cannot be had takes nothing from the others; the
+/// The attestor to decide with. A key that is unavailable takes nothing from the others; the
 /// attestor says that it is missing.
 fn trust(written: &Attestor, keys: &dyn ResolveKeys) -> TrustedAttestor {
     let (mut own, mut listed, mut missing) = (Vec::new(), Vec::new(), Vec::new());

@@ -14,14 +14,14 @@ use super::{Identities, ResolveKeys};
 /// A policy for Kubernetes in a snapshot.
 #[derive(Clone, Debug)]
 pub struct KnownGkePolicy {
-    /// What it asks for, its keys resolved.
+    /// The policy itself, its keys resolved.
     pub trusted: Arc<TrustedGkePolicy>,
     /// Stays as long as nothing changes that an evaluation under this policy rests on, the evidence
     /// aside: its text, its keys, and whether any note exists. Never given twice.
     pub identity: u64,
 }
 
-/// What the policies in force were made of.
+/// The policies in force, each with its text and its resolved form.
 pub(super) type ResolvedPolicies = HashMap<PlatformPolicyName, ResolvedPolicy>;
 
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ fn trust(written: &PlatformPolicy, keys: &dyn ResolveKeys) -> Option<TrustedGkeP
     }
 }
 
-/// If one key cannot be had none counts: the check denies with the reason.
+/// If one key is unavailable, none counts: the check denies with the reason.
 fn authenticator_keys(
     authenticator: &AttestationAuthenticator,
     keys: &dyn ResolveKeys,

@@ -51,7 +51,7 @@ const OPERATIONS: [&str; 11] = [
     "apply",
 ];
 
-/// The way in which the store did not do as asked.
+/// The reason why the store did not do as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum StoreFailure {

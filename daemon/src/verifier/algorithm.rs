@@ -23,8 +23,8 @@ use aws_lc_rs::signature::{
 use hallmark_core::attestor::{Curve, HashFunction, KeyType, Scheme, SignatureAlgorithm, Spki};
 use ring::signature as ring;
 
-/// Whether `signature` over `message` was made with the private half of the key. A key that is
-/// not one of `algorithm` has signed nothing.
+/// True if `signature` over `message` was made with the private half of the key. A key that is not
+/// one of `algorithm` has signed nothing.
 pub(super) fn verify(
     algorithm: SignatureAlgorithm,
     spki: &Spki,

@@ -1,4 +1,4 @@
-//! What verification in lanes counts.
+//! Metrics of verification in lanes.
 
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry};
 

@@ -20,10 +20,10 @@ use super::algorithm::key_of_type;
 use super::lane_metrics::LaneMetrics;
 use super::verdict_cache::Outcome;
 
-/// How lanes are used.
+/// The configuration of lanes.
 #[derive(Clone, Copy, Debug)]
 pub struct LanesConfig {
-    /// What computes. `None`: the fastest that this CPU has and that proves right.
+    /// The kernel that computes. `None`: the fastest that this CPU has and that proves right.
     pub kernel: Option<Kernel>,
     /// Checks after which a key gets a table, which costs as much as some thirty of them. It is
     /// tried again at twice as many, and so on, should the table have been evicted.
@@ -148,7 +148,7 @@ impl Lanes {
         self.metrics.table_bytes.set(bytes);
     }
 
-    /// Whether each signature is of its `nth` form; every check has one.
+    /// Says of each signature if it is of its `nth` form; every check has one.
     fn good(&self, ready: &[Ready<'_>], nth: usize) -> Vec<bool> {
         let messages: Vec<_> =
             ready.iter().map(|one| one.check.message(one.check.forms()[nth])).collect();
@@ -211,7 +211,7 @@ impl Lanes {
     }
 }
 
-/// What lanes call an algorithm, if they have it.
+/// The name that lanes have for an algorithm, if they have it.
 pub(super) fn in_lanes(algorithm: SignatureAlgorithm) -> Option<Algorithm> {
     Some(match algorithm.scheme() {
         Scheme::Ecdsa { curve: Curve::P256, hash } => Algorithm::EcdsaP256(digest(hash)),

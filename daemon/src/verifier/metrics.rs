@@ -1,4 +1,4 @@
-//! What the verifier counts.
+//! Metrics of the verifier.
 
 use std::collections::BTreeMap;
 
@@ -77,7 +77,7 @@ fn index(verdict: Verdict) -> usize {
         Verdict::BadSignature => 1,
         Verdict::Unavailable(Unavailable::Overloaded) => 2,
         Verdict::Unavailable(Unavailable::Deadline) => 3,
-        // No check comes of an envelope that was not opened.
+        // No check results from an envelope that was not opened.
         Verdict::Unavailable(
             Unavailable::Panicked | Unavailable::Decoder | Unavailable::Holder,
         ) => 4,
@@ -87,7 +87,7 @@ fn index(verdict: Verdict) -> usize {
 
 #[cfg(test)]
 impl VerifierMetrics {
-    /// How many checks of any algorithm were given a verdict like this one.
+    /// The number of checks of any algorithm that were given a verdict like this one.
     pub(crate) fn counted(&self, like: Verdict) -> u64 {
         let index = index(like);
         self.verifications.values().map(|counters| counters[index].get()).sum()

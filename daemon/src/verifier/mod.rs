@@ -39,7 +39,7 @@ use verdict_cache::{CheckId, VerdictCache};
 pub use lanes::LanesConfig;
 pub use self_test::SelfTestError;
 
-/// How much a verifier may use.
+/// The resources that a verifier may use.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifierConfig {
     /// Threads that verify.
@@ -50,7 +50,7 @@ pub struct VerifierConfig {
     pub batch_checks_max: NonZeroUsize,
     /// Bytes that the verdict cache may hold. 0 remembers nothing.
     pub verdict_cache_bytes_max: u64,
-    /// What verifies the signatures of keys that verify often. `None`: libraries do.
+    /// The lanes that verify the signatures of keys that verify often. `None`: libraries do.
     pub lanes: Option<LanesConfig>,
 }
 

@@ -195,7 +195,7 @@ struct Batch<'a> {
     queue: &'a Queue,
     checks: Vec<(CheckId, Check)>,
     outcomes: Vec<Outcome>,
-    /// What is answered if not every check has an outcome.
+    /// The answer if not every check has an outcome.
     failure: Unavailable,
 }
 
@@ -255,8 +255,8 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// What one call of [`verify`](super::Verifier::verify) waits for. Owned by that call alone: once
-/// it is gone, nobody waits.
+/// The answers that one call of [`verify`](super::Verifier::verify) waits for. Owned by that call
+/// alone: once it is gone, nobody waits.
 #[derive(Debug)]
 pub(super) struct Submission {
     deadline: Instant,

@@ -1,5 +1,5 @@
-//! What arithmetic has said. A verdict is mathematics: it never goes stale, so nothing here
-//! expires and no change of policy, attestor or key touches it.
+//! The verdicts of arithmetic so far. A verdict is mathematics: it never goes stale, so nothing
+//! here expires and no change of policy, attestor or key touches it.
 
 use hallmark_core::verdict::{Check, SignedForm, Verdict, Verified};
 use moka::sync::Cache;
@@ -19,7 +19,7 @@ impl CheckId {
         let mut hash = Sha256::new();
         hash.update(check.key.fingerprint);
         hash.update(check.key.algorithm.number().to_be_bytes());
-        // The payload, or what is signed in its stead: never one for the other.
+        // The payload, or what is signed instead: never one for the other.
         let message = check.exact.as_ref().unwrap_or(&check.payload);
         hash.update([u8::from(check.exact.is_some())]);
         hash.update((message.len() as u64).to_be_bytes());
@@ -29,7 +29,7 @@ impl CheckId {
     }
 }
 
-/// What arithmetic says of a check: the form that the signature covers, or that it covers none.
+/// The answer of arithmetic to a check: the form that the signature covers, or that it covers none.
 pub(super) type Outcome = Option<SignedForm>;
 
 /// The verdict that an outcome is. The one place that vouches for a signature.

@@ -1,4 +1,4 @@
-//! What a kind of Kubernetes object has to do with images.
+//! The relation of each kind of Kubernetes object to images.
 
 /// Kinds of the core group that carry no image. Of the same name in another group nobody knows.
 const CORE_WITHOUT_IMAGES: [&str; 13] = [
@@ -49,7 +49,7 @@ pub const MAKE_PODS: &str = "CronJob, DaemonSet, Deployment, Job, PodTemplate, R
 /// The groups that have kinds with pods, for objects that do not name theirs.
 const GROUPS_WITH_PODS: [&str; 3] = ["", "apps", "batch"];
 
-/// What a kind of object has to do with images.
+/// The relation of a kind of object to images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// It runs them.
@@ -90,12 +90,12 @@ impl Kind {
         known.into_iter().find(|kind| *kind != Self::Unknown).unwrap_or(Self::Unknown)
     }
 
-    /// Whether its objects are pods or make them.
+    /// True if its objects are pods or make them.
     pub(super) fn has_pods(self) -> bool {
         matches!(self, Self::Pod | Self::Template(_))
     }
 
-    /// What comes before the `spec` of the pod in the path of a field.
+    /// The text before the `spec` of the pod in the path of a field.
     pub fn path(self) -> &'static str {
         match self {
             Self::Template(path) => path,

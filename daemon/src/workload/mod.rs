@@ -52,7 +52,7 @@ pub enum WorkloadError {
     Attribute {
         /// Which of them.
         member: &'static str,
-        /// What is wrong with it.
+        /// The fault in it.
         error: AttributeError,
     },
     /// A list that says nothing of what is in it.
@@ -75,11 +75,11 @@ pub struct Pod {
     pub namespace: Option<Namespace>,
     /// The service account, where one is named.
     pub service_account: Option<ServiceAccount>,
-    /// Whether a label or an annotation asks for it.
+    /// True if a label or an annotation asks for it.
     pub break_glass: bool,
-    /// What it starts, in the order of the specification; the same image may stand there twice. A
-    /// template may leave images blank, which are not among these: others fill them in, and the
-    /// pods are judged.
+    /// The images that it starts, in the order of the specification; the same image may stand there
+    /// twice. A template may leave images blank, which are not among these: others fill them in,
+    /// and the pods are judged.
     pub images: Vec<Use>,
 }
 

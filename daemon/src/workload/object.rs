@@ -19,7 +19,7 @@ const KIND_CHARS_MAX: usize = 64;
 pub struct Object<'a> {
     /// It as it came.
     pub json: &'a str,
-    /// What it has to do with images.
+    /// The relation of its kind to images.
     pub kind: Kind,
     /// The kind as it is named.
     pub named: Box<str>,
@@ -103,7 +103,7 @@ fn pod(
     Ok(Pod { name, namespace, service_account, break_glass, images })
 }
 
-/// What is written: to Kubernetes an empty text is none.
+/// The text if one is written: to Kubernetes an empty text is none.
 fn given(text: Option<Box<str>>) -> Option<Box<str>> {
     text.filter(|text| !text.is_empty())
 }
@@ -120,7 +120,7 @@ fn attribute<T: FromStr<Err = AttributeError>>(
 /// each is a pod or makes pods.
 pub fn objects(json: &str, max: usize) -> Result<Vec<Object<'_>>, WorkloadError> {
     let mut found = Vec::new();
-    // What is left to look at, the next one last, each with the kind that its list gives it.
+    // The values left to look at, the next one last, each with the kind that its list gives it.
     let mut rest = vec![(json, String::new())];
     let mut seen = 0;
     while let Some((json, of_list)) = rest.pop() {

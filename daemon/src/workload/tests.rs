@@ -67,7 +67,7 @@ fn every_kind_that_has_pods_names_every_image_of_theirs() {
         assert_eq!(Kind::of(group, kind).path(), path);
         let text = object.to_string();
         assert_eq!(Object::reviewed(&text, group, kind).unwrap().pod().as_ref(), Ok(pod));
-        // What leaves out its version is known by its kind alone.
+        // An object that leaves out its version is known by its kind alone.
         object.as_object_mut().unwrap().remove("apiVersion");
         assert_eq!(read(&object).unwrap(), pods, "{kind}");
         // Of the same name in another group nobody knows.

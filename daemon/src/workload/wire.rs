@@ -15,7 +15,7 @@ use super::{BREAK_GLASS_ANNOTATION, BREAK_GLASS_LABEL, BREAK_GLASS_VALUE};
 /// can run has far fewer of anything.
 pub type Few<T> = AtMost<T, 10_000>;
 
-/// What says what an object is.
+/// The members that say what an object is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Head<'a> {
@@ -50,7 +50,7 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// Whether its labels or annotations ask for break-glass.
+    /// True if its labels or annotations ask for break-glass.
     pub(super) fn asks_for_break_glass(&self) -> bool {
         self.labels.as_ref().is_some_and(|labels| labels.0)
             || self.annotations.as_ref().is_some_and(Annotations::ask_for_break_glass)
@@ -101,7 +101,7 @@ pub type Annotations = Asks<Annotation>;
 pub struct Asks<K>(bool, PhantomData<K>);
 
 impl<K> Asks<K> {
-    /// Whether they do.
+    /// True if they do.
     pub fn ask_for_break_glass(&self) -> bool {
         self.0
     }

@@ -1,4 +1,4 @@
-//! What the tests stand on.
+//! The fixture that the tests stand on.
 
 use std::collections::HashMap;
 use std::fmt;

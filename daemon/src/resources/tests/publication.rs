@@ -135,7 +135,7 @@ async fn a_changed_reference_is_in_force_and_an_unchanged_one_costs_nothing() {
     world.snapshots.current().attestor(&name).unwrap().keys.as_ref().unwrap_err();
 }
 
-/// What cached evaluations are found by: it changes exactly when their attestor does.
+/// The identity that cached evaluations are found by changes exactly when their attestor does.
 #[tokio::test]
 async fn an_attestor_keeps_its_identity_through_every_write_that_does_not_concern_it() {
     let world = world();

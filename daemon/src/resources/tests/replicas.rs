@@ -109,8 +109,9 @@ async fn a_project_holds_no_more_attestors_than_it_may() {
     assert_eq!(world.store.project(&project("p")).unwrap().attestors.len(), 200);
 }
 
-/// What a write names is there when it is done: no policy names an attestor that was deleted, no IAM
-/// policy is one of a note that is gone. The other order, a deletion after the write, is allowed.
+/// A resource that a write names is there when it is done: no policy names an attestor that was
+/// deleted, no IAM policy is one of a note that is gone. The other order, a deletion after the
+/// write, is allowed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_write_names_is_there_when_it_is_done() {
     let (world, replicas) = replicas();
