@@ -24,6 +24,7 @@ async fn a_decision_is_recorded_before_it_is_answered() {
         // Read at once, with nothing in between.
         let record = last_record(world.dir.path());
         assert_eq!(record["type"], "decision");
+        assert_eq!((&record["api"], &record["door"]), (&json!("decisions"), &json!("decisions")));
         assert_eq!(record["decision"], decision);
         for member in ["project", "namespace", "cluster", "serviceAccount"] {
             assert_eq!(record[member], request[member], "{record:#}");

@@ -124,8 +124,8 @@ async fn everything_that_happens_is_counted() {
     // Seven decisions; three writes, each with its intent.
     assert_eq!(moved("hallmark_audit_records_total", &[]), 13.0);
     assert_eq!(moved("hallmark_snapshot_generation", &[]), 1.0);
-    assert_eq!(moved("hallmark_http_requests_total", &["door=\"decisions\"", "code=\"200\""]), 7.0);
-    assert_eq!(moved("hallmark_http_requests_total", &["door=\"unknown\"", "code=\"404\""]), 1.0);
+    assert_eq!(moved("hallmark_http_requests_total", &["api=\"decisions\"", "code=\"200\""]), 7.0);
+    assert_eq!(moved("hallmark_http_requests_total", &["api=\"unknown\"", "code=\"404\""]), 1.0);
     assert!(moved("hallmark_store_seconds_count", &[]) >= 3.0);
 }
 

@@ -253,7 +253,8 @@ async fn answers_for_pods_are_recorded_cached_and_counted() {
         for (line, pod) in lines[2 * time - 2..].iter().zip(answer["results"].as_array().unwrap()) {
             assert_eq!(line["pod"], *pod);
             assert_eq!(line["policy"], "projects/p/platforms/gke/policies/ours");
-            assert_eq!(line["door"], "binaryauthorization");
+            assert_eq!(line["api"], "binaryauthorization");
+            assert_eq!(line["door"], line["api"], "its old name");
             assert!(line["generation"].is_u64(), "{line:#}");
         }
         for (outcome, count) in [("miss", 1), ("hit", time - 1)] {

@@ -104,7 +104,7 @@ impl Gate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The dialect that asks, a bounded word such as `decisions` or `admission_review`.
-    pub door: &'static str,
+    pub api: &'static str,
     /// Who asks, where that is known.
     pub principal: Option<String>,
     /// The review that a Kubernetes API server is asked for, where one asks.
@@ -114,7 +114,7 @@ pub struct Origin {
 impl Origin {
     fn asked(&self) -> record::Asked<'_> {
         record::Asked {
-            door: self.door,
+            api: self.api,
             principal: self.principal.as_deref(),
             review: self.review.as_ref(),
         }

@@ -327,7 +327,7 @@ fn decide_once(config: &Config, request: Request) -> Result<Value, StartError> {
         .enable_all()
         .build()
         .map_err(StartError::Runtime)?;
-    let origin = Origin { door: "offline", principal: None, review: None };
+    let origin = Origin { api: "offline", principal: None, review: None };
     let deadline = Instant::now() + config.limits.request_timeout;
     let decisions = runtime.block_on(admit(&parts.gate, &origin, vec![request], deadline));
     let decision = decisions.first().map(|recorded| serde_json::from_slice(&recorded.json));

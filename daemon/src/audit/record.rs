@@ -24,7 +24,7 @@ const CIRCUMSTANCES_BYTES: usize = 512;
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The dialect.
-    pub door: &'a str,
+    pub api: &'a str,
     /// Who asked the daemon, where that is known.
     pub principal: Option<&'a str>,
     /// What a Kubernetes API server was asked for, where one asked.
@@ -70,7 +70,9 @@ pub fn decision(asked: Asked<'_>, request: &Request, decision: &Decision) -> Dec
     members(
         &mut line,
         &[
-            (r#","door":"#, Some(asked.door)),
+            (r#","api":"#, Some(asked.api)),
+            // Its name until now: written beside it for one more release.
+            (r#","door":"#, Some(asked.api)),
             (r#","principal":"#, asked.principal),
             (r#","project":"#, Some(request.project.as_str())),
             (r#","cluster":"#, request.cluster.as_deref()),
@@ -104,7 +106,9 @@ pub fn conformance(
     members(
         &mut line,
         &[
-            (r#","door":"#, Some(asked.door)),
+            (r#","api":"#, Some(asked.api)),
+            // Its name until now: written beside it for one more release.
+            (r#","door":"#, Some(asked.api)),
             (r#","principal":"#, asked.principal),
             (r#","policy":"#, Some(&policy)),
         ],

@@ -62,9 +62,9 @@ pub struct Credentials {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// Nobody is asked who they are: everybody may do everything.
-    Anybody,
+    Unchecked,
     /// They brought no credential, and something may be done all the same.
-    Nameless,
+    Anonymous,
     /// Authenticated.
     Known(Principal),
 }
@@ -76,8 +76,8 @@ impl Caller {
     /// The name for records, where there is one.
     pub fn principal(&self) -> Option<&str> {
         match self {
-            Self::Anybody => None,
-            Self::Nameless => Some(ALL_USERS),
+            Self::Unchecked => None,
+            Self::Anonymous => Some(ALL_USERS),
             Self::Known(principal) => Some(principal.as_str()),
         }
     }
@@ -126,11 +126,11 @@ impl Guard {
     /// Who asks. A bearer token decides alone: a bad one is not mended by a good certificate. `now`
     /// in Unix seconds.
     pub fn caller(&self, credentials: &Credentials, now: i64) -> Result<Caller, AuthError> {
-        let Some(auth) = &self.0 else { return Ok(Caller::Anybody) };
+        let Some(auth) = &self.0 else { return Ok(Caller::Unchecked) };
         match (&credentials.bearer, &credentials.certificate) {
             (Some(token), _) => auth.current().holder(token.as_ref().map_err(|error| *error)?, now),
             (None, Some(certificate)) => certificate.principal(now),
-            (None, None) if auth.current().bindings.welcome_all() => return Ok(Caller::Nameless),
+            (None, None) if auth.current().bindings.welcome_all() => return Ok(Caller::Anonymous),
             (None, None) => Err(AuthError::Missing),
         }
         .map(Caller::Known)
@@ -140,8 +140,8 @@ impl Guard {
     pub fn permits(&self, caller: &Caller, permission: Permission, place: Place<'_>) -> bool {
         let Some(auth) = &self.0 else { return true };
         let principal = match caller {
-            Caller::Anybody => return false,
-            Caller::Nameless => None,
+            Caller::Unchecked => return false,
+            Caller::Anonymous => None,
             Caller::Known(principal) => Some(principal),
         };
         auth.current().bindings.permit(principal, permission, place)
@@ -151,8 +151,8 @@ impl Guard {
     pub fn permits_somewhere(&self, caller: &Caller, permission: Permission) -> bool {
         let Some(auth) = &self.0 else { return true };
         let principal = match caller {
-            Caller::Anybody => return false,
-            Caller::Nameless => None,
+            Caller::Unchecked => return false,
+            Caller::Anonymous => None,
             Caller::Known(principal) => Some(principal),
         };
         auth.current().bindings.permit_somewhere(principal, permission)

@@ -532,8 +532,8 @@ fn roles_are_held_where_they_are_bound_and_nowhere_else() {
     ] {
         assert_eq!(permits(name, permission, project), expected, "{name} {permission} {project:?}");
     }
-    assert!(!guard.permits(&Caller::Anybody, DecisionsCreate, Place::project("d")));
-    assert!(Guard::default().permits(&Caller::Anybody, PolicyUpdate, Place::project("p")));
+    assert!(!guard.permits(&Caller::Unchecked, DecisionsCreate, Place::project("d")));
+    assert!(Guard::default().permits(&Caller::Unchecked, PolicyUpdate, Place::project("p")));
 }
 
 #[test]
@@ -580,7 +580,7 @@ fn who_says_nothing_is_asked_who_they_are_unless_all_users_may_ask() {
     assert_eq!(closed.caller(&Credentials::default(), NOW), Err(AuthError::Missing));
     let open = guard(dir.path(), &bound("allUsers"));
     let nameless = open.caller(&Credentials::default(), NOW).expect("let in");
-    assert_eq!((&nameless, nameless.principal()), (&Caller::Nameless, Some("allUsers")));
+    assert_eq!((&nameless, nameless.principal()), (&Caller::Anonymous, Some("allUsers")));
     // A bad credential is not forgiven for that.
     assert_eq!(open.caller(&bearing("guessed"), NOW), Err(AuthError::UnknownToken));
     let known = Caller::Known("user:a".parse().expect("a principal"));

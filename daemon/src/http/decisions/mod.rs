@@ -55,5 +55,5 @@ fn may_ask(authorizer: &Authorizer, caller: &Caller, request: &Request) -> Resul
 
 fn origin(caller: &Caller) -> Origin {
     let principal = caller.principal().map(str::to_owned);
-    Origin { door: Dialect::Decisions.name(), principal, review: None }
+    Origin { api: Dialect::Decisions.name(), principal, review: None }
 }

@@ -168,7 +168,7 @@ async fn decide(api: Arc<Api>, client: Client, batch: Batch) -> Vec<u8> {
     });
     let mut decisions = Ok(Vec::new());
     if !requests.is_empty() {
-        let origin = super::origin(caller.as_ref().unwrap_or(&Caller::Anybody));
+        let origin = super::origin(caller.as_ref().unwrap_or(&Caller::Unchecked));
         decisions = decide_in_slot(&api, client.holder, &origin, requests).await;
     }
     render(&lines, &decisions)

@@ -104,7 +104,7 @@ impl Authorizer {
     ) -> Result<(), HttpError> {
         let permission = match (route.access, caller) {
             (Access::Holds(permission), _) => permission,
-            (Access::Authenticated, Caller::Nameless) => return Err(AuthError::Missing.into()),
+            (Access::Authenticated, Caller::Anonymous) => return Err(AuthError::Missing.into()),
             (Access::HoldsInBody(permission), _) => {
                 let somewhere = self.guard.permits_somewhere(caller, permission);
                 let refusal = || refused(caller, permission, &resource(route, params));
@@ -195,8 +195,8 @@ fn iam_resource(resource: &str) -> Option<IamResource> {
 /// In Google's words, or that they should say who they are.
 fn refused(caller: &Caller, permission: Permission, resource: &str) -> HttpError {
     match caller {
-        Caller::Nameless => AuthError::Missing.into(),
-        Caller::Anybody | Caller::Known(_) => HttpError::PermissionDenied(format!(
+        Caller::Anonymous => AuthError::Missing.into(),
+        Caller::Unchecked | Caller::Known(_) => HttpError::PermissionDenied(format!(
             "Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
         )),
     }

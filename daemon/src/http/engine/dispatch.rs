@@ -219,7 +219,7 @@ async fn let_in(
 ) -> Result<Caller, HttpError> {
     let caller = engine.authorizer.caller(credentials);
     if route.access == Access::Anybody {
-        return Ok(caller.unwrap_or(Caller::Anybody));
+        return Ok(caller.unwrap_or(Caller::Unchecked));
     }
     let refused = match &caller {
         Ok(caller) => engine.authorizer.let_in(caller, route, params).await.err(),

@@ -18,7 +18,7 @@ impl Holder {
     pub(in crate::http) fn of(caller: &Caller, address: IpAddr) -> Self {
         match caller {
             Caller::Known(principal) => Self::Principal(principal.clone()),
-            Caller::Anybody | Caller::Nameless => Self::at(address),
+            Caller::Unchecked | Caller::Anonymous => Self::at(address),
         }
     }
 

@@ -14,6 +14,9 @@ use crate::metrics::{Group, LATENCY_BUCKETS};
 const CODES: [u16; 16] =
     [200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 500, 501, 503, 504, 0];
 
+/// The name that the label `api` had: exported beside it for one more release.
+const DOOR: &str = "door";
+
 /// The metrics of the server.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
@@ -41,12 +44,12 @@ impl HttpMetrics {
         let requests: IntCounterVec = group.counter_vec(
             "hallmark_http_requests_total",
             "Requests answered, by dialect and status.",
-            &["door", "code"],
+            &["api", DOOR, "code"],
         )?;
         let seconds = group.histogram_vec(
             "hallmark_http_request_seconds",
             "Seconds from the header of a request to its answer, by dialect.",
-            &["door"],
+            &["api", DOOR],
             &LATENCY_BUCKETS,
         )?;
         let sheds: IntCounterVec = group.counter_vec(
@@ -67,12 +70,13 @@ impl HttpMetrics {
         let of_dialect = |dialect: Dialect| {
             CODES.map(|code| {
                 let code = if code == 0 { "other".to_owned() } else { code.to_string() };
-                requests.with_label_values(&[dialect.name(), &code])
+                requests.with_label_values(&[dialect.name(), dialect.name(), &code])
             })
         };
         Ok(Self {
             requests: Dialect::ALL.map(of_dialect),
-            seconds: Dialect::ALL.map(|dialect| seconds.with_label_values(&[dialect.name()])),
+            seconds: Dialect::ALL
+                .map(|dialect| seconds.with_label_values(&[dialect.name(), dialect.name()])),
             sheds: ShedCause::ALL.map(|cause| sheds.with_label_values(&[cause.name()])),
             closed: ClosedCause::ALL.map(|cause| closed.with_label_values(&[cause.name()])),
             held_back: Held::ALL.map(|held| held_back.with_label_values(&[held.name()])),
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_counted_under_its_door_and_code() {
+    fn a_request_is_counted_under_its_api_and_code() {
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).expect("fresh registry");
         for dialect in Dialect::ALL {
@@ -131,11 +135,11 @@ mod tests {
             .encode_to_string(&registry.gather())
             .expect("counters encode");
         for line in [
-            r#"hallmark_http_requests_total{code="404",door="decisions"} 1"#,
-            r#"hallmark_http_requests_total{code="404",door="operations"} 1"#,
-            r#"hallmark_http_requests_total{code="other",door="unknown"} 1"#,
-            r#"hallmark_http_request_seconds_bucket{door="decisions",le="0.00005"} 1"#,
-            r#"hallmark_http_request_seconds_bucket{door="decisions",le="0.00002"} 0"#,
+            r#"hallmark_http_requests_total{api="decisions",code="404",door="decisions"} 1"#,
+            r#"hallmark_http_requests_total{api="operations",code="404",door="operations"} 1"#,
+            r#"hallmark_http_requests_total{api="unknown",code="other",door="unknown"} 1"#,
+            r#"hallmark_http_request_seconds_bucket{api="decisions",door="decisions",le="0.00005"} 1"#,
+            r#"hallmark_http_request_seconds_bucket{api="decisions",door="decisions",le="0.00002"} 0"#,
             r#"hallmark_http_shed_total{cause="body_bytes"} 1"#,
         ] {
             assert!(text.contains(line), "{line} in\n{text}");

@@ -116,8 +116,8 @@ pub(in crate::http) async fn evaluate(api: &Api, exchange: Exchange) -> Result<A
     })?;
     let pods = pods(&object.to_string())?;
     let principal = exchange.caller.principal().map(str::to_owned);
-    let door = Dialect::BinaryAuthorization.name();
-    let origin = Origin { door, principal, review: None };
+    let api_name = Dialect::BinaryAuthorization.name();
+    let origin = Origin { api: api_name, principal, review: None };
     match conformance(&api.gate, &origin, &name, pods, exchange.deadline).await {
         Ok(results) => answer(&exchange, response_to_json(&results)),
         Err(ConformanceError::NotInForce) => Err(api.resources.not_in_force(name).await.into()),

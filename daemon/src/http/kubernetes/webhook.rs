@@ -49,7 +49,7 @@ impl Cluster {
 
     /// Who asks in this dialect.
     pub(in crate::http) fn origin(&self, dialect: Dialect) -> Origin {
-        Origin { door: dialect.name(), principal: self.principal.clone(), review: None }
+        Origin { api: dialect.name(), principal: self.principal.clone(), review: None }
     }
 
     /// A request of this cluster for images, by nobody in particular in this namespace.
@@ -206,8 +206,7 @@ mod tests {
     #[tokio::test]
     async fn a_gate_that_is_late_has_not_decided() {
         let (gate, _turns, image) = holding_gate().await;
-        let (origin, now) =
-            (Origin { door: "test", principal: None, review: None }, Instant::now());
+        let (origin, now) = (Origin { api: "test", principal: None, review: None }, Instant::now());
         let cluster = Cluster {
             project: "p".parse().expect("a project"),
             name: "l.c".parse().expect("a cluster"),

@@ -133,8 +133,8 @@ async fn version_and_metrics_are_there() {
     let metrics = server.send(get("/metrics")).await;
     assert!(metrics.contains("\r\ncontent-type: text/plain; version=0.0.4\r\n"), "{metrics}");
     for line in [
-        r#"hallmark_http_requests_total{code="200",door="decisions"} 1"#,
-        r#"hallmark_http_request_seconds_count{door="decisions"} 1"#,
+        r#"hallmark_http_requests_total{api="decisions",code="200",door="decisions"} 1"#,
+        r#"hallmark_http_request_seconds_count{api="decisions",door="decisions"} 1"#,
         "hallmark_http_in_flight 0",
         "hallmark_http_connections 1",
     ] {

@@ -117,7 +117,7 @@ async fn a_store_that_fails_allows_nothing() {
 }
 
 #[tokio::test]
-async fn reviews_are_counted_by_their_door() {
+async fn reviews_are_counted_by_their_api() {
     let server = Server::start(ServerLimits::DEFAULT).await;
     for (path, body) in [
         (ADMISSION, admission("Pod")),
@@ -127,11 +127,10 @@ async fn reviews_are_counted_by_their_door() {
         assert_eq!(posted(&server, path, &body).await.0, 200);
         assert_eq!(posted(&server, path, &json!([])).await.0, 400);
     }
-    for door in ["admission_review", "image_review", "external_data"] {
+    for api in ["admission_review", "image_review", "external_data"] {
         for code in ["200", "400"] {
-            server
-                .shows(&format!(r#"hallmark_http_requests_total{{code="{code}",door="{door}"}} 1"#))
-                .await;
+            let labels = format!(r#"api="{api}",code="{code}",door="{api}""#);
+            server.shows(&format!("hallmark_http_requests_total{{{labels}}} 1")).await;
         }
     }
 }

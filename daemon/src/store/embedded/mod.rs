@@ -41,10 +41,10 @@ use super::{
     EvidencePage, EvidenceQuery, OccurrenceQuery, ProjectResources, Store, StoreError, Write,
 };
 use crate::auth::iam::{IamPolicy, IamResource};
-use crate::store::metrics::{StoreMetrics, StoreOperation};
 use crate::store::Told;
 use crate::store::Watch;
 use crate::store::WatchError;
+use crate::store::metrics::{StoreMetrics, StoreOperation};
 
 /// Policies, attestors, notes and occurrences in a directory of this daemon's own.
 ///
