@@ -49,6 +49,47 @@ fn the_words_are_those_of_the_field() {
     none(&faults);
 }
 
+/// A comment names its thing, or says what is done: a reader who scans the openings sees what there
+/// is.
+#[test]
+fn comments_open_with_a_noun_or_a_verb() {
+    let mut faults = Vec::new();
+    for source in sources() {
+        let mut before = "";
+        for line in &source.lines {
+            let text = line.text.trim();
+            let opening = ["/// ", "//! ", "// "].iter().find_map(|mark| text.strip_prefix(mark));
+            if let Some(opening) = opening.filter(|_| !before.starts_with("//")) {
+                let word = opening.split(' ').next().unwrap_or_default();
+                if ["What", "Whether", "How"].contains(&word) {
+                    faults.push(source.at(line, opening));
+                }
+            }
+            before = text;
+        }
+    }
+    none(&faults);
+}
+
+/// Words that nobody uses any more.
+#[test]
+fn comments_are_modern() {
+    const OLD: [&str; 7] =
+        ["anew", "for want of", "be had", "comes of", "come of", "came of", "in its stead"];
+    let mut faults = Vec::new();
+    for source in sources().iter().filter(|source| !source.path.starts_with("tests/tidy/")) {
+        for line in &source.lines {
+            let comment = line.comment.to_lowercase();
+            let words: Vec<_> = comment.split(|c: char| !c.is_alphanumeric()).collect();
+            let comment = format!(" {} ", words.join(" "));
+            if let Some(word) = OLD.iter().find(|word| comment.contains(&format!(" {word} "))) {
+                faults.push(source.at(line, &format!("`{word}`: {}", line.text.trim())));
+            }
+        }
+    }
+    none(&faults);
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut faults = Vec::new();
