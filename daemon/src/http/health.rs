@@ -36,7 +36,7 @@ pub(super) fn readyz(api: &Api, exchange: &Exchange) -> Result<Answer, HttpError
     // Of the snapshot that decides now: writes move it, as reloads do.
     let snapshot = api.gate.snapshots.current();
     state.generation = state.generation.map(|_| snapshot.generation);
-    // What cannot be recorded is denied: another replica may be able to.
+    // Decisions that cannot be recorded are denials: another replica may be able to record them.
     let audit = api.gate.audit.health();
     let recording = audit.fault.is_none();
     let ready = state.store_open && state.generation.is_some() && !draining && recording;
@@ -66,7 +66,7 @@ pub(super) fn readyz(api: &Api, exchange: &Exchange) -> Result<Answer, HttpError
     Ok(answer)
 }
 
-/// What runs here.
+/// The version that runs here.
 pub(super) fn version(_: &Api, _: &Exchange) -> Result<Answer, HttpError> {
     let version = Version {
         version: env!("CARGO_PKG_VERSION"),
@@ -101,7 +101,7 @@ struct ReadinessReport {
     draining: bool,
     #[serde(flatten)]
     state: State,
-    /// What is wrong with plugins, by instance; the last good keys of those that have any decide.
+    /// Faults of plugins, by instance; the last good keys of those that have any decide.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     plugin_errors: BTreeMap<String, String>,
     /// Key versions under names of Cloud KMS that no plugin serves now, and why.

@@ -112,7 +112,7 @@ routes! {
     }
 }
 
-/// What comes of an endpoint.
+/// The result of an endpoint.
 pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Written, HttpError>> + Send + 'a>>;
 
 /// Answers one request whose body has been read whole.
@@ -126,26 +126,26 @@ type StreamEndpoint = fn(
     Incoming,
 ) -> Result<Response<Channel<Bytes, StreamBroken>>, HttpError>;
 
-/// What endpoints need: everything behind the routes, and the engine that they run in. One per
-/// daemon.
+/// Common parts for endpoints: everything behind the routes, and the engine that they run in. One
+/// per daemon.
 pub struct Api {
     /// The server. Streams take its slots, operators are told of it.
     pub engine: Arc<Engine>,
-    /// What decides.
+    /// The gate, which decides.
     pub gate: Arc<Gate>,
     /// Reads and writes policies, attestors, notes and occurrences.
     pub resources: Resources,
     /// The keys that sign as Cloud KMS does.
     pub key_versions: KeyVersions,
-    /// What Kubernetes API servers are told beside the verdicts on pods.
+    /// Settings of the answers to Kubernetes API servers beside the verdicts on pods.
     pub kubernetes: Kubernetes,
-    /// What `/metrics` shows.
+    /// The metrics that `/metrics` shows.
     pub registry: Registry,
     /// Called before each answer of `/metrics`, for what is only measured when somebody looks.
     pub refresh: Box<dyn Fn() + Send + Sync>,
     /// When files were last looked at.
     pub look_metrics: LookMetrics,
-    /// What is wrong with keys of issuers of tokens.
+    /// The count of refused keys of issuers of tokens.
     pub auth_metrics: AuthMetrics,
 }
 

@@ -36,7 +36,7 @@ pub fn parse(json: &[u8]) -> Result<Request, HttpError> {
     Ok(request)
 }
 
-/// What a member says of who asks, where it says anything.
+/// The attribute of the caller in a member, if the member is there.
 fn attribute<T: FromStr<Err = AttributeError>>(
     member: &str,
     text: Option<&str>,

@@ -36,14 +36,14 @@ use crate::http::engine::slots::NoSlot;
 /// Batches that wait for their turn to be written, decided or being decided.
 const BATCHES_AHEAD: usize = 2;
 
-/// Who streams: asked anew for each batch, and charged for all of them.
+/// Who streams: checked again for each batch, and charged for all of them.
 #[derive(Clone, Debug)]
 struct Client {
     credentials: Credentials,
     holder: Holder,
 }
 
-/// Answers a stream of requests. For want of room, one of a client who has more of them ends.
+/// Answers a stream of requests. For lack of room, one of a client who has more of them ends.
 pub(in crate::http) fn stream(
     api: &Arc<Api>,
     credentials: Credentials,
@@ -158,8 +158,8 @@ struct Batch {
     line_bytes_max: usize,
 }
 
-/// Answers every line of a batch that is not blank. Who asks is asked anew for each batch: a stream
-/// may outlive its token.
+/// Answers every line of a batch that is not blank. The caller is checked again for each batch: a
+/// stream may outlive its token.
 async fn decide(api: Arc<Api>, client: Client, batch: Batch) -> Vec<u8> {
     let authorizer = &api.engine.authorizer;
     let caller = authorizer.caller(&client.credentials);
@@ -247,7 +247,7 @@ enum End {
     Error(HttpError),
 }
 
-/// What has arrived of a stream and is not yet in a batch.
+/// The part of a stream that has arrived and is not yet in a batch.
 #[derive(Debug)]
 struct Lines {
     buffer: BytesMut,

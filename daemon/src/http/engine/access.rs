@@ -23,7 +23,7 @@ use crate::resources::{ResourceError, Resources};
 /// Characters of a resource that a refusal and a record repeat: a whole name and some.
 const RESOURCE_CHARS_MAX: usize = 512;
 
-/// What a route takes to be used.
+/// The requirement for the use of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Nothing.
@@ -38,7 +38,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// Whether the use of the route is recorded as a write.
+    /// True if the use of the route is recorded as a write.
     pub fn writes(self) -> bool {
         match self {
             Self::Anybody | Self::Authenticated => false,
@@ -51,13 +51,13 @@ impl Access {
 #[derive(Debug)]
 pub(in crate::http) struct Peer {
     pub(in crate::http) certificate: Option<Arc<ClientCertificate>>,
-    /// What may be asked for at the listener.
+    /// The routes that may be asked for at the listener.
     pub(in crate::http) reach: Reach,
     /// Where from.
     pub(in crate::http) address: IpAddr,
     /// The place of the connection among others.
     pub(in crate::http) standing: Arc<Standing>,
-    /// What the connection has under way.
+    /// The requests and answers that the connection has under way.
     pub(in crate::http) flow: Arc<Flow>,
 }
 
@@ -120,8 +120,8 @@ impl Authorizer {
         self.check_on(caller, permission, place, &resource(route, params)).await
     }
 
-    /// Whether the caller may do this to `resource`, which lives there: by the configuration, or by
-    /// the IAM policy stored with the resource.
+    /// Checks that the caller may do this to `resource`, which lives there: by the configuration,
+    /// or by the IAM policy stored with the resource.
     pub(in crate::http) async fn check_on(
         &self,
         caller: &Caller,
@@ -138,7 +138,7 @@ impl Authorizer {
         }
     }
 
-    /// Whether the caller may do this there by the configuration alone.
+    /// Checks that the caller may do this there by the configuration alone.
     pub(in crate::http) fn check(
         &self,
         caller: &Caller,
@@ -177,8 +177,8 @@ impl Authorizer {
     }
 }
 
-/// What IAM policies are stored with: the policy of a project, an attestor, a note and, with it,
-/// its occurrences.
+/// The resource that an IAM policy is stored with: the policy of a project, an attestor, a note
+/// and, with it, its occurrences.
 fn iam_resource(resource: &str) -> Option<IamResource> {
     let segments: Vec<_> = resource.split('/').collect();
     match segments.as_slice() {

@@ -43,7 +43,7 @@ pub(in crate::http) struct WholeBody {
     pub(in crate::http) share: Share,
 }
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Coding {
     Identity,
@@ -56,7 +56,7 @@ impl Bodies {
         Self { limits, under_way: room(), bytes: room() }
     }
 
-    /// How many are under way.
+    /// The number of bodies under way.
     pub(in crate::http) fn count(&self) -> usize {
         self.under_way.used()
     }
@@ -68,7 +68,7 @@ impl Bodies {
     }
 
     /// Reads a body for `holder`. One that says beforehand that it is too large is refused unread.
-    /// The limits hold for what is sent and for what comes of it.
+    /// The limits hold for what is sent and for the result.
     pub(in crate::http) async fn read(
         &self,
         body: Incoming,
@@ -171,7 +171,7 @@ fn late(waited: Duration) -> HttpError {
     HttpError::BodyTimeout { seconds: waited.as_secs() }
 }
 
-/// What one body takes of the bytes that all have together.
+/// The share of one body in the bytes that all have together.
 #[derive(Debug)]
 pub(in crate::http) struct Share {
     room: Arc<Room>,
@@ -206,7 +206,7 @@ impl Share {
         }
     }
 
-    /// What `next` comes to, unless the share is given up for another before.
+    /// The result of `next`, unless the share is given up for another before.
     async fn unless_given_up<T>(&self, next: impl Future<Output = T>) -> Result<T, HttpError> {
         tokio::select! {
             biased;

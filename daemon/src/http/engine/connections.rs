@@ -96,7 +96,7 @@ impl Standing {
         self.is_known.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody was let in over the connection.
+    /// True if somebody was let in over the connection.
     pub(in crate::http) fn is_known(&self) -> bool {
         self.is_known.load(Ordering::Relaxed)
     }

@@ -40,7 +40,7 @@ use crate::http::Api;
 use crate::http::Endpoint;
 use crate::http::dialect::Dialect;
 
-/// How long past its deadline an endpoint that keeps deadlines itself has to say so better.
+/// Time past its deadline in which an endpoint that keeps deadlines itself may say so better.
 pub(in crate::http) const GRACE: Duration = Duration::from_millis(250);
 
 /// Answers one request, whatever happens.
@@ -188,7 +188,7 @@ async fn at_work(
     answer
 }
 
-/// What is known of a request before its body is read.
+/// The parts of a request that are known before its body is read.
 struct Asked {
     route: &'static Route,
     endpoint: Endpoint,
@@ -292,7 +292,7 @@ enum Content {
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
-/// How the body is compressed. Google's Java clients send gzip.
+/// The compression of the body. Google's Java clients send gzip.
 fn coding(headers: &HeaderMap) -> Result<Coding, HttpError> {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     match (codings.next().map(HeaderValue::as_bytes), codings.next()) {
@@ -304,8 +304,9 @@ fn coding(headers: &HeaderMap) -> Result<Coding, HttpError> {
     }
 }
 
-/// What the body is. One of no type is refused, because a web page can make a browser send such a
-/// body to any address without asking; so is a write without a body that does not say what it is.
+/// The type of the body. A body of no type is refused, because a web page can make a browser send
+/// such a body to any address without asking; so is a write without a body that does not say what
+/// it is.
 fn content(headers: &HeaderMap, route: &Route, is_empty: bool) -> Result<Content, HttpError> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         let needed = !is_empty || (route.access.writes() && route.method != Method::DELETE);

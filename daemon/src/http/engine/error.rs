@@ -63,7 +63,7 @@ pub enum HttpError {
     /// The body did not arrive in time. The caller is at fault.
     #[error("the body did not arrive within {seconds} s: send it faster or in smaller requests")]
     BodyTimeout {
-        /// How long the server waited.
+        /// Seconds that the server waited.
         seconds: u64,
     },
     /// The body ended early or its framing is broken.
@@ -105,7 +105,7 @@ pub enum HttpError {
     /// The daemon is going away; another replica answers.
     #[error("the daemon is draining: ask another replica")]
     Draining,
-    /// What the daemon stands on does not answer. The text is for the log.
+    /// Something that the daemon depends on does not answer. The text is for the log.
     #[error("temporarily unavailable: the daemon's log says why, try again")]
     Unavailable {
         /// For the log.
@@ -127,7 +127,7 @@ pub enum HttpError {
 pub struct FieldViolation {
     /// Dotted path; empty for the body itself.
     pub field: String,
-    /// What is wrong and what to do.
+    /// The problem, and what to do.
     pub description: String,
 }
 
@@ -137,7 +137,7 @@ impl HttpError {
         Self::Internal { inside: inside.into() }
     }
 
-    /// What was done could not be recorded.
+    /// An operation that was done, and could not be recorded.
     pub fn unrecorded(what: &str, error: &AuditError) -> Self {
         match error {
             AuditError::LimitExceeded { .. } => Self::AuditLimitExceeded,
@@ -240,7 +240,7 @@ impl HttpError {
                 };
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
-            // What is left of the body is not worth reading.
+            // The rest of the body is not worth reading.
             Self::PayloadTooLarge { .. } | Self::BodyTimeout { .. } | Self::BodyBroken => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }

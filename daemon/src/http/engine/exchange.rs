@@ -1,4 +1,4 @@
-//! What an endpoint is given, and helpers to read it and to answer.
+//! The input of an endpoint, and helpers to read it and to answer.
 
 use std::time::Instant;
 
@@ -88,10 +88,10 @@ impl From<Answer> for Written {
     }
 }
 
-/// What a write changed, for its record.
+/// The changes of a write, for its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// What was created, changed or deleted, where the path does not say.
+    /// The resources that were created, changed or deleted, if the path does not say.
     pub resources: Vec<String>,
     /// The etag before; `None` where there was none.
     pub etag_before: Option<String>,

@@ -15,18 +15,19 @@ use tokio::sync::Notify;
 
 use super::limits::ServerLimits;
 
-/// What an answer costs beside its bytes: the stream, its task and its headers, measured.
+/// Bytes that an answer costs beside its own: the stream, its task and its headers, measured.
 const ANSWER_OVERHEAD: usize = 4 << 10;
 
 /// Bytes of an answer that is made room for in any case: nearly every one is smaller.
 const ANSWER_BYTES_FREE: usize = 64 << 10;
 
-/// How long the longest held answer must have stood still before its connection makes room for
+/// Time that the longest held answer must have stood still before its connection makes room for
 /// others. Who reads takes a piece of an answer in less.
 const STANDING_STILL: Duration = Duration::from_secs(1);
 
-/// How often a small answer looks for connections to end. Each look goes through all answers, of
-/// which strangers may have half a million; a connection stands still for 20 looks before it ends.
+/// Interval at which small answers look for connections to end. Each look goes through all answers,
+/// of which strangers may have half a million; a connection stands still for 20 looks before it
+/// ends.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Requests that a client may call off at once and each second, before its connection is ended: as
@@ -47,7 +48,7 @@ pub(in crate::http) struct Flows {
     look_at: Mutex<Instant>,
 }
 
-/// What one connection has under way.
+/// The requests and answers that one connection has under way.
 #[derive(Debug)]
 pub(in crate::http) struct Flow {
     all: Arc<Flows>,
@@ -62,7 +63,7 @@ struct State {
     requests: usize,
     idle_since: Instant,
     next_id: u64,
-    /// What is held of each answer, and when the transport last took a piece of it.
+    /// The bytes held of each answer, and when the transport last took a piece of it.
     answers: BTreeMap<u64, (usize, Instant)>,
     bytes: usize,
     /// Why the connection must end at once, if it must.
@@ -102,7 +103,7 @@ impl ClosedCause {
     }
 }
 
-/// How much of a connection may be read.
+/// The extent to which a connection may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Reading {
     Freely,
@@ -208,7 +209,7 @@ impl Flow {
         }
     }
 
-    /// How much of the connection may be read now.
+    /// The extent to which the connection may be read now.
     ///
     /// One read may begin as many requests as HTTP/2 allows at once, each with its task, before any
     /// of them is looked at. So it is decided at the read.

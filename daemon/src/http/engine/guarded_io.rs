@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 use super::flow::{Flow, Reading};
 use super::limits::ServerLimits;
 
-/// What an HTTP/2 client with prior knowledge says first, RFC 9113 §3.4. The server waits for as
+/// The first bytes of an HTTP/2 client with prior knowledge, RFC 9113 §3.4. The server waits for as
 /// much of it as matches, with no time limit of its own.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -42,7 +42,7 @@ struct HeldBack {
 /// once its tables hold their headers.
 const PIECE_BYTES: usize = 64;
 
-/// How long a stranger with something under way rests before it is looked at again.
+/// Time that a stranger with something under way rests before it is looked at again.
 const REST: Duration = Duration::from_millis(250);
 
 /// Until it is clear which HTTP is spoken.
@@ -145,7 +145,7 @@ impl<T> GuardedIo<T> {
     }
 }
 
-/// What a write got rid of.
+/// The part of the waiting bytes that a write got rid of.
 enum Taken {
     Bytes(usize),
     /// Nothing waits any more.

@@ -1,4 +1,4 @@
-//! What the outside may ask of the server. Every limit has its source and its own error.
+//! Limits on requests from outside. Every limit has its source and its own error.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ pub struct ServerLimits {
     pub in_flight_max: usize,
     /// Requests that wait for one of those to end; one more is told 503, or one of whoever has most.
     pub waiting_max: usize,
-    /// How long they wait: an API server waits for 10 s unless told otherwise, and for 1 s at least.
+    /// The time that they wait: an API server waits for 10 s unless told otherwise, and for 1 s at
+    /// least.
     pub slot_patience: Duration,
     /// Bodies on their way in; for one more, the one that is longest under way makes room. Bounds
     /// memory as `in_flight_max` does.
@@ -55,7 +56,7 @@ pub struct ServerLimits {
     pub body_timeout: Duration,
     /// Between the bytes of an ndjson stream, either way.
     pub stream_idle_timeout: Duration,
-    /// How long a client may leave what is ready for it: 4 KiB of a connection, and 16 KiB of each
+    /// Time that a client may leave what is ready for it: 4 KiB of a connection, and 16 KiB of each
     /// answer, must be taken in this time.
     pub write_timeout: Duration,
     /// From the end of the body to the answer: the default of admission webhooks.
@@ -64,7 +65,7 @@ pub struct ServerLimits {
     pub http2_streams_max: u32,
     /// Between pings of an HTTP/2 connection, and how long the answer may take.
     pub http2_ping_interval: Duration,
-    /// How long a connection that is closed may go on sending before it is reset. As nginx's
+    /// Time that a connection that is closed may go on sending before it is reset. As nginx's
     /// `lingering_timeout`, shorter.
     pub linger_timeout: Duration,
     /// From the signal to stop to the end of the last connection. Kubernetes kills after 30 s.
@@ -81,7 +82,7 @@ pub const BATCH_BYTES: usize = 1 << 20;
 pub const BATCH_LINES: usize = 256;
 
 impl ServerLimits {
-    /// What the daemon uses unless told otherwise.
+    /// The limits that the daemon uses unless told otherwise.
     pub const DEFAULT: Self = Self {
         connections_max: 10_000,
         in_flight_max: 2_048,

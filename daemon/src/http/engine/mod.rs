@@ -34,16 +34,16 @@ use metrics::HttpMetrics;
 use readiness::Readiness;
 use writing::WriteLog;
 
-/// What serving a request needs, whatever it asks for. One per daemon.
+/// Common parts for serving requests, whatever they ask for. One per daemon.
 #[derive(Debug)]
 pub struct Engine {
-    /// What the outside may ask of the server.
+    /// Limits on requests from outside.
     pub limits: ServerLimits,
     /// Room for what is under way, within `limits`.
     pub capacity: Capacity,
     /// Counts requests, connections and sheds.
     pub metrics: HttpMetrics,
-    /// What TLS comes to.
+    /// Metrics of TLS.
     pub tls_metrics: TlsMetrics,
     /// If requests may come, and when that ends.
     pub readiness: Readiness,

@@ -21,11 +21,11 @@ const BURST: u32 = 100;
 const INTERVAL: Duration = Duration::from_millis(1_000 / PER_SECOND as u64);
 const AHEAD: Duration = Duration::from_millis(BURST as u64 * 1_000 / PER_SECOND as u64);
 
-/// How long the answer to a probe is held back at most: Kubernetes waits for a second.
+/// The longest time that the answer to a probe is held back: Kubernetes waits for a second.
 pub(in crate::http) const PROBE_DELAY_MAX: Duration = Duration::from_millis(500);
 
-/// How long a refusal, or a connection, is held back at most: API servers wait for 10 s. As many
-/// strangers as have room for a connection get a thousand a second among them.
+/// The longest time that a refusal, or a connection, is held back: API servers wait for 10 s. As
+/// many strangers as have room for a connection get a thousand a second among them.
 pub(in crate::http) const REFUSAL_DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// Interval at which addresses are forgotten that earned nothing lately.

@@ -1,4 +1,4 @@
-//! What makes the daemon ready for requests, and when that ends.
+//! The conditions under which the daemon is ready for requests, and when that ends.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::followed::LookTime;
 
-/// What `/readyz` says; fed by whoever opens, loads and drains.
+/// The state behind `/readyz`; fed by whoever opens, loads and drains.
 #[derive(Debug)]
 pub struct Readiness {
     state: Mutex<State>,
@@ -17,7 +17,7 @@ pub struct Readiness {
     draining: watch::Sender<bool>,
 }
 
-/// What is known of readiness, as `/readyz` tells it.
+/// The state of readiness, as `/readyz` tells it.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::http) struct State {
@@ -100,7 +100,7 @@ impl Readiness {
         self.draining.send_replace(true);
     }
 
-    /// Whether the daemon is going away.
+    /// True if the daemon is going away.
     pub fn is_draining(&self) -> bool {
         *self.draining.borrow()
     }

@@ -37,7 +37,7 @@ struct State {
     holders: HashMap<Holder, Held>,
 }
 
-/// What one holder has.
+/// The places of one holder.
 #[derive(Debug, Default)]
 struct Held {
     size: usize,

@@ -24,16 +24,16 @@ pub struct Route {
     pub method: Method,
     /// matchit 0.9 syntax: `{name}` is one segment or the part of it before a `:verb`.
     pub path: &'static str,
-    /// What it takes to be used.
+    /// The requirement for its use.
     pub access: Access,
-    /// What answers a whole body.
+    /// The endpoint that answers a whole body.
     pub endpoint: Endpoint,
-    /// What answers `application/x-ndjson`, where that is read.
+    /// The endpoint that answers `application/x-ndjson`, if that is read.
     pub(in crate::http) stream: Option<StreamEndpoint>,
     /// True if JSON is read under the content type of forms, which is curl's default.
     pub(in crate::http) reads_forms: bool,
-    /// What denies a whole body where there is no room to decide, where an answer is heeded and an
-    /// error may not be.
+    /// The endpoint that denies a whole body if there is no room to decide, for clients that heed
+    /// an answer and may not heed an error.
     pub(in crate::http) denial: Option<Endpoint>,
 }
 

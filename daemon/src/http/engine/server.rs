@@ -42,11 +42,11 @@ use crate::auth::certificate::ClientCertificate;
 use crate::http::Api;
 use crate::tls::Tls;
 
-/// What is said to one connection too many.
+/// The answer to one connection too many.
 const ONE_TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// How long accepting rests where the process has no file descriptor left.
+/// Time that accepting rests if the process has no file descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Bytes that an HTTP/2 client may send ahead, per stream and per connection: bounds what a
@@ -57,14 +57,14 @@ const HTTP2_CONNECTION_WINDOW: u32 = 512 << 10;
 /// Bytes of an answer that wait for an HTTP/2 client to take them, per stream.
 const HTTP2_SEND_BUFFER: usize = 64 << 10;
 
-/// How serving ended.
+/// The outcome of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
     /// Connections that were still at work when the drain timeout passed, and were cut off.
     pub cut_off: usize,
 }
 
-/// What may be asked for at a listener.
+/// The routes that may be asked for at a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Every route.
@@ -74,7 +74,7 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// How long a connection is held back at most.
+    /// The longest time that a connection is held back.
     fn delay_max(self) -> Duration {
         match self {
             Self::Everything => REFUSAL_DELAY_MAX,
@@ -83,12 +83,12 @@ impl Reach {
     }
 }
 
-/// What a listener is there for.
+/// The purpose of a listener.
 #[derive(Clone, Debug)]
 pub struct Entrance {
-    /// What may be asked for.
+    /// The routes that may be asked for.
     pub reach: Reach,
-    /// How its connections are protected; `None`: not at all.
+    /// The protection of its connections; `None`: not protected.
     pub tls: Option<Arc<Tls>>,
 }
 
@@ -187,8 +187,8 @@ impl Server {
     }
 }
 
-/// What the system is told of a connection: to send at once, and to give up on a peer that takes no
-/// byte of what it holds.
+/// Tells the system how to treat a connection: to send at once, and to give up on a peer that takes
+/// no byte of what it holds.
 fn prepare(socket: &TcpStream, limits: &ServerLimits) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let patience = u32::try_from(limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
@@ -325,7 +325,7 @@ async fn watch_over<I, S>(
             _ = looks.tick() => if let Some(cause) = flow.end(limits) {
                 engine.metrics.closed(cause);
                 speaking.as_mut().graceful_shutdown();
-                // What is under way has its time; what stands still does not get more.
+                // Requests under way have their time; those that stand still do not get more.
                 let rest = timeout(limits.request_deadline + GRACE, speaking).await;
                 return rest.map_or((), tell);
             },

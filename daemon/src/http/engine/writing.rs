@@ -1,5 +1,5 @@
-//! Writes, on the record: what is wanted, by whom, before anything is done, and what came of it
-//! before the answer leaves.
+//! Writes, on the record: what is wanted, by whom, before anything is done, and the result before
+//! the answer leaves.
 //!
 //! A write whose intent cannot be recorded is not carried out. One whose outcome cannot be recorded
 //! is answered as unavailable; it may have happened, and its intent says that it was begun. A write
@@ -25,8 +25,8 @@ use crate::audit::{Account, Audit, AuditError};
 use crate::auth::Caller;
 use crate::http::Api;
 
-/// How long the record of an outcome may take: the write is done, and this must not be lost for
-/// want of time.
+/// Time that the record of an outcome may take: the write is done, and its record must not be lost
+/// for lack of time.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Refusals of callers without a name that are recorded at once, and each second: enough to see
@@ -155,7 +155,8 @@ struct Bucket {
 }
 
 impl Nameless {
-    /// Whether one more may be recorded, and how many were left out since the last.
+    /// Takes room for one more record, if there is some, and answers how many were left out since
+    /// the last.
     fn take(&self, now: Instant) -> Option<u64> {
         let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let full = Bucket { left: NAMELESS_BURST, filled: now, left_out: 0 };

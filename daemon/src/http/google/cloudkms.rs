@@ -103,7 +103,7 @@ pub(in crate::http) async fn asymmetric_sign(
     answer(&exchange, signed.into())
 }
 
-/// What a client wants signed, and whether it sent a checksum along.
+/// The message or digest that a client wants signed, and whether it sent a checksum along.
 struct SignRequest {
     what: What,
     checked: bool,
@@ -130,7 +130,7 @@ async fn sign(
     Ok(versions.sign(version, what, deadline).await?.signature)
 }
 
-/// Whether digests of `hash` are what the key signs.
+/// Checks that digests of `hash` are what the key signs.
 fn check_hash(algorithm: SignatureAlgorithm, hash: HashFunction) -> Result<(), HttpError> {
     match algorithm.hash() {
         Some(wanted) if wanted == hash => Ok(()),
@@ -186,7 +186,7 @@ fn digest_bytes(field: &Field<'_>) -> Option<(HashFunction, Vec<u8>)> {
     Some((hash, bytes))
 }
 
-/// Whether a checksum was sent. One that is not that of `bytes` is an error.
+/// Says if a checksum was sent. One that is not that of `bytes` is an error.
 fn check(object: &Object<'_>, member: &'static str, bytes: &[u8]) -> Option<bool> {
     let Some(field) = object.get(member) else { return Some(false) };
     let sent = field.integer(0, i64::from(u32::MAX))?;

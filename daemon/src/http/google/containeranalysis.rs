@@ -148,7 +148,8 @@ pub(in crate::http) async fn patch_occurrence(
     exchange: Exchange,
 ) -> Result<Answer, HttpError> {
     let (name, patch) = (occurrence_name(&exchange)?, patch(&exchange)?);
-    // What results speaks for the note, as if it were created. The note is not among what changes.
+    // The patched occurrence speaks for the note, as if it were created. The note is not among what
+    // changes.
     let held = api.resources.occurrence(name.clone()).await?;
     may_attach(api, &exchange, [&held]).await?;
     let occurrence = api.resources.patch_occurrence(name, patch).await?;

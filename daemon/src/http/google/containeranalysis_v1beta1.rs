@@ -36,7 +36,7 @@ const OTHER_BODIES: [&str; 17] = [
     "vulnerabilityAssessment",
 ];
 
-/// Whether the path is one of v1beta1.
+/// True if the path is one of v1beta1.
 fn is_asked(exchange: &Exchange) -> bool {
     exchange.uri.path().starts_with("/v1beta1/")
 }

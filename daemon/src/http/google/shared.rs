@@ -1,4 +1,4 @@
-//! What the Google-shaped dialects share: names from the path, documents from the body, pages,
+//! Common parts of the Google-shaped dialects: names from the path, documents from the body, pages,
 //! and errors.
 //!
 //! Of the query parameters that every Google client may add only `alt` and `$alt` change anything

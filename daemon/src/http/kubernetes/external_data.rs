@@ -50,7 +50,7 @@ pub(in crate::http) async fn validate(api: &Api, exchange: Exchange) -> Result<A
     answer(items, system_error)
 }
 
-/// Denies all of them, for want of room.
+/// Denies all of them, for lack of room.
 pub(in crate::http) fn deny(_: &Api, exchange: &Exchange) -> Result<Answer, HttpError> {
     Cluster::of(exchange)?;
     keys(&exchange.body)?;

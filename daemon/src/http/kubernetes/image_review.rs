@@ -51,7 +51,7 @@ pub(in crate::http) async fn review(api: &Api, exchange: Exchange) -> Result<Ans
     json(&Answered { api_version: API_VERSION, kind: KIND, status })
 }
 
-/// Denies it, for want of room.
+/// Denies it, for lack of room.
 pub(in crate::http) fn deny(_: &Api, exchange: &Exchange) -> Result<Answer, HttpError> {
     request(&Cluster::of(exchange)?, &exchange.body)?;
     let status = Status::undecided(Undecided::Overloaded);

@@ -1,5 +1,5 @@
-//! What the dialects of Kubernetes share: whose cluster it is, how long there is to answer, and how a
-//! denial is put.
+//! Common parts of the dialects of Kubernetes: the cluster, the time to answer, and the wording of
+//! a denial.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ impl Cluster {
 /// When an answer is of use.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::http) struct Time {
-    /// What is not determined by then is denied as such.
+    /// The instant after which anything undetermined is denied as such.
     deadline: Instant,
     /// When the denial must be on its way, whatever happens.
     latest: Instant,

@@ -1,4 +1,4 @@
-//! What is answered.
+//! The content of answers.
 
 use hallmark_core::policy::{AdmissionRule, EnforcementMode};
 

@@ -1,4 +1,4 @@
-//! How serving ends.
+//! The end of serving.
 
 use super::*;
 

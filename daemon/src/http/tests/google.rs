@@ -16,7 +16,7 @@ struct Api {
     server: Server,
 }
 
-/// What came back: the status, and the body as JSON.
+/// The answer: the status, and the body as JSON.
 type Answered = (u16, Value);
 
 impl Api {

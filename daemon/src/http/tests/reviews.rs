@@ -11,7 +11,7 @@ use super::ServerLimits;
 use super::image;
 use super::requiring_world;
 
-/// What comes back of a body, and how long it took.
+/// The answer to a body, and the time it took.
 async fn posted(server: &Server, path: &str, body: &Value) -> (u16, Value, Duration) {
     let started = Instant::now();
     let answer = server.post(path, "content-type: application/json\r\n", body.to_string()).await;

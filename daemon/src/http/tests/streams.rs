@@ -98,7 +98,7 @@ async fn a_line_that_is_no_request_is_answered_by_number_and_the_stream_goes_on(
     }
 }
 
-/// How many decisions were made.
+/// The number of decisions that were made.
 fn decided(server: &Server) -> usize {
     let metrics = server.metrics();
     let counts = metrics.lines().filter(|line| line.starts_with("hallmark_decisions_total{"));

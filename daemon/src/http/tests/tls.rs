@@ -1,4 +1,4 @@
-//! What a TLS handshake may cost.
+//! Limits on the cost of a TLS handshake.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What the API server is told.
+//! Answers to the API server.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -76,7 +76,7 @@ impl Verdict {
     }
 }
 
-/// What was judged.
+/// The object that was judged.
 #[derive(Debug)]
 pub(super) struct Reviewed<'a> {
     pub(super) kind: String,
@@ -119,7 +119,7 @@ impl Reviewed<'_> {
         Verdict { warnings, ..Verdict::allowed() }
     }
 
-    /// What is said where enforcement was lifted.
+    /// The warnings of a decision whose enforcement was lifted.
     fn lifted(&self, decision: &Decision) -> Vec<String> {
         if decision.break_glass {
             let count = denied(decision).count();

@@ -1,8 +1,8 @@
 //! AdmissionReview of `admission.k8s.io/v1` and `v1beta1`, validating: may the images of this object run?
 //!
-//! `wire` reads the review, [`crate::workload`] finds the images, `answer` says what came of it. A review that
-//! has a uid is answered with 200 whatever is wrong with its object, for an API server may be told
-//! to let pass what it gets no answer to; an answer that denies it heeds.
+//! `wire` reads the review, [`crate::workload`] finds the images, `answer` states the result. A
+//! review that has a uid is answered with 200 whatever is wrong with its object, for an API server
+//! may be told to let pass what it gets no answer to; an answer that denies it heeds.
 
 mod answer;
 mod wire;
@@ -46,7 +46,7 @@ pub(in crate::http) async fn review(api: &Api, exchange: Exchange) -> Result<Ans
     json(&verdict.reviewed(api_version, &uid))
 }
 
-/// Denies what would have to be judged, for want of room.
+/// Denies what would have to be judged, for lack of room.
 pub(in crate::http) fn deny(api: &Api, exchange: &Exchange) -> Result<Answer, HttpError> {
     let request = wire::parse(&exchange.body)?;
     let verdict = match Case::of(&request, api.kubernetes) {
@@ -57,7 +57,7 @@ pub(in crate::http) fn deny(api: &Api, exchange: &Exchange) -> Result<Answer, Ht
     json(&verdict.reviewed(request.api_version, &request.uid))
 }
 
-/// What is to be done about a request.
+/// The treatment of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Case {
     /// It starts no image.
@@ -73,7 +73,7 @@ struct Judged {
     /// Holds one image at least.
     pod: Pod,
     carried_by: Kind,
-    /// Whatever comes of it is a warning at most.
+    /// The result is a warning at most.
     advisory: bool,
 }
 
@@ -93,7 +93,7 @@ enum Refusal {
 
 impl Refusal {
     fn message(&self) -> String {
-        // What the object says may be of any length.
+        // The texts of the object may be of any length.
         Excerpt::<512>(&self.to_string()).to_string()
     }
 }
@@ -191,7 +191,7 @@ async fn judge(
     }
 }
 
-/// What the audit record says of the request.
+/// The part of the audit record about the request.
 fn asked(request: AdmissionRequest<'_>, advisory: bool) -> Review {
     let kind = match request.kind.group.as_ref() {
         "" => request.kind.kind.as_ref().into(),

@@ -19,7 +19,7 @@ pub(super) const KIND: &str = "AdmissionReview";
 /// Bytes of a uid that is given back. Kubernetes makes UUIDs of 36.
 const UID_BYTES_MAX: usize = 256;
 
-/// What the API server asks.
+/// The request of the API server.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AdmissionRequest<'a> {
@@ -42,7 +42,7 @@ pub(super) struct AdmissionRequest<'a> {
     pub(super) dry_run: Option<bool>,
 }
 
-/// What an object is, in whatever version.
+/// The group and kind of an object, in whatever version.
 #[derive(Debug, Deserialize)]
 pub(super) struct GroupKind<'a> {
     #[serde(borrow, default)]
