@@ -75,7 +75,7 @@ pub(super) struct Create {
     /// The signature, - for standard input.
     #[arg(long, value_name = "FILE")]
     signature_file: PathBuf,
-    /// What was signed, where it is not what create-signature-payload prints.
+    /// The payload that was signed, if it is not the one that create-signature-payload prints.
     #[arg(long, value_name = "FILE")]
     payload_file: Option<PathBuf>,
     /// The id of the key that signed, as the attestor has it.
@@ -89,8 +89,8 @@ pub(super) struct SignAndCreate {
     place: Place,
     #[command(flatten)]
     signer: Signer,
-    /// What the signature names its key by, instead of the hash of the key file or the name of the
-    /// key version.
+    /// The id by which the signature names its key, instead of the hash of the key file or the name
+    /// of the key version.
     #[arg(long, value_name = "ID")]
     public_key_id_override: Option<String>,
     /// Sign the DSSE pre-authentication encoding of the payload. The payload itself is filed.
@@ -114,7 +114,7 @@ pub(super) struct List {
     artifact_url: Option<String>,
     #[command(flatten)]
     target: Target,
-    /// How to print them.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }

@@ -56,7 +56,7 @@ pub(super) enum Attestors {
 pub(super) struct All {
     #[command(flatten)]
     target: Target,
-    /// How to print them.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }

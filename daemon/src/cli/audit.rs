@@ -22,7 +22,7 @@ pub(super) enum Audit {
         /// on right after it. Proves that nothing up to it was cut off; the log may have grown.
         #[arg(long, value_name = "SHA256")]
         head: Option<LineHash>,
-        /// How to print the result.
+        /// Output format.
         #[arg(long, default_value = "text")]
         format: Format,
     },

@@ -43,7 +43,7 @@ impl Target {
         self.project.as_deref().context("which project? say --project P or set HALLMARK_PROJECT")
     }
 
-    /// Whether to go on without asking.
+    /// True if the command goes on without asking.
     pub(super) fn quiet(&self) -> bool {
         self.quiet
     }
@@ -78,7 +78,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// Whether `error` is a refusal with this status word.
+    /// True if `error` is a refusal with this status word.
     pub(super) fn is(error: &anyhow::Error, word: &str) -> bool {
         error.downcast_ref::<Self>().is_some_and(|refused| refused.word == word)
     }
@@ -196,7 +196,7 @@ impl Client {
         format!("{} answered {status} without JSON", self.endpoint)
     }
 
-    /// What an answer that is not 200 says.
+    /// The error that an answer other than 200 reports.
     fn refused(&self, status: StatusCode, answer: &[u8]) -> anyhow::Error {
         let Ok(answer) = serde_json::from_slice::<Value>(answer) else {
             return anyhow!(self.not_json(status));

@@ -17,12 +17,12 @@ pub(super) struct Decide {
     question: Question,
     #[command(flatten)]
     target: Target,
-    /// How to print the decision.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }
 
-/// What is asked.
+/// The question to the daemon.
 #[derive(Debug, Args)]
 pub(super) struct Question {
     /// The images, as a workload names them: registry/repository@sha256:…

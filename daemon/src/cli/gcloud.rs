@@ -1,5 +1,5 @@
-//! What lets a script say `hallmark` where it said `gcloud`: the words `container binauthz`, and
-//! flags before the first word.
+//! Compatibility with `gcloud`, so that a script can say `hallmark` instead: the words
+//! `container binauthz`, and flags before the first word.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ const LEADING_SWITCHES: [&str; 2] = ["--quiet", "-q"];
 const TRACKS: [&str; 2] = ["beta", "alpha"];
 
 /// `hallmark [FLAGS] [beta|alpha] [container binauthz] VERB …` as `hallmark VERB … [FLAGS]`.
-/// What is anything else stays as it is, for the parser to refuse.
+/// Anything else stays as it is, for the parser to refuse.
 pub(super) fn arguments(given: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut given: Vec<OsString> = given.into_iter().collect();
     if given.is_empty() {
@@ -32,7 +32,7 @@ pub(super) fn arguments(given: impl IntoIterator<Item = OsString>) -> Vec<OsStri
     given
 }
 
-/// How many of `words` are flags before the first word.
+/// The number of `words` that are flags before the first word.
 fn leading(words: &[OsString]) -> usize {
     let mut count = 0;
     while let Some(text) = words.get(count).and_then(|word| word.to_str()) {

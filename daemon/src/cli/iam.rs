@@ -11,7 +11,7 @@ use super::client::{Client, Refused};
 use super::documents;
 use super::output::{self, Format};
 
-/// How often a change is tried anew where another came between. Google's tool: as often.
+/// Tries of a change, if others come between. Google's tool: as many.
 const TRIES_MAX: usize = 3;
 
 /// Who is bound to what.
@@ -20,7 +20,7 @@ pub(super) struct Binding {
     /// Who: user:ada@example.com, serviceAccount:ci@example.com, group:…
     #[arg(long)]
     member: String,
-    /// What they may do, such as roles/binaryauthorization.policyViewer.
+    /// Role of the binding, such as roles/binaryauthorization.policyViewer.
     #[arg(long)]
     role: String,
     /// None is the only one there is: conditions are not evaluated.

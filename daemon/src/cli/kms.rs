@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use super::client::{Client, Target, encode};
 use super::output::string;
 
-/// What precedes the name of a key version in the id of its key.
+/// The prefix before the name of a key version in the id of its key.
 const KEY_ID_PREFIX: &str = "//cloudkms.googleapis.com/v1/";
 /// The collections of the name of a key version.
 const COLLECTIONS: [&str; 5] =
@@ -92,7 +92,7 @@ fn whole(name: &str) -> anyhow::Result<KeyName> {
 }
 
 impl KeyName {
-    /// What signatures name the key by.
+    /// The id by which signatures name the key.
     pub(super) fn key_id(&self) -> String {
         let segments: Vec<_> =
             COLLECTIONS.iter().zip(&self.0).map(|(name, id)| format!("{name}/{id}")).collect();

@@ -87,7 +87,7 @@ enum Command {
     },
 }
 
-/// How a command ended that did not fail.
+/// The outcome of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// Done, or allowed: exit code 0.

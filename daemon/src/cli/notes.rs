@@ -14,12 +14,12 @@ pub(super) enum Notes {
     Create {
         /// Id of the note.
         note: String,
-        /// What an attestation under it says, for people.
+        /// Meaning of an attestation under it, for people.
         #[arg(long, default_value = "")]
         description: String,
         #[command(flatten)]
         target: Target,
-        /// How to print it.
+        /// Output format.
         #[arg(long, default_value = "yaml")]
         format: Format,
     },
@@ -29,7 +29,7 @@ pub(super) enum Notes {
         note: String,
         #[command(flatten)]
         target: Target,
-        /// How to print it.
+        /// Output format.
         #[arg(long, default_value = "yaml")]
         format: Format,
     },

@@ -1,4 +1,4 @@
-//! What every verb takes that asks a daemon for one resource and prints it.
+//! Arguments of every verb that asks a daemon for one resource and prints it.
 
 use clap::Args;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::output::{self, Format};
 pub(super) struct OnDaemon {
     #[command(flatten)]
     pub(super) target: Target,
-    /// How to print it.
+    /// Output format.
     #[arg(long, default_value = "yaml")]
     pub(super) format: Format,
 }

@@ -1,4 +1,4 @@
-//! How results are printed.
+//! Printing of results.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 use hallmark_core::excerpt::Excerpt;
 use serde_json::Value;
 
-/// How results are printed.
+/// Printing of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// One document, as the files of resources are written.

@@ -47,7 +47,7 @@ pub(super) struct List {
     platform: String,
     #[command(flatten)]
     target: Target,
-    /// How to print them.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }

@@ -113,7 +113,7 @@ pub(super) struct Try {
     question: Question,
     #[command(flatten)]
     target: Target,
-    /// How to print the decision.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }

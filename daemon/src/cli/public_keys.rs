@@ -46,7 +46,7 @@ pub(super) struct Add {
     /// A PEM file with the key (SubjectPublicKeyInfo).
     #[arg(long, value_name = "FILE", requires = "pkix_public_key_algorithm")]
     pkix_public_key_file: Option<PathBuf>,
-    /// What the key signs with, such as ecdsa-p256-sha256.
+    /// The algorithm that the key signs with, such as ecdsa-p256-sha256.
     #[arg(long, value_name = "ALGORITHM")]
     pkix_public_key_algorithm: Option<String>,
     /// A file with the armored OpenPGP certificate.
@@ -57,7 +57,7 @@ pub(super) struct Add {
     /// A key that a plugin holds, by its URI, such as file:///etc/hallmark/keys/release.pem.
     #[arg(long, value_name = "URI", conflicts_with_all = ["pkix_public_key_file", "pgp_public_key_file", "public_key_id_override"])]
     key_reference: Option<String>,
-    /// What signatures name the key by, instead of the hash of the key.
+    /// The id by which signatures name the key, instead of the hash of the key.
     #[arg(long, value_name = "ID")]
     public_key_id_override: Option<String>,
 }

@@ -61,14 +61,14 @@ pub(super) struct Serve {
     /// Where the audit log lies. [default: audit in the data directory]
     #[arg(long, value_name = "DIR")]
     audit_dir: Option<PathBuf>,
-    /// What an answer promises of its audit record: write survives a crash of the daemon, fsync a
-    /// power failure. [default: write]
+    /// The promise of an answer about its audit record: write survives a crash of the daemon, fsync
+    /// a power failure. [default: write]
     #[arg(long, value_name = "write|fsync", value_parser = durability)]
     audit_durability: Option<Durability>,
-    /// What to log, in the syntax of RUST_LOG.
+    /// Log filter, in the syntax of RUST_LOG.
     #[arg(long, value_name = "FILTER", env = "HALLMARK_LOG", default_value = "info")]
     log: String,
-    /// How log lines look.
+    /// Format of log lines.
     #[arg(long, default_value = "text")]
     log_format: log::Format,
 }
@@ -80,7 +80,7 @@ impl Serve {
         Ok(Outcome::Done)
     }
 
-    /// What the flags and the file say together.
+    /// The configuration from the flags and the file together.
     pub(super) fn config(self) -> anyhow::Result<Config> {
         let below = self.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
         let cores = std::thread::available_parallelism().context("how many cores are there?")?;

@@ -32,8 +32,8 @@ pub(super) struct Signer {
         conflicts_with = "keyversion"
     )]
     key: Option<String>,
-    /// What the file signs with, such as rsa-pss-4096-sha256. Needed for RSA; other keys have one
-    /// way.
+    /// The algorithm that the file signs with, such as rsa-pss-4096-sha256. Needed for RSA; other
+    /// keys have one way.
     #[arg(long, requires = "key")]
     algorithm: Option<String>,
     /// A file that holds the passphrase of an OpenPGP secret key.

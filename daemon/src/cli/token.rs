@@ -14,7 +14,7 @@ use crate::plugin::{Catalog, PluginConfig};
 /// The variable that holds the PIN where no file does.
 const PIN_VARIABLE: &str = "HALLMARK_PIN";
 
-/// How a token is reached.
+/// Access to a token.
 #[derive(Debug, Args)]
 pub(super) struct Token {
     /// The PKCS#11 library of the token's vendor, for --key pkcs11:…

@@ -11,7 +11,7 @@ use super::subject::Subject;
 use crate::cli::Outcome;
 use crate::cli::output::{self, Format, string};
 
-/// What starting, loading and ending may take beside the measurements.
+/// Time that starting, loading and ending may take beside the measurements.
 const GRACE: Duration = Duration::from_secs(60);
 /// Calls of the contract that take batches.
 const CALLS: u32 = 3;
@@ -33,7 +33,7 @@ pub(in crate::cli) struct Bench {
     /// In a worker, as the daemon runs plugins that are not its own.
     #[arg(long)]
     worker: bool,
-    /// How to print the numbers.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }

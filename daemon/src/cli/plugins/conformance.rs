@@ -33,7 +33,7 @@ pub(in crate::cli) struct Conformance {
     /// Seconds after which a check counts as hung.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     deadline: u64,
-    /// How to print the findings.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }

@@ -17,7 +17,7 @@ pub(in crate::cli) struct Inspect {
     /// The plugin.
     #[arg(value_name = "FILE.so")]
     file: PathBuf,
-    /// How to print it.
+    /// Output format.
     #[arg(long, default_value = "yaml")]
     format: Format,
 }

@@ -20,7 +20,7 @@ use crate::plugin::{Catalog, InstanceStatus};
 pub(in crate::cli) struct List {
     #[command(flatten)]
     from: From,
-    /// How to print them.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }
@@ -32,7 +32,7 @@ pub(in crate::cli) struct Describe {
     name: String,
     #[command(flatten)]
     from: From,
-    /// How to print it.
+    /// Output format.
     #[arg(long, default_value = "yaml")]
     format: Format,
 }

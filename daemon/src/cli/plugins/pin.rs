@@ -17,7 +17,7 @@ pub(in crate::cli) struct Pin {
     /// The plugin.
     #[arg(value_name = "FILE.so")]
     file: PathBuf,
-    /// How to print it: `table` is TOML to paste.
+    /// Output format: `table` is TOML to paste.
     #[arg(long, default_value = "table")]
     format: Format,
 }

@@ -11,7 +11,7 @@ use super::subject::Subject;
 use crate::cli::Outcome;
 use crate::cli::output::{self, Format, string};
 
-/// How long all steps together may take.
+/// Time that all steps together may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Load a plugin in a process of its own, make an instance, list its keys, end it.
@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(in crate::cli) struct Probe {
     #[command(flatten)]
     subject: Subject,
-    /// How to print what was seen.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }

@@ -22,7 +22,7 @@ pub(super) struct Subject {
     /// A signature in the plugin's own format, for it to take apart; may be repeated.
     #[arg(long, value_name = "FILE")]
     blob: Vec<PathBuf>,
-    /// What was signed, where the --blob does not hold it.
+    /// The payload that was signed, if the --blob does not hold it.
     #[arg(long, value_name = "FILE", requires = "blob")]
     payload: Option<PathBuf>,
     /// An environment variable that its worker sees, such as SOFTHSM2_CONF; may be repeated.

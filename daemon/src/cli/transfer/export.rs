@@ -51,7 +51,7 @@ impl Export {
         let mut tree =
             Tree { root, written: BTreeSet::new(), iam_policies: 0, left_out: LeftOut::default() };
         let client = self.on.connect()?;
-        // What refers is read before what it refers to, so that what is referred to is there.
+        // A resource that refers to another is read before it, so that the other is there.
         let policy = policy(&client, &project, &mut tree)?;
         let platform_policies = platform_policies(&client, &project, &mut tree)?;
         let attestors = attestors(&client, &project, &mut tree)?;

@@ -92,7 +92,7 @@ fn all(project: &ProjectId) -> OccurrenceQuery {
     }
 }
 
-/// What was done about a resource.
+/// The action taken on a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Done {
     Created,
@@ -271,7 +271,7 @@ impl Transfer {
         Ok(json!({"created": created, "updated": 0, "unchanged": unchanged}))
     }
 
-    /// What each occurrence of the project on the daemon is known by.
+    /// The content id of each occurrence of the project on the daemon.
     fn content_ids(&self) -> anyhow::Result<BTreeSet<String>> {
         let mut ids = BTreeSet::new();
         let path = self.path("occurrences?pageSize=1000");

@@ -1,4 +1,4 @@
-//! What an export does not hold, although decisions may rest on it.
+//! Parts that an export does not hold, although decisions may rest on them.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ impl Cause {
     }
 }
 
-/// What an export does not hold, by cause.
+/// Counts of the parts that an export does not hold, by cause.
 #[derive(Debug, Default)]
 pub(super) struct LeftOut(BTreeMap<Cause, BTreeMap<String, usize>>);
 

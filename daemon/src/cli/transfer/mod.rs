@@ -70,7 +70,7 @@ fn without(resource: &Value, members: &[&str]) -> Value {
     rest.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into()
 }
 
-/// What an occurrence in normal form is known by.
+/// The id of an occurrence in normal form, made from its content.
 fn content_id(normal: &Value) -> String {
     // The members of an object are kept in the order of the alphabet, so this is one text.
     let hash = Sha256::digest(normal.to_string());

@@ -1,7 +1,7 @@
 //! `hallmark validate-running`: what of that which runs would be denied today, and why.
 //!
-//! `pods` reads what runs, `verdict` asks the daemon about it, each thing once, and `report` says
-//! what came of it.
+//! `pods` reads what runs, `verdict` asks the daemon about it, each thing once, and `report` shows
+//! the results.
 
 mod pods;
 mod report;
@@ -45,15 +45,15 @@ pub(super) struct ValidateRunning {
     cluster: Option<String>,
     #[command(flatten)]
     target: Target,
-    /// How to print the report.
+    /// Output format.
     #[arg(long, value_enum, default_value = "table")]
     format: ReportFormat,
 }
 
-/// How to print the report.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ReportFormat {
-    /// What would be denied, in columns for people.
+    /// Pods that would be denied, in columns for people.
     Table,
     /// Everything, as one document.
     Json,

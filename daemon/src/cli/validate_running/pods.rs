@@ -1,4 +1,4 @@
-//! What runs: the pods of a cluster, as `kubectl` prints them.
+//! The pods that run in a cluster, as `kubectl` prints them.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ impl Running {
     }
 }
 
-/// What is known of a pod beside its specification.
+/// The parts of a pod beside its specification.
 #[derive(Deserialize)]
 struct Observed {
     metadata: Metadata,
@@ -158,7 +158,8 @@ fn digest(image_id: &str) -> Option<String> {
     digest.starts_with("sha256:").then(|| digest.to_owned())
 }
 
-/// What made the pod. A ReplicaSet of a Deployment is named for it, with a hash behind.
+/// The workload that made the pod. A ReplicaSet of a Deployment is named for it, with a hash
+/// behind.
 fn workload(name: &str, metadata: &Metadata) -> String {
     let Some(owner) = metadata.owner_references.iter().find(|owner| owner.controller) else {
         return format!("Pod/{name}");

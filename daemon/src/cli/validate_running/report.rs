@@ -1,4 +1,4 @@
-//! What came of it, by namespace and workload, by digest, and in numbers.
+//! The results, by namespace and workload, by digest, and in numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -85,7 +85,7 @@ impl<'a> Report<'a> {
         report
     }
 
-    /// Whether every pod would be let in.
+    /// True if every pod would be let in.
     pub(super) fn is_clean(&self) -> bool {
         self.count(Fate::Denied) + self.count(Fate::Undetermined) == 0
     }

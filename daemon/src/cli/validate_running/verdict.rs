@@ -1,4 +1,4 @@
-//! What the daemon is asked, each thing once, and what it says.
+//! Questions to the daemon, each asked once, and its answers.
 
 use std::collections::BTreeSet;
 
@@ -59,7 +59,7 @@ impl Question {
     }
 }
 
-/// What would become of it today, the worst last.
+/// The fate of an image if it were started today, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fate {
     Allowed,
@@ -84,7 +84,7 @@ impl Fate {
     }
 }
 
-/// What the daemon says of one image.
+/// The daemon's verdict on one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) fate: Fate,
