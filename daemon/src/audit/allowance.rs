@@ -1,5 +1,5 @@
-//! How many bytes each principal may have recorded: one that asks without end must not fill the
-//! disk that the records of all others need.
+//! Bytes that each principal may have recorded: one that asks without end must not fill the disk
+//! that the records of all others need.
 //!
 //! A bucket for each principal fills with time and is emptied by records. Whoever finds it empty is
 //! denied; the last record before that may take more than was left, and is paid back first. As the

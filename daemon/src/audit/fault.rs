@@ -1,4 +1,4 @@
-//! What can be wrong with a log: at its opening, and while it is written.
+//! Faults of a log: at its opening, and while it is written.
 
 use std::io;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub enum LogFault {
     Refused {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The file has no name any more.
@@ -57,7 +57,7 @@ pub enum LogFault {
         path: PathBuf,
         /// Its bytes.
         found: u64,
-        /// What they should be.
+        /// The bytes that it should have.
         written: u64,
     },
     /// Its last line is another.
@@ -71,7 +71,7 @@ pub enum LogFault {
     Unsynced {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: String,
     },
     /// The lock was lost, and another process has it.

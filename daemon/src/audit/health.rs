@@ -15,7 +15,7 @@ struct State {
     warning: Option<String>,
 }
 
-/// What is wrong with the log, if anything.
+/// Faults of the log, if it has any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Why no record can be written, or not the next large one, so that what asks is denied.

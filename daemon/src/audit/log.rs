@@ -26,8 +26,8 @@ const CHAIN_BYTES_MAX: usize = 160;
 /// microsecond. The rest is read back every second.
 const END_BYTES_MAX: usize = 16 << 10;
 
-/// What a line holds beside its place in the chain: a JSON object with at least one member, short
-/// enough for a line that the verifier reads.
+/// The content of a line beside its place in the chain: a JSON object with at least one member,
+/// short enough for a line that the verifier reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body(Bytes);
 
@@ -75,11 +75,11 @@ pub struct Log {
     is_left: bool,
     /// The lines that were appended last, if this process did.
     buffer: Vec<u8>,
-    /// What is read back of them.
+    /// The bytes that are read back of them.
     read_back: Vec<u8>,
 }
 
-/// How a damaged log became good again.
+/// The repair of a damaged log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mended {
     /// The file is as it was left: nothing is lost.
@@ -302,7 +302,7 @@ impl Log {
             return Ok(None);
         }
         self.directory.keep()?;
-        // What was not acknowledged does not stay behind in a file that is left.
+        // Lines that were not acknowledged do not stay behind in a file that is left.
         drop(self.cut());
         self.is_left = true;
         let (first_seq, next_seq) = (self.first_seq, self.next_seq);
@@ -319,7 +319,7 @@ impl Log {
         if is_at(&self.file, &self.path).unwrap_or(false) {
             self.cut().map_err(|source| self.refused(source))?;
         }
-        // What is no log at all is no end of this one.
+        // A file that is no log at all is no end of this one.
         let Ok(tail) = Tail::read(&mut file, self.first_seq) else { return Ok(false) };
         let is_whole = tail.is_end_of(self);
         if is_whole {
@@ -376,7 +376,7 @@ fn begin_file(path: &Path, lines: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// What the end of a file says about how to go on.
+/// The end of a file, which says where to go on.
 struct Tail {
     whole_bytes: u64,
     torn_bytes: u64,

@@ -9,7 +9,7 @@ use super::log::{Body, BodyTooLong, Mended};
 /// The type of the line that continues the chain in a new file.
 pub(super) const CONTINUED: &str = "logContinued";
 
-/// What went wrong with the log, and is over.
+/// A fault of the log that is over.
 #[derive(Debug)]
 pub(super) struct Outage<'a> {
     /// The fault.

@@ -61,7 +61,7 @@ async fn a_spoiled_file_is_noticed_by_an_append_and_the_chain_goes_on_elsewhere(
         assert_eq!(first["type"], "logContinued", "{name}: {newest}");
         assert_eq!((&first["firstSeq"], &first["lastSeq"]), (&1.into(), &2.into()), "{name}");
         assert!(newest.contains(r#""n":3"#) && !newest.contains(r#""n":2"#), "{name}: {newest}");
-        // What was damaged is found as long as it lies there.
+        // The damage is found as long as the file lies there.
         let whole = verify(&dir, None);
         match std::fs::exists(dir.join("audit-00000000000000000001.jsonl")).expect("looks") {
             true => drop(whole.expect_err(name)),
@@ -95,7 +95,7 @@ async fn a_changed_last_line_is_noticed() {
         .await;
 }
 
-/// What is put back as it was is gone on with, and nothing is lost.
+/// A file that is put back as it was is gone on with, and nothing is lost.
 #[tokio::test]
 async fn a_file_that_is_put_back_is_gone_on_with() {
     for copied in [false, true] {

@@ -1,4 +1,4 @@
-//! What a line of the audit log holds.
+//! The content of a line of the audit log.
 
 use bytes::Bytes;
 use hallmark_core::decision::Decision;
@@ -20,18 +20,18 @@ pub struct DecisionRecord {
 /// Bytes of a line beside its decision, nearly always.
 const CIRCUMSTANCES_BYTES: usize = 512;
 
-/// How a decision was asked for.
+/// The request for a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The dialect.
     pub api: &'a str,
     /// Who asked the daemon, where that is known.
     pub principal: Option<&'a str>,
-    /// What a Kubernetes API server was asked for, where one asked.
+    /// The request to a Kubernetes API server, if one asked.
     pub review: Option<&'a Review>,
 }
 
-/// What a Kubernetes API server was asked for, in its own words.
+/// The request to a Kubernetes API server, in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Review {
     /// Its name for the review.

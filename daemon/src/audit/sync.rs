@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::metrics::AuditMetrics;
 
-/// What was written and is not known to be on the disk. Shared by the thread that writes and the
-/// one that syncs.
+/// Writes that are not known to be on the disk. Shared by the thread that writes and the one that
+/// syncs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unsynced(Arc<Mutex<State>>);
 

@@ -158,7 +158,8 @@ async fn nothing_is_written_for_a_caller_who_has_given_up() {
     assert_eq!(verify(dir.path(), None).expect("a chain").lines, 1);
 }
 
-/// What one principal is refused is told of in its next record, and is of no matter to others.
+/// Records that one principal is refused are counted in its next one, and are of no matter to
+/// others.
 #[tokio::test]
 async fn a_principal_that_writes_too_much_is_refused_for_a_while() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -172,7 +173,7 @@ async fn a_principal_that_writes_too_much_is_refused_for_a_while() {
     assert_eq!(error, AuditError::LimitExceeded { principal: "user:loud".to_owned() });
     audit.may_record(Some("user:loud"), 4).expect_err("used up");
     audit.append(quiet, bodies(0..1), soon()).await.expect("is another");
-    // What was begun is recorded all the same.
+    // An operation that was begun is recorded all the same.
     audit.append(Account::Owed(Some("user:loud")), bodies(3..4), soon()).await.expect("is owed");
     let mut pace = tokio::time::interval(Duration::from_millis(1));
     while audit.may_record(Some("user:loud"), 0).is_err() {

@@ -40,7 +40,7 @@ impl FromStr for LineHash {
     }
 }
 
-/// What a whole chain looks like.
+/// Measures of a whole chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// Files read.
@@ -71,7 +71,7 @@ pub struct Loss {
     pub first_seq: u64,
     /// Its last.
     pub last_seq: u64,
-    /// What happened to it.
+    /// The cause of its loss.
     pub cause: String,
 }
 
@@ -96,7 +96,7 @@ pub enum VerifyError {
         path: PathBuf,
         /// Which line of it, from 1.
         line: u64,
-        /// What gave it away.
+        /// The mismatch that gave it away.
         what: String,
     },
     /// The chain is whole, and it is not the one, or not all of the one, that was expected.

@@ -1,10 +1,10 @@
-//! What a line of the audit log holds of a write of a resource: one before it is carried out, one
-//! with what came of it.
+//! The lines of the audit log about a write of a resource: one before it is carried out, one with
+//! its result.
 
 use bytes::Bytes;
 use serde::Serialize;
 
-/// What is recorded of a write.
+/// The record of a write.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WriteRecord<'a> {
@@ -16,7 +16,7 @@ pub struct WriteRecord<'a> {
     pub principal: Option<&'a str>,
     /// Method and path of the route, such as `PUT /v1/projects/{project}/policy`.
     pub method: &'a str,
-    /// What the path names.
+    /// The resource that the path names.
     pub resource: &'a str,
     /// `OK`, or the status of Google's APIs; empty in an intent.
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -24,7 +24,7 @@ pub struct WriteRecord<'a> {
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'a str>,
-    /// What was created, changed or deleted, where the path does not say.
+    /// The resources that were created, changed or deleted, if the path does not say.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub resources: &'a [String],
     /// The etag before.

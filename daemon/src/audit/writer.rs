@@ -26,24 +26,24 @@ use crate::config::Durability;
 /// Appends waiting for the thread; beyond it callers wait for a place, up to their deadline.
 const QUEUE_MAX: usize = 4_096;
 
-/// How the audit log is kept.
+/// Configuration of the audit log.
 #[derive(Clone, Debug)]
 pub struct AuditConfig {
     /// Where its files lie.
     pub dir: PathBuf,
-    /// What an acknowledgement promises.
+    /// The promise of an acknowledgement.
     pub durability: Durability,
     /// A file of this many bytes is followed by a new one.
     pub rotate_bytes: u64,
     /// Interval at which the log is looked after, and synced if `durability` is
     /// [`Durability::Write`].
     pub sync_interval: Duration,
-    /// How long a damaged file may be put back before a new one continues the chain.
+    /// Time in which a damaged file may be put back, before a new one continues the chain.
     pub mend_after: Duration,
     /// Free bytes of the disk below which a warning is given. Default: a tenth of the disk, at most
     /// 1 GiB.
     pub reserve_bytes: Option<u64>,
-    /// What each principal may have recorded.
+    /// Limits on the records of each principal.
     pub allowance: AllowanceLimits,
 }
 
@@ -91,7 +91,7 @@ pub enum Account<'a> {
     Owed(Option<&'a str>),
 }
 
-/// What one caller wants appended.
+/// The records that one caller wants appended.
 #[derive(Debug)]
 pub(super) struct Append {
     pub(super) bodies: Vec<Body>,
@@ -124,7 +124,7 @@ impl Audit {
         Ok(Self { queue, bell, health, allowances, metrics })
     }
 
-    /// What is wrong with the log now, if anything.
+    /// Current faults of the log, if it has any.
     pub fn health(&self) -> Report {
         self.health.report()
     }
