@@ -9,7 +9,7 @@ use super::role::Role;
 /// Members hold a role, in some projects or everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// What they may do.
+    /// The role that they hold.
     pub role: Role,
     /// Who.
     pub members: Vec<Member>,
@@ -89,7 +89,7 @@ pub struct Bindings {
 }
 
 impl Bindings {
-    /// Whether `principal` may do this there; `None` stands for somebody who said nothing of who
+    /// True if `principal` may do this there; `None` stands for somebody who said nothing of who
     /// they are.
     pub fn permit(
         &self,
@@ -100,7 +100,7 @@ impl Bindings {
         self.granting(principal, permission).any(|binding| binding.covers(place))
     }
 
-    /// Whether `principal` may do this in any place.
+    /// True if `principal` may do this in any place.
     pub fn permit_somewhere(&self, principal: Option<&Principal>, permission: Permission) -> bool {
         self.granting(principal, permission).next().is_some()
     }
@@ -115,13 +115,13 @@ impl Bindings {
         bindings.filter(move |one| one.members.iter().any(|member| self.is(principal, member)))
     }
 
-    /// Whether somebody may do something who does not say who they are.
+    /// True if somebody may do something who does not say who they are.
     pub fn welcome_all(&self) -> bool {
         self.bindings.iter().any(|binding| binding.members.contains(&Member::All))
     }
 
-    /// Whether one who is stored with a resource as a `member` of an IAM policy is `principal`.
-    /// What is not known names nobody.
+    /// True if one who is stored with a resource as a `member` of an IAM policy is `principal`. An
+    /// unknown member names nobody.
     pub fn is_named(&self, principal: &Principal, member: &str) -> bool {
         match member {
             "allUsers" | "allAuthenticatedUsers" => true,

@@ -13,7 +13,7 @@ use crate::public_key;
 /// `commonName`, RFC 5280 appendix A.
 const COMMON_NAME: der::oid::ObjectIdentifier = der::oid::ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// What is asked of a client certificate, read once for each connection.
+/// The needed parts of a client certificate, read once for each connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     principal: Result<Principal, AuthError>,

@@ -85,7 +85,7 @@ pub enum AuthFileError {
     Setting {
         /// Which, as in `tokens[2].sha256`.
         key: String,
-        /// What is wrong and what to do.
+        /// The problem, and what to do.
         problem: String,
     },
 }

@@ -19,7 +19,7 @@ use crate::public_key::{self, Encoded, KeyTypeError};
 /// Keys of one issuer: far more than any rotation leaves behind.
 const KEYS_MAX: usize = 64;
 
-/// What a JWT may be signed with. There is nothing symmetric, and no `none`.
+/// Algorithms that a JWT may be signed with. No symmetric one is among them, and no `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
     Rs256,
@@ -113,7 +113,7 @@ pub(super) struct PublicKey<'a> {
 }
 
 impl PublicKey<'_> {
-    /// Whether the signature is one of these bytes.
+    /// True if the signature is one of these bytes.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let rsa = |parameters: &RsaParameters, n: &[u8], e: &[u8]| {
             RsaPublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok()

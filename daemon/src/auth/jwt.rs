@@ -38,7 +38,7 @@ pub(super) struct Issuers {
     good: Cache<[u8; 32], Passport>,
 }
 
-/// What a good JWT says. Its times are asked each time.
+/// The statements of a good JWT. Its times are checked at each use.
 #[derive(Clone, Debug)]
 struct Passport {
     principal: Principal,

@@ -40,7 +40,7 @@ use token::{BearerToken, StaticToken};
 #[derive(Debug, Default)]
 pub struct Guard(Option<Followed<Auth, AuthFileError>>);
 
-/// What one state of the configuration says.
+/// One state of the configuration.
 #[derive(Debug)]
 struct Auth {
     tokens: Vec<StaticToken>,
@@ -48,13 +48,13 @@ struct Auth {
     bindings: Bindings,
 }
 
-/// What a caller has shown of itself. Asked anew for each request, and each batch of a stream, so
-/// that what is withdrawn or has expired is of no use any more.
+/// The credentials that a caller has shown. Checked again for each request, and each batch of a
+/// stream, so that one that is withdrawn or has expired is of no use any more.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// The certificate of the connection, found good by the handshake.
     pub certificate: Option<Arc<ClientCertificate>>,
-    /// What the request brought, or why that cannot be used.
+    /// The token that the request brought, or why that cannot be used.
     pub bearer: Option<Result<BearerToken, AuthError>>,
 }
 
@@ -69,7 +69,7 @@ pub enum Caller {
     Known(Principal),
 }
 
-/// How records name whoever did not say who they are: Google's word for everybody.
+/// The name in records of whoever did not say who they are: Google's word for everybody.
 const ALL_USERS: &str = "allUsers";
 
 impl Caller {
@@ -92,7 +92,7 @@ impl Guard {
         refused.map(|issuer| (issuer.issuer.clone(), issuer.keys.notes.join("; "))).collect()
     }
 
-    /// How many there are.
+    /// The number of these keys.
     pub fn refused_issuer_keys(&self) -> usize {
         let current = self.0.as_ref().map(Followed::current);
         current.map_or(0, |auth| auth.issuers.iter().map(|issuer| issuer.keys.notes.len()).sum())
@@ -103,7 +103,7 @@ impl Guard {
         Followed::load(move |files| parse::read(&source, files)).map(Some).map(Self)
     }
 
-    /// Whether anybody is asked.
+    /// True if anybody is asked.
     pub fn asks(&self) -> bool {
         self.0.is_some()
     }
@@ -136,7 +136,7 @@ impl Guard {
         .map(Caller::Known)
     }
 
-    /// Whether the configuration lets the caller do this there.
+    /// True if the configuration lets the caller do this there.
     pub fn permits(&self, caller: &Caller, permission: Permission, place: Place<'_>) -> bool {
         let Some(auth) = &self.0 else { return true };
         let principal = match caller {
@@ -147,7 +147,7 @@ impl Guard {
         auth.current().bindings.permit(principal, permission, place)
     }
 
-    /// Whether the configuration lets the caller do this anywhere at all.
+    /// True if the configuration lets the caller do this anywhere at all.
     pub fn permits_somewhere(&self, caller: &Caller, permission: Permission) -> bool {
         let Some(auth) = &self.0 else { return true };
         let principal = match caller {
@@ -158,7 +158,7 @@ impl Guard {
         auth.current().bindings.permit_somewhere(principal, permission)
     }
 
-    /// Whether bindings that are stored with a resource, each a role and its members, let the
+    /// True if bindings that are stored with a resource, each a role and its members, let the
     /// caller do this to it. A role that is not known permits nothing.
     pub fn permits_by<'a>(
         &self,

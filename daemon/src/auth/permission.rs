@@ -1,4 +1,4 @@
-//! What a caller may be allowed to do, in the words of Google's services.
+//! Permissions of callers, in the words of Google's services.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ macro_rules! permissions {
                 match self { $(Self::$name => $text),* }
             }
 
-            /// Whether its use changes something, so that every use is recorded.
+            /// True if its use changes something, so that every use is recorded.
             pub const fn writes(self) -> bool {
                 match self { $(Self::$name => permissions!(@$effect)),* }
             }

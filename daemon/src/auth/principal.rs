@@ -9,7 +9,7 @@ use hallmark_core::excerpt::Excerpt;
 /// Longest principal, in bytes: a SPIFFE id has at most 2,048, SPIFFE-ID §2.
 const PRINCIPAL_BYTES_MAX: usize = 2_048 + "mtls:".len();
 
-/// What a principal may be called.
+/// Prefixes of the names of principals.
 pub const KINDS: [&str; 4] = ["user:", "serviceAccount:", "principal:", "mtls:"];
 
 /// Somebody who was authenticated, such as `user:alice@example.com`,

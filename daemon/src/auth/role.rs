@@ -26,7 +26,7 @@ macro_rules! roles {
                 match self { $(Self::$name => $text),* }
             }
 
-            /// What it permits.
+            /// The permissions that it gives.
             pub const fn permissions(self) -> &'static [Permission] {
                 match self { $(Self::$name => const { $permissions }),* }
             }
@@ -82,7 +82,7 @@ roles! {
 }
 
 impl Role {
-    /// Whether it permits this.
+    /// True if it permits this.
     pub fn permits(self, permission: Permission) -> bool {
         self.permissions().contains(&permission)
     }

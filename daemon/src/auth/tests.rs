@@ -305,7 +305,7 @@ fn a_static_token_is_known_by_its_hash_alone() {
     write(dir.path(), "auth.toml", &token("user:b", "secret-of-b"));
     guard.look().expect("a change").expect("a good one");
     assert_eq!(asks(&guard, "secret-of-a"), Err(AuthError::UnknownToken));
-    // What makes no sense changes nothing.
+    // A file that makes no sense changes nothing.
     write(dir.path(), "auth.toml", "[[tokens]]");
     guard.look().expect("a change").expect_err("a bad one");
     assert_eq!(asks(&guard, "secret-of-b"), Ok("user:b".to_owned()));

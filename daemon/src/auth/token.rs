@@ -14,7 +14,7 @@ use super::principal::Principal;
 /// Longest token, in bytes: half of what headers may have together.
 const TOKEN_BYTES_MAX: usize = 16 << 10;
 
-/// What a caller sent to prove who it is. Shows nothing of itself.
+/// The token that a caller sent to prove who it is. `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct BearerToken(Zeroizing<String>);
 
