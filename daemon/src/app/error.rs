@@ -30,7 +30,7 @@ pub enum StartError {
     /// the secret itself may have been written where its file belongs.
     #[error("the file of {setting}")]
     SecretFile {
-        /// What names the file.
+        /// The setting that names the file.
         setting: String,
         /// Who else may do what.
         #[source]
@@ -61,7 +61,7 @@ pub enum StartError {
     PluginConfig {
         /// The instance.
         name: String,
-        /// What is wrong.
+        /// The problem.
         error: String,
     },
     /// The system policy cannot be read.

@@ -49,24 +49,25 @@ use crate::tls::metrics::TlsMetrics;
 use crate::verifier::metrics::VerifierMetrics;
 use crate::verifier::{LanesConfig, Verifier, VerifierConfig};
 
-/// How often the audit log is looked after, and synced unless that is done at every append.
+/// Interval at which the audit log is looked after, and synced unless that is done at every append.
 const AUDIT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a log file that was removed or damaged may be put back before a new one continues the
-/// chain. Two looks of a readiness probe (`periodSeconds: 2` in `deploy/kubernetes`) and a margin,
-/// so that a balancer turns to another replica first, and an outage is long enough to be seen.
+/// Time in which a log file that was removed or damaged may be put back, before a new one continues
+/// the chain. Two looks of a readiness probe (`periodSeconds: 2` in `deploy/kubernetes`) and a
+/// margin, so that a balancer turns to another replica first, and an outage is long enough to be
+/// seen.
 const AUDIT_MEND_AFTER: Duration = Duration::from_secs(5);
 
 /// Everything that a running daemon is made of.
 pub struct Parts {
     /// The way in.
     pub api: Arc<Api>,
-    /// What decides, behind it.
+    /// The gate behind it, which decides.
     pub gate: Arc<Gate>,
     /// Where resources live.
     pub store: Arc<dyn Store>,
     /// Where keys come from.
     pub catalog: Arc<Catalog>,
-    /// What decisions are made under.
+    /// The snapshots under which decisions are made.
     pub snapshots: Arc<Snapshots>,
     /// Tells cached evaluations from those that new evidence has overtaken.
     pub epochs: Arc<EvidenceEpochs>,

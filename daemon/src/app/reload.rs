@@ -36,10 +36,10 @@ impl Reloading {
     }
 }
 
-/// How long a reload or a look is waited for before that is said: each of its files and key sources
-/// ends its own waiting after ten seconds.
+/// Time that a reload or a look may take before a message says so: each of its files and key
+/// sources ends its own waiting after ten seconds.
 const RELOAD_WAIT: Duration = Duration::from_secs(60);
-/// How often the files of TLS and of who may do what are compared with what they were.
+/// Interval at which the files of TLS and of who may do what are compared with what they were.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts to follow everything that a snapshot is made of, the certificates and who may do what.
