@@ -1,4 +1,4 @@
-//! What the caches of verdicts and of evaluations count.
+//! Metrics of the caches of verdicts and of evaluations.
 
 use moka::notification::RemovalCause;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};

@@ -1,6 +1,6 @@
-//! How metrics are made. Each group stands beside what it measures, in its module's `metrics`, but
-//! for [`cache`], which two modules share. Names, units and labels are said there and nowhere else;
-//! no label holds an image or a digest.
+//! Construction of metrics. Each group stands beside what it measures, in its module's `metrics`,
+//! but for [`cache`], which two modules share. Names, units and labels are said there and nowhere
+//! else; no label holds an image or a digest.
 
 pub mod cache;
 
@@ -61,7 +61,7 @@ impl Group<'_> {
         self.registered(GenericGaugeVec::new(Opts::new(name, help), labels))
     }
 
-    /// How often something was at most so much, for each of `buckets`.
+    /// Counts of values that were at most so much, for each of `buckets`.
     pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, Error> {
         let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
         self.registered(Histogram::with_opts(opts))
