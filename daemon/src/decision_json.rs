@@ -152,7 +152,7 @@ fn trial(out: &mut Vec<u8>, trial: &Trial) {
     raw(out, "}");
 }
 
-/// What the outcome's word leaves open.
+/// The details that the outcome's word leaves open.
 fn detail(outcome: &TrialOutcome) -> Option<String> {
     Some(match outcome {
         TrialOutcome::Verified { form: SignedForm::Pae } => "signed in its DSSE form".to_owned(),
