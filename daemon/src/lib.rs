@@ -6,6 +6,8 @@ pub mod cli;
 
 pub mod app;
 
+pub mod config;
+
 pub mod http;
 
 pub mod admit;
@@ -22,7 +24,6 @@ pub mod store;
 pub mod verifier;
 
 pub mod bounded;
-pub mod config;
 pub mod followed;
 pub mod log;
 pub mod metrics;
@@ -31,4 +32,5 @@ pub mod regular_file;
 pub mod secret_file;
 pub mod timed;
 pub mod tls;
+pub mod toml_text;
 pub mod workload;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hallmark::auth::Guard;
-use hallmark::config::auth::{AuthSection, AuthSource, Jwt};
+use hallmark::auth::written::{AuthSection, AuthSource, Jwt};
 use hallmark::config::file::File;
 use hallmark::tls::{Tls, TlsFiles};
 use hallmark_plugin_api::host::{Instance, PluginImage, Services};

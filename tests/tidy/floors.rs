@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::source::{Line, Source, none, sources};
 
 /// Top floor first. `docs/ARCHITECTURE.md` has the same table.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &["main", "cli"],
     &["app"],
+    &["config"],
     &["http"],
     &["admit", "snapshot", "resources"],
     &["verifier", "evidence", "cache", "store", "plugin", "audit", "auth", "decision_json"],
     &[
         "bounded",
-        "config",
         "followed",
         "log",
         "metrics",
@@ -22,6 +22,7 @@ const FLOORS: [&[&str]; 6] = [
         "secret_file",
         "timed",
         "tls",
+        "toml_text",
         "workload",
     ],
 ];

@@ -56,14 +56,6 @@ pub enum StartError {
     /// A plugin cannot be loaded or configured.
     #[error("cannot load the plugins")]
     Plugin(#[from] PluginError),
-    /// A plugin's section of the configuration cannot be.
-    #[error("plugin `{name}`: {error}")]
-    PluginConfig {
-        /// The instance.
-        name: String,
-        /// The problem.
-        error: String,
-    },
     /// The system policy cannot be read.
     #[error("cannot read the system policy {path}: {error}")]
     SystemPolicy {

@@ -24,7 +24,7 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) fn bind(config: &Config, tls: Option<Arc<Tls>>) -> Result<Self, StartError> {
-        raise_descriptor_limit(config.limits.connections);
+        raise_descriptor_limit(config.limits.connections_max);
         let main = bind(config.listen)?;
         let bound = main.local_addr();
         let address =

@@ -12,7 +12,7 @@ mod reload;
 mod system_policy;
 
 pub use error::StartError;
-pub use parts::{Parts, decide_offline, plugins};
+pub use parts::{Parts, decide_offline};
 
 use std::io::Write;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let parts = Parts::build(config)?;
     parts.api.engine.readiness.secrets_exposed(exposed);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.serve_threads)
+        .worker_threads(config.serve_threads.get())
         .thread_name("serve")
         .enable_all()
         .build()

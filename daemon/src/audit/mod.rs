@@ -29,4 +29,4 @@ pub mod writer;
 
 pub use fault::OpenError;
 pub use health::Report;
-pub use writer::{Account, Audit, AuditError};
+pub use writer::{Account, Audit, AuditConfig, AuditError, Durability};

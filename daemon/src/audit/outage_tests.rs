@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::Durability;
 use super::allowance::AllowanceLimits;
 use super::directory::files;
 use super::metrics::AuditMetrics;
 use super::verify::verify;
 use super::writer::{Account, Audit, AuditConfig, AuditError};
-use crate::config::Durability;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

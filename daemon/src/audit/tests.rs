@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::Durability;
 use super::OpenError;
 use super::allowance::AllowanceLimits;
 use super::directory::files;
@@ -13,7 +14,6 @@ use super::log::{Body, LINE_BYTES_MAX, Log};
 use super::metrics::AuditMetrics;
 use super::verify::{LineHash, VerifyError, verify};
 use super::writer::{Account, Audit, AuditConfig, AuditError};
-use crate::config::Durability;
 
 const ANYBODY: Account<'_> = Account::Limited(None);
 const ROTATE_NEVER: u64 = u64::MAX;

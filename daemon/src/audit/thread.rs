@@ -22,8 +22,7 @@ use super::log::{Body, Log, Mended};
 use super::metrics::AuditMetrics;
 use super::notice::{self, Outage};
 use super::sync::Unsynced;
-use super::writer::{Append, AuditConfig, AuditError};
-use crate::config::Durability;
+use super::writer::{Append, AuditConfig, AuditError, Durability};
 
 /// Most appends that share one write, so that a write stays in the low milliseconds.
 const GROUP_MAX: usize = 1_024;

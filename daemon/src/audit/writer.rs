@@ -11,6 +11,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::allowance::{AllowanceLimits, Allowances, UsedUp};
@@ -21,13 +22,23 @@ use super::metrics::AuditMetrics;
 use super::notice;
 use super::sync::Unsynced;
 use super::thread::Writer;
-use crate::config::Durability;
 
 /// Appends waiting for the thread; beyond it callers wait for a place, up to their deadline.
 const QUEUE_MAX: usize = 4_096;
 
+/// How hard an audit record is held on to before it is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Handed to the operating system: survives a crash of the daemon. Synced in the background.
+    #[default]
+    Write,
+    /// On the disk: survives a power failure. Records that arrive together share one sync.
+    Fsync,
+}
+
 /// Configuration of the audit log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditConfig {
     /// Where its files lie.
     pub dir: PathBuf,
@@ -45,6 +56,16 @@ pub struct AuditConfig {
     pub reserve_bytes: Option<u64>,
     /// Limits on the records of each principal.
     pub allowance: AllowanceLimits,
+}
+
+impl AuditConfig {
+    /// Interval at which the log is looked after, and synced unless that is done at every append.
+    pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+    /// Time in which a log file that was removed or damaged may be put back, before a new one
+    /// continues the chain. Two looks of a readiness probe (`periodSeconds: 2` in `deploy/kubernetes`) and a
+    /// margin, so that a balancer turns to another replica first, and an outage is long enough to be
+    /// seen.
+    pub const MEND_AFTER: Duration = Duration::from_secs(5);
 }
 
 /// Why an append was not acknowledged. The caller must not act on what it wanted recorded.

@@ -20,6 +20,7 @@ pub mod role;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod written;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +28,6 @@ use std::sync::Arc;
 pub use bindings::{Binding, Bindings, Member, Place, Scope};
 pub use error::{AuthError, AuthFileError};
 
-use crate::config::auth::AuthSource;
 use crate::followed::{Followed, LookTime};
 use certificate::ClientCertificate;
 use jwt::Issuers;
@@ -35,6 +35,7 @@ use permission::Permission;
 use principal::Principal;
 use role::Role;
 use token::{BearerToken, StaticToken};
+use written::AuthSource;
 
 /// Lets in whoever may, or everybody where nothing is configured.
 #[derive(Debug, Default)]

@@ -15,9 +15,9 @@ use super::jwt::{Issuer, Issuers};
 use super::principal::{KINDS, Principal};
 use super::role::Role;
 use super::token::StaticToken;
-use crate::config::auth::{self, AuthSection, AuthSource};
-use crate::config::toml_text;
+use super::written::{self, AuthSection, AuthSource};
 use crate::followed::Files;
+use crate::toml_text;
 
 /// A file of 1,000 tokens and 10,000 bindings is smaller.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -67,13 +67,13 @@ fn auth(section: &AuthSection, files: &mut Files) -> Result<Auth> {
     })
 }
 
-fn tokens(written: &[auth::Token]) -> Result<Vec<StaticToken>> {
+fn tokens(written: &[written::Token]) -> Result<Vec<StaticToken>> {
     if written.len() > TOKENS_MAX {
         let problem = format!("more than {TOKENS_MAX}: let an issuer of JWTs make the others");
         return Err(AuthFileError::setting("tokens", problem));
     }
     let mut hashes = BTreeSet::new();
-    let token = |(i, token): (usize, &auth::Token)| {
+    let token = |(i, token): (usize, &written::Token)| {
         let key = |name| format!("tokens[{i}].{name}");
         let digest = format!("sha256:{}", token.sha256.to_ascii_lowercase()).parse::<Digest>();
         // Neither is repeated: it may be the token itself.
@@ -98,9 +98,9 @@ fn principal(text: &str, key: impl FnOnce() -> String) -> Result<Principal> {
     text.parse().map_err(|error| AuthFileError::setting(key(), error))
 }
 
-fn issuers(written: &[auth::Jwt], files: &mut Files) -> Result<Issuers> {
+fn issuers(written: &[written::Jwt], files: &mut Files) -> Result<Issuers> {
     let mut names = BTreeSet::new();
-    let issuer = |(i, jwt): (usize, &auth::Jwt)| {
+    let issuer = |(i, jwt): (usize, &written::Jwt)| {
         if jwt.issuer.is_empty() || !names.insert(jwt.issuer.clone()) {
             return Err(AuthFileError::setting(
                 format!("jwt[{i}].issuer"),
@@ -112,7 +112,7 @@ fn issuers(written: &[auth::Jwt], files: &mut Files) -> Result<Issuers> {
     Ok(Issuers::new(written.iter().enumerate().map(issuer).collect::<Result<_>>()?))
 }
 
-fn issuer(jwt: &auth::Jwt, path: &str, files: &mut Files) -> Result<Issuer> {
+fn issuer(jwt: &written::Jwt, path: &str, files: &mut Files) -> Result<Issuer> {
     let refused =
         |key: &str, problem: &str| AuthFileError::setting(format!("{path}.{key}"), problem);
     if jwt.audiences.is_empty() || jwt.audiences.iter().any(String::is_empty) {
@@ -145,14 +145,14 @@ fn issuer(jwt: &auth::Jwt, path: &str, files: &mut Files) -> Result<Issuer> {
     })
 }
 
-fn bindings(written: &[auth::Binding], groups: &[auth::Group]) -> Result<Bindings> {
+fn bindings(written: &[written::Binding], groups: &[written::Group]) -> Result<Bindings> {
     let groups = self::groups(groups)?;
     let binding = |(i, written)| binding(written, &groups, &format!("bindings[{i}]"));
     let bindings = written.iter().enumerate().map(binding).collect::<Result<_>>()?;
     Ok(Bindings { bindings, groups })
 }
 
-fn binding(written: &auth::Binding, groups: &Groups, path: &str) -> Result<Binding> {
+fn binding(written: &written::Binding, groups: &Groups, path: &str) -> Result<Binding> {
     let role = written.role.parse::<Role>();
     let role = role.map_err(|error| AuthFileError::setting(format!("{path}.role"), error))?;
     let member = |(m, member): (usize, &String)| {
@@ -172,7 +172,7 @@ fn binding(written: &auth::Binding, groups: &Groups, path: &str) -> Result<Bindi
 
 type Groups = BTreeMap<String, BTreeSet<Principal>>;
 
-fn groups(written: &[auth::Group]) -> Result<Groups> {
+fn groups(written: &[written::Group]) -> Result<Groups> {
     let mut groups = Groups::new();
     for (i, group) in written.iter().enumerate() {
         let name = || format!("groups[{i}].name");

@@ -7,10 +7,11 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Outcome;
+use crate::audit::Durability;
+use crate::auth::written::AuthSection;
+use crate::config::Config;
 use crate::config::audit::AuditSection;
-use crate::config::auth::AuthSection;
 use crate::config::file::{File, TlsSection};
-use crate::config::{Config, Durability};
 use crate::{app, log};
 
 /// Run the daemon. Stops on SIGTERM after finishing what is under way; SIGHUP reloads.

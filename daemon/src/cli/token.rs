@@ -8,8 +8,7 @@ use hallmark_core::attestor::SignatureAlgorithm;
 use serde_json::json;
 
 use super::sign::{Signed, private};
-use crate::config::WorkerLimits;
-use crate::plugin::{Catalog, PluginConfig};
+use crate::plugin::{Catalog, PluginConfig, WorkerLimits};
 
 /// The variable that holds the PIN where no file does.
 const PIN_VARIABLE: &str = "HALLMARK_PIN";

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::file::{MIB, within};
-use super::{Audit, ConfigError, Durability, Source};
+use super::number::{MIB, mib, within};
+use super::{ConfigError, Source};
+use crate::audit::allowance::AllowanceLimits;
+use crate::audit::{AuditConfig, Durability};
 
 /// `[audit]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -27,28 +29,29 @@ pub struct AuditSection {
 
 impl AuditSection {
     /// Fills in every default and checks every range.
-    pub(super) fn resolve(self, source: &Source) -> Result<Audit, ConfigError> {
+    pub(super) fn resolve(self, source: &Source) -> Result<AuditConfig, ConfigError> {
         let dir = match (self.dir, source) {
             (Some(dir), _) => dir,
             (None, Source::Data(data)) => data.join("audit"),
             (None, Source::Files(_)) => return Err(ConfigError::NoAuditDir),
         };
-        let rotate_mib =
-            within("audit.rotate_mib", self.rotate_mib, 256, 1, 1 << 20, "1 to 1048576")?;
-        let reserve = |mib| within("audit.reserve_mib", Some(mib), mib, 0, 1 << 20, "0 to 1048576");
+        let reserve = |mib| within("audit.reserve_mib", Some(mib), 0..=1 << 20, mib);
         let reserve_mib = self.reserve_mib.map(reserve).transpose()?;
-        let key = "audit.principal_kib_per_second";
-        let rate =
-            within(key, self.principal_kib_per_second, 1_024, 1, 1 << 30, "1 to 1073741824")?;
-        let key = "audit.principal_burst_mib";
-        let burst = within(key, self.principal_burst_mib, 64, 1, 1 << 20, "1 to 1048576")?;
-        Ok(Audit {
+        let rate = within(
+            "audit.principal_kib_per_second",
+            self.principal_kib_per_second,
+            1..=1 << 30,
+            1_024,
+        )?;
+        let burst_bytes = mib("audit.principal_burst_mib", self.principal_burst_mib, 64)?;
+        Ok(AuditConfig {
             dir,
             durability: self.durability.unwrap_or_default(),
-            rotate_bytes: rotate_mib * MIB,
+            rotate_bytes: mib("audit.rotate_mib", self.rotate_mib, 256)?,
+            sync_interval: AuditConfig::SYNC_INTERVAL,
+            mend_after: AuditConfig::MEND_AFTER,
             reserve_bytes: reserve_mib.map(|mib| mib * MIB),
-            principal_bytes_per_second: rate * 1_024,
-            principal_burst_bytes: burst * MIB,
+            allowance: AllowanceLimits { bytes_per_second: rate * 1_024, burst_bytes },
         })
     }
 

@@ -3,22 +3,23 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hallmark_core::policy::WithoutPolicy;
+use hallmark_lanes::Kernel;
 use serde::{Deserialize, Deserializer};
 
 use super::audit::AuditSection;
-use super::auth::AuthSection;
-use super::hosts;
-use super::plugin::Plugin;
-use super::{
-    Cache, Config, ConfigError, KeyVersion, Kubernetes, LaneEngine, Lanes, Limits, ProtectionLevel,
-    Source, UnknownKinds, Verifier, Workloads,
-};
+use super::number::{count, duration, mib, size, threads, within};
+use super::plugin::PluginSection;
+use super::{Config, ConfigError, Source, hosts};
+use crate::auth::written::AuthSection;
+use crate::http::engine::limits::ServerLimits;
+use crate::http::kubernetes::{Kubernetes, UnknownKinds, Workloads};
+use crate::plugin::{KeyVersion, ProtectionLevel};
 use crate::tls::TlsFiles;
+use crate::toml_text;
+use crate::verifier::{LaneEngine, LanesConfig, VerifierConfig};
 
-pub(super) const MIB: u64 = 1 << 20;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// The whole file. Flags are laid over it by [`File::over`].
@@ -72,7 +73,7 @@ pub struct File {
     pub kubernetes: KubernetesSection,
     /// `[[plugins]]`.
     #[serde(default)]
-    pub plugins: Vec<Plugin>,
+    pub plugins: Vec<PluginSection>,
     /// `[[kms_keys]]`.
     #[serde(default)]
     pub kms_keys: Vec<KmsKey>,
@@ -220,7 +221,7 @@ impl File {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        super::toml_text::read(&text)
+        toml_text::read(&text)
             .map_err(|error| ConfigError::Malformed { path: path.to_owned(), error })
     }
 
@@ -277,7 +278,8 @@ impl File {
         let key_versions = self.kms_keys.into_iter().map(|key| key.resolve(&mut known));
         let key_versions = key_versions.collect::<Result<_, _>>()?;
         let source = source(self.data_dir, self.config_dir)?;
-        self.plugins.iter().try_for_each(|plugin| plugin.worker_limits().map(drop))?;
+        let plugins = self.plugins.into_iter().map(PluginSection::resolve);
+        let plugins = plugins.collect::<Result<_, _>>()?;
         Ok(Config {
             listen,
             listen_metrics: self.listen_metrics,
@@ -290,14 +292,11 @@ impl File {
             source,
             system_policy: self.system_policy,
             limits: self.limits.resolve()?,
-            verifier: self.verifier.resolve(cores)?,
-            lanes: self.lanes.resolve()?,
-            cache: self.cache.resolve()?,
-            kubernetes: Kubernetes {
-                workloads: self.kubernetes.workloads.unwrap_or_default(),
-                unknown_kinds: self.kubernetes.unknown_kinds.unwrap_or_default(),
-            },
-            plugins: self.plugins,
+            verifier: self.verifier.resolve(self.lanes, &self.cache, cores)?,
+            evaluation_cache_bytes: mib("cache.evaluation_mib", self.cache.evaluation_mib, 256)?,
+            conformance_cache_bytes: mib("cache.conformance_mib", self.cache.conformance_mib, 32)?,
+            kubernetes: self.kubernetes.resolve(),
+            plugins,
             key_versions,
             serve_threads: threads("serve_threads", self.serve_threads, cores)?,
             strict_permissions: self.strict_permissions.unwrap_or(false),
@@ -331,94 +330,83 @@ impl TlsSection {
 }
 
 impl LimitsSection {
-    fn resolve(self) -> Result<Limits, ConfigError> {
-        let key = "limits.body_bytes";
-        let body = within(key, self.body_bytes, 4 * MIB, 1_024, 1 << 30, "1024 to 1073741824")?;
-        let key = "limits.connections";
-        let connections = within(key, self.connections, 10_000, 1, 1 << 20, "1 to 1048576")?;
-        let key = "limits.requests_in_flight";
-        let in_flight = within(key, self.requests_in_flight, 1_024, 1, 1 << 20, "1 to 1048576")?;
-        let key = "limits.request_timeout_ms";
-        let request = within(key, self.request_timeout_ms, 10_000, 1, 600_000, "1 to 600000")?;
-        let key = "limits.drain_timeout_ms";
-        let drain = within(key, self.drain_timeout_ms, 20_000, 0, 600_000, "0 to 600000")?;
-        Ok(Limits {
-            body_bytes: to_usize(body),
-            connections: to_usize(connections),
-            requests_in_flight: to_usize(in_flight),
-            request_timeout: Duration::from_millis(request),
-            drain_timeout: Duration::from_millis(drain),
+    fn resolve(self) -> Result<ServerLimits, ConfigError> {
+        let default = ServerLimits::DEFAULT;
+        Ok(ServerLimits {
+            body_bytes_max: size(
+                "limits.body_bytes",
+                self.body_bytes,
+                1_024..=1 << 30,
+                default.body_bytes_max,
+            )?,
+            connections_max: size(
+                "limits.connections",
+                self.connections,
+                1..=1 << 20,
+                default.connections_max,
+            )?,
+            in_flight_max: size(
+                "limits.requests_in_flight",
+                self.requests_in_flight,
+                1..=1 << 20,
+                default.in_flight_max,
+            )?,
+            request_deadline: duration(
+                "limits.request_timeout_ms",
+                self.request_timeout_ms,
+                1..=600_000,
+                default.request_deadline,
+            )?,
+            drain_timeout: duration(
+                "limits.drain_timeout_ms",
+                self.drain_timeout_ms,
+                0..=600_000,
+                default.drain_timeout,
+            )?,
+            ..default
         })
     }
 }
 
 impl VerifierSection {
-    fn resolve(self, cores: usize) -> Result<Verifier, ConfigError> {
-        let key = "verifier.queue_checks";
-        let queue = within(key, self.queue_checks, 65_536, 1, 1 << 24, "1 to 16777216")?;
-        let key = "verifier.batch_checks";
-        let batch = within(key, self.batch_checks, 64, 1, 65_536, "1 to 65536")?;
-        Ok(Verifier {
+    fn resolve(
+        self,
+        lanes: LanesSection,
+        cache: &CacheSection,
+        cores: usize,
+    ) -> Result<VerifierConfig, ConfigError> {
+        Ok(VerifierConfig {
             threads: threads("verifier.threads", self.threads, cores)?,
-            queue_checks: to_usize(queue),
-            batch_checks: to_usize(batch),
+            queue_checks_max: count("verifier.queue_checks", self.queue_checks, 1 << 24, 65_536)?,
+            batch_checks_max: count("verifier.batch_checks", self.batch_checks, 65_536, 64)?,
+            verdict_cache_bytes_max: mib("cache.verdict_mib", cache.verdict_mib, 64)?,
+            lanes: lanes.resolve()?,
         })
     }
 }
 
 impl LanesSection {
-    fn resolve(self) -> Result<Lanes, ConfigError> {
-        let range = "1 to 1000000";
-        let hot = within("lanes.hot_checks", self.hot_checks, 32, 1, 1_000_000, range)?;
-        let key = "lanes.recheck_one_in";
-        let recheck = within(key, self.recheck_one_in, 1_024, 1, 1_000_000, range)?;
-        let mib = within("lanes.table_mib", self.table_mib, 64, 1, 1 << 20, "1 to 1048576")?;
-        Ok(Lanes {
-            engine: self.engine.unwrap_or_default(),
-            hot_checks: hot,
-            table_bytes: mib * MIB,
-            recheck_one_in: recheck,
-        })
+    /// `None`: they are off.
+    fn resolve(self) -> Result<Option<LanesConfig>, ConfigError> {
+        let range = 1..=1_000_000;
+        let hot_checks = within("lanes.hot_checks", self.hot_checks, range.clone(), 32)?;
+        let recheck_one_in = within("lanes.recheck_one_in", self.recheck_one_in, range, 1_024)?;
+        let table_bytes_max = mib("lanes.table_mib", self.table_mib, 64)?;
+        let kernel = match self.engine.unwrap_or_default() {
+            LaneEngine::Auto => None,
+            LaneEngine::Ifma => Some(Kernel::Ifma),
+            LaneEngine::Portable => Some(Kernel::Portable),
+            LaneEngine::Off => return Ok(None),
+        };
+        Ok(Some(LanesConfig { kernel, hot_checks, table_bytes_max, recheck_one_in }))
     }
 }
 
-impl CacheSection {
-    fn resolve(self) -> Result<Cache, ConfigError> {
-        let range = "1 to 1048576";
-        let verdict = within("cache.verdict_mib", self.verdict_mib, 64, 1, 1 << 20, range)?;
-        let key = "cache.evaluation_mib";
-        let evaluation = within(key, self.evaluation_mib, 256, 1, 1 << 20, range)?;
-        let key = "cache.conformance_mib";
-        let conformance = within(key, self.conformance_mib, 32, 1, 1 << 20, range)?;
-        Ok(Cache {
-            verdict_bytes: verdict * MIB,
-            evaluation_bytes: evaluation * MIB,
-            conformance_bytes: conformance * MIB,
-        })
+impl KubernetesSection {
+    fn resolve(self) -> Kubernetes {
+        Kubernetes {
+            workloads: self.workloads.unwrap_or_default(),
+            unknown_kinds: self.unknown_kinds.unwrap_or_default(),
+        }
     }
-}
-
-fn threads(key: &'static str, given: Option<usize>, cores: usize) -> Result<usize, ConfigError> {
-    let given = given.map(|threads| threads as u64);
-    within(key, given, cores as u64, 1, 1_024, "1 to 1024").map(to_usize)
-}
-
-/// The value of a key, if it is within its range.
-pub(super) fn within(
-    key: &'static str,
-    given: Option<u64>,
-    default: u64,
-    min: u64,
-    max: u64,
-    range: &'static str,
-) -> Result<u64, ConfigError> {
-    match given.unwrap_or(default) {
-        value if (min..=max).contains(&value) => Ok(value),
-        value => Err(ConfigError::Range { key, value, range }),
-    }
-}
-
-/// Every number here is bounded far below 2^32.
-fn to_usize(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -1,20 +1,29 @@
 //! `[[plugins]]`, as written.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hallmark_core::image::Digest;
 use hallmark_plugin_api::host::WorkerFiles;
 use hallmark_plugin_api::host::worker::{WORKER_FILE_BYTES_MAX, WORKER_FILES_MAX};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::file::{MIB, within};
-use super::{ConfigError, Isolation, WorkerLimits};
+use super::ConfigError;
+use super::number::{MIB, duration, within};
+use crate::plugin::{Isolation, PluginConfig, Rotation, WorkerLimits};
+
+/// A month: who cannot mend a key source by then has none.
+const STALE_GRACE_SECS_MAX: u64 = 2_592_000;
+/// A day, as the longest time to live of the bundled key sources.
+const UNKNOWN_KEY_REFRESH_SECS_MAX: u64 = 86_400;
 
 /// One plugin file, pinned by its bytes, and the configuration of one instance of it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plugin {
+pub struct PluginSection {
     /// Name of the instance, unique.
     pub name: String,
     /// The `.so`. Absent: the bundled plugin of this name.
@@ -24,7 +33,7 @@ pub struct Plugin {
     pub sha256: Vec<String>,
     /// Handed to the plugin as JSON.
     #[serde(default)]
-    pub config: toml::Table,
+    pub config: Map<String, Value>,
     /// Secrets that the plugin may ask for by name, and the files that hold them.
     #[serde(default)]
     pub secrets: BTreeMap<String, PathBuf>,
@@ -86,19 +95,70 @@ impl Files {
     }
 }
 
-impl Plugin {
-    /// What its worker processes may use.
-    pub fn worker_limits(&self) -> Result<WorkerLimits, ConfigError> {
-        let key = "plugins.call_timeout_ms";
-        let timeout = within(key, self.call_timeout_ms, 5_000, 10, 600_000, "10 to 600000")?;
-        let key = "plugins.memory_limit_mib";
-        let memory = within(key, self.memory_limit_mib, 1_024, 64, 1 << 20, "64 to 1048576")?;
-        let range = "1 to 4294967294, the number of a user that is not root";
-        let user = self.user.map(u64::from);
-        let user = user.map(|user| within("plugins.user", Some(user), 1, 1, 4_294_967_294, range));
-        let user = user.transpose()?.and_then(|user| u32::try_from(user).ok());
+impl PluginSection {
+    /// Fills in every default and checks every range.
+    ///
+    /// # Errors
+    /// A pin is no hash, a number is out of its range, or a worker cannot be confined as told.
+    pub fn resolve(self) -> Result<PluginConfig, ConfigError> {
+        let pins = self.pins()?;
+        let rotation = self.rotation()?;
+        let limits = self.worker_limits()?;
+        Ok(PluginConfig {
+            name: self.name,
+            path: self.path,
+            pins,
+            config: Value::Object(self.config),
+            secrets: self.secrets,
+            isolation: self.isolation,
+            limits,
+            rotation,
+            ids: self.ids,
+        })
+    }
+
+    fn pins(&self) -> Result<Vec<[u8; 32]>, ConfigError> {
+        let refused =
+            |pin: &str| ConfigError::Pin { plugin: self.name.clone(), pin: pin.to_owned() };
+        let pin = |hex: &String| {
+            let digest = format!("sha256:{hex}").parse::<Digest>();
+            digest.map(|digest| digest.0).map_err(|_| refused(hex))
+        };
+        self.sha256.iter().map(pin).collect()
+    }
+
+    /// The replacement of its keys.
+    fn rotation(&self) -> Result<Rotation, ConfigError> {
+        let default = Rotation::default();
+        let within = |key, value, range: RangeInclusive<u64>| match range.contains(&value) {
+            true => Ok(Duration::from_secs(value)),
+            false => Err(ConfigError::PluginRange { plugin: self.name.clone(), key, value, range }),
+        };
+        let grace = self.stale_grace_secs.unwrap_or(default.stale_grace.as_secs());
+        let unknown_key_interval = match self.unknown_key_refresh_secs {
+            None => default.unknown_key_interval,
+            Some(0) => None,
+            Some(secs) => {
+                Some(within("unknown_key_refresh_secs", secs, 0..=UNKNOWN_KEY_REFRESH_SECS_MAX)?)
+            }
+        };
+        let stale_grace = within("stale_grace_secs", grace, 1..=STALE_GRACE_SECS_MAX)?;
+        Ok(Rotation { stale_grace, allow_empty: self.allow_empty, unknown_key_interval })
+    }
+
+    /// The limits of its worker processes.
+    fn worker_limits(&self) -> Result<WorkerLimits, ConfigError> {
+        let default = WorkerLimits::default();
+        let (key, range) = ("plugins.call_timeout_ms", 10..=600_000);
+        let call_timeout = duration(key, self.call_timeout_ms, range, default.call_timeout)?;
+        let (key, range) = ("plugins.memory_limit_mib", 64..=1 << 20);
+        let memory_mib = within(key, self.memory_limit_mib, range, default.memory_bytes / MIB)?;
+        // Root, and what setresuid(2) takes for "leave it as it is".
+        if let Some(user @ (0 | u32::MAX)) = self.user {
+            return Err(ConfigError::WorkerUser(user));
+        }
         let files = self.files.as_ref().map(Files::of_worker).transpose()?;
-        let confined = user.is_some() || files.is_some();
+        let confined = self.user.is_some() || files.is_some();
         if confined && self.isolation == Some(Isolation::InProcess) {
             return Err(ConfigError::ConfinedInProcess(self.name.clone()));
         }
@@ -107,10 +167,10 @@ impl Plugin {
             return Err(ConfigError::VariableName(wrong.clone()));
         }
         Ok(WorkerLimits {
-            call_timeout: Duration::from_millis(timeout),
-            memory_bytes: memory * MIB,
+            call_timeout,
+            memory_bytes: memory_mib * MIB,
             environment: self.environment.clone(),
-            user,
+            user: self.user,
             files,
         })
     }

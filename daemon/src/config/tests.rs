@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::auth::AuthSource;
 use super::file::File;
-use super::{Config, ConfigError, Isolation, ProtectionLevel, Source, WorkerLimits};
+use super::{Config, ConfigError, Source};
+use crate::auth::written::AuthSource;
+use crate::http::engine::limits::ServerLimits;
+use crate::plugin::{Isolation, PluginConfig, ProtectionLevel, Rotation, WorkerLimits};
 
 fn config(text: &str) -> Result<Config, ConfigError> {
     parse(text).resolve(4)
@@ -21,7 +23,8 @@ fn the_least_configuration_is_a_directory() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.source, Source::Data(PathBuf::from("d")));
     assert_eq!(config.audit.dir, PathBuf::from("d/audit"));
-    assert_eq!((config.verifier.threads, config.serve_threads), (4, 4));
+    assert_eq!((config.verifier.threads.get(), config.serve_threads.get()), (4, 4));
+    assert_eq!(config.limits, ServerLimits::DEFAULT);
 }
 
 #[test]
@@ -148,12 +151,16 @@ fn key_versions_are_named_as_cloud_kms_names_them_and_once() {
     assert!(error.to_string().contains("is there twice"), "{error}");
 }
 
+fn plugin(lines: &str) -> Result<PluginConfig, ConfigError> {
+    let plugin = format!("data_dir = 'd'\n[[plugins]]\nname = 'acme'\n{lines}");
+    config(&plugin).map(|mut config| config.plugins.remove(0))
+}
+
 #[test]
 fn a_plugin_says_where_it_runs_and_what_that_may_cost() {
     let config = |lines: &str| {
-        let plugin = format!("data_dir = 'd'\n[[plugins]]\nname = 'acme'\n{lines}");
-        let plugin = config(&plugin).expect("resolves").plugins.remove(0);
-        (plugin.isolation, plugin.worker_limits().expect("in range"))
+        let plugin = plugin(lines).expect("resolves");
+        (plugin.isolation, plugin.limits)
     };
     assert_eq!(config(""), (None, WorkerLimits::default()));
     let (isolation, limits) = config(
@@ -177,10 +184,7 @@ fn a_plugin_says_where_it_runs_and_what_that_may_cost() {
 
 #[test]
 fn files_of_a_worker_are_few_absolute_paths_and_not_of_the_daemon() {
-    let refused = |lines: &str| {
-        let plugin = format!("data_dir = 'd'\n[[plugins]]\nname = 'acme'\n{lines}");
-        config(&plugin).expect_err(lines).to_string()
-    };
+    let refused = |lines: &str| plugin(lines).expect_err(lines).to_string();
     let many = format!("files.read = [{}]", "'/a', ".repeat(17));
     let long = format!("files.write = ['/{}']", "a".repeat(1_024));
     for lines in ["files.read = ['a']", "files.write = ['']", &many, &long] {
@@ -188,6 +192,42 @@ fn files_of_a_worker_are_few_absolute_paths_and_not_of_the_daemon() {
     }
     let inside = refused("isolation = 'in-process'\nfiles = {}");
     assert!(inside.contains("runs in the daemon"), "{inside}");
+}
+
+#[test]
+fn the_files_of_a_plugin_are_pinned_by_their_hashes() {
+    let pinned = |hex: &str| plugin(&format!("path = '/acme.so'\nsha256 = ['{hex}']"));
+    assert_eq!(pinned(&"ab".repeat(32)).expect("a hash").pins, [[0xab; 32]]);
+    for wrong in ["", "beef", &"zz".repeat(32)] {
+        let refused = pinned(wrong).expect_err(wrong).to_string();
+        let expected = format!("plugin `acme`: `{wrong}` is not a SHA-256 in hexadecimal");
+        assert_eq!(refused, expected);
+    }
+}
+
+#[test]
+fn how_keys_are_replaced_is_configured_within_limits() {
+    let rotation = |lines: &str| plugin(lines).map(|plugin| plugin.rotation);
+    assert_eq!(rotation("").expect("resolves"), Rotation::default());
+    let given = rotation(
+        "stale_grace_secs = 2592000\nallow_empty = true\nunknown_key_refresh_secs = 86400",
+    );
+    let expected = Rotation {
+        stale_grace: Duration::from_secs(2_592_000),
+        allow_empty: true,
+        unknown_key_interval: Some(Duration::from_secs(86_400)),
+    };
+    assert_eq!(given.expect("in range"), expected);
+    let never = rotation("unknown_key_refresh_secs = 0").expect("0 is never");
+    assert_eq!(never.unknown_key_interval, None);
+    for (name, value, range) in [
+        ("stale_grace_secs", 0, "1 to 2592000"),
+        ("stale_grace_secs", 2_592_001, "1 to 2592000"),
+        ("unknown_key_refresh_secs", 86_401, "0 to 86400"),
+    ] {
+        let refused = rotation(&format!("{name} = {value}")).expect_err(name).to_string();
+        assert_eq!(refused, format!("plugin `acme`: {name} is {value}: give {range}"));
+    }
 }
 
 #[test]

@@ -10,9 +10,9 @@ pub mod decisions;
 pub mod dialect;
 pub mod engine;
 pub mod health;
+pub mod kubernetes;
 
 mod google;
-mod kubernetes;
 
 use std::fmt;
 use std::future::Future;
@@ -28,7 +28,6 @@ use prometheus::Registry;
 use crate::admit::Gate;
 use crate::auth::Credentials;
 use crate::auth::metrics::AuthMetrics;
-use crate::config::Kubernetes;
 use crate::followed::metrics::LookMetrics;
 use crate::plugin::KeyVersions;
 use crate::resources::Resources;
@@ -38,6 +37,7 @@ use engine::error::HttpError;
 use engine::exchange::{Exchange, Written};
 use engine::holder::Holder;
 use engine::routes::routes;
+use kubernetes::Kubernetes;
 
 routes! {
     Decisions {

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use hallmark_plugin_api::host::{LoadError, LoadReason, Pin, PluginImage, WorkerOptions};
+use hallmark_plugin_api::host::{
+    LoadError, LoadReason, Pin, PluginImage, WorkerFiles, WorkerOptions,
+};
+use serde::Deserialize;
 
 use super::error::PluginError;
 use super::freshness::Rotation;
-use crate::config::{Isolation, WorkerLimits};
 
 /// One instance as configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +52,50 @@ impl PluginConfig {
             limits: WorkerLimits::default(),
             rotation: Rotation::default(),
             ids: Vec::new(),
+        }
+    }
+}
+
+/// Where the code of a plugin runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// In the daemon.
+    InProcess,
+    /// In a process of its own.
+    Worker,
+}
+
+/// What the worker processes of a plugin may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerLimits {
+    /// Time for one call; a process that takes longer is killed.
+    pub call_timeout: Duration,
+    /// Address space.
+    pub memory_bytes: u64,
+    /// Names of environment variables that are passed on.
+    pub environment: Vec<String>,
+    /// The user and group, by number, that they run as; `None`: as the daemon.
+    pub user: Option<u32>,
+    /// The only files that they may open beside those of the system; `None`: as their user may.
+    pub files: Option<WorkerFiles>,
+}
+
+impl WorkerLimits {
+    /// Whether they hold in a process of its own only.
+    pub fn is_confined(&self) -> bool {
+        self.user.is_some() || self.files.is_some()
+    }
+}
+
+impl Default for WorkerLimits {
+    fn default() -> Self {
+        Self {
+            call_timeout: Duration::from_secs(5),
+            memory_bytes: 1 << 30,
+            environment: Vec::new(),
+            user: None,
+            files: None,
         }
     }
 }

@@ -5,12 +5,37 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::Deserialize;
+
 use super::{Catalog, PublicHalf, SignError, Signed};
 use crate::bounded::Bounded;
-use crate::config::KeyVersion;
 
 /// Signatures that one plugin makes at a time: as many sessions as a small token has.
 pub(super) const SIGNATURES_AT_ONCE_MAX: usize = 16;
+
+/// Where a key is kept, as Cloud KMS says it. What the operator says of a plugin's key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProtectionLevel {
+    /// In a file.
+    #[default]
+    Software,
+    /// In a device that it does not leave.
+    Hsm,
+}
+
+/// One key version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyVersion {
+    /// `projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N`.
+    pub name: String,
+    /// The plugin instance that holds the key.
+    pub plugin: String,
+    /// The key's id there.
+    pub key: String,
+    /// What clients are told of it.
+    pub protection_level: ProtectionLevel,
+}
 
 /// Every key version of the daemon.
 #[derive(Debug)]

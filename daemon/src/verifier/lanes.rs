@@ -15,13 +15,29 @@ use hallmark_lanes::{
     Algorithm, Check as LaneCheck, Digest, EngineError, Engines, Kernel, Key, PrepareError,
 };
 use moka::sync::Cache;
+use serde::Deserialize;
 
 use super::algorithm::key_of_type;
 use super::lane_metrics::LaneMetrics;
 use super::verdict_cache::Outcome;
 
+/// What computes in lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LaneEngine {
+    /// The fastest that this CPU has.
+    #[default]
+    Auto,
+    /// AVX-512 IFMA, or the daemon does not start.
+    Ifma,
+    /// What every CPU has.
+    Portable,
+    /// Nothing: libraries verify everything.
+    Off,
+}
+
 /// The configuration of lanes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LanesConfig {
     /// The kernel that computes. `None`: the fastest that this CPU has and that proves right.
     pub kernel: Option<Kernel>,

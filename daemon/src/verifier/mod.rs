@@ -36,11 +36,11 @@ use lanes::Lanes;
 use queue::{Queue, Submission};
 use verdict_cache::{CheckId, VerdictCache};
 
-pub use lanes::LanesConfig;
+pub use lanes::{LaneEngine, LanesConfig};
 pub use self_test::SelfTestError;
 
 /// The resources that a verifier may use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifierConfig {
     /// Threads that verify.
     pub threads: NonZeroUsize,

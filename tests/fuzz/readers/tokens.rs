@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use hallmark::auth::certificate::ClientCertificate;
 use hallmark::auth::token::BearerToken;
+use hallmark::auth::written::{AuthSection, AuthSource, Jwt};
 use hallmark::auth::{AuthFileError, Credentials, Guard};
-use hallmark::config::auth::{AuthSection, AuthSource, Jwt};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use super::Read;

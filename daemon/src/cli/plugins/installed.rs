@@ -8,11 +8,11 @@ use clap::Args;
 use hallmark_plugin_api::host::{BreakerState, WorkerStatus};
 use serde_json::{Value, json};
 
-use crate::app;
 use crate::audit::log::Hex;
 use crate::cli::Outcome;
 use crate::cli::output::{self, Format, string};
 use crate::config::file::File;
+use crate::config::plugin::PluginSection;
 use crate::plugin::{Catalog, InstanceStatus};
 
 /// List the plugin instances that the daemon would run.
@@ -91,7 +91,8 @@ impl Describe {
 impl From {
     fn instances(&self) -> anyhow::Result<Vec<Value>> {
         let file = self.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
-        let catalog = Catalog::load(&app::plugins(&file.plugins)?)?;
+        let plugins = file.plugins.into_iter().map(PluginSection::resolve);
+        let catalog = Catalog::load(&plugins.collect::<Result<Vec<_>, _>>()?)?;
         Ok(catalog.instances().iter().map(describe).collect())
     }
 }

@@ -9,7 +9,7 @@ pub struct ServerLimits {
     /// them at most are strangers', see `connections`.
     pub connections_max: usize,
     /// Requests at work at once, operations aside. Each may hold [`BODY_BYTES_FREE`] of body, so
-    /// this bounds memory to 128 MiB; so may each that waits.
+    /// this bounds memory to 64 MiB; so may each that waits.
     pub in_flight_max: usize,
     /// Requests that wait for one of those to end; one more is told 503, or one of whoever has most.
     pub waiting_max: usize,
@@ -17,7 +17,7 @@ pub struct ServerLimits {
     /// least.
     pub slot_patience: Duration,
     /// Bodies on their way in; for one more, the one that is longest under way makes room. Bounds
-    /// memory as `in_flight_max` does.
+    /// memory to 128 MiB.
     pub bodies_max: usize,
     /// Bytes of all bodies at once beyond [`BODY_BYTES_FREE`] of each; for more, bodies that are
     /// still on their way make room, else it is told 503.
@@ -85,7 +85,7 @@ impl ServerLimits {
     /// The limits that the daemon uses unless told otherwise.
     pub const DEFAULT: Self = Self {
         connections_max: 10_000,
-        in_flight_max: 2_048,
+        in_flight_max: 1_024,
         waiting_max: 1_024,
         slot_patience: Duration::from_millis(500),
         bodies_max: 2_048,
@@ -108,7 +108,7 @@ impl ServerLimits {
         http2_streams_max: 250,
         http2_ping_interval: Duration::from_secs(20),
         linger_timeout: Duration::from_secs(2),
-        drain_timeout: Duration::from_secs(25),
+        drain_timeout: Duration::from_secs(20),
     };
 }
 

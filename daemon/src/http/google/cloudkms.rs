@@ -16,11 +16,11 @@ use serde_json::{Map, Value, json as value};
 
 use super::shared::answer;
 use super::shared::document;
-use crate::config::{KeyVersion, ProtectionLevel};
 use crate::http::Api;
 use crate::http::engine::error::HttpError;
 use crate::http::engine::exchange::Answer;
 use crate::http::engine::exchange::Exchange;
+use crate::plugin::{KeyVersion, ProtectionLevel};
 use crate::plugin::{KeyVersions, PublicHalf, SignError, WhatToSign};
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::key_versions::SIGNATURES_AT_ONCE_MAX;
 use super::super::{KeyVersions, SignError, WhatToSign};
 use super::*;
-use crate::config::{KeyVersion, ProtectionLevel};
+use crate::plugin::{KeyVersion, ProtectionLevel};
 
 fn version(plugin: &str) -> KeyVersion {
     KeyVersion {

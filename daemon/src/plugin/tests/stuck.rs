@@ -6,7 +6,7 @@ use super::super::KeyError;
 use super::key_types::ec;
 use super::lister::{Lister, p256, plugins};
 use super::*;
-use crate::config::Isolation;
+use crate::plugin::Isolation;
 
 const ID: &str = "acme:release";
 
