@@ -26,7 +26,7 @@ use super::thread::Writer;
 /// Appends waiting for the thread; beyond it callers wait for a place, up to their deadline.
 const QUEUE_MAX: usize = 4_096;
 
-/// How hard an audit record is held on to before it is acknowledged.
+/// The promise that an acknowledged audit record keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {

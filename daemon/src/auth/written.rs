@@ -49,7 +49,7 @@ pub struct Jwt {
     /// The claim that names the principal.
     #[serde(default = "sub")]
     pub claim: String,
-    /// What is put before it, beginning with a kind.
+    /// The text that is put before it, beginning with a kind.
     pub prefix: String,
 }
 
@@ -100,7 +100,7 @@ impl AuthSection {
         }
     }
 
-    /// Whether something is said beside the file that says it.
+    /// True if something is said beside the file that says it.
     pub fn is_said_twice(&self) -> bool {
         let said = self.tokens.len() + self.jwt.len() + self.groups.len() + self.bindings.len();
         self.file.is_some() && said > 0

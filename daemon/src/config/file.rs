@@ -89,7 +89,7 @@ pub struct TlsSection {
     pub key: Option<PathBuf>,
     /// CAs of client certificates.
     pub client_ca: Option<PathBuf>,
-    /// What they have revoked.
+    /// The file of what they have revoked.
     pub client_crl: Option<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! What the daemon is told: a TOML file and flags, the flags winning.
+//! The configuration of the daemon: a TOML file and flags, the flags winning.
 //!
 //! Two stages: [`mod@file`] is exactly what was written, [`Config`] is what it means: the settings of
 //! each module, as that module defines them. The `resolve` of a section makes one of the other; it
@@ -40,7 +40,7 @@ pub struct Config {
     pub listen_metrics: Option<SocketAddr>,
     /// Names that the daemon answers to beside those of loopback, in lower case, without port.
     pub allowed_hosts: Vec<String>,
-    /// How connections are protected; `None`: not at all.
+    /// The protection of connections; `None`: none.
     pub tls: Option<TlsFiles>,
     /// Who may do what; `None`: everybody everything.
     pub auth: Option<AuthSource>,
@@ -52,9 +52,9 @@ pub struct Config {
     pub system_policy: Option<PathBuf>,
     /// The outcome for projects without a policy.
     pub without_policy: WithoutPolicy,
-    /// How the audit log is kept.
+    /// Settings of the audit log.
     pub audit: AuditConfig,
-    /// What a request may cost.
+    /// Limits on the cost of a request.
     pub limits: ServerLimits,
     /// Threads, queue, lanes and cache of the verifier.
     pub verifier: VerifierConfig,
@@ -62,7 +62,7 @@ pub struct Config {
     pub evaluation_cache_bytes: u64,
     /// Bytes of the cache of evaluations under the checks of platform policies.
     pub conformance_cache_bytes: u64,
-    /// What Kubernetes API servers are told beside the verdicts on pods.
+    /// Answers to Kubernetes API servers beside the verdicts on pods.
     pub kubernetes: Kubernetes,
     /// Plugins beside the bundled ones, and configured instances of them.
     pub plugins: Vec<PluginConfig>,
@@ -216,9 +216,9 @@ pub enum ConfigError {
     Range {
         /// Which key.
         key: &'static str,
-        /// What it was set to.
+        /// The value that it was set to.
         value: u64,
-        /// What it may be.
+        /// The values that it may have.
         range: RangeInclusive<u64>,
     },
 }

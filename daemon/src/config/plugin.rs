@@ -56,13 +56,13 @@ pub struct PluginSection {
     pub files: Option<Files>,
     /// Default 86,400: how long the last good keys serve when their source fails.
     pub stale_grace_secs: Option<u64>,
-    /// Whether a source that had keys may come to have none. Default: no.
+    /// True if a source that had keys may come to have none. Default: false.
     #[serde(default)]
     pub allow_empty: bool,
     /// Default 10: the least time between two times that an unknown key id has the source asked.
     /// 0 for never.
     pub unknown_key_refresh_secs: Option<u64>,
-    /// What the ids of its keys begin with. Default: with the schemes of its plugin that no
+    /// The beginnings of the ids of its keys. Default: with the schemes of its plugin that no
     /// instance before it has.
     #[serde(default)]
     pub ids: Vec<String>,

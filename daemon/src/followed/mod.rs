@@ -129,7 +129,7 @@ fn hash(bytes: &io::Result<Vec<u8>>) -> [u8; 32] {
 
 type Load<T, E> = dyn Fn(&mut Files) -> Result<T, E> + Send + Sync;
 
-/// What the files say now, or said when they last made sense.
+/// The content of the files now, or when they last made sense.
 pub struct Followed<T, E> {
     load: Box<Load<T, E>>,
     current: ArcSwap<T>,
@@ -156,7 +156,7 @@ impl<T, E> Followed<T, E> {
         Ok(Self { load: Box::new(load), current, seen, reads, looked })
     }
 
-    /// What is in force.
+    /// The content in force.
     pub fn current(&self) -> Arc<T> {
         self.current.load_full()
     }

@@ -66,7 +66,7 @@ pub enum Isolation {
     Worker,
 }
 
-/// What the worker processes of a plugin may use.
+/// Limits on the worker processes of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerLimits {
     /// Time for one call; a process that takes longer is killed.
@@ -82,7 +82,7 @@ pub struct WorkerLimits {
 }
 
 impl WorkerLimits {
-    /// Whether they hold in a process of its own only.
+    /// True if they hold in a process of its own only.
     pub fn is_confined(&self) -> bool {
         self.user.is_some() || self.files.is_some()
     }

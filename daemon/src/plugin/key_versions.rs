@@ -33,7 +33,7 @@ pub struct KeyVersion {
     pub plugin: String,
     /// The key's id there.
     pub key: String,
-    /// What clients are told of it.
+    /// The description that clients get.
     pub protection_level: ProtectionLevel,
 }
 

@@ -37,7 +37,7 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// CAs whose client certificates are believed. Without it none is asked for.
     pub client_ca: Option<PathBuf>,
-    /// What these CAs have revoked: a list of each CA in a client's chain, none of them expired.
+    /// The revocation lists of these CAs: one of each CA in a client's chain, none of them expired.
     /// Without it nothing is taken for revoked.
     pub client_crl: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ impl Tls {
         Followed::load(move |seen| Serving::read(&files, seen)).map(Self)
     }
 
-    /// What the next handshake is made with.
+    /// The settings of the next handshake.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.0.current().config)
     }
@@ -243,7 +243,7 @@ pub enum TlsError {
     Malformed {
         /// Which.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         problem: String,
     },
 }

@@ -21,7 +21,7 @@ use super::algorithm::key_of_type;
 use super::lane_metrics::LaneMetrics;
 use super::verdict_cache::Outcome;
 
-/// What computes in lanes.
+/// The engine that computes in lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LaneEngine {
@@ -30,7 +30,7 @@ pub enum LaneEngine {
     Auto,
     /// AVX-512 IFMA, or the daemon does not start.
     Ifma,
-    /// What every CPU has.
+    /// The one that runs on every CPU.
     Portable,
     /// Nothing: libraries verify everything.
     Off,

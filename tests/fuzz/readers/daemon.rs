@@ -100,7 +100,7 @@ impl Inside {
             uri: head.uri,
             params,
             headers: head.headers,
-            caller: Caller::Anybody,
+            caller: Caller::Unchecked,
             body,
             received,
             deadline: received + DEADLINE,

@@ -8,7 +8,7 @@ mod webhook;
 
 use serde::Deserialize;
 
-/// What Kubernetes API servers are told beside the verdicts on pods.
+/// Answers to Kubernetes API servers beside the verdicts on pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kubernetes {
     /// Objects that pods are made from.
@@ -17,7 +17,7 @@ pub struct Kubernetes {
     pub unknown_kinds: UnknownKinds,
 }
 
-/// What comes of a workload whose pods would be denied: a Deployment, a CronJob, a PodTemplate, ….
+/// The answer for a workload whose pods would be denied: a Deployment, a CronJob, a PodTemplate, ….
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Workloads {
@@ -30,7 +30,7 @@ pub enum Workloads {
     Ignore,
 }
 
-/// What comes of an object of a kind that is neither a pod nor a known workload.
+/// The answer for an object of a kind that is neither a pod nor a known workload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownKinds {
