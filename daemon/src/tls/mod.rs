@@ -1,4 +1,4 @@
-//! TLS of the daemon: its certificate, which clients it believes, and both anew when the files
+//! TLS of the daemon: its certificate, which clients it believes, and both again when the files
 //! change.
 //!
 //! The provider is ring, always named: a plugin or a feature elsewhere must not choose another.
