@@ -3,7 +3,7 @@
 //! [`tables`] says what lies where. Reads ([`read`]) run on their caller's thread, each in one
 //! consistent view; writes ([`mod@write`]) are encoded on their caller's thread and carried out by
 //! one thread ([`committer`]) that makes many of them durable with one fsync. Records are binary
-//! where decisions read them ([`occurrence`], [`evidence`]) and JSON elsewhere ([`record`]).
+//! where decisions read them ([`occurrence`], [`evidence`]) and JSON elsewhere ([`super::record`]).
 //! [`quota`] limits what is filed for one digest under a note and in a project. [`disk`] keeps a
 //! full disk from redb, [`database`] opens redb again after it failed, and [`migrate`] takes up
 //! databases of the format before.
